@@ -1,0 +1,46 @@
+"""The contract of app managers: who may connect."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+from sockudo_py.endpoints import Endpoint
+from sockudo_py.protocol.app import App
+
+
+@dataclass(frozen=True, slots=True)
+class AppDefinition:
+    """An app and the webhook endpoints that its configuration lists."""
+
+    app: App
+    endpoints: tuple[Endpoint, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AppChanged:
+    """An app was added (``old`` is None), edited, or removed (``new`` is None)."""
+
+    old: AppDefinition | None
+    new: AppDefinition | None
+
+
+class AppManager(Protocol):
+    """The apps of this server. Look-ups answer from memory at once: they are on the path of every connect and publish.
+
+    A driver with a store elsewhere keeps a view in memory, fresh before ``start`` returns, and tells of changes through ``on_change``.
+    """
+
+    async def start(self, on_change: Callable[[AppChanged], None]) -> None:
+        """Load. Raises ConfigError naming every mistake. ``on_change`` is called for later changes only."""
+
+    async def stop(self) -> None:
+        """Stop watching."""
+
+    def by_id(self, app_id: str) -> App | None:
+        """Return the app with this id, disabled ones too."""
+
+    def by_key(self, key: str) -> App | None:
+        """Return the app that has this key among its pairs, disabled ones too."""
+
+    def all(self) -> Iterable[AppDefinition]:
+        """Return every app."""

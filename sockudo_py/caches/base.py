@@ -1,0 +1,34 @@
+"""The contract of caches: the last event of each cache channel."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from sockudo_py.errors import Unavailable
+
+
+@dataclass(frozen=True, slots=True)
+class CachedEvent:
+    """What a cache channel remembers: the message as clients receive it (unframed), and the seconds it has left."""
+
+    payload: bytes
+    ttl: float
+
+
+class Cache(Protocol):
+    """Remembers one event per channel for a time. Bounded: a driver may forget the oldest entries when it is full.
+
+    ``store`` never blocks or raises; a store that is lost because the service is away is logged and counted by the driver.
+    """
+
+    def store(self, app_id: str, channel: str, payload: bytes, ttl: float) -> None:
+        """Remember ``payload`` for ``ttl`` seconds, in place of what was there."""
+
+    def fetch(self, app_id: str, channel: str, done: Callable[[CachedEvent | None | Unavailable], None]) -> None:
+        """Answer the channel's event, or None. ``done`` is called exactly once, perhaps before this returns.
+
+        A ``fetch`` after a ``store`` of the same node sees that store.
+        """
+
+    async def close(self) -> None:
+        """Let go of connections."""

@@ -1,0 +1,103 @@
+"""What happened: the facts that webhooks are made of.
+
+A ``Change`` is decided once per cluster by whoever made the step, and handed to ``on_change`` of the node.
+Times are not in here: the receiver of a change stamps it.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelOccupied:
+    """A channel went from no subscription to one."""
+
+    app_id: str
+    channel: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelVacated:
+    """A channel lost its last subscription and stayed empty for the vacate delay."""
+
+    app_id: str
+    channel: str
+
+
+@dataclass(frozen=True, slots=True)
+class MemberAdded:
+    """A user's first connection joined a presence channel. ``user_info`` is JSON text, None when there is none."""
+
+    app_id: str
+    channel: str
+    user_id: str
+    socket_id: str | None = None
+    user_info: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MemberRemoved:
+    """A user's last connection left a presence channel and stayed away for the vacate delay."""
+
+    app_id: str
+    channel: str
+    user_id: str
+    socket_id: str | None = None
+    user_info: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClientEventSent:
+    """A client event was accepted. ``data`` is the string that subscribers receive."""
+
+    app_id: str
+    channel: str
+    event: str
+    data: str
+    socket_id: str
+    user_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CacheMissed:
+    """Somebody subscribed to a cache channel that holds no event."""
+
+    app_id: str
+    channel: str
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionCountChanged:
+    """The number of subscriptions of a channel changed (throttled as the protocol says)."""
+
+    app_id: str
+    channel: str
+    subscription_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionEstablished:
+    """A client connected."""
+
+    app_id: str
+    socket_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionTerminated:
+    """A client that had connected is gone."""
+
+    app_id: str
+    socket_id: str
+
+
+Change = (
+    ChannelOccupied
+    | ChannelVacated
+    | MemberAdded
+    | MemberRemoved
+    | ClientEventSent
+    | CacheMissed
+    | SubscriptionCountChanged
+    | ConnectionEstablished
+    | ConnectionTerminated
+)

@@ -1,0 +1,105 @@
+"""A webhook endpoint: where events go and how. Every default is merged in; nothing here does I/O."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from sockudo_py.protocol.app import AppKey
+
+ProfileName = Literal["pusher", "sockudo", "pulse", "realcast", "remotedevai", "irisx", "standard", "custom"]
+RetryOn = Literal["non_2xx", "5xx", "transient"]
+
+
+@dataclass(frozen=True, slots=True)
+class LambdaTarget:
+    """An AWS Lambda function to invoke instead of a URL."""
+
+    function_name: str
+    region: str
+    invocation_type: Literal["Event", "RequestResponse"] = "Event"
+    qualifier: str | None = None
+    payload_format: Literal["apigw", "pusher"] = "apigw"
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelFilter:
+    """Which channels an endpoint wants to hear of; all given conditions must hold. ``pattern`` is a regular expression."""
+
+    channel_type: str | None = None
+    channel_prefix: str | None = None
+    channel_suffix: str | None = None
+    channel_pattern: str | None = None
+    channel_namespace: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """When a failed delivery is tried again. ``schedule`` is seconds before each retry; its length is the retry limit."""
+
+    schedule: tuple[float, ...] = (1.0, 2.0, 4.0, 8.0, 16.0)
+    retry_on: RetryOn = "non_2xx"
+    jitter: float = 0.0  # adds up to this share of the wait, never shortens it
+    honor_retry_after: bool = True
+    retry_after_max: float = 3600.0
+    max_age: float | None = None  # seconds since creation after which a delivery is given up
+
+
+@dataclass(frozen=True, slots=True)
+class Batching:
+    """How events gather: up to ``size`` events or ``max_bytes`` within ``duration`` seconds make one request."""
+
+    enabled: bool = True
+    duration: float = 0.05
+    size: int = 100
+    max_bytes: int = 262144
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """Requests an endpoint takes per second, minute and hour; None is no limit."""
+
+    per_second: int | None = None
+    per_minute: int | None = None
+    per_hour: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A signing secret that holds until ``expires_at`` (Unix seconds; None: the current one)."""
+
+    value: str = field(repr=False)
+    expires_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Endpoint:
+    """One webhook endpoint. Its identity is ``uid``, never the URL. Exactly one of ``url`` and ``function`` is set.
+
+    ``app_keys`` are the app's own key/secret pairs, oldest first: the Pusher profiles sign with the first one.
+    """
+
+    uid: str
+    id: int
+    app_id: str
+    app_keys: tuple[AppKey, ...] = field(repr=False)
+    url: str | None = None
+    function: LambdaTarget | None = None
+    name: str = ""
+    description: str = ""
+    enabled: bool = True
+    event_types: frozenset[str] = frozenset()  # "*" in it: all but connection_*
+    filter: ChannelFilter = ChannelFilter()
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    profile: ProfileName = "pusher"
+    also_sign: tuple[ProfileName, ...] = ()
+    signature_header: str | None = None  # profile custom
+    json_style: Literal["compact", "python"] = "compact"
+    payload: Literal["seed", "pusher"] = "seed"
+    secrets: tuple[Secret, ...] = field(default=(), repr=False)
+    retry: RetryPolicy = RetryPolicy()
+    request_timeout: float = 10.0
+    connect_timeout: float = 5.0
+    batching: Batching = Batching()
+    rate_limit: RateLimit = RateLimit()
+    max_in_flight: int = 8
+    ordering: Literal["none", "endpoint", "channel"] = "none"
+    trusted: bool = True  # from the operator's own files: private addresses allowed

@@ -1,0 +1,75 @@
+"""What a session asks its shell to do. Pure values, compared with ``==`` in tests.
+
+The order of a list of effects is the order in which they must be carried out.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """Who sits behind a presence subscription. ``user_info`` is compact JSON text (``"null"`` when none was given)."""
+
+    user_id: str
+    user_info: str = "null"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Send one message to this client. ``payload`` is the JSON text as UTF-8, not yet framed."""
+
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """Send a WebSocket PING control frame (to clients that ping that way themselves)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """End the connection with this WebSocket close code. ``reason`` is at most 123 bytes of UTF-8."""
+
+    code: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Join:
+    """Subscribe to ``channel``; the outcome goes to ``Session.joined`` or ``Session.join_failed``.
+
+    ``member`` is set for presence channels only.
+    """
+
+    channel: str
+    member: Member | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """Give up the subscription to ``channel``. ``member`` is whom it was held for, on presence channels."""
+
+    channel: str
+    member: Member | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Relay:
+    """Pass a client event on to all other subscribers. ``payload`` is the message for them, not yet framed."""
+
+    channel: str
+    event: str
+    data: str
+    user_id: str | None
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class SignIn:
+    """This connection now belongs to a user; the outcome goes to ``Session.signed_in``."""
+
+    user_id: str
+    watchlist: tuple[str, ...] = ()
+
+
+Effect = Reply | Ping | Close | Join | Leave | Relay | SignIn

@@ -1,0 +1,148 @@
+"""The contract of webhook queues: events in, leased deliveries out, at least once.
+
+An event is appended to its endpoint's *lane*. The lane opens when its batching window has passed or its size is reached;
+a *claim* then merges what has gathered into one job, and leases it under a token. A job that was claimed once stays whole:
+whatever happens to its worker, it comes back with the same id and the same events. Dead jobs go to the ``failed`` list.
+
+Job text (one self-contained encoding everywhere, see ``jobs.py``):
+``{"v":1,"id":…,"ep":…,"kind":"webhook","app":…,"attempt":0,"redrives":0,"created_ms":…,"events":[…]}``.
+No secret and no signature is ever in it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """One event for one endpoint. ``event`` is a compact JSON object as UTF-8.
+
+    ``solo``: the event must not share a request with others. ``id`` is unique: appending it twice adds it once.
+    """
+
+    id: str
+    endpoint: str
+    app_id: str
+    event: bytes
+    created_ms: int
+    solo: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LanePolicy:
+    """How the lane of an endpoint gathers and how much of it may be in flight."""
+
+    window: float = 0.05  # seconds from the first gathered event to the claim; 0 with ``size`` 1: one event per job
+    size: int = 100
+    max_bytes: int = 262144
+    max_in_flight: int = 8
+    slow_start: bool = True
+    ordered: bool = False  # one in flight; a retry goes to the head of the lane and gates it
+    per_second: int | None = None
+    per_minute: int | None = None
+    per_hour: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A leased job. It must be answered by ``ack``, ``retry``, ``fail`` or ``release`` under its token."""
+
+    token: str
+    job: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class LaneDepth:
+    """What one lane holds."""
+
+    endpoint: str
+    waiting: int
+    in_flight: int
+    gate_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Depths:
+    """How many jobs (events, where they have not been merged yet) are where. ``oldest_waiting_ms`` is an age."""
+
+    waiting: int = 0
+    active: int = 0
+    delayed: int = 0
+    failed: int = 0
+    oldest_waiting_ms: int = 0
+    lanes: tuple[LaneDepth, ...] = field(default=())
+
+
+class Queue(Protocol):
+    """A store of jobs. Each job is in exactly one place at any time: a lane, leased, delayed, or failed.
+
+    Every method may raise ``Unavailable``; it then may or may not have taken effect, and repeating the same call is safe.
+    ``ack``, ``retry``, ``fail`` and ``release`` are fenced: they return False, and change nothing, when the token's lease is
+    gone (expired and given to another worker, or the store was emptied).
+    Delays and leases run on the store's clock where it has one.
+    """
+
+    durable: bool  # what was appended survives a kill -9 of this process
+
+    async def open(self) -> None:
+        """Connect and check the store. Raises SockudoError with key and remedy when it is not usable."""
+
+    async def close(self) -> None:
+        """Let go of connections. Leases stay until they expire."""
+
+    async def set_policy(self, endpoint: str, policy: LanePolicy) -> None:
+        """Set how the lane of this endpoint behaves. A lane without a policy has the default one."""
+
+    async def append(self, events: Sequence[Append]) -> None:
+        """Add events to their lanes. When this returns, a durable queue has them."""
+
+    async def claim(self, worker: str, limit: int, lease: float) -> list[Claim]:
+        """Lease up to ``limit`` jobs from open lanes, in turn, for ``lease`` seconds.
+
+        Also returns expired leases to their lanes (to ``failed`` after too many), moves due delayed jobs to their lanes, and routes what an operator put into
+        the list ``default``. A job that carries ``failed_ms`` (an operator moved it back from ``failed``) starts again at attempt 0 with
+        ``redrives`` one higher.
+        """
+
+    async def ack(self, token: str) -> bool:
+        """Delivered: forget the job."""
+
+    async def retry(self, token: str, job: bytes, delay: float, *, healthy: bool = False) -> bool:
+        """Failed for now: replace the leased job by ``job`` and make it claimable after ``delay`` seconds.
+
+        ``healthy``: the endpoint answered in time, so its in-flight allowance is not cut.
+        """
+
+    async def fail(self, token: str, job: bytes) -> bool:
+        """Failed for good: put ``job`` (with ``failed_ms`` and ``error`` added) at the head of ``failed``."""
+
+    async def release(self, token: str) -> bool:
+        """Not tried: give the job back to the head of its lane, as it was."""
+
+    async def renew(self, tokens: Sequence[str], lease: float) -> set[str]:
+        """Extend leases; return the tokens whose lease is gone."""
+
+    async def pause(self, endpoint: str) -> None:
+        """Keep the lane's jobs but hand out none of them until ``resume``."""
+
+    async def resume(self, endpoint: str) -> None:
+        """Undo ``pause``."""
+
+    async def drop(self, endpoint: str, error_class: str) -> int:
+        """Move every waiting and delayed job of the endpoint to ``failed`` with this error class; return how many."""
+
+    async def redrive(self, endpoint: str | None = None, limit: int = 1000) -> int:
+        """Move dead jobs (of one endpoint, oldest first) back for delivery; return how many."""
+
+    async def failed(self, offset: int = 0, limit: int = 50) -> list[bytes]:
+        """Return dead jobs, newest first."""
+
+    async def purge(self, endpoint: str | None = None) -> int:
+        """Delete dead jobs (of one endpoint); return how many."""
+
+    async def depths(self, lanes: int = 20) -> Depths:
+        """Return figures, with the ``lanes`` deepest lanes."""
+
+    async def wait(self, timeout: float) -> None:
+        """Return when a claim may find something, at the latest after ``timeout`` seconds."""
