@@ -99,7 +99,8 @@ class Adapter(Protocol):
     leave that can't be carried out is answered with ``Unavailable`` and was not counted. No method blocks or raises for
     reasons of the service behind it, except the ``async`` queries, which raise ``Unavailable``.
 
-    Transitions (``ChannelOccupied``, ``ChannelVacated``, ``MemberAdded``, ``MemberRemoved``) go to ``on_change``, once per cluster:
+    Transitions (``ChannelOccupied``, ``ChannelVacated``, ``MemberAdded``, ``MemberRemoved``) go to ``on_change``,
+    once per cluster:
     the occupied and added ones at once, before ``done``; the vacated and removed ones after the vacate delay. Who comes
     back within the delay cancels the pending change and causes no opposite one.
     """
@@ -121,7 +122,8 @@ class Adapter(Protocol):
     ) -> None:
         """Count one subscription of this node. With a member: as one more connection of that user.
 
-        A user who is already a member is admitted past ``max_members``; the info shown is that of the user's first connection.
+        A user who is already a member is admitted past ``max_members``; the info shown is that of the user's first
+        connection.
         """
 
     def leave(self, app_id: str, channel: str, socket_id: str, member: Member | None, done: LeaveDone) -> None:

@@ -18,13 +18,14 @@ class CachedEvent:
 class Cache(Protocol):
     """Remembers one event per channel for a time. Bounded: a driver may forget the oldest entries when it is full.
 
-    ``store`` never blocks or raises; a store that is lost because the service is away is logged and counted by the driver.
+    ``store`` never blocks or raises; a store that is lost because the service is away is logged and counted by the
+    driver.
     """
 
     def store(self, app_id: str, channel: str, payload: bytes, ttl: float) -> None:
         """Remember ``payload`` for ``ttl`` seconds, in place of what was there."""
 
-    def fetch(self, app_id: str, channel: str, done: Callable[[CachedEvent | None | Unavailable], None]) -> None:
+    def fetch(self, app_id: str, channel: str, done: Callable[[CachedEvent | Unavailable | None], None]) -> None:
         """Answer the channel's event, or None. ``done`` is called exactly once, perhaps before this returns.
 
         A ``fetch`` after a ``store`` of the same node sees that store.

@@ -15,7 +15,8 @@ class Allowance:
 class RateLimiter(Protocol):
     """Counts per key over a window of seconds. Bounded: keys that were not used for a window are forgotten.
 
-    ``take`` never blocks and never raises: a driver with a service behind it keeps a local view and settles with the service in
+    ``take`` never blocks and never raises: a driver with a service behind it keeps a local view and settles with the
+    service in
     the background, so a limit may be exceeded by what arrives within one settling interval.
     """
 
