@@ -1,12 +1,16 @@
 """A webhook endpoint: where events go and how. Every default is merged in; nothing here does I/O."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Literal
 
 from sockudo_py.protocol.app import AppKey
 
 ProfileName = Literal["pusher", "sockudo", "pulse", "realcast", "remotedevai", "irisx", "standard", "custom"]
+EnvelopeName = Literal["pusher", "pulse", "realcast", "remotedevai", "irisx", "standard"]
 RetryOn = Literal["non_2xx", "5xx", "transient"]
+PresetName = Literal["sockudo", "irisx", "pulse", "realcast", "remotedevai", "pusher", "standard", "svix"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +95,13 @@ class Endpoint:
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     profile: ProfileName = "pusher"
     also_sign: tuple[ProfileName, ...] = ()
-    signature_header: str | None = None  # profile custom
+    envelope: EnvelopeName | None = None  # None: the profile's own
+    signature_header: str | None = None  # this and the next five: profile custom
+    signature_template: str = "{body}"  # what is signed; {id}, {timestamp} and {body} stand in it
+    signature_encoding: Literal["hex", "base64"] = "hex"
+    signature_prefix: str = ""
+    timestamp_header: str | None = None
+    id_header: str | None = None
     json_style: Literal["compact", "python"] = "compact"
     payload: Literal["seed", "pusher"] = "seed"
     secrets: tuple[Secret, ...] = field(default=(), repr=False)
@@ -103,3 +113,64 @@ class Endpoint:
     max_in_flight: int = 8
     ordering: Literal["none", "endpoint", "channel"] = "none"
     trusted: bool = True  # from the operator's own files: private addresses allowed
+    require_https: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """A named retry habit and the seconds a request may take with it."""
+
+    schedule: tuple[float, ...]
+    retry_on: RetryOn = "non_2xx"
+    request_timeout: float = 10.0
+    max_age: float | None = None
+
+    def policy(self) -> RetryPolicy:
+        """Return the retry policy that this preset stands for."""
+        return RetryPolicy(schedule=self.schedule, retry_on=self.retry_on, max_age=self.max_age)
+
+
+_DOUBLING = (1.0, 2.0, 4.0, 8.0, 16.0)
+_MINUTE = 60.0
+_HOUR = 3600.0
+
+PRESETS: Mapping[PresetName, Preset] = MappingProxyType(
+    {
+        "sockudo": Preset(_DOUBLING),
+        "irisx": Preset(_DOUBLING),
+        "pulse": Preset((5.0, 30.0, 2 * _MINUTE, 10 * _MINUTE, _HOUR), request_timeout=30.0),
+        "realcast": Preset((1.0, 5.0, 25.0), retry_on="5xx"),
+        "remotedevai": Preset(_DOUBLING, request_timeout=30.0),
+        "pusher": Preset((*_DOUBLING, 32.0, 60.0, 60.0, 60.0), max_age=300.0),
+        "standard": Preset(
+            (5.0, 5 * _MINUTE, 30 * _MINUTE, *(hours * _HOUR for hours in (2, 5, 10, 14, 20, 24))),
+            request_timeout=20.0,
+        ),
+        "svix": Preset(
+            (5.0, 5 * _MINUTE, 30 * _MINUTE, *(hours * _HOUR for hours in (2, 5, 10, 10))), request_timeout=30.0
+        ),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileDefaults:
+    """What an endpoint of a profile has unless its configuration says otherwise."""
+
+    preset: PresetName = "sockudo"
+    require_https: bool = False
+    rate_limit: RateLimit = RateLimit()
+
+
+PROFILE_DEFAULTS: Mapping[ProfileName, ProfileDefaults] = MappingProxyType(
+    {
+        "pusher": ProfileDefaults(),
+        "sockudo": ProfileDefaults(),
+        "pulse": ProfileDefaults("pulse", require_https=True),
+        "realcast": ProfileDefaults("realcast"),
+        "remotedevai": ProfileDefaults("remotedevai", require_https=True),
+        "irisx": ProfileDefaults("irisx", rate_limit=RateLimit(per_minute=60, per_hour=1000)),
+        "standard": ProfileDefaults("standard"),
+        "custom": ProfileDefaults(),
+    }
+)
