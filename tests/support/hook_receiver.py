@@ -1,0 +1,119 @@
+"""A webhook receiver in a thread: it answers as told and remembers every request as it came.
+
+Each path is a mailbox of its own, so that one receiver serves the endpoints of many apps.
+"""
+
+import json
+import threading
+import time
+from collections import defaultdict
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Self
+
+DEADLINE = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """One webhook request."""
+
+    path: str
+    headers: tuple[tuple[str, str], ...]  # as on the wire: order, case and repetitions kept
+    body: bytes
+    at: float  # monotonic seconds
+
+    @property
+    def json(self) -> Any:
+        """The parsed body."""
+        return json.loads(self.body)
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """The events of the body."""
+        return list(self.json["events"])
+
+    def header(self, name: str) -> str:
+        """Return the value of a header that must be there exactly once."""
+        values = [value for key, value in self.headers if key.lower() == name.lower()]
+        assert len(values) == 1, f"{name}: {values}"
+        return values[0]
+
+
+class HookReceiver:
+    """Listens on a free port of 127.0.0.1 while its ``with`` block runs."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._hooks: dict[str, list[Hook]] = defaultdict(list)
+        self._answers: dict[str, list[int | float]] = defaultdict(list)
+        receiver = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                hook = Hook(self.path, tuple(self.headers.items()), body, time.monotonic())
+                answer = receiver._take(hook)
+                if isinstance(answer, float):  # hang for so long, or until the receiver closes
+                    receiver._stopping.wait(answer)
+                    self.close_connection = True
+                    return
+                self.send_response(answer)
+                if answer in (301, 302, 307):
+                    self.send_header("Location", f"{receiver.url}/redirected")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, format: str, *args: object) -> None:
+                """Say nothing."""
+
+        self._stopping = threading.Event()
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopping.set()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join(5)
+
+    @property
+    def url(self) -> str:
+        """The address without a path."""
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def _take(self, hook: Hook) -> int | float:
+        with self._changed:
+            self._hooks[hook.path].append(hook)
+            self._changed.notify_all()
+            script = self._answers[hook.path]
+            return script.pop(0) if script else 200
+
+    def answer(self, path: str, *script: int | float) -> None:
+        """Answer the next requests to ``path`` so: an int is a status, a float is seconds of silence; then 200."""
+        with self._changed:
+            self._answers[path] = list(script)
+
+    def hooks(self, path: str) -> list[Hook]:
+        """Return the requests that came to ``path`` so far."""
+        with self._changed:
+            return list(self._hooks[path])
+
+    def events(self, path: str) -> list[dict[str, Any]]:
+        """Return all events that came to ``path`` so far, in order."""
+        return [event for hook in self.hooks(path) for event in hook.events]
+
+    def wait_for(self, path: str, count: int, deadline: float = DEADLINE) -> list[Hook]:
+        """Return the requests to ``path`` once there are ``count`` of them; fails after ``deadline`` seconds."""
+        with self._changed:
+            came = self._changed.wait_for(lambda: len(self._hooks[path]) >= count, deadline)
+            bodies = [hook.body for hook in self._hooks[path]]
+            assert came, f"{len(bodies)} of {count} requests within {deadline} s: {bodies}"
+            return list(self._hooks[path])
