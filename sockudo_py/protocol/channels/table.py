@@ -1,0 +1,60 @@
+"""The classes of channels, told by the beginning of the name. A new class is one row."""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+_NAME = re.compile(r"[A-Za-z0-9_\-=@,.;]+")
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelClass:
+    """What a channel is, as its name says."""
+
+    kind: str  # "public", or the prefix without its last hyphen
+    prefix: str
+    private: bool = False  # subscribing needs a signature: all private and presence classes
+    presence: bool = False  # has members
+    encrypted: bool = False  # data is ciphertext
+    cached: bool = False  # remembers its last event
+    server_to_user: bool = False  # internal: for the connections of one signed-in user
+
+
+PUBLIC: Final = ChannelClass("public", "")
+
+# Longest first: the first prefix that fits decides.
+CLASSES: Final = (
+    ChannelClass("private-encrypted-cache", "private-encrypted-cache-", private=True, encrypted=True, cached=True),
+    ChannelClass("private-encrypted", "private-encrypted-", private=True, encrypted=True),
+    ChannelClass("server-to-user", "#server-to-user-", server_to_user=True),
+    ChannelClass("presence-cache", "presence-cache-", private=True, presence=True, cached=True),
+    ChannelClass("private-cache", "private-cache-", private=True, cached=True),
+    ChannelClass("presence", "presence-", private=True, presence=True),
+    ChannelClass("private", "private-", private=True),
+    ChannelClass("cache", "cache-", cached=True),
+)
+
+_PREFIXES = tuple(row.prefix for row in CLASSES)
+
+
+def classify(name: str) -> ChannelClass:
+    """Return the class of the channel with this name. ``my-cache-x`` is public: only the beginning counts."""
+    if name.startswith(_PREFIXES):  # most names are public, and this says so in one call
+        for row in CLASSES:
+            if name.startswith(row.prefix):
+                return row
+    return PUBLIC
+
+
+def valid_channel_name(name: str, max_length: int = 200) -> bool:
+    """Return whether a channel can have this name; ``max_length`` is in characters, prefix included.
+
+    ``#server-to-user-...`` is not such a name: who may use it checks for the class first.
+    """
+    return len(name) <= max_length and _NAME.fullmatch(name) is not None
+
+
+def user_of(name: str) -> str | None:
+    """Return whose internal channel this is, or None when it is another channel."""
+    prefix = "#server-to-user-"
+    return name[len(prefix) :] if name.startswith(prefix) else None

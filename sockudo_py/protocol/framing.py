@@ -1,0 +1,31 @@
+"""WebSocket frames of a server (RFC 6455): unmasked, unfragmented. Built once, written to every subscriber."""
+
+_TEXT = 0x81  # FIN, opcode 1
+_CLOSE = 0x88  # FIN, opcode 8
+MAX_REASON_BYTES = 123  # a control frame carries 125 bytes, two of them are the code
+
+_SHORT_HEADERS = tuple(bytes((_TEXT, length)) for length in range(126))
+
+
+def text_frame(payload: bytes) -> bytes:
+    """Return the complete frame that carries ``payload``, which is UTF-8."""
+    length = len(payload)
+    if length < 126:
+        return _SHORT_HEADERS[length] + payload
+    if length < 65536:
+        return b"\x81\x7e" + length.to_bytes(2, "big") + payload
+    return b"\x81\x7f" + length.to_bytes(8, "big") + payload
+
+
+def close_frame(code: int, reason: str) -> bytes:
+    """Return the close frame with this code; the reason is cut to what fits."""
+    body = code.to_bytes(2, "big") + cut_reason(reason).encode("utf-8", "replace")
+    return bytes((_CLOSE, len(body))) + body
+
+
+def cut_reason(reason: str) -> str:
+    """Return the longest beginning of ``reason`` that is at most 123 bytes of valid UTF-8."""
+    encoded = reason.encode("utf-8", "replace")
+    if len(encoded) <= MAX_REASON_BYTES:
+        return reason
+    return encoded[:MAX_REASON_BYTES].decode("utf-8", "ignore")
