@@ -1,8 +1,13 @@
 """The contract of webhook queues: events in, leased deliveries out, at least once.
 
-An event is appended to its endpoint's *lane*. The lane opens when its batching window has passed or its size is reached;
-a *claim* then merges what has gathered into one job, and leases it under a token. A job that was claimed once stays whole:
+An event is appended to its endpoint's *lane*. The lane opens when its batching window has passed or its size is reached; a
+*claim* then merges what has gathered into one job, and leases it under a token. A job that was claimed once stays whole:
 whatever happens to its worker, it comes back with the same id and the same events. Dead jobs go to the ``failed`` list.
+
+Lanes share the workers fairly: they are served in turn, and a lane may have ``max_in_flight`` jobs leased at once. With
+``slow_start`` that allowance is earned: it starts at one, each delivery adds one, each unhealthy failure halves it. Lanes that
+are down to one (and those never tried, which go first) are *on probation*: all of them together get at most a share of a
+worker's slots, so that hung endpoints, however many, leave the other slots to the healthy ones.
 
 Job text (one self-contained encoding everywhere, see ``jobs.py``):
 ``{"v":1,"id":…,"ep":…,"kind":"webhook","app":…,"attempt":0,"redrives":0,"created_ms":…,"events":[…]}``.
@@ -13,12 +18,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from sockudo_py.errors import Unavailable
+
+ENDPOINT_DELETED = (
+    "endpoint_deleted"  # the error class with which ``drop`` also forgets the lane's policy and allowance
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Append:
     """One event for one endpoint. ``event`` is a compact JSON object as UTF-8.
 
-    ``solo``: the event must not share a request with others. ``id`` is unique: appending it twice adds it once.
+    ``solo``: the event must not share a request with others. ``id`` is unique: appending it twice within the queue's
+    deduplication time (five minutes) adds it once.
     """
 
     id: str
@@ -31,7 +43,10 @@ class Append:
 
 @dataclass(frozen=True, slots=True)
 class LanePolicy:
-    """How the lane of an endpoint gathers and how much of it may be in flight."""
+    """How the lane of an endpoint gathers and how much of it may be in flight.
+
+    Rate limits count claims (so retries too) in exact sliding windows; a lane over its limit waits, nothing is dropped.
+    """
 
     window: float = 0.05  # seconds from the first gathered event to the claim; 0 with ``size`` 1: one event per job
     size: int = 100
@@ -74,13 +89,17 @@ class Depths:
     lanes: tuple[LaneDepth, ...] = field(default=())
 
 
+class QueueFull(Unavailable):
+    """The queue holds as many waiting events as it may; nothing of the call was added."""
+
+
 class Queue(Protocol):
     """A store of jobs. Each job is in exactly one place at any time: a lane, leased, delayed, or failed.
 
     Every method may raise ``Unavailable``; it then may or may not have taken effect, and repeating the same call is safe.
-    ``ack``, ``retry``, ``fail`` and ``release`` are fenced: they return False, and change nothing, when the token's lease is
-    gone (expired and given to another worker, or the store was emptied).
-    Delays and leases run on the store's clock where it has one.
+    ``ack``, ``retry``, ``fail`` and ``release`` are fenced: they return False, and change nothing, when the token's lease
+    is gone (expired and taken back, or the store was emptied). A call repeated after ``Unavailable`` returns False, too, when
+    the first one had taken effect. Delays and leases run on the store's clock where it has one.
     """
 
     durable: bool  # what was appended survives a kill -9 of this process
@@ -95,14 +114,23 @@ class Queue(Protocol):
         """Set how the lane of this endpoint behaves. A lane without a policy has the default one."""
 
     async def append(self, events: Sequence[Append]) -> None:
-        """Add events to their lanes. When this returns, a durable queue has them."""
+        """Add events to their lanes. When this returns, a durable queue has them.
+
+        Raises:
+            QueueFull: There are too many waiting; nothing was added.
+            Unavailable: Unknown whether (some of) the events were added. Append them again, alone or with others: an id
+                that is there already is not added a second time.
+        """
 
     async def claim(self, worker: str, limit: int, lease: float) -> list[Claim]:
         """Lease up to ``limit`` jobs from open lanes, in turn, for ``lease`` seconds.
 
-        Also returns expired leases to their lanes (to ``failed`` after too many), moves due delayed jobs to their lanes, and routes what an operator put into
-        the list ``default``. A job that carries ``failed_ms`` (an operator moved it back from ``failed``) starts again at attempt 0 with
-        ``redrives`` one higher.
+        Also returns expired leases to their lanes (to ``failed`` after too many), moves due delayed jobs to their lanes,
+        and routes what an operator put into the list ``default``. A job that carries ``failed_ms`` (an operator moved it
+        back from ``failed``) starts again at attempt 0 with ``redrives`` one higher. A text that is no job is handed out
+        all the same (or, when not even its endpoint can be seen, put into ``failed``): ``jobs.decode`` refuses it, and the
+        worker answers ``fail(token, jobs.poison(...))``. A claim repeated after ``Unavailable`` returns what the first one
+        leased.
         """
 
     async def ack(self, token: str) -> bool:
@@ -114,8 +142,8 @@ class Queue(Protocol):
         ``healthy``: the endpoint answered in time, so its in-flight allowance is not cut.
         """
 
-    async def fail(self, token: str, job: bytes) -> bool:
-        """Failed for good: put ``job`` (with ``failed_ms`` and ``error`` added) at the head of ``failed``."""
+    async def fail(self, token: str, job: bytes, *, healthy: bool = False) -> bool:
+        """Failed for good: put ``job`` (made by ``jobs.bury``) at the head of ``failed``. ``healthy`` as in ``retry``."""
 
     async def release(self, token: str) -> bool:
         """Not tried: give the job back to the head of its lane, as it was."""
@@ -145,4 +173,8 @@ class Queue(Protocol):
         """Return figures, with the ``lanes`` deepest lanes."""
 
     async def wait(self, timeout: float) -> None:
-        """Return when a claim may find something, at the latest after ``timeout`` seconds."""
+        """Return when a claim may find something, at the latest after ``timeout`` seconds.
+
+        Knows the due times that the last claim saw, and what this process did since; what others do (an operator's
+        ``rpoplpush``, other nodes) it notices within half a second.
+        """
