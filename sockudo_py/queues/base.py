@@ -1,13 +1,14 @@
 """The contract of webhook queues: events in, leased deliveries out, at least once.
 
-An event is appended to its endpoint's *lane*. The lane opens when its batching window has passed or its size is reached; a
-*claim* then merges what has gathered into one job, and leases it under a token. A job that was claimed once stays whole:
-whatever happens to its worker, it comes back with the same id and the same events. Dead jobs go to the ``failed`` list.
+An event is appended to its endpoint's *lane*. The lane opens when its batching window has passed or its size is
+reached; a *claim* then merges what has gathered into one job, and leases it under a token. A job that was claimed
+once stays whole: whatever happens to its worker, it comes back with the same id and the same events. Dead jobs go to
+the ``failed`` list.
 
 Lanes share the workers fairly: they are served in turn, and a lane may have ``max_in_flight`` jobs leased at once. With
-``slow_start`` that allowance is earned: it starts at one, each delivery adds one, each unhealthy failure halves it. Lanes that
-are down to one (and those never tried, which go first) are *on probation*: all of them together get at most a share of a
-worker's slots, so that hung endpoints, however many, leave the other slots to the healthy ones.
+``slow_start`` that allowance is earned: it starts at one, each delivery adds one, each unhealthy failure halves it.
+Lanes that are down to one (and those never tried, which go first) are *on probation*: all of them together get at
+most a share of a worker's slots, so that hung endpoints, however many, leave the other slots to the healthy ones.
 
 Job text (one self-contained encoding everywhere, see ``jobs.py``):
 ``{"v":1,"id":…,"ep":…,"kind":"webhook","app":…,"attempt":0,"redrives":0,"created_ms":…,"events":[…]}``.
@@ -20,9 +21,7 @@ from typing import Protocol
 
 from sockudo_py.errors import Unavailable
 
-ENDPOINT_DELETED = (
-    "endpoint_deleted"  # the error class with which ``drop`` also forgets the lane's policy and allowance
-)
+ENDPOINT_DELETED = "endpoint_deleted"  # the error class with which ``drop`` also forgets the lane's policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +95,11 @@ class QueueFull(Unavailable):
 class Queue(Protocol):
     """A store of jobs. Each job is in exactly one place at any time: a lane, leased, delayed, or failed.
 
-    Every method may raise ``Unavailable``; it then may or may not have taken effect, and repeating the same call is safe.
-    ``ack``, ``retry``, ``fail`` and ``release`` are fenced: they return False, and change nothing, when the token's lease
-    is gone (expired and taken back, or the store was emptied). A call repeated after ``Unavailable`` returns False, too, when
-    the first one had taken effect. Delays and leases run on the store's clock where it has one.
+    Every method may raise ``Unavailable``; it then may or may not have taken effect, and repeating the same call is
+    safe. ``ack``, ``retry``, ``fail`` and ``release`` are fenced: they return False, and change nothing, when the
+    token's lease is gone (expired and taken back, or the store was emptied). A call repeated after ``Unavailable``
+    returns False, too, when the first one had taken effect. Delays and leases run on the store's clock where it has
+    one.
     """
 
     durable: bool  # what was appended survives a kill -9 of this process
@@ -125,12 +125,12 @@ class Queue(Protocol):
     async def claim(self, worker: str, limit: int, lease: float) -> list[Claim]:
         """Lease up to ``limit`` jobs from open lanes, in turn, for ``lease`` seconds.
 
-        Also returns expired leases to their lanes (to ``failed`` after too many), moves due delayed jobs to their lanes,
-        and routes what an operator put into the list ``default``. A job that carries ``failed_ms`` (an operator moved it
-        back from ``failed``) starts again at attempt 0 with ``redrives`` one higher. A text that is no job is handed out
-        all the same (or, when not even its endpoint can be seen, put into ``failed``): ``jobs.decode`` refuses it, and the
-        worker answers ``fail(token, jobs.poison(...))``. A claim repeated after ``Unavailable`` returns what the first one
-        leased.
+        Also returns expired leases to their lanes (to ``failed`` after too many), moves due delayed jobs to their
+        lanes, and routes what an operator put into the list ``default``. A job that carries ``failed_ms`` (an
+        operator moved it back from ``failed``) starts again at attempt 0 with ``redrives`` one higher. A text that is
+        no job is handed out all the same (or, when not even its endpoint can be seen, put into ``failed``):
+        ``jobs.decode`` refuses it, and the worker answers ``fail(token, jobs.poison(...))``. A claim repeated after
+        ``Unavailable`` returns what the first one leased.
         """
 
     async def ack(self, token: str) -> bool:
@@ -143,7 +143,8 @@ class Queue(Protocol):
         """
 
     async def fail(self, token: str, job: bytes, *, healthy: bool = False) -> bool:
-        """Failed for good: put ``job`` (made by ``jobs.bury``) at the head of ``failed``. ``healthy`` as in ``retry``."""
+        """Failed for good: put ``job`` (made by ``jobs.bury``) at the head of ``failed``. ``healthy`` as in
+        ``retry``."""
 
     async def release(self, token: str) -> bool:
         """Not tried: give the job back to the head of its lane, as it was."""

@@ -2,9 +2,9 @@
 
 ``{"v":1,"id":…,"ep":…,"kind":"webhook","app":…,"attempt":0,"redrives":0,"created_ms":…,"events":[…]}``
 
-A dead job carries ``"failed_ms":…,"error":{"class":…,"status":…,"message":…}`` after its events. The keys stand in exactly
-this order, so that the scripts in Redis find id, endpoint and events by looking at the start of the text, without parsing it.
-A text that a person wrote or reformatted is parsed as any JSON. Pure: no clock, no I/O.
+A dead job carries ``"failed_ms":…,"error":{"class":…,"status":…,"message":…}`` after its events. The keys stand in
+exactly this order, so that the scripts in Redis find id, endpoint and events by looking at the start of the text,
+without parsing it. A text that a person wrote or reformatted is parsed as any JSON. Pure: no clock, no I/O.
 """
 
 import re
