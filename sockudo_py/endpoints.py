@@ -26,7 +26,7 @@ class LambdaTarget:
 
 @dataclass(frozen=True, slots=True)
 class ChannelFilter:
-    """Which channels an endpoint wants to hear of; all given conditions must hold. ``pattern`` is a regular expression."""
+    """Which channels an endpoint wants to hear of; all given conditions must hold. ``channel_pattern`` is a regex."""
 
     channel_type: str | None = None
     channel_prefix: str | None = None
@@ -37,7 +37,7 @@ class ChannelFilter:
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """When a failed delivery is tried again. ``schedule`` is seconds before each retry; its length is the retry limit."""
+    """When a failed delivery is tried again. ``schedule``: seconds before each retry; its length is the limit."""
 
     schedule: tuple[float, ...] = (1.0, 2.0, 4.0, 8.0, 16.0)
     retry_on: RetryOn = "non_2xx"

@@ -1,0 +1,156 @@
+"""Bodies of requests: how events are wrapped for a receiver. Pure.
+
+The ``pusher`` envelope carries many events, every other one a single event. Times and ids in a body are the event's own
+and the same on every attempt (receivers build replay keys of them); only Pusher's ``time_ms`` follows the clock on late
+attempts.
+"""
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Any, Literal
+
+import orjson
+
+from sockudo_py.endpoints import Endpoint, EnvelopeName, ProfileName
+from sockudo_py.queues.jobs import Job
+from sockudo_py.webhooks.events import EVENT_NAMES, Event, pusher_style
+
+# Pusher's Python SDK refuses a body whose time_ms is over 300 s away; an older delivery gets the time of sending.
+FRESH_MS = 240_000
+
+PROFILE_ENVELOPES: Mapping[ProfileName, EnvelopeName] = MappingProxyType(
+    {
+        "pusher": "pusher",
+        "sockudo": "pusher",
+        "pulse": "pulse",
+        "realcast": "realcast",
+        "remotedevai": "remotedevai",
+        "irisx": "irisx",
+        "standard": "standard",
+        "custom": "pusher",
+    }
+)
+
+_BUILT_IN = frozenset(EVENT_NAMES.values())
+_MAX_SAFE_INTEGER = 2**53 - 1
+_MAX_ARRAY_INDEX = 2**32 - 2
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """The bytes of one request and the id that names it on every attempt."""
+
+    id: str
+    content: bytes
+
+
+def envelope_of(endpoint: Endpoint) -> EnvelopeName:
+    """Return how this endpoint's events are wrapped."""
+    return endpoint.envelope or PROFILE_ENVELOPES[endpoint.profile]
+
+
+def batched(endpoint: Endpoint) -> bool:
+    """Return whether one request may carry several events."""
+    return envelope_of(endpoint) == "pusher"
+
+
+def bodies(endpoint: Endpoint, job: Job, now_ms: int) -> list[Body]:
+    """Return the bodies that carry a job's events to this endpoint: one, or one per event."""
+    events = job.events()
+    if batched(endpoint):
+        time_ms = envelope_time(job.created_ms, now_ms)
+        plain = endpoint.json_style == "compact" and endpoint.payload == "seed"
+        if plain and all(event.get("name") in _BUILT_IN for event in events):  # strings and small integers only
+            content = b'{"time_ms":%d,"events":%b}' % (time_ms, job.events_text)
+        else:
+            shown = [pusher_style(event) for event in events] if endpoint.payload == "pusher" else events
+            content = dump({"time_ms": time_ms, "events": shown}, endpoint.json_style)
+        return [Body(job.id, content)]
+    wrap = _WRAPPERS[envelope_of(endpoint)]
+    result = []
+    for index, event in enumerate(events):
+        body_id = job.id if len(events) == 1 else f"{job.id}_{index}"
+        time_ms = event.get("time_ms", job.created_ms)
+        parts = _Parts(
+            app_id=endpoint.app_id,
+            name=str(event.get("name", "")),
+            id=str(event.get("event_id") or body_id),
+            timestamp=iso_time(time_ms if isinstance(time_ms, int) else job.created_ms),
+            data=_data(event),
+        )
+        result.append(Body(body_id, dump(wrap(parts), endpoint.json_style)))
+    return result
+
+
+def envelope_time(created_ms: int, now_ms: int) -> int:
+    """Return ``time_ms`` of a Pusher envelope: the creation while that is fresh, the time of sending afterwards."""
+    return created_ms if 0 <= now_ms - created_ms < FRESH_MS else now_ms
+
+
+def iso_time(time_ms: int) -> str:
+    """Return ``2025-01-19T10:30:00Z``."""
+    return datetime.fromtimestamp(time_ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def dump(value: object, style: Literal["compact", "python"]) -> bytes:
+    """Return JSON bytes: as JavaScript's ``JSON.stringify`` writes it, or as Python's ``json.dumps`` does.
+
+    Some receivers check the signature over re-serialised JSON, so the body has to survive that in their language.
+    """
+    if style == "python":
+        return json.dumps(value).encode()
+    return orjson.dumps(js_stable(value))
+
+
+def js_stable(value: Any) -> Any:
+    """Return ``value`` so that JavaScript's parse and stringify give the same text.
+
+    Whole floats become integers, integers beyond 2^53 strings, and integer-like keys come first, in ascending order.
+    """
+    if isinstance(value, dict):
+        indexes = sorted((key for key in value if _is_index(key)), key=int)
+        keys = [*indexes, *(key for key in value if not _is_index(key))] if indexes else value
+        return {key: js_stable(value[key]) for key in keys}
+    if isinstance(value, list):
+        return [js_stable(item) for item in value]
+    if isinstance(value, float) and math.isfinite(value) and value.is_integer() and abs(value) <= _MAX_SAFE_INTEGER:
+        return int(value)
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > _MAX_SAFE_INTEGER:
+        return str(value)
+    return value
+
+
+def _is_index(key: str) -> bool:
+    if not (key.isascii() and key.isdigit()) or len(key) > 10:
+        return False
+    return (key == "0" or key[0] != "0") and int(key) <= _MAX_ARRAY_INDEX
+
+
+def _data(event: Event) -> object:
+    if event.get("name") in _BUILT_IN:
+        return {key: value for key, value in event.items() if key != "name"}
+    return event.get("data", {})
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    app_id: str
+    name: str
+    id: str
+    timestamp: str
+    data: object
+
+
+_WRAPPERS: Mapping[EnvelopeName, Callable[[_Parts], dict[str, object]]] = MappingProxyType(
+    {
+        "pulse": lambda p: {"event": p.name, "project_id": p.app_id, "timestamp": p.timestamp, "data": p.data},
+        "realcast": lambda p: {"event": p.name, "timestamp": p.timestamp, "data": p.data},
+        "remotedevai": lambda p: {"id": p.id, "type": p.name, "timestamp": p.timestamp, "data": p.data},
+        "irisx": lambda p: {"event": p.name, "event_id": p.id, "timestamp": p.timestamp, "data": p.data},
+        "standard": lambda p: {"type": p.name, "timestamp": p.timestamp, "data": p.data},
+    }
+)

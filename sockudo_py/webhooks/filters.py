@@ -1,0 +1,132 @@
+"""Which events an endpoint wants: event types and channel filters, compiled once. Pure."""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+
+from sockudo_py.endpoints import ChannelFilter, Endpoint
+from sockudo_py.protocol.channels.table import ChannelClass, classify
+from sockudo_py.webhooks.events import CONNECTION_EVENTS
+
+MAX_PATTERN_LENGTH = 256
+
+ChannelTest = Callable[[str], bool]
+
+_TYPES: Mapping[str, Callable[[ChannelClass], bool]] = MappingProxyType(
+    {
+        "public": lambda row: not row.private and not row.server_to_user,
+        "private": lambda row: row.private and not row.presence and not row.encrypted,
+        "presence": lambda row: row.presence,
+        "encrypted": lambda row: row.encrypted,
+        "private-encrypted": lambda row: row.encrypted,
+        "cache": lambda row: row.cached,
+    }
+)
+CHANNEL_TYPES = tuple(_TYPES)
+
+
+def wants(endpoint: Endpoint, event_name: str) -> bool:
+    """Return whether the endpoint lists this event. ``*`` stands for all but the connection events."""
+    types = endpoint.event_types
+    return event_name in types or ("*" in types and event_name not in CONNECTION_EVENTS)
+
+
+def compile_filter(wanted: ChannelFilter) -> ChannelTest | None:
+    """Return a test for channel names, or None when every channel passes. Raises ValueError naming the bad key."""
+    problems = filter_problems(wanted)
+    if problems:
+        raise ValueError("; ".join(problems))
+    tests: list[ChannelTest] = []
+    if wanted.channel_type is not None:
+        tests.append(_type_test(wanted.channel_type))
+    if wanted.channel_prefix is not None:
+        tests.append(_prefix_test(wanted.channel_prefix, logical_too=wanted.channel_type is not None))
+    if wanted.channel_suffix is not None:
+        suffix = wanted.channel_suffix
+        tests.append(lambda channel: channel.endswith(suffix))
+    if wanted.channel_namespace is not None:
+        tests.append(_namespace_test(wanted.channel_namespace))
+    if wanted.channel_pattern is not None:
+        pattern = re.compile(wanted.channel_pattern)
+        tests.append(lambda channel: pattern.search(channel) is not None)
+    if not tests:
+        return None
+    if len(tests) == 1:
+        return tests[0]
+    return lambda channel: all(test(channel) for test in tests)
+
+
+def filter_problems(wanted: ChannelFilter) -> list[str]:
+    """Return what is wrong with a filter, one line per key: ``filter.channel_pattern: …``."""
+    problems = []
+    if wanted.channel_type is not None and wanted.channel_type not in _TYPES:
+        known = ", ".join(CHANNEL_TYPES)
+        problems.append(f"filter.channel_type: {wanted.channel_type!r} is none of {known}")
+    if wanted.channel_pattern is not None:
+        problems.extend(f"filter.channel_pattern: {text}" for text in _pattern_problems(wanted.channel_pattern))
+    return problems
+
+
+def _logical(channel: str) -> str:
+    """The name without its class prefix."""
+    return channel[len(classify(channel).prefix) :]
+
+
+def _type_test(name: str) -> ChannelTest:
+    belongs = _TYPES[name]
+    return lambda channel: belongs(classify(channel))
+
+
+def _prefix_test(prefix: str, *, logical_too: bool) -> ChannelTest:
+    # A documented example combines channel_type "presence" with prefix "admin-": on the full name that never matches.
+    if logical_too:
+        return lambda channel: channel.startswith(prefix) or _logical(channel).startswith(prefix)
+    return lambda channel: channel.startswith(prefix)
+
+
+def _namespace_test(namespace: str) -> ChannelTest:
+    wanted = namespace + ":"
+    return lambda channel: _logical(channel).startswith(wanted)
+
+
+def _pattern_problems(pattern: str) -> Iterable[str]:
+    if len(pattern) > MAX_PATTERN_LENGTH:
+        return [f"longer than {MAX_PATTERN_LENGTH} characters"]
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        return [f"not a regular expression: {error}"]
+    return _costly(pattern)
+
+
+_PIECE = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\(\?[^:)<]*[:)]?|[()|]|[*+]|\{\d*,?\d*\}|\?|.", re.DOTALL)
+_UNBOUNDED = re.compile(r"[*+]|\{\d*,\}")
+
+
+def _costly(pattern: str) -> list[str]:
+    """Channel names come from strangers, so a pattern must not take time that grows without bound with the name."""
+    pieces = _PIECE.findall(pattern)
+    open_groups: list[bool] = [False]  # per open group: may one text match it in several ways?
+    unbounded = 0
+    closed: bool | None = None  # the group that the last piece closed
+    for piece in pieces:
+        repeated = _UNBOUNDED.fullmatch(piece) is not None
+        counted = piece.startswith("{") and len(piece) > 1
+        if closed and (repeated or counted):
+            return [
+                "a repeated group holds a repetition or an alternative; that can take forever on a hostile channel name"
+            ]
+        closed = None
+        if piece.startswith("("):
+            open_groups.append(False)
+        elif piece == ")":
+            inner = open_groups.pop() if len(open_groups) > 1 else False
+            open_groups[-1] = open_groups[-1] or inner
+            closed = inner
+        elif repeated or piece == "|":
+            open_groups[-1] = True
+        unbounded += repeated
+    allowed = 3 if pattern.startswith("^") else 2
+    if unbounded > allowed:
+        return [f"has {unbounded} open repetitions; {allowed} are allowed (3 when the pattern begins with ^)"]
+    return []

@@ -1,0 +1,90 @@
+"""The contract of webhook targets: one attempt, one outcome."""
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from sockudo_py.endpoints import LambdaTarget
+
+# The receiver never answered: these are worth another attempt under every policy.
+NETWORK = frozenset(
+    {
+        "dns",
+        "connect",
+        "tls",
+        "timeout_connect",
+        "timeout_read",
+        "reset",
+        "protocol",
+        "blocked_address",
+        "lambda_throttle",
+        "internal",
+    }
+)
+# Trying again can't help.
+FINAL = frozenset({"too_large", "poison", "endpoint_deleted", "expired"})
+# The endpoint answered in time, so it is not overloaded: its in-flight allowance stays.
+ANSWERED = frozenset({"http_4xx", "redirect"})
+ERROR_CLASSES = NETWORK | FINAL | ANSWERED | {"http_5xx", "lambda_error"}
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One attempt, signed: exactly these bytes go out. Headers hold secrets, so they never show in ``repr``."""
+
+    endpoint: str  # uid
+    body: bytes = field(repr=False)
+    headers: tuple[tuple[str, str], ...] = field(repr=False)
+    url: str | None = field(default=None, repr=False)
+    function: LambdaTarget | None = None
+    timeout: float = 10.0  # seconds for all of it
+    connect_timeout: float = 5.0  # seconds for name look-up, TCP and TLS
+    trusted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Milliseconds that an attempt took, as far as its target knows them."""
+
+    total_ms: int = 0
+    ttfb_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """The target took it."""
+
+    status: int
+    timing: Timing = Timing()
+    response_body: bytes = field(default=b"", repr=False)
+    response_truncated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """The target did not take it. ``error_class``: one of ERROR_CLASSES; ``message`` holds no secret, no URL query."""
+
+    error_class: str
+    message: str
+    status: int | None = None
+    retry_after: float | None = None  # seconds, as the target asked for
+    timing: Timing = Timing()
+    response_body: bytes = field(default=b"", repr=False)
+    response_truncated: bool = False
+
+
+Outcome = Delivered | Failure
+
+
+class Target(Protocol):
+    """Carries out attempts.
+
+    ``send`` never raises (but for cancellation), never retries by itself, and ends within ``request.timeout``.
+    """
+
+    name: str  # label of the metrics: "http" | "lambda"
+
+    async def send(self, request: Request) -> Outcome:
+        """Make one attempt."""
+
+    async def close(self) -> None:
+        """Let go of connections and threads."""

@@ -1,0 +1,72 @@
+"""Is an endpoint usable? Asked before it goes live, whoever made it. Pure."""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from sockudo_py.endpoints import Endpoint
+from sockudo_py.webhooks.filters import filter_problems
+from sockudo_py.webhooks.guard import url_problems
+from sockudo_py.webhooks.headers import MAX_HEADERS, MAX_VALUE_BYTES, header_problems, name_problems
+from sockudo_py.webhooks.profiles import Scheme, scheme_headers, scheme_of, standard_key
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointRules:
+    """What the operator allows endpoints to be."""
+
+    require_https: bool = False
+    allowed_ports: Collection[int] | None = None
+    max_headers: int = MAX_HEADERS
+    max_header_value_bytes: int = MAX_VALUE_BYTES
+
+
+def endpoint_problems(endpoint: Endpoint, rules: EndpointRules = EndpointRules()) -> list[str]:
+    """Return what is wrong with an endpoint, one line each, ``app 1: webhook wh_x: key: what and what to do``."""
+    prefix = f"app {endpoint.app_id}: webhook {endpoint.name or endpoint.uid}"
+    return [f"{prefix}: {problem}" for problem in _problems(endpoint, rules)]
+
+
+def _problems(endpoint: Endpoint, rules: EndpointRules) -> Iterable[str]:
+    if (endpoint.url is None) == (endpoint.function is None):
+        yield "give exactly one of url and lambda"
+    if endpoint.url is not None:
+        https = rules.require_https or endpoint.require_https
+        yield from url_problems(endpoint.url, require_https=https, allowed_ports=rules.allowed_ports)
+    yield from header_problems(
+        endpoint.headers, max_headers=rules.max_headers, max_value_bytes=rules.max_header_value_bytes
+    )
+    yield from filter_problems(endpoint.filter)
+    yield from _signature_problems(endpoint)
+
+
+def _signature_problems(endpoint: Endpoint) -> Iterable[str]:
+    used: set[str] = set()
+    for profile in (endpoint.profile, *endpoint.also_sign):
+        if profile == "custom" and endpoint.signature_header is None:
+            yield "profile custom: signature_header is missing"
+            continue
+        scheme = scheme_of(endpoint, profile)
+        names = scheme_headers(scheme)
+        if profile == "custom":
+            yield from name_problems(names)
+        for name in names:
+            if name.lower() in used:
+                yield f"also_sign: {profile} sets the header {name} that another profile of this endpoint sets too"
+            used.add(name.lower())
+        yield from _secret_problems(endpoint, profile, scheme)
+
+
+def _secret_problems(endpoint: Endpoint, profile: str, scheme: Scheme) -> Iterable[str]:
+    if scheme.keys == "app":
+        if not endpoint.app_keys:
+            yield f"profile {profile}: the app has no key to sign with"
+        return
+    if not any(secret.expires_at is None and secret.value for secret in endpoint.secrets):
+        yield f"profile {profile}: secret is missing; receivers check the signature with it"
+        return
+    if scheme.keys == "standard":
+        for secret in endpoint.secrets:
+            try:
+                standard_key(secret.value)
+            except ValueError as error:
+                yield f"profile {profile}: secret: {error} (whsec_ and 24 to 64 bytes in base64)"
