@@ -36,7 +36,7 @@ class Close:
 
 @dataclass(frozen=True, slots=True)
 class Join:
-    """Subscribe to ``channel``; the outcome goes to ``Session.joined`` or ``Session.join_failed``.
+    """Subscribe to ``channel``; the outcome goes to ``Session.joined``, ``join_refused`` or ``join_unavailable``.
 
     ``member`` is set for presence channels only.
     """
@@ -66,7 +66,10 @@ class Relay:
 
 @dataclass(frozen=True, slots=True)
 class SignIn:
-    """This connection now belongs to a user; the outcome goes to ``Session.signed_in``."""
+    """This connection now belongs to a user; the outcome goes to ``Session.signed_in`` or ``sign_in_failed``.
+
+    At most one succeeds per connection: signing in again as the same user asks nothing of the shell.
+    """
 
     user_id: str
     watchlist: tuple[str, ...] = ()

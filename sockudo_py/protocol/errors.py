@@ -156,3 +156,13 @@ def already_signed_in(user_id: str) -> str:
 def watchlist_limit(limit: int) -> str:
     """Return the text of 4302."""
     return f"Watchlist limit exceeded. Only the first {limit} user IDs are accepted."
+
+
+def signin_key(key: str) -> str:
+    """Return the text for a sign-in that names a key of another app."""
+    return f"Invalid key in sign-in auth data: '{shorten(key)}'"
+
+
+def user_channel(channel: str) -> str:
+    """Return the text for a user's internal channel that somebody else asks for."""
+    return f"Not signed in as the user of {shorten(channel)}"

@@ -1,0 +1,96 @@
+"""Client events: who may send them, what becomes of their data, and how many a connection may send."""
+
+from array import array
+from typing import TYPE_CHECKING, Final
+
+from orjson import dumps
+
+from sockudo_py.protocol import codec, errors
+from sockudo_py.protocol.channels.table import classify
+from sockudo_py.protocol.effects import Effect, Relay, Reply
+from sockudo_py.protocol.errors import MESSAGES, ErrorCode
+from sockudo_py.protocol.messages import Message, complaint
+from sockudo_py.protocol.subscribe import ABSENT, Pending
+
+if TYPE_CHECKING:
+    from sockudo_py.protocol.session import Session
+
+_RATE_EXCEEDED: Final = Reply(codec.error(ErrorCode.CLIENT_EVENT_RATE, MESSAGES[ErrorCode.CLIENT_EVENT_RATE]))
+
+
+class SlidingWindow:
+    """At most ``limit`` events in any second, exactly: the times of the last ``limit`` accepted ones in a ring.
+
+    Made for a connection when it first sends a client event, so that silent ones pay nothing; 8 bytes per event of the
+    limit.
+    """
+
+    __slots__ = ("_next", "_times", "limit")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._times = array("d", [float("-inf")]) * max(limit, 0)
+        self._next = 0
+
+    def allow(self, now: float) -> bool:
+        """Return whether one more event at ``now`` (seconds) is within the limit, and count it if so."""
+        if self.limit <= 0:
+            return False
+        position = self._next
+        if now - self._times[position] < 1.0:
+            return False
+        self._times[position] = now
+        self._next = (position + 1) % self.limit
+        return True
+
+
+def client_event(session: "Session", event: str, message: Message, now: float) -> list[Effect]:
+    """Return what a message named ``client-...`` leads to: a Relay made of nothing but what was checked, or why not."""
+    app = session.app
+    if not app.client_events:
+        return [complaint(errors.CLIENT_EVENTS_OFF)]
+    if len(event) > app.max_event_name_length:
+        return [complaint(errors.event_name_too_long(app.max_event_name_length))]
+    channel = message.get("channel")
+    if not isinstance(channel, str) or not channel:
+        return [complaint(errors.missing("channel"))]
+    channel_class = classify(channel)
+    if not channel_class.private:
+        return [complaint(errors.CLIENT_EVENT_ON_PUBLIC)]
+    if channel_class.encrypted and not app.client_events_on_encrypted:
+        return [complaint(errors.CLIENT_EVENT_ON_ENCRYPTED)]
+    member = session.channels.get(channel, ABSENT)
+    if isinstance(member, Pending):
+        return [complaint(errors.not_subscribed(channel))]
+    data = data_string(message)
+    if data is None:
+        return [complaint(errors.CLIENT_EVENT_TOO_DEEP)]
+    if _byte_length(data) > app.max_event_bytes:
+        return [complaint(errors.event_data_too_big(app.max_event_bytes))]
+    limit = app.client_events_per_second
+    if limit is not None:
+        window = session.window
+        if window is None or window.limit != limit:
+            window = session.window = SlidingWindow(limit)
+        if not window.allow(now):
+            return [_RATE_EXCEEDED]
+    user_id = None if member is None else member.user_id
+    return [Relay(channel, event, data, user_id, codec.client_event(channel, event, data, user_id))]
+
+
+def data_string(message: Message) -> str | None:
+    """Return the data of a client event as recipients get it: always a string. None when it is nested too deeply.
+
+    A string stays as it is, so that nothing is encoded twice; Swift and .NET can't read anything else.
+    """
+    data = message.get("data", "{}")  # pusher-js leaves it out for ``undefined``
+    if isinstance(data, str):
+        return data
+    try:
+        return dumps(data).decode()
+    except TypeError:  # orjson reads 1024 levels, but writes only 254
+        return None
+
+
+def _byte_length(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode())

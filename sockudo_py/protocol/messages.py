@@ -1,0 +1,26 @@
+"""Reading what clients send, and telling them what is wrong with it."""
+
+from typing import Any
+
+from orjson import JSONDecodeError, loads
+
+from sockudo_py.protocol import codec
+from sockudo_py.protocol.effects import Reply
+
+Message = dict[str, Any]
+
+
+def parameters(message: Message) -> Message:
+    """Return the data of a ``pusher:`` message, which clients send as an object or as a string that holds one."""
+    data = message.get("data")
+    if isinstance(data, str):
+        try:
+            data = loads(data)
+        except JSONDecodeError:
+            return {}
+    return data if isinstance(data, dict) else {}
+
+
+def complaint(message: str) -> Reply:
+    """Return the error that leaves everything as it is."""
+    return Reply(codec.error(None, message))
