@@ -1,0 +1,176 @@
+"""The HTTP API: from a request to a response, without any HTTP library.
+
+``Api.handle`` is called by the publish lane of the front and by the aiohttp application alike.
+"""
+
+import logging
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+
+from sockudo_py.apps.base import AppManager
+from sockudo_py.errors import Unavailable
+from sockudo_py.http.auth import AUTH_PARAMS, authenticate
+from sockudo_py.http.context import Call, NodeApi, RequestLimit, too_many
+from sockudo_py.http.health import Health
+from sockudo_py.http.messages import ApiRequest, ApiResponse, echo, error
+from sockudo_py.http.query import MAX_PAIRS, TooManyParameters, read
+from sockudo_py.http.routes import Answer, Match, MethodMismatch, Open, Router
+from sockudo_py.limits.base import RateLimiter
+from sockudo_py.metrics import AppCounters, Metrics
+
+__all__ = ["Api", "ApiRequest", "ApiResponse"]
+
+log = logging.getLogger(__name__)
+
+_UNAVAILABLE = error(503, "The cluster's state can't be reached right now, try again later", ("Retry-After", "1"))
+_NOT_FOUND = error(404, "Not found")
+_UNKNOWN_APP = error(404, "Unknown app: check the app id in the path")
+_DISABLED = error(403, "App disabled")
+_UNKNOWN_KEY = error(401, "Unknown auth_key")
+_NO_PARAMS: dict[str, str] = {}
+
+
+class Api:
+    """Answers requests of the HTTP API and of the open routes.
+
+    Args:
+        node: Where events go and figures come from.
+        apps: Who may publish.
+        metrics: Counts requests, bytes and errors per app.
+        limiter: For the limits of apps and of addresses; None: no limits.
+        clock: Unix seconds; timestamps of requests are held against it.
+        health: Answers the open routes; without it they are not found.
+        address_limit: What one address may ask for, over all apps and routes but the open ones; None is no limit.
+        path_prefix: The configured prefix (like ``/realtime``), which is cut from paths before they get here.
+            Signatures over the path with it are accepted too.
+    """
+
+    def __init__(
+        self,
+        *,
+        node: NodeApi,
+        apps: AppManager,
+        metrics: Metrics,
+        limiter: RateLimiter | None = None,
+        clock: Callable[[], float] = time.time,
+        health: Health | None = None,
+        address_limit: RequestLimit | None = None,
+        path_prefix: str = "",
+    ) -> None:
+        self._node = node
+        self._apps = apps
+        self._metrics = metrics
+        self._limiter = limiter
+        self._clock = clock
+        self._health = health
+        self._address_limit = address_limit
+        self._prefix = path_prefix.rstrip("/")
+        self._router = Router()
+        self._limited = metrics.counter(
+            "http_address_limited_total", "HTTP API requests refused because their address sent too many"
+        )
+        self._crashes = metrics.counter("http_internal_errors_total", "HTTP API requests answered with status 500")
+
+    def handle(self, request: ApiRequest) -> ApiResponse | Awaitable[ApiResponse]:
+        """Return the response, or an awaitable of it where the cluster has to be asked. Never raises.
+
+        Events and batches without ``info`` are answered at once: their order is the order of the calls.
+        """
+        try:
+            return self._answer(request)
+        except Exception:  # noqa: BLE001 - the top of every request: nothing may break the connection's lane
+            return self._crashed(request)
+
+    def refusal(self, method: str, path: str) -> ApiResponse | None:
+        """Return the answer for a request that has no route, before anybody reads its body; None: it has one."""
+        match = self._router.find(method, path)
+        if isinstance(match, Match) and (self._health is not None or not isinstance(match.route, Open)):
+            return None
+        if isinstance(match, MethodMismatch):
+            allow = ("Allow", ", ".join(match.allowed))
+            return (
+                ApiResponse(204, b"", headers=(allow,))
+                if method == "OPTIONS"
+                else error(405, "Method not allowed", allow)
+            )
+        return _NOT_FOUND
+
+    def _answer(self, request: ApiRequest) -> Answer:
+        match = self._router.find(request.method, request.path)
+        if not isinstance(match, Match):
+            return self.refusal(request.method, request.path) or _NOT_FOUND
+        route = match.route
+        if isinstance(route, Open):
+            return self._open(request, route, match.segments)
+        if self._address_limit is not None and (refused := self._spend_address(request.remote, self._address_limit)):
+            return refused
+
+        try:
+            pairs, params = read(request.query)
+        except TooManyParameters:
+            return error(400, f"More than {MAX_PAIRS} parameters in the query")
+        if match.names_app:
+            app = self._apps.by_id(match.segments[0])
+            if app is None:
+                return _UNKNOWN_APP
+        else:
+            app = self._apps.by_key(params.get("auth_key", ""))
+            if app is None:
+                return _UNKNOWN_KEY
+        counters = self._metrics.app(app.id)
+        counters.http_requests += 1
+        counters.http_received_bytes += len(request.body)
+        failure = authenticate(request, app, params, pairs, self._clock(), self._prefix)
+        if failure is None and not app.enabled:
+            failure = _DISABLED
+        if failure is not None:
+            return _count(counters, failure)
+        only_auth = len(params) == len(AUTH_PARAMS) and "body_md5" in params
+        rest = _NO_PARAMS if only_auth else {name: value for name, value in params.items() if name not in AUTH_PARAMS}
+        call = Call(request, app, rest, pairs, match.segments, counters, self._node, self._limiter)
+        answer = route.handler(call)
+        if isinstance(answer, ApiResponse):
+            return _count(counters, answer)
+        return self._later(request, answer, counters)
+
+    def _open(self, request: ApiRequest, route: Open, segments: tuple[str, ...]) -> Answer:
+        if self._health is None:
+            return _NOT_FOUND
+        answer = route.handler(self._health, segments)
+        return answer if isinstance(answer, ApiResponse) else self._later(request, answer, None)
+
+    def _spend_address(self, remote: str, limit: RequestLimit) -> ApiResponse | None:
+        if self._limiter is None or not remote:  # no address: a proxy on a Unix socket speaks for everybody
+            return None
+        allowance = self._limiter.take(f"http:address:{remote}", limit.max_requests, limit.window)
+        if allowance.allowed:
+            return None
+        self._limited.add()
+        return too_many("Rate limit exceeded: too many requests from this address", allowance.retry_after)
+
+    async def _later(
+        self, request: ApiRequest, pending: Awaitable[ApiResponse], counters: AppCounters | None
+    ) -> ApiResponse:
+        try:
+            answer = await pending
+        except Unavailable as problem:
+            log.warning("%s %s: %s", request.method, echo(request.path), problem)
+            answer = _UNAVAILABLE
+        except Exception:  # noqa: BLE001 - as in handle
+            answer = self._crashed(request)
+        return answer if counters is None else _count(counters, answer)
+
+    def _crashed(self, request: ApiRequest) -> ApiResponse:
+        """Log what is being handled, and tell the client only how to find it in the log."""
+        request_id = secrets.token_hex(8)
+        self._crashes.add()
+        log.exception("request %s failed: %s %s", request_id, request.method, echo(request.path))
+        return error(500, f"Internal server error (request {request_id})", ("X-Request-Id", request_id))
+
+
+def _count(counters: AppCounters, answer: ApiResponse) -> ApiResponse:
+    counters.http_sent_bytes += len(answer.body)
+    if answer.status >= 400:
+        counters.http_errors += 1
+    return answer

@@ -1,0 +1,109 @@
+"""Who sent this request: the signature of the HTTP API (section 6.1 of the protocol reference).
+
+Everything is verified over what was received: the body's bytes, the path as it came (then percent-decoded, because the
+SDKs sign what they meant and their HTTP stacks may encode it), the query's values decoded once.
+"""
+
+import hashlib
+from datetime import UTC, datetime
+from urllib.parse import unquote
+
+from sockudo_py.http.messages import ApiRequest, ApiResponse, echo, error
+from sockudo_py.http.query import Pairs
+from sockudo_py.protocol.app import App
+from sockudo_py.protocol.signatures import http_string, verify
+
+GRACE = 600  # seconds that auth_timestamp may be off, either way
+EMPTY_MD5 = "d41d8cd98f00b204e9800998ecf8427e"  # the Python SDK sends it with every GET
+AUTH_PARAMS = frozenset(("auth_key", "auth_timestamp", "auth_version", "auth_signature", "body_md5"))
+_REQUIRED = ("auth_key", "auth_timestamp", "auth_version", "auth_signature")
+
+
+def authenticate(
+    request: ApiRequest, app: App, params: dict[str, str], pairs: Pairs, now: float, prefix: str = ""
+) -> ApiResponse | None:
+    """Return None when the request is signed by a key of ``app``, else the error to answer.
+
+    Args:
+        request: The request as it came.
+        app: The app that the path names.
+        params: The query, PHP arrays collapsed.
+        pairs: The query as it stands, for those who sign arrays uncollapsed.
+        now: Unix seconds.
+        prefix: The configured path prefix: PHP's option ``path`` signs it, everybody else does not.
+    """
+    try:
+        key = params["auth_key"]
+        stamp = params["auth_timestamp"]
+        version = params["auth_version"]
+        given = params["auth_signature"]
+    except KeyError:
+        missing = ", ".join(name for name in _REQUIRED if name not in params)
+        return error(401, f"Missing required parameter: {missing}")
+    if version != "1.0":
+        return error(401, "Version not supported: auth_version must be 1.0")
+    secret = app.secret_of(key)
+    if secret is None:
+        return error(401, f"Unknown auth_key: app {app.id} has no such key")
+    if not (len(stamp) <= 12 and stamp.isascii() and stamp.isdigit()):
+        return error(401, "auth_timestamp must be an integer: seconds since 1970")
+    if abs(int(now) - int(stamp)) > GRACE:
+        return _expired(int(stamp), now)
+    failure = _check_body(request.body, params.get("body_md5"))
+    if failure is not None:
+        return failure
+
+    text = http_string(request.method, request.path, pairs)
+    if verify(secret, text, given):
+        return None
+    for other in _other_texts(request, pairs, prefix):
+        if verify(secret, other, given):
+            return None
+    shown = echo(text.replace("\n", "\\n"))
+    return error(
+        401,
+        f'Invalid signature: you should have sent HmacSHA256Hex("{shown}", your_secret_key), '
+        f'but you sent "{echo(given)}"',
+    )
+
+
+def _other_texts(request: ApiRequest, pairs: Pairs, prefix: str) -> list[str]:
+    """Return the less usual texts that clients sign for this same request."""
+    paths = [request.path]
+    decoded = unquote(request.path)
+    if decoded != request.path:
+        paths.append(decoded)
+    if prefix:
+        paths += [prefix + path for path in paths]
+    texts = [http_string(request.method, path, pairs) for path in paths[1:]]
+    if any(name.endswith("]") for name, _ in pairs):  # arrays left as they stand, instead of joined as PHP does
+        query = "&".join(f"{name}={value}" for name, value in sorted(pairs) if name != "auth_signature")
+        texts += [f"{request.method}\n{path}\n{query}" for path in paths]
+    return texts
+
+
+def _check_body(body: bytes, md5: str | None) -> ApiResponse | None:
+    if not body:
+        if md5 is None or md5 == EMPTY_MD5:
+            return None
+        return error(401, "Invalid body_md5: the request has no body")
+    if md5 is None:
+        return error(401, "Missing required parameter: body_md5")
+    if hashlib.md5(body, usedforsecurity=False).hexdigest() != md5:
+        return error(401, "Invalid body_md5: it is not the MD5 of the body that arrived")
+    return None
+
+
+def _expired(stamp: int, now: float) -> ApiResponse:
+    given, ours = _utc(stamp), _utc(int(now))
+    return error(
+        401,
+        f"Timestamp expired: Given timestamp ({given}) not within {GRACE}s of server time ({ours}). Check the clocks",
+    )
+
+
+def _utc(seconds: int) -> str:
+    try:
+        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (ValueError, OverflowError, OSError):
+        return str(seconds)

@@ -1,0 +1,93 @@
+"""What the handlers of the HTTP API work with."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from sockudo_py.adapters.base import ChannelStats
+from sockudo_py.caches.base import CachedEvent
+from sockudo_py.http.messages import ApiRequest, ApiResponse, error
+from sockudo_py.http.query import Pairs
+from sockudo_py.limits.base import RateLimiter
+from sockudo_py.metrics import AppCounters
+from sockudo_py.protocol.app import App
+
+
+class NodeApi(Protocol):
+    """What the HTTP API asks of the node (``node.Node`` is one). The async questions raise ``Unavailable``."""
+
+    @property
+    def draining(self) -> bool:
+        """True from the moment when this node stops taking clients."""
+
+    def publish(
+        self, app: App, channels: Sequence[str], event: str, data: str, exclude_socket: str | None = None
+    ) -> None:
+        """Send an event to the subscribers of each of the channels. Never raises."""
+
+    async def channel(self, app: App, name: str) -> ChannelStats | None:
+        """Return the figures of a channel, or None when it is not occupied."""
+
+    async def channels(self, app: App, prefix: str) -> dict[str, ChannelStats]:
+        """Return the occupied channels whose names begin with ``prefix``."""
+
+    async def members(self, app: App, name: str) -> list[str]:
+        """Return the user ids of a presence channel."""
+
+    async def cached(self, app: App, name: str) -> CachedEvent | None:
+        """Return what a cache channel remembers."""
+
+    def terminate_user(self, app: App, user_id: str) -> None:
+        """Close all signed-in connections of a user."""
+
+    def connections(self, app_id: str | None = None) -> int:
+        """Return how many clients are connected here (of one app)."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestLimit:
+    """At most ``max_requests`` in ``window`` seconds."""
+
+    max_requests: int
+    window: float = 60.0
+
+
+@dataclass(slots=True)
+class Call:
+    """A request that passed authentication.
+
+    ``params`` are those of the query without the auth ones, ``pairs`` the whole query in order, ``segments`` the
+    path's variables, decoded.
+    """
+
+    request: ApiRequest
+    app: App
+    params: dict[str, str]
+    pairs: Pairs
+    segments: tuple[str, ...]
+    counters: AppCounters
+    node: NodeApi
+    limiter: RateLimiter | None
+
+    def spend_events(self, count: int) -> ApiResponse | None:
+        """Take ``count`` events out of the app's allowance for publishing; return the error when it is used up."""
+        return self._spend("publish", self.app.backend_events_per_second, count)
+
+    def spend_read(self) -> ApiResponse | None:
+        """Take one request out of the app's allowance for reading; return the error when it is used up."""
+        return self._spend("read", self.app.read_requests_per_second, 1)
+
+    def _spend(self, what: str, limit: int | None, cost: int) -> ApiResponse | None:
+        if limit is None or self.limiter is None:
+            return None
+        allowance = self.limiter.take(f"http:{what}:{self.app.id}", limit, 1.0, cost)
+        if allowance.allowed:
+            return None
+        self.counters.rate_limited += 1
+        return too_many(f"Rate limit exceeded: app {self.app.id} may {what} {limit} per second", allowance.retry_after)
+
+
+def too_many(message: str, retry_after: float) -> ApiResponse:
+    """Return a 429 that says in whole seconds when to come back."""
+    return error(429, message, ("Retry-After", str(max(1, math.ceil(retry_after)))))

@@ -1,0 +1,234 @@
+"""POST events and batch_events: what backends publish.
+
+Everything of a request is checked before anything is delivered, so a request that is refused had no effect.
+"""
+
+import asyncio
+import logging
+import re
+from collections.abc import Awaitable
+from dataclasses import dataclass
+
+import orjson
+
+from sockudo_py.adapters.base import ChannelStats
+from sockudo_py.errors import Unavailable
+from sockudo_py.http.context import Call, NodeApi
+from sockudo_py.http.messages import OK, ApiResponse, echo, error
+from sockudo_py.http.users import valid_user_id
+from sockudo_py.protocol.app import App
+from sockudo_py.protocol.channels import classify, user_of, valid_channel_name
+
+log = logging.getLogger(__name__)
+
+RESERVED = ("pusher:", "pusher_internal:")
+POST_ATTRIBUTES = frozenset(("user_count", "subscription_count"))
+_SOCKET_ID = re.compile(r"[0-9]{1,20}\.[0-9]{1,20}")
+_BODY_PARAMS = frozenset(("name", "data", "channel", "channels", "socket_id", "info"))
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event to publish, checked. ``info``: the attributes asked for each channel."""
+
+    name: str
+    data: str
+    channels: tuple[str, ...]
+    socket_id: str | None
+    info: frozenset[str]
+
+
+def publish(call: Call) -> ApiResponse | Awaitable[ApiResponse]:
+    """Publish one event to one or more channels. Answers ``{}`` at once, later when info was asked for."""
+    params = _body(call)
+    if isinstance(params, ApiResponse):
+        return params
+    event = _check(params, call.app)
+    if isinstance(event, ApiResponse):
+        return event
+    refused = call.spend_events(1)
+    if refused is not None:
+        return refused
+    call.node.publish(call.app, event.channels, event.name, event.data, event.socket_id)
+    if not event.info:
+        return OK
+    return _with_info(call, event)
+
+
+def publish_batch(call: Call) -> ApiResponse | Awaitable[ApiResponse]:
+    """Publish a list of events with one channel each, in order. Answers like ``publish``."""
+    params = _body(call)
+    if isinstance(params, ApiResponse):
+        return params
+    app = call.app
+    batch = params.get("batch")
+    if not isinstance(batch, list) or not batch:
+        return error(400, "Expected batch parameter to be a non-empty array of events")
+    if len(batch) > app.max_batch_size:
+        return error(400, f"A batch may hold at most {app.max_batch_size} events, this one has {len(batch)}")
+    events = []
+    for number, item in enumerate(batch, 1):
+        if not isinstance(item, dict):
+            return error(400, f"Event {number} of the batch: expected an object")
+        event = _check(item, app, single=True)
+        if isinstance(event, ApiResponse):
+            return ApiResponse(
+                event.status, b"Event %d of the batch: " % number + event.body, event.content_type, event.headers
+            )
+        events.append(event)
+    refused = call.spend_events(len(events))
+    if refused is not None:
+        return refused
+    for event in events:
+        call.node.publish(app, event.channels, event.name, event.data, event.socket_id)
+    if not any(event.info for event in events):
+        return OK
+    return _batch_with_info(call, events)
+
+
+def publish_deprecated(call: Call) -> ApiResponse:
+    """Publish the way of the first API version: name and socket_id in the query, the body is the data."""
+    try:
+        data = call.request.body.decode("utf-8")
+    except UnicodeDecodeError:
+        return error(400, "The body is not valid UTF-8")
+    params: dict[str, object] = {**call.params, "channel": call.segments[1], "data": data}
+    event = _check(params, call.app, single=True)
+    if isinstance(event, ApiResponse):
+        return event
+    refused = call.spend_events(1)
+    if refused is not None:
+        return refused
+    call.node.publish(call.app, event.channels, event.name, event.data, event.socket_id)
+    return ApiResponse(202, b"202 ACCEPTED\n", "text/plain; charset=utf-8")
+
+
+def _body(call: Call) -> dict[str, object] | ApiResponse:
+    """Return the parameters: those of the JSON body (whatever its Content-Type), completed by those of the query."""
+    body = call.request.body
+    if not body:
+        if not call.params:
+            return error(400, "Expected a JSON object in the body, it is empty")
+        return _query_params(call)
+    try:
+        params = orjson.loads(body)
+    except orjson.JSONDecodeError as problem:
+        return error(400, f"Malformed JSON in the body: {echo(str(problem))}")
+    if not isinstance(params, dict):
+        return error(400, "Expected a JSON object in the body")
+    if call.params:
+        return {**_query_params(call), **params}
+    return params
+
+
+def _query_params(call: Call) -> dict[str, object]:
+    found: dict[str, object] = {name: value for name, value in call.params.items() if name in _BODY_PARAMS}
+    if "channels" in found:  # channels[]=a&channels[]=b; a comma is part of a name
+        found["channels"] = [value for name, value in call.pairs if name.partition("[")[0] == "channels"]
+    return found
+
+
+def _check(params: dict[str, object], app: App, *, single: bool = False) -> Event | ApiResponse:
+    """Return the event these parameters describe, or the error to answer. ``single``: only ``channel`` counts."""
+    name = params.get("name")
+    if not isinstance(name, str):
+        return error(400, "Expected name parameter to be a string")
+    if not name or len(name) > app.max_event_name_length:
+        return error(400, f"Event name must have 1 to {app.max_event_name_length} characters")
+    if name.startswith(RESERVED):
+        return error(400, "The 'pusher' namespace is reserved for internal usage")
+
+    data = params.get("data")
+    if data is None:
+        return error(400, "Missing required parameter: data")
+    if not isinstance(data, str):
+        try:
+            data = orjson.dumps(data).decode()
+        except orjson.JSONEncodeError:
+            return error(400, "The data of this event is nested too deeply; send it as a string")
+    if len(data) > app.max_event_bytes or (not data.isascii() and len(data.encode()) > app.max_event_bytes):
+        return error(
+            413,
+            f"The data content of this event exceeds the allowed maximum ({app.max_event_bytes} bytes). "
+            "See https://pusher.com/docs/channels/server_api/http-api#publishing-events for more info",
+        )
+
+    channels = _check_channels(params, app, single)
+    if isinstance(channels, ApiResponse):
+        return channels
+
+    socket_id = params.get("socket_id")
+    if socket_id is not None and not (isinstance(socket_id, str) and _SOCKET_ID.fullmatch(socket_id)):
+        return error(400, "Invalid socket_id: expected two numbers with a dot between, like 1234.1234")
+    info = attributes(params.get("info"), POST_ATTRIBUTES)
+    if isinstance(info, ApiResponse):
+        return info
+    return Event(name, data, channels, socket_id, info)
+
+
+def _check_channels(params: dict[str, object], app: App, single: bool) -> tuple[str, ...] | ApiResponse:
+    given = None if single else params.get("channels")
+    if given is None:
+        given = params.get("channel")
+        if given is None:
+            return error(400, f"Missing required parameter: {'channel' if single else 'channels'}")
+        given = [given]
+    elif not isinstance(given, list):
+        return error(400, "Expected channels parameter to be an array of strings")
+    if not given or len(given) > app.max_channels_per_event:
+        return error(400, f"An event takes 1 to {app.max_channels_per_event} channels, this one has {len(given)}")
+    names: dict[str, None] = {}  # in order, each once
+    for channel in given:
+        if not isinstance(channel, str):
+            return error(400, "Expected each channel to be a string")
+        if not valid_channel_name(channel, app.max_channel_name_length) and not valid_user_id(user_of(channel) or ""):
+            return error(400, f"Invalid channel name: {echo(channel)}")
+        names[channel] = None
+    return tuple(names)
+
+
+NO_ATTRIBUTES: frozenset[str] = frozenset()
+
+
+def attributes(info: object, known: frozenset[str]) -> frozenset[str] | ApiResponse:
+    """Return the attributes that ``info`` lists (comma-separated, or an array), or an error for one not ``known``."""
+    if info is None or info == "":
+        return NO_ATTRIBUTES
+    names = info.split(",") if isinstance(info, str) else info
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        return error(400, "Expected info parameter to be a comma-separated string")
+    asked = frozenset(name.strip() for name in names)
+    unknown = asked - known
+    if unknown:
+        return error(
+            400, f"Unknown info attribute: {echo(', '.join(sorted(unknown)))}. Known here: {', '.join(sorted(known))}"
+        )
+    return asked
+
+
+async def _with_info(call: Call, event: Event) -> ApiResponse:
+    found = await asyncio.gather(*(_figures(call.node, call.app, channel, event.info) for channel in event.channels))
+    return ApiResponse(200, orjson.dumps({"channels": dict(zip(event.channels, found, strict=True))}))
+
+
+async def _batch_with_info(call: Call, events: list[Event]) -> ApiResponse:
+    found = await asyncio.gather(*(_figures(call.node, call.app, event.channels[0], event.info) for event in events))
+    return ApiResponse(200, orjson.dumps({"batch": found}))
+
+
+async def _figures(node: NodeApi, app: App, channel: str, asked: frozenset[str]) -> dict[str, int]:
+    """Return those attributes that apply to this class of channel.
+
+    The event is out already: when the cluster can't be asked, the figures are left out instead of failing a request
+    that its sender would repeat.
+    """
+    presence = classify(channel).presence
+    if ("user_count" if presence else "subscription_count") not in asked:
+        return {}
+    try:
+        stats = await node.channel(app, channel)
+    except Unavailable as problem:
+        log.warning("published to %s of app %s, but its figures can't be had: %s", channel, app.id, problem)
+        return {}
+    stats = stats or ChannelStats(0, 0)
+    return {"user_count": stats.user_count or 0} if presence else {"subscription_count": stats.subscription_count}

@@ -1,0 +1,112 @@
+"""The open routes: is this server up, is it alive, what does it use."""
+
+import logging
+import os
+import resource
+import sys
+import time
+from collections.abc import Awaitable, Callable, Mapping
+
+import orjson
+
+from sockudo_py import __version__
+from sockudo_py.apps.base import AppManager
+from sockudo_py.errors import Unavailable
+from sockudo_py.http.context import NodeApi
+from sockudo_py.http.messages import TEXT, ApiResponse, error
+from sockudo_py.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+UP = ApiResponse(200, b"OK", TEXT, (("Cache-Control", "no-store"),))
+_RETRY = ("Retry-After", "1")
+
+
+class Health:
+    """Answers ``/up``, ``/up/{app_id}``, ``/live`` and ``/usage``.
+
+    Args:
+        node: Its ``draining`` and its connections.
+        apps: For ``/up/{app_id}`` and the figures per app.
+        metrics: For the figures per app.
+        checks: By the name of a part (``adapter``, ``queue``): a cheap question that answers False while the part is
+            not healthy.
+        webhooks: Returns the ``webhooks`` section of ``/usage``, with every secret redacted. May raise ``Unavailable``.
+        clock: A monotonic clock, for the uptime.
+    """
+
+    def __init__(
+        self,
+        *,
+        node: NodeApi,
+        apps: AppManager,
+        metrics: Metrics,
+        checks: Mapping[str, Callable[[], bool]] | None = None,
+        webhooks: Callable[[], Awaitable[Mapping[str, object]]] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._node = node
+        self._apps = apps
+        self._metrics = metrics
+        self._checks = dict(checks or {})
+        self._webhooks = webhooks
+        self._clock = clock
+        self._started = clock()
+
+    def up(self) -> ApiResponse:
+        """Return 200 while this node takes clients and all its parts are healthy, else 503 and what is wrong."""
+        if self._node.draining:
+            return error(503, "draining", _RETRY)
+        ill = [name for name, healthy in self._checks.items() if not healthy()]
+        if ill:
+            return error(503, f"degraded: {', '.join(ill)}", _RETRY)
+        return UP
+
+    def up_app(self, app_id: str) -> ApiResponse:
+        """Return 200 when this app can be used here: 404 when there is none, 403 when it is disabled, 503 as ``up``."""
+        app = self._apps.by_id(app_id)
+        if app is None:
+            return error(404, "Unknown app")
+        if not app.enabled:
+            return error(403, "App disabled")
+        return self.up()
+
+    def live(self) -> ApiResponse:
+        """Return 200: the process answers."""
+        return UP
+
+    async def usage(self) -> ApiResponse:
+        """Return what this process holds and uses, as JSON. Sizes are bytes, ``uptime_seconds`` seconds."""
+        apps = {
+            definition.app.id: self._node.connections(definition.app.id)
+            for definition in self._apps.all()
+            if definition.app.id in self._metrics.apps
+        }
+        usage: dict[str, object] = {
+            "version": __version__,
+            "uptime_seconds": round(self._clock() - self._started, 3),
+            "memory": _memory(),
+            "connections": {"total": self._node.connections(), "apps": apps},
+            "channels": sum(counters.channels for counters in self._metrics.apps.values()),
+            "subscriptions": sum(counters.subscriptions for counters in self._metrics.apps.values()),
+        }
+        if self._webhooks is not None:
+            try:
+                usage["webhooks"] = await self._webhooks()
+            except Unavailable as problem:
+                log.warning("/usage can't show webhooks: %s", problem)
+                usage["webhooks"] = {"error": "the webhook store can't be reached right now"}
+        return ApiResponse(200, orjson.dumps(usage), headers=UP.headers)
+
+
+def _memory() -> dict[str, int | float]:
+    """Return the resident memory of this process, the machine's, and the share of it in percent."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    page = os.sysconf("SC_PAGE_SIZE")
+    total = page * os.sysconf("SC_PHYS_PAGES")
+    try:
+        with open("/proc/self/statm", "rb") as statm:
+            rss = int(statm.read().split()[1]) * page
+    except OSError:  # no Linux: the peak is the best that there is without another library
+        rss = peak
+    return {"rss": rss, "peak_rss": peak, "total": total, "percent": round(100 * rss / total, 2)}

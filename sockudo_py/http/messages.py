@@ -1,0 +1,51 @@
+"""Requests and responses of the HTTP API as values, free of any HTTP library."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+TEXT = "text/plain; charset=utf-8"
+_NOSNIFF = ("X-Content-Type-Options", "nosniff")  # error texts echo parts of the request
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_ECHO_LIMIT = 2000
+
+
+@dataclass(slots=True)
+class ApiRequest:
+    """One request. ``path`` is raw: still percent-encoded, without query, and without the configured path prefix.
+
+    ``path`` and ``query`` are the bytes of the request line decoded as UTF-8 with ``surrogateescape``; the names in
+    ``headers`` are lower case; ``remote`` is the client's address, empty when it is not known.
+    """
+
+    method: str
+    path: str
+    query: str
+    headers: Mapping[str, str]
+    body: bytes
+    remote: str
+
+
+@dataclass(frozen=True, slots=True)
+class ApiResponse:
+    """One response; ``headers`` are those besides Content-Type and Content-Length."""
+
+    status: int
+    body: bytes
+    content_type: str = "application/json"
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+OK = ApiResponse(200, b"{}")
+
+
+def error(status: int, message: str, *headers: tuple[str, str]) -> ApiResponse:
+    """Return an error as Pusher words them: plain text that ends in a newline. The SDKs print it as it is."""
+    return ApiResponse(status, (message + "\n").encode("utf-8", "replace"), TEXT, (_NOSNIFF, *headers))
+
+
+def echo(text: str) -> str:
+    """Return what a client sent in a form that may stand in an error text: one line, no control characters, bounded."""
+    if len(text) > _ECHO_LIMIT:
+        text = text[:_ECHO_LIMIT] + "..."
+    return _CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text)

@@ -1,0 +1,58 @@
+"""Query strings, decoded once: for the parameters themselves and for the text that is signed."""
+
+from urllib.parse import unquote, unquote_plus
+
+Pairs = list[tuple[str, str]]
+MAX_PAIRS = 300  # 100 channels as channels[]=..., and room for the rest
+
+
+class TooManyParameters(ValueError):
+    """The query has more than ``MAX_PAIRS`` parameters."""
+
+
+def parse(query: str) -> Pairs:
+    """Return the parameters in order: names lower-cased, values form-decoded once (``+`` is a space).
+
+    Names keep their brackets (``info[0]``). A parameter without ``=`` has an empty value. Bytes that are no UTF-8
+    become U+FFFD. Raises TooManyParameters.
+    """
+    if not query:
+        return []
+    parts = query.split("&")
+    if len(parts) > MAX_PAIRS:
+        raise TooManyParameters
+    pairs = []
+    plain = "%" not in query and "+" not in query
+    for part in parts:
+        name, _, value = part.partition("=")
+        if plain and name:
+            pairs.append((name.lower(), value))
+        elif part:
+            pairs.append((unquote_plus(name).lower(), unquote_plus(value)))
+    return pairs
+
+
+def collapse(pairs: Pairs) -> dict[str, str]:
+    """Return the parameters by name, with each PHP array ``k[0]=a&k[1]=b`` or ``k[]=a&k[]=b`` as ``k=a,b``.
+
+    That is also how PHP's SDK signs them. Of a name that comes twice without brackets the last value stands.
+    """
+    params = dict(pairs)
+    arrays = [name for name in params if name.endswith("]") and name.find("[") > 0]
+    for name in arrays:
+        del params[name]
+        base = name[: name.index("[")]
+        if base not in params:
+            params[base] = ",".join(value for other, value in pairs if other.partition("[")[0] == base)
+    return params
+
+
+def read(query: str) -> tuple[Pairs, dict[str, str]]:
+    """Return the parameters as ``parse`` and as ``collapse`` give them."""
+    pairs = parse(query)
+    return pairs, collapse(pairs) if "]" in query or "%" in query else dict(pairs)  # 1 us on the path of every publish
+
+
+def decode_segment(segment: str) -> str:
+    """Return one segment of a path, percent-decoded (``+`` stays)."""
+    return unquote(segment) if "%" in segment else segment

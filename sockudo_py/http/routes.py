@@ -1,0 +1,101 @@
+"""The routes of the HTTP API. Each is either signed or listed as open; nothing is open by accident."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from sockudo_py.http import channels, events, users
+from sockudo_py.http.context import Call
+from sockudo_py.http.health import Health
+from sockudo_py.http.messages import ApiResponse
+from sockudo_py.http.query import decode_segment
+
+Answer = ApiResponse | Awaitable[ApiResponse]
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """A route for backends. Where the pattern names no ``{app_id}``, the auth_key says which app it is."""
+
+    method: str
+    pattern: str
+    handler: Callable[[Call], Answer]
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """A route for anybody. ``handler`` gets the path's variables."""
+
+    method: str
+    pattern: str
+    handler: Callable[[Health, tuple[str, ...]], Answer]
+
+
+Route = Signed | Open
+
+ROUTES: tuple[Route, ...] = (
+    Signed("POST", "/apps/{app_id}/events", events.publish),
+    Signed("POST", "/apps/{app_id}/batch_events", events.publish_batch),
+    Signed("GET", "/apps/{app_id}/channels", channels.channels),
+    Signed("GET", "/apps/{app_id}/channels/{channel}", channels.channel),
+    Signed("GET", "/apps/{app_id}/channels/{channel}/users", channels.users),
+    Signed("POST", "/apps/{app_id}/channels/{channel}/events", events.publish_deprecated),
+    Signed("POST", "/apps/{app_id}/users/{user_id}/terminate_connections", users.terminate),
+    Signed("POST", "/users/{user_id}/terminate_connections", users.terminate),  # where the Python SDK 3.3.4 posts to
+    Open("GET", "/up", lambda health, _: health.up()),
+    Open("GET", "/up/{app_id}", lambda health, segments: health.up_app(segments[0])),
+    Open("GET", "/live", lambda health, _: health.live()),
+    Open("GET", "/usage", lambda health, _: health.usage()),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """The route of a request and the path's variables, decoded; ``names_app``: the first variable is the app id."""
+
+    route: Route
+    segments: tuple[str, ...]
+    names_app: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MethodMismatch:
+    """The path exists, for these other methods."""
+
+    allowed: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Compiled:
+    route: Route
+    literals: tuple[tuple[int, str], ...]
+    variables: tuple[int, ...]
+    names_app: bool
+
+
+class Router:
+    """Finds the route of a request."""
+
+    def __init__(self, routes: tuple[Route, ...] = ROUTES) -> None:
+        self._by_length: dict[int, list[_Compiled]] = {}
+        for route in routes:
+            parts = route.pattern.split("/")
+            literals = tuple((at, part) for at, part in enumerate(parts) if not part.startswith("{"))
+            variables = tuple(at for at, part in enumerate(parts) if part.startswith("{"))
+            names_app = isinstance(route, Signed) and route.pattern.startswith("/apps/{app_id}/")
+            self._by_length.setdefault(len(parts), []).append(_Compiled(route, literals, variables, names_app))
+
+    def find(self, method: str, path: str) -> Match | MethodMismatch | None:
+        """Return the route for this method and raw path. HEAD finds what GET would; None: no such path."""
+        parts = path.split("/")
+        others: list[str] = []
+        for candidate in self._by_length.get(len(parts), ()):
+            for at, literal in candidate.literals:
+                if parts[at] != literal:
+                    break
+            else:
+                expected = candidate.route.method
+                if method == expected or (method == "HEAD" and expected == "GET"):
+                    segments = tuple([decode_segment(parts[at]) for at in candidate.variables])
+                    return Match(candidate.route, segments, candidate.names_app)
+                others += ["GET", "HEAD"] if expected == "GET" else [expected]
+        return MethodMismatch((*dict.fromkeys(others), "OPTIONS")) if others else None
