@@ -1,0 +1,314 @@
+"""One WebSocket connection after its handshake: frames in, effects to the node, frames out.
+
+What the messages mean is the session's business, what follows from them the node's. Here: reading in bounded slices,
+writing without a detour, the closing handshake, and what happens to clients that don't read.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Final, cast
+
+from websockets.frames import CLOSE, CONT, PING, PONG, TEXT, CloseCode, Frame
+from websockets.protocol import OPEN as READABLE
+
+from sockudo_py.metrics import AppCounters
+from sockudo_py.protocol import codec
+from sockudo_py.protocol.framing import close_frame, text_frame
+from sockudo_py.protocol.session import Session
+from sockudo_py.ws.context import ConnectionContext
+from sockudo_py.ws.frames import FrameReader, wire_size
+
+log = logging.getLogger(__name__)
+
+# Reading: a client may send thousands of tiny frames in one packet; after so many the loop serves somebody else.
+_SLICE_BYTES = 2048
+_FRAMES_PER_TURN = 64
+
+_OPEN: Final = 0
+_CLOSING: Final = 1  # our close frame is out, the peer's is awaited
+_DISCARDING: Final = 2  # nothing that comes is looked at any more; the end of the stream is awaited
+_LOST: Final = 3
+
+# What reading came to.
+_GO_ON: Final = 0
+_PEER_CLOSED: Final = 1
+_FAILED: Final = 2
+
+_SLOW_CODE = 4100
+_SLOW_REASON = "Over capacity: messages were not read fast enough"
+_SLOW_FRAMES = text_frame(codec.error(_SLOW_CODE, _SLOW_REASON)) + close_frame(_SLOW_CODE, _SLOW_REASON)
+_CRASH_FRAME = close_frame(CloseCode.INTERNAL_ERROR, "Internal error")
+
+
+def discard(frames: bytes) -> None:
+    """Take the place of ``write`` when nothing more may be written."""
+
+
+class WebSocketConnection(asyncio.Protocol):
+    """A client's connection and its ``hub.Sink``.
+
+    ``write`` is an attribute and changes with the state: the transport's own ``write`` while the connection is open, a
+    list's ``append`` while inbound messages are worked on (their answers leave as one ``send()``), ``discard`` after
+    ``close``. So fetch it from the connection for each write; never keep it.
+    """
+
+    __slots__ = (
+        "_context",
+        "_counters",
+        "_message",
+        "_message_is_text",
+        "_reader",
+        "_state",
+        "_transport",
+        "_unread",
+        "_waiting",
+        "session",
+        "tick",
+        "write",
+    )
+
+    def __init__(
+        self, context: ConnectionContext, transport: asyncio.Transport, session: Session, counters: AppCounters
+    ) -> None:
+        self.session = session
+        self.tick = 0
+        self.write: Callable[[bytes], None] = discard
+        self._context = context
+        self._transport = transport
+        self._counters = counters
+        self._state = _OPEN
+        self._reader: FrameReader | None = None
+        self._unread = 0  # bytes that the reader got and has not made frames of
+        self._message: bytearray | None = None  # the fragments so far
+        self._message_is_text = False
+        self._waiting: bytearray | None = None  # received, to be worked on in the next turn
+
+    def start(self, prelude: bytes, received: bytes) -> None:
+        """Open the session of a client that the node has connected.
+
+        Args:
+            prelude: Bytes to write before anything else: the handshake's answer.
+            received: What came after the handshake's request.
+        """
+        context = self._context
+        context.open += 1
+        transport = self._transport
+        transport.set_protocol(self)
+        transport.set_write_buffer_limits(high=context.max_unsent_bytes)
+        answers = [prelude]
+        self.write = answers.append
+        try:
+            context.node.perform(self, self.session.open())
+            _, due = self.session.check(context.clock())
+            if due is not None:
+                context.wheel.schedule(self, due)
+        except Exception:  # noqa: BLE001 - the top of what this client can cause
+            self._crash()
+        finally:
+            self._uncork(answers)
+        if received:
+            self.data_received(received)
+
+    # -- the node's side: hub.Sink --
+
+    def close(self, code: int, reason: str) -> None:
+        """Send what is pending, then a close frame, and give the client some seconds for its own."""
+        if self._state != _OPEN:
+            return
+        self.write(close_frame(code, reason))
+        self._leave(_CLOSING, self._context.close_timeout)
+
+    # -- the wheel's side --
+
+    def check(self, now: float) -> float | None:
+        """Do what is due: ask the session for signs of life, or end a closing handshake that takes too long."""
+        if self._state != _OPEN:
+            self.abort()
+            return None
+        try:
+            effects, due = self.session.check(now)
+            if effects:
+                self._context.node.perform(self, effects)
+        except Exception:  # noqa: BLE001 - as in start
+            self._crash()
+            return None
+        return due if self._state == _OPEN else None
+
+    def abort(self) -> None:
+        """Drop the connection at once, with whatever was not sent yet."""
+        if self._state != _LOST:
+            self._state = _DISCARDING
+            self.write = discard
+            self._transport.abort()
+
+    # -- the transport's side --
+
+    def data_received(self, data: bytes) -> None:
+        """Work on what came, up to a bound; the rest waits for the next turn of the loop."""
+        if self._state >= _DISCARDING:
+            return
+        self._counters.received_bytes += len(data)
+        if self._waiting is not None:
+            self._waiting += data
+            return
+        self._work(data)
+
+    def eof_received(self) -> bool | None:
+        """Let the transport close: who stops sending can't finish a closing handshake."""
+        return None
+
+    def pause_writing(self) -> None:
+        """Close a client that doesn't read: past the bound nothing waits for it, and nobody waits with it."""
+        if self._state != _OPEN:
+            return
+        self._counters.slow_consumers_closed += 1
+        log.info("socket %s is closed as a slow consumer", self.session.socket_id)
+        self._leave(_CLOSING, self._context.slow_timeout)
+        self._transport.write(_SLOW_FRAMES)
+
+    def resume_writing(self) -> None:
+        """Do nothing: a client that fell behind is on its way out."""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell the node, once."""
+        if self._state == _LOST:
+            return
+        self._state = _LOST
+        self.write = discard
+        self._reader = self._message = self._waiting = None
+        self._context.open -= 1
+        self._context.wheel.cancel(self)
+        self._context.node.disconnect(self)
+
+    # -- within --
+
+    def _work(self, data: bytes | bytearray) -> None:
+        answers: list[bytes] = []
+        if self._state == _OPEN:
+            self.write = answers.append
+        reader = self._reader
+        if reader is None:
+            reader = self._context.readers.take()
+        verdict = _GO_ON
+        try:
+            verdict = self._read(reader, data, answers)
+        except Exception:  # noqa: BLE001 - as in start
+            self._reader = reader
+            self._crash()
+        else:
+            if verdict != _GO_ON:
+                self._reader = None
+            elif self._unread == 0 and self._message is None and self._state == _OPEN:
+                self._reader = None
+                self._context.readers.give_back(reader)
+            else:
+                self._reader = reader
+        finally:
+            self._uncork(answers)
+        if verdict != _GO_ON:
+            self._end(half=verdict == _FAILED)
+
+    def _read(self, reader: FrameReader, data: bytes | bytearray, answers: list[bytes]) -> int:
+        """Make frames of ``data`` and do what they ask for, slice by slice. Return what became of the connection."""
+        start, size, frames = 0, len(data), 0
+        while True:
+            piece = data if size <= _SLICE_BYTES else data[start : start + _SLICE_BYTES]
+            start += len(piece)
+            reader.receive_data(piece)
+            self._unread += len(piece)
+            now = self._context.clock()
+            for frame in cast("list[Frame]", reader.events_received()):
+                frames += 1
+                self._unread -= wire_size(frame)
+                if frame.opcode is CLOSE:
+                    if self._state == _OPEN:
+                        answers += reader.data_to_send()
+                    return _PEER_CLOSED
+                if self._state == _OPEN and not self._take(reader, frame, now):
+                    break
+            if self._state == _OPEN:
+                answers += reader.data_to_send()
+            if reader.state is not READABLE:
+                return _FAILED
+            if start >= size or self._state > _CLOSING:
+                return _GO_ON
+            if frames >= _FRAMES_PER_TURN:
+                self._waiting = bytearray(data[start:])
+                self._transport.pause_reading()
+                asyncio.get_running_loop().call_soon(self._go_on)
+                return _GO_ON
+
+    def _take(self, reader: FrameReader, frame: Frame, now: float) -> bool:
+        """Do what one frame asks for and return True, or fail the reader; fragments are gathered into their message."""
+        opcode, data = frame.opcode, frame.data
+        if opcode is PING:  # the reader has put the pong among its data_to_send
+            self.session.control_frame(now)
+            return True
+        if opcode is PONG:
+            self.session.last_seen = now
+            return True
+        if opcode is CONT:
+            message = self._message
+            if message is None:  # not to be had: the reader fails on a continuation of nothing
+                return True
+            message += data
+            if not frame.fin:
+                return True
+            data, self._message = message, None
+            is_text = self._message_is_text
+        else:
+            is_text = opcode is TEXT
+            if not frame.fin:
+                self._message = bytearray(data)
+                self._message_is_text = is_text
+                return True
+        self._counters.messages_received += 1
+        if is_text:
+            try:
+                text = str(data, "utf-8")
+            except UnicodeDecodeError as problem:
+                reader.fail(CloseCode.INVALID_DATA, f"{problem.reason} at position {problem.start}")
+                return False
+            effects = self.session.receive(text, now)
+        else:
+            effects = self.session.receive_binary(now)
+        if effects:
+            self._context.node.perform(self, effects)
+        return True
+
+    def _go_on(self) -> None:
+        data, self._waiting = self._waiting, None
+        if data is not None and self._state < _DISCARDING:
+            self._work(data)
+        if self._waiting is None and self._state != _LOST:
+            self._transport.resume_reading()
+
+    def _uncork(self, answers: list[bytes]) -> None:
+        if self._state == _OPEN:
+            self.write = self._transport.write
+        if answers and self._state != _LOST:
+            self._transport.write(answers[0] if len(answers) == 1 else b"".join(answers))
+
+    def _crash(self) -> None:
+        log.exception("socket %s: unexpected error, the connection is closed", self.session.socket_id)
+        self._counters.connection_errors += 1
+        if self._state == _OPEN:
+            self.write(_CRASH_FRAME)
+            self._leave(_CLOSING, self._context.close_timeout)
+
+    def _end(self, *, half: bool) -> None:
+        """Close; or half, so that a client that is still sending gets to read the close frame and not a reset."""
+        self._leave(_DISCARDING, self._context.close_timeout)
+        self._waiting = self._message = None
+        if not half:
+            self._transport.close()
+            return
+        self._counters.connection_errors += 1
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+
+    def _leave(self, state: int, seconds: float) -> None:
+        self._state = state
+        self.write = discard
+        self._context.wheel.schedule(self, self._context.clock() + seconds)

@@ -1,0 +1,61 @@
+"""What all WebSocket connections of a server share."""
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Protocol
+
+from sockudo_py.protocol.effects import Effect
+from sockudo_py.protocol.opening import Refusal
+from sockudo_py.ws.frames import FrameReaders
+from sockudo_py.ws.wheel import Wheel
+
+if TYPE_CHECKING:
+    from sockudo_py.ws.connection import WebSocketConnection
+
+
+class ClientNode(Protocol):
+    """What a connection needs of the node (``node.Node`` is one)."""
+
+    def connect(self, client: "WebSocketConnection") -> Refusal | None:
+        """Count the client, or say why it can't be."""
+
+    def perform(self, client: "WebSocketConnection", effects: Iterable[Effect]) -> None:
+        """Carry out what the client's session asked for."""
+
+    def disconnect(self, client: "WebSocketConnection") -> None:
+        """Forget the client and everything it held."""
+
+
+class ConnectionContext:
+    """What all connections of a server share.
+
+    Args:
+        node: Carries out effects.
+        wheel: Asks connections for their liveness; its clock is the sessions' clock.
+        clock: Monotonic seconds.
+        max_message_bytes: Longest inbound message.
+        max_unsent_bytes: What may wait in this process for a client to read it; past it the client is closed as slow.
+        close_timeout: Seconds that a client has for its part of the closing handshake.
+        slow_timeout: Seconds that a slow client has to read what waits for it, the close frame included.
+    """
+
+    __slots__ = ("clock", "close_timeout", "max_unsent_bytes", "node", "open", "readers", "slow_timeout", "wheel")
+
+    def __init__(
+        self,
+        *,
+        node: ClientNode,
+        wheel: Wheel,
+        clock: Callable[[], float],
+        max_message_bytes: int = 131_072,
+        max_unsent_bytes: int = 1_048_576,
+        close_timeout: float = 3.0,
+        slow_timeout: float = 1.0,
+    ) -> None:
+        self.node = node
+        self.wheel = wheel
+        self.clock = clock
+        self.readers = FrameReaders(max_message_bytes)
+        self.max_unsent_bytes = max_unsent_bytes
+        self.close_timeout = close_timeout
+        self.slow_timeout = slow_timeout
+        self.open = 0  # connections whose transport is not gone yet
