@@ -87,7 +87,8 @@ def parse_frame(raw: str | bytes) -> Frame:
     assert isinstance(message, dict), raw
     event, data = message["event"], message["data"]
     assert isinstance(event, str), raw
-    assert isinstance(data, dict if event in OBJECT_DATA else str), raw
+    wanted: type[Any] = dict if event in OBJECT_DATA else str
+    assert isinstance(data, wanted), raw
     if event == "pusher:error":
         assert set(message) == {"event", "data"}, raw
         assert set(data) == {"code", "message"}, raw

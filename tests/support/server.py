@@ -152,7 +152,7 @@ def _is_up(server: Server, secure: bool) -> bool:
 
 def _spawn(config: Config, folder: Path, env: Mapping[str, str]) -> Server:
     port, metrics_port = free_ports(2)
-    full = {**config, "port": port, "metrics": {**config.get("metrics", {}), "port": metrics_port}}
+    full = {**config, "port": port, "metrics": {"host": "127.0.0.1", "port": metrics_port}}
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "config.json"
     path.write_text(json.dumps(full, indent=1))

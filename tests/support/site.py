@@ -1,7 +1,7 @@
 """An app on a running server, as a test sees it: connect clients to it, call its HTTP API."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -26,7 +26,20 @@ ALL_EVENTS = [
 
 def endpoint(url: str, **settings: Any) -> Config:
     """Return a webhook endpoint that gets every event, one by one and in order."""
-    return {"url": url, "event_types": ALL_EVENTS, "ordering": "endpoint", "retry": FAST_RETRY, **settings}
+    return {
+        "url": url,
+        "event_types": ALL_EVENTS,
+        "ordering": "endpoint",
+        "retry": FAST_RETRY,
+        "payload": "pusher",
+        **settings,
+    }
+
+
+def _two_keys(path: str, url: str) -> Config:
+    """The app's own pair is the oldest, so it signs the webhooks."""
+    pair = {"key": f"second-key-{path}", "secret": f"second-secret-of-{path}"}
+    return {"keys": [pair], "webhooks": [endpoint(f"{url}/{path}/all")]}
 
 
 def _hooked(path: str, url: str) -> Config:
@@ -52,6 +65,7 @@ def _routed(path: str, url: str) -> Config:
             one("prefix", filter={"channel_prefix": "chat-"}),
             one("headers", headers={"X-Source": "sockudo", "Authorization": "Bearer token"}),
             one("prefixed", profile="sockudo"),
+            one("seed", payload="seed"),
             one("batched", ordering="none", batching={"enabled": True, "duration": 400, "size": 100}),
             one("connections", event_types=["connection_established", "connection_terminated", "channel_occupied"]),
         ],
@@ -68,6 +82,7 @@ KINDS: dict[str, tuple[int, Kind]] = {  # how many apps of the kind one server h
     "disabled": (4, lambda path, url: {"enabled": False}),
     "tls_only": (4, lambda path, url: {"require_tls": True}),
     "origins": (4, lambda path, url: {"allowed_origins": ["https://good.example"]}),
+    "two_keys": (4, _two_keys),
     "hooked": (40, _hooked),
     "routed": (12, _routed),
 }
@@ -83,7 +98,7 @@ class Site:
     path: str = ""
     _api: Api | None = field(default=None, repr=False)
 
-    def connect(self, **options: Any) -> Any:
+    def connect(self, **options: Any) -> AbstractAsyncContextManager[Client]:
         """Connect a client for the length of an ``async with`` block."""
         return connected(self.server, self.app, **options)
 

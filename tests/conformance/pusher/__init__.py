@@ -1,0 +1,1 @@
+"""The checklist of the protocol reference, item by item, over real sockets against a real server process."""
