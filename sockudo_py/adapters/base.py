@@ -67,6 +67,7 @@ class UserMessage:
     app_id: str
     user_id: str
     payload: bytes
+    exclude_socket: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,206 @@
+"""The adapter of a server that is alone: everything is known here, and every question is answered at once."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Collection
+
+from sockudo_py.adapters.base import (
+    ChannelFull,
+    ChannelStats,
+    Envelope,
+    JoinDone,
+    Joined,
+    LeaveDone,
+    Left,
+)
+from sockudo_py.changes import Change, ChannelOccupied, ChannelVacated, MemberAdded, MemberRemoved
+from sockudo_py.errors import Unavailable
+from sockudo_py.protocol.effects import Member
+
+_Key = tuple[str, str, str | None]  # app id, channel, user id (None: the channel itself)
+
+
+class _Occupied:
+    """One channel with subscriptions. ``roster`` is user_info by user id; ``connections`` counts those of each user."""
+
+    __slots__ = ("connections", "roster", "subscriptions")
+
+    def __init__(self, presence: bool) -> None:
+        self.subscriptions = 0
+        self.roster: dict[str, str] | None = {} if presence else None
+        self.connections: dict[str, int] | None = {} if presence else None
+
+
+class LocalAdapter:
+    """Occupancy in plain dicts, an ``Adapter``.
+
+    Each step costs the same however many channels, members or pending changes there are. The vacate delay is one for
+    all, so pending changes fall due in the order in which they were made, and one timer serves them all.
+    """
+
+    def __init__(
+        self,
+        vacate_delay: float,
+        call_later: Callable[[float, Callable[[], None]], object],
+        clock: Callable[[], float],
+    ) -> None:
+        """Make an adapter without channels.
+
+        Args:
+            vacate_delay: Seconds that a vacated channel or removed member may come back in; 0 tells of it at once.
+            call_later: Runs a function after so many seconds.
+            clock: Seconds, never going back.
+        """
+        self._vacate_delay = vacate_delay
+        self._call_later = call_later
+        self._clock = clock
+        self._on_change: Callable[[Change], None] = _nobody
+        self._channels: dict[str, dict[str, _Occupied]] = {}
+        self._users: dict[str, dict[str, int]] = {}
+        # An OrderedDict, since taking the first of a plain dict gets slower with everything taken before.
+        self._pending: OrderedDict[_Key, tuple[float, Change]] = OrderedDict()
+        self._armed = False
+
+    def start(self, deliver: Callable[[Envelope], None], on_change: Callable[[Change], None]) -> None:
+        """Begin. There are no others, so nothing is ever delivered."""
+        self._on_change = on_change
+
+    async def stop(self) -> None:
+        """Emit what is pending, in order, without waiting for its time."""
+        while self._pending:
+            _, (_, change) = self._pending.popitem(last=False)
+            self._on_change(change)
+
+    def join(
+        self, app_id: str, channel: str, socket_id: str, member: Member | None, max_members: int, done: JoinDone
+    ) -> None:
+        """Count one subscription."""
+        occupied = self._channels.get(app_id, {}).get(channel)
+        if member is not None:
+            users = (occupied.roster if occupied else None) or {}
+            if len(users) >= max_members and member.user_id not in users:
+                done(ChannelFull(max_members))
+                return
+        if occupied is None:
+            occupied = self._channels.setdefault(app_id, {})[channel] = _Occupied(member is not None)
+            if self._pending.pop((app_id, channel, None), None) is None:
+                self._on_change(ChannelOccupied(app_id, channel))
+        occupied.subscriptions += 1
+        if member is None or occupied.roster is None or occupied.connections is None:
+            done(Joined(occupied.subscriptions))
+            return
+        user_id = member.user_id
+        before = occupied.connections.get(user_id, 0)
+        occupied.connections[user_id] = before + 1
+        if before == 0:
+            occupied.roster[user_id] = member.user_info
+            if self._pending.pop((app_id, channel, user_id), None) is None:
+                self._on_change(MemberAdded(app_id, channel, user_id, socket_id, _given(member.user_info)))
+        done(Joined(occupied.subscriptions, before == 0, occupied.roster))
+
+    def leave(self, app_id: str, channel: str, socket_id: str, member: Member | None, done: LeaveDone) -> None:
+        """Undo one join."""
+        channels = self._channels[app_id]
+        occupied = channels[channel]
+        occupied.subscriptions -= 1
+        last_of_user = False
+        if member is not None and occupied.roster is not None and occupied.connections is not None:
+            user_id = member.user_id
+            occupied.connections[user_id] -= 1
+            if occupied.connections[user_id] == 0:
+                last_of_user = True
+                del occupied.connections[user_id]
+                user_info = _given(occupied.roster.pop(user_id))
+                self._postpone(
+                    (app_id, channel, user_id), MemberRemoved(app_id, channel, user_id, socket_id, user_info)
+                )
+        if occupied.subscriptions == 0:
+            del channels[channel]
+            if not channels:
+                del self._channels[app_id]
+            self._postpone((app_id, channel, None), ChannelVacated(app_id, channel))
+        done(Left(occupied.subscriptions, last_of_user))
+
+    def sign_in(self, app_id: str, user_id: str, done: Callable[[bool | Unavailable], None]) -> None:
+        """Count one signed-in connection."""
+        users = self._users.setdefault(app_id, {})
+        users[user_id] = users.get(user_id, 0) + 1
+        done(users[user_id] == 1)
+
+    def sign_out(self, app_id: str, user_id: str, done: Callable[[bool | Unavailable], None]) -> None:
+        """Undo one sign_in."""
+        users = self._users[app_id]
+        users[user_id] -= 1
+        last = users[user_id] == 0
+        if last:
+            del users[user_id]
+            if not users:
+                del self._users[app_id]
+        done(last)
+
+    def online(
+        self, app_id: str, user_ids: Collection[str], done: Callable[[frozenset[str] | Unavailable], None]
+    ) -> None:
+        """Answer who is signed in."""
+        users = self._users.get(app_id, {})
+        done(frozenset(user_id for user_id in user_ids if user_id in users))
+
+    def publish(self, envelope: Envelope) -> None:
+        """Do nothing: there is no other node."""
+
+    async def channels(self, app_id: str, prefix: str = "") -> dict[str, ChannelStats]:
+        """Return the occupied channels."""
+        return {
+            name: _stats(occupied)
+            for name, occupied in self._channels.get(app_id, {}).items()
+            if name.startswith(prefix)
+        }
+
+    async def channel(self, app_id: str, channel: str) -> ChannelStats | None:
+        """Return the figures of one channel."""
+        occupied = self._channels.get(app_id, {}).get(channel)
+        return None if occupied is None else _stats(occupied)
+
+    async def members(self, app_id: str, channel: str) -> list[str]:
+        """Return the user ids."""
+        occupied = self._channels.get(app_id, {}).get(channel)
+        return [] if occupied is None or occupied.roster is None else list(occupied.roster)
+
+    def healthy(self) -> bool:
+        """Return True: there is nothing that could be away."""
+        return True
+
+    def _postpone(self, key: _Key, change: Change) -> None:
+        if self._vacate_delay <= 0:
+            self._on_change(change)
+            return
+        self._pending[key] = (self._clock() + self._vacate_delay, change)
+        self._arm(self._vacate_delay)
+
+    def _arm(self, delay: float) -> None:
+        if not self._armed:
+            self._armed = True
+            self._call_later(delay, self._emit_due)
+
+    def _emit_due(self) -> None:
+        self._armed = False
+        now = self._clock()
+        while self._pending:
+            key, (due, change) = next(iter(self._pending.items()))
+            if due > now:
+                self._arm(due - now)
+                return
+            del self._pending[key]
+            self._on_change(change)
+
+
+def _nobody(change: Change) -> None:
+    raise RuntimeError("LocalAdapter was used before start()")
+
+
+def _stats(occupied: _Occupied) -> ChannelStats:
+    return ChannelStats(occupied.subscriptions, None if occupied.roster is None else len(occupied.roster))
+
+
+def _given(user_info: str) -> str | None:
+    """Return user_info as changes carry it: None when there is none."""
+    return None if user_info == "null" else user_info

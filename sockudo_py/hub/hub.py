@@ -1,0 +1,243 @@
+"""The sockets of this node, and who of them is on which channel. Pure: its maker gives it a way to be called soon.
+
+A broadcast is not written at once. It waits in the channel's outbox, and one call at the end of the loop turn joins
+what has gathered and writes the joined bytes once per subscriber, because the kernel call per write is what a fan-out
+costs. What each subscriber receives is still exactly what was published while it was subscribed, in order.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+from typing import Final
+
+from sockudo_py.hub.outbox import Channel, Share, Sink
+from sockudo_py.metrics import AppCounters, Metrics
+
+SLICE: Final = 1000  # writes before other work of the loop gets its turn: 5 to 7 ms of kernel calls
+FLUSH_BYTES: Final = 256 * 1024  # one write to one subscriber, unless a single message is larger
+BACKLOG_BYTES: Final = 8 * 1024 * 1024  # in all outboxes of the node; past it everything is written on the spot
+
+
+class _LocalApp:
+    """What this node has of one app."""
+
+    __slots__ = ("channels", "counters", "sockets")
+
+    def __init__(self, counters: AppCounters) -> None:
+        self.counters = counters
+        self.sockets: dict[str, Sink] = {}
+        self.channels: dict[str, Channel] = {}
+
+
+_NO_SOCKETS: Final[Mapping[str, Sink]] = MappingProxyType({})
+
+
+class Hub:
+    """Sockets and subscriptions by app. Channels that begin with ``#`` are our own; they don't count."""
+
+    def __init__(
+        self,
+        call_soon: Callable[[Callable[[], None]], object],
+        metrics: Metrics,
+        *,
+        slice_size: int = SLICE,
+        flush_bytes: int = FLUSH_BYTES,
+        backlog_bytes: int = BACKLOG_BYTES,
+    ) -> None:
+        """``call_soon`` runs a function once, after the work at hand; an event loop's own will do."""
+        self._call_soon = call_soon
+        self._metrics = metrics
+        self._slice_size = slice_size
+        self._flush_bytes = flush_bytes
+        self._backlog_bytes = backlog_bytes
+        self._apps: dict[str, _LocalApp] = {}
+        self._total = 0
+        self._dirty: deque[Channel] = deque()
+        self._armed = False
+        self.backlog = 0  # bytes in all outboxes
+
+    def add(self, app_id: str, client: Sink) -> None:
+        """Count a socket in."""
+        local = self._local(app_id)
+        local.sockets[client.session.socket_id] = client
+        local.counters.connections += 1
+        self._total += 1
+
+    def remove(self, app_id: str, client: Sink) -> bool:
+        """Count a socket out; return False when it wasn't there. Its subscriptions are for ``drop``."""
+        local = self._apps.get(app_id)
+        socket_id = client.session.socket_id
+        if local is None or local.sockets.get(socket_id) is not client:
+            return False
+        del local.sockets[socket_id]
+        local.counters.connections -= 1
+        self._total -= 1
+        self._forget_if_empty(app_id, local)
+        return True
+
+    def has(self, app_id: str, client: Sink) -> bool:
+        """Return whether this very socket is counted in."""
+        return self.sockets(app_id).get(client.session.socket_id) is client
+
+    def sockets(self, app_id: str) -> Mapping[str, Sink]:
+        """Return the sockets of an app by socket id: a view, copy it before changing anything."""
+        local = self._apps.get(app_id)
+        return _NO_SOCKETS if local is None else local.sockets
+
+    def all_sockets(self) -> list[Sink]:
+        """Return every socket of this node."""
+        return [client for local in self._apps.values() for client in local.sockets.values()]
+
+    def connections(self, app_id: str | None = None) -> int:
+        """Return the number of sockets of one app, or of all."""
+        return self._total if app_id is None else len(self.sockets(app_id))
+
+    def subscribers(self, app_id: str, channel: str) -> list[Sink]:
+        """Return who is on the channel on this node."""
+        found = self._find(app_id, channel)
+        return [] if found is None else list(found.subscribers)
+
+    def subscribed(self, app_id: str, channel: str, client: Sink) -> bool:
+        """Return whether the socket is on the channel."""
+        found = self._find(app_id, channel)
+        return found is not None and client in found.subscribers
+
+    def join(self, app_id: str, channel: str, client: Sink) -> bool:
+        """Put a socket on a channel; return False when it was there. Only what is published from now on is for it."""
+        local = self._local(app_id)
+        found = local.channels.get(channel)
+        if found is None:
+            found = local.channels[channel] = Channel(local.counters)
+            local.counters.channels += not channel.startswith("#")
+        elif client in found.subscribers:
+            return False
+        found.join(client)
+        local.counters.subscriptions += not channel.startswith("#")
+        return True
+
+    def leave(self, app_id: str, channel: str, client: Sink) -> bool:
+        """Take a socket off a channel after writing what was published while it was on; return False when it wasn't."""
+        found = self._find(app_id, channel)
+        if found is None or client not in found.subscribers:
+            return False
+        found.catch_up(client)
+        return self.drop(app_id, channel, client)
+
+    def drop(self, app_id: str, channel: str, client: Sink) -> bool:
+        """Take a socket that is gone off a channel, with what waits for it; return False when it wasn't on it."""
+        local = self._apps.get(app_id)
+        found = None if local is None else local.channels.get(channel)
+        if local is None or found is None or client not in found.subscribers:
+            return False
+        del found.subscribers[client]
+        if found.shares:
+            found.shares.pop(client, None)
+        if found.todo:
+            found.todo.pop(client, None)
+        local.counters.subscriptions -= not channel.startswith("#")
+        if not found.subscribers:
+            self.backlog -= found.size
+            found.frames, found.size = [], 0
+            del local.channels[channel]
+            local.counters.channels -= not channel.startswith("#")
+            self._forget_if_empty(app_id, local)
+        return True
+
+    def publish(self, app_id: str, channel: str, frame: bytes, exclude: Sink | None = None) -> None:
+        """Send a frame to all subscribers of the channel on this node, but ``exclude``, at the end of the loop turn."""
+        local = self._apps.get(app_id)
+        if local is None:
+            return
+        found = local.channels.get(channel)
+        if found is None:
+            return
+        found.publish(frame, exclude)
+        self.backlog += len(frame)
+        if not found.queued:
+            found.queued = True
+            self._dirty.append(found)
+            self._arm()
+        if self.backlog > self._backlog_bytes:
+            self.flush()
+
+    def hold(self, app_id: str, channel: str, client: Sink) -> Share | None:
+        """Keep the channel's messages from a subscriber until ``release``.
+
+        Return what to release, or None when it isn't on the channel.
+        """
+        found = self._find(app_id, channel)
+        if found is None or client not in found.subscribers:
+            return None
+        share = found.share(client, 0)
+        share.held = []
+        return share
+
+    def release(self, app_id: str, channel: str, client: Sink, share: Share, first: bytes) -> None:
+        """Write the frame ``first`` and then what was held. Without effect when that subscription has ended.
+
+        When ``first`` is among what was held (the cache already knew it), it goes out only there.
+        """
+        found = self._find(app_id, channel)
+        if found is None or found.shares is None or found.shares.get(client) is not share:
+            return
+        found.catch_up(client)
+        held = share.held
+        if held is None:  # too much had gathered, see Channel.give
+            return
+        share.held = None
+        found.give(client, share, held if first in held else [first, *held])
+        if not found.frames:
+            del found.shares[client]
+
+    def catch_up(self, app_id: str, channels: Iterable[str], client: Sink) -> None:
+        """Write what waits for a socket on these channels now, since it is about to be closed."""
+        if self._dirty:
+            for channel in channels:
+                found = self._find(app_id, channel)
+                if found is not None and client in found.subscribers:
+                    found.catch_up(client)
+
+    def flush(self) -> None:
+        """Write everything that waits, whoever else would like a turn."""
+        while self._dirty:
+            self._flush_next()
+
+    def _flush_turn(self) -> None:
+        self._armed = False
+        budget = self._slice_size
+        try:
+            while budget > 0 and self._dirty:
+                budget -= self._flush_next()
+        finally:
+            if self._dirty:
+                self._arm()
+
+    def _flush_next(self) -> int:
+        channel = self._dirty.popleft()
+        channel.queued = False
+        size = channel.size
+        written = channel.flush(self._slice_size, self._flush_bytes)
+        self.backlog -= size - channel.size
+        if channel.todo or channel.frames:
+            channel.queued = True
+            self._dirty.append(channel)
+        return written
+
+    def _arm(self) -> None:
+        if not self._armed:
+            self._armed = True
+            self._call_soon(self._flush_turn)
+
+    def _local(self, app_id: str) -> _LocalApp:
+        local = self._apps.get(app_id)
+        if local is None:
+            local = self._apps[app_id] = _LocalApp(self._metrics.app(app_id))
+        return local
+
+    def _find(self, app_id: str, channel: str) -> Channel | None:
+        local = self._apps.get(app_id)
+        return None if local is None else local.channels.get(channel)
+
+    def _forget_if_empty(self, app_id: str, local: _LocalApp) -> None:
+        if not local.sockets and not local.channels:
+            del self._apps[app_id]

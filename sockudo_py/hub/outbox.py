@@ -1,0 +1,165 @@
+"""One channel on this node: its subscribers, and the outbox in which messages wait for the end of the loop turn.
+
+Why so, and what else was thought of: docs/decisions/0002-channel-outbox.md.
+"""
+
+from typing import Final, Protocol
+
+from sockudo_py.metrics import AppCounters
+from sockudo_py.protocol.session import Session
+
+HELD_BYTES: Final = 1024 * 1024  # for one subscriber whose cached event is on its way
+
+
+class Sink(Protocol):
+    """A client's way out. It never raises, never blocks, and doesn't call the hub or the node before it returns."""
+
+    session: Session
+
+    def write(self, frames: bytes) -> None:
+        """Send one or more complete WebSocket frames; ignored after ``close``."""
+
+    def close(self, code: int, reason: str) -> None:
+        """Send what was written before, then a close frame, then close the socket."""
+
+
+class Share:
+    """What one subscriber gets of the outbox, where it differs from what everybody gets."""
+
+    __slots__ = ("held", "held_bytes", "since", "skips")
+
+    def __init__(self, since: int) -> None:
+        self.since = since  # number of the first message that is for it
+        self.skips: list[int] = []  # messages that it is excluded from
+        self.held: list[bytes] | None = None  # a list: the messages gather here until ``Hub.release``
+        self.held_bytes = 0
+
+    def of(self, frames: list[bytes], base: int) -> list[bytes]:
+        """Return its part of ``frames``, the first of which has the number ``base``."""
+        first = max(self.since - base, 0)
+        if not self.skips:
+            return frames[first:]
+        skips = frozenset(self.skips)
+        return [frame for number, frame in enumerate(frames[first:], base + first) if number not in skips]
+
+
+class Channel:
+    """The subscribers of one channel on this node, and the messages that wait for them.
+
+    ``todo`` are those who still have to get ``data``, the flush in progress; nobody is in it when all had it.
+    """
+
+    __slots__ = ("base", "counters", "data", "frames", "queued", "shares", "size", "subscribers", "todo")
+
+    def __init__(self, counters: AppCounters) -> None:
+        self.counters = counters
+        self.subscribers: dict[Sink, None] = {}
+        self.frames: list[bytes] = []
+        self.base = 0  # number of frames[0], counted since the channel came to be
+        self.size = 0  # bytes in frames
+        self.shares: dict[Sink, Share] | None = None
+        self.data = b""
+        self.todo: dict[Sink, None] | None = None
+        self.queued = False
+
+    def publish(self, frame: bytes, exclude: Sink | None) -> None:
+        """Append a message to the outbox."""
+        if exclude is not None and exclude in self.subscribers:
+            self.share(exclude, 0).skips.append(self.base + len(self.frames))
+        self.frames.append(frame)
+        self.size += len(frame)
+
+    def share(self, sink: Sink, since: int) -> Share:
+        """Return the subscriber's own share, made with ``since`` when it had none."""
+        if self.shares is None:
+            self.shares = {}
+        share = self.shares.get(sink)
+        if share is None:
+            share = self.shares[sink] = Share(since)
+        return share
+
+    def join(self, sink: Sink) -> None:
+        """Add a subscriber; nothing that was published before is for it."""
+        self.subscribers[sink] = None
+        if self.frames:
+            self.share(sink, 0).since = self.base + len(self.frames)
+
+    def catch_up(self, sink: Sink) -> None:
+        """Write everything that waits for this subscriber, ahead of the flush."""
+        if self.todo is not None and sink in self.todo:
+            del self.todo[sink]
+            sink.write(self.data)
+        if self.frames:
+            share = self.share(sink, 0)
+            self.give(sink, share, share.of(self.frames, self.base))
+            share.since = self.base + len(self.frames)
+            share.skips.clear()
+
+    def give(self, sink: Sink, share: Share, frames: list[bytes]) -> int:
+        """Write ``frames`` to a subscriber with its own share, or hold them for it; return how many were written."""
+        if share.held is not None and frames:
+            share.held += frames
+            share.held_bytes += sum(map(len, frames))
+            if share.held_bytes <= HELD_BYTES:
+                return 0
+            # The answer of the cache is too late: all this is newer than anything that it could replay.
+            frames, share.held = share.held, None
+        if frames:
+            data = b"".join(frames)
+            self.counters.messages_sent += len(frames)
+            self.counters.sent_bytes += len(data)
+            sink.write(data)
+        return len(frames)
+
+    def flush(self, slice_size: int, flush_bytes: int) -> int:
+        """Write the next slice; return how many it reached. ``todo`` and ``frames`` say whether there is more."""
+        written = 0
+        todo = self.todo
+        if not todo:
+            if not self.frames:
+                return 0
+            written, todo = self._take(flush_bytes)
+        data = self.data
+        if len(todo) <= slice_size:
+            self.todo = None
+            for sink in todo:  # the inner loop of every fan-out: nothing else belongs here
+                sink.write(data)
+            return written + len(todo)
+        self.todo = todo
+        for sink in [todo.popitem()[0] for _ in range(slice_size)]:
+            sink.write(data)
+        return written + slice_size
+
+    def _take(self, flush_bytes: int) -> tuple[int, dict[Sink, None]]:
+        """Move messages from the outbox to ``data`` and serve those with a share of their own.
+
+        Return how many these were, and all others.
+        """
+        frames = self.frames
+        if self.size <= flush_bytes or len(frames) == 1:
+            self.frames = []
+            taken = self.size
+        else:
+            count, taken = 1, len(frames[0])
+            while taken + len(frames[count]) <= flush_bytes:
+                taken += len(frames[count])
+                count += 1
+            self.frames = frames[count:]
+            frames = frames[:count]
+        base = self.base
+        self.base += len(frames)
+        self.size -= taken
+        self.data = frames[0] if len(frames) == 1 else b"".join(frames)
+        todo = self.subscribers.copy()
+        written = 0
+        if self.shares:
+            for sink, share in list(self.shares.items()):
+                del todo[sink]
+                if share.held is None and share.since <= self.base and (not share.skips or share.skips[-1] < self.base):
+                    del self.shares[sink]
+                written += 1 if self.give(sink, share, share.of(frames, base)) else 0
+                if share.skips:
+                    share.skips = [number for number in share.skips if number >= self.base]
+        self.counters.messages_sent += len(frames) * len(todo)
+        self.counters.sent_bytes += taken * len(todo)
+        return written, todo

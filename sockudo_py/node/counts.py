@@ -1,0 +1,41 @@
+"""How often the subscribers of a channel are told how many they are."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+UNTHROTTLED: Final = 100  # subscriptions up to which every change is told
+INTERVAL: Final = 5.0  # seconds between two counts above that
+
+
+class SubscriptionCounts:
+    """Passes counts on, those over 100 at most once per 5 s and channel; the last one of them always comes through."""
+
+    def __init__(
+        self,
+        send: Callable[[str, str, int], None],
+        call_later: Callable[[float, Callable[[], None]], object],
+    ) -> None:
+        """``send`` takes app id, channel and count; ``call_later`` seconds and a function."""
+        self._send = send
+        self._call_later = call_later
+        # Channels that were told less than an interval ago, with the count that waits for the interval to end.
+        self._waiting: dict[tuple[str, str], int | None] = {}
+
+    def changed(self, app_id: str, channel: str, count: int) -> None:
+        """Take note of a new count."""
+        key = (app_id, channel)
+        throttled = key in self._waiting
+        if count > UNTHROTTLED:
+            self._waiting[key] = count if throttled else None
+            if throttled:
+                return
+            self._call_later(INTERVAL, partial(self._interval_over, key))
+        elif throttled:
+            self._waiting[key] = None  # what waited is out of date
+        self._send(app_id, channel, count)
+
+    def _interval_over(self, key: tuple[str, str]) -> None:
+        count = self._waiting.pop(key)
+        if count is not None:
+            self.changed(*key, count)

@@ -1,0 +1,298 @@
+"""The node: carries out what sessions ask for, publishes, and answers what the HTTP API wants to know."""
+
+import asyncio
+import math
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Final, assert_never
+
+from sockudo_py.adapters.base import (
+    Adapter,
+    ChannelStats,
+    Envelope,
+    Publication,
+    UserMessage,
+    UserStatus,
+    UserTermination,
+)
+from sockudo_py.caches.base import Cache, CachedEvent
+from sockudo_py.changes import (
+    Change,
+    ClientEventSent,
+    ConnectionEstablished,
+    ConnectionTerminated,
+)
+from sockudo_py.errors import Unavailable
+from sockudo_py.hub import Hub, Sink
+from sockudo_py.metrics import Metrics
+from sockudo_py.node.slices import in_slices
+from sockudo_py.node.subscriptions import Subscriptions
+from sockudo_py.node.users import Users, user_channel
+from sockudo_py.protocol import codec
+from sockudo_py.protocol.app import App
+from sockudo_py.protocol.channels import classify, user_of
+from sockudo_py.protocol.effects import Close, Effect, Join, Leave, Ping, Relay, Reply, SignIn
+from sockudo_py.protocol.errors import ErrorCode
+from sockudo_py.protocol.framing import text_frame
+from sockudo_py.protocol.opening import Refusal, refusal
+
+CLOSE_SLICE: Final = 500  # connections closed at once when many have to go ...
+CLOSE_INTERVAL: Final = 0.05  # ... and the seconds before the next ones
+DRAIN_SLICE_MIN: Final = 50  # below it, spreading a drain would only make a small node slow to stop
+
+_PING_FRAME: Final = b"\x89\x00"
+
+
+class Node:
+    """This process in the cluster.
+
+    A shell calls ``connect`` once per client, ``perform`` with whatever its session returns, and ``disconnect`` when
+    the socket is gone. Nothing here raises for reasons of a client or of the cluster, except the ``async`` questions.
+    """
+
+    def __init__(
+        self,
+        *,
+        adapter: Adapter,
+        cache: Cache,
+        metrics: Metrics,
+        call_soon: Callable[[Callable[[], None]], object],
+        call_later: Callable[[float, Callable[[], None]], object],
+        clock: Callable[[], float],
+        max_connections: int | None,
+        on_change: Callable[[Change], None],
+    ) -> None:
+        """Make a node and start its adapter; stopping the adapter, after ``drain``, is the caller's business.
+
+        Args:
+            adapter: Not started yet.
+            cache: Of the last events of cache channels.
+            metrics: Where to count.
+            call_soon: Runs a function in the next turn of the event loop.
+            call_later: Runs a function after so many seconds.
+            clock: Seconds, never going back.
+            max_connections: Of this node, all apps together; None is no limit.
+            on_change: Told of everything that webhooks may want to know, at once and in order.
+        """
+        self._adapter = adapter
+        self._cache = cache
+        self._metrics = metrics
+        self._call_later = call_later
+        self._max_connections = max_connections
+        self._on_change = on_change
+        self._hub = Hub(call_soon, metrics)
+        self._users = Users(self._hub, adapter, self.perform)
+        self._subscriptions = Subscriptions(
+            hub=self._hub,
+            adapter=adapter,
+            cache=cache,
+            call_later=call_later,
+            clock=clock,
+            perform=self.perform,
+            broadcast=self._broadcast,
+            on_change=on_change,
+        )
+        self.draining = False
+        adapter.start(self._deliver, on_change)
+
+    # -- clients --
+
+    def connect(self, client: Sink) -> Refusal | None:
+        """Count a client in and return None, or return why it can't stay; then it needs no ``disconnect``."""
+        app = client.session.app
+        counters = self._metrics.app(app.id)
+        if self.draining:
+            code = ErrorCode.RECONNECT
+        elif self._max_connections is not None and self._hub.connections() >= self._max_connections:
+            code = ErrorCode.OVER_CAPACITY
+        elif app.max_connections is not None and self._hub.connections(app.id) >= app.max_connections:
+            code = ErrorCode.OVER_QUOTA
+        else:
+            self._hub.add(app.id, client)
+            counters.new_connections += 1
+            self._on_change(ConnectionEstablished(app.id, client.session.socket_id))
+            return None
+        counters.connection_errors += 1
+        return refusal(code)
+
+    def perform(self, client: Sink, effects: Iterable[Effect]) -> None:
+        """Carry out effects in order. ``Close`` disconnects as well, since a peer may take its time to close."""
+        for effect in effects:
+            match effect:
+                case Reply():
+                    self._write(client, text_frame(effect.payload))
+                case Relay():
+                    self._relay(client, effect)
+                case Join():
+                    self._subscriptions.join(client, effect)
+                case Leave():
+                    self._hub.leave(client.session.app.id, effect.channel, client)
+                    self._subscriptions.leave(client, effect.channel, effect.member)
+                case SignIn():
+                    self._users.sign_in(client, effect)
+                case Ping():
+                    client.write(_PING_FRAME)
+                case Close():
+                    self._close(client, effect)
+                case _:
+                    assert_never(effect)
+
+    def disconnect(self, client: Sink) -> None:
+        """Let a client that is gone leave everything. Without effect on clients that aren't counted (any more)."""
+        session = client.session
+        app_id = session.app.id
+        if not self._hub.remove(app_id, client):
+            return
+        session.end()
+        self._users.sign_out(client)
+        for channel, member in list(session.subscriptions()):
+            self._hub.drop(app_id, channel, client)
+            self._subscriptions.leave(client, channel, member)
+        self._metrics.app(app_id).new_disconnections += 1
+        self._on_change(ConnectionTerminated(app_id, session.socket_id))
+
+    def connections(self, app_id: str | None = None) -> int:
+        """Return the number of clients here, of one app or all."""
+        return self._hub.connections(app_id)
+
+    # -- the backend --
+
+    def publish(
+        self, app: App, channels: Sequence[str], event: str, data: str, exclude_socket: str | None = None
+    ) -> None:
+        """Send an event to everybody on the channels but ``exclude_socket``, and remember it on cache channels.
+
+        A name that occurs twice counts once. ``#server-to-user-ID`` reaches each signed-in connection of the user.
+        """
+        name_json, data_json = codec.json_string(event), codec.json_string(data)
+        app_id = app.id
+        self._metrics.app(app_id).published_events += 1
+        for channel in channels if len(channels) == 1 else dict.fromkeys(channels):
+            payload = codec.event(channel, name_json, data_json)
+            if classify(channel).cached:
+                self._cache.store(app_id, channel, payload, app.cache_ttl)
+            user_id = user_of(channel)
+            if user_id is None:
+                self._broadcast(Publication(app_id, channel, payload, exclude_socket))
+            else:
+                self._broadcast(UserMessage(app_id, user_id, payload, exclude_socket))
+
+    def terminate_user(self, app: App, user_id: str) -> None:
+        """Close all signed-in connections of a user in the cluster, with 4009."""
+        self._broadcast(UserTermination(app.id, user_id))
+
+    async def channel(self, app: App, name: str) -> ChannelStats | None:
+        """Return the figures of a channel in the cluster, or None when it is not occupied. Raises Unavailable."""
+        return await self._adapter.channel(app.id, name)
+
+    async def channels(self, app: App, prefix: str) -> dict[str, ChannelStats]:
+        """Return the occupied channels of the cluster whose names begin with ``prefix``. Raises Unavailable."""
+        return await self._adapter.channels(app.id, prefix)
+
+    async def members(self, app: App, name: str) -> list[str]:
+        """Return the user ids of a presence channel. Raises Unavailable."""
+        return await self._adapter.members(app.id, name)
+
+    async def cached(self, app: App, name: str) -> CachedEvent | None:
+        """Return what a cache channel remembers. Raises Unavailable."""
+        answer: asyncio.Future[CachedEvent | Unavailable | None] = asyncio.get_running_loop().create_future()
+        self._cache.fetch(app.id, name, lambda found: None if answer.done() else answer.set_result(found))
+        found = await answer
+        if isinstance(found, Unavailable):
+            raise found
+        return found
+
+    # -- the operator --
+
+    def app_changed(self, old: App | None, new: App | None) -> None:
+        """Give live sessions the new App; close them when it is gone (4001) or disabled (4003)."""
+        if old is None:
+            return
+        clients = list(self._hub.sockets(old.id).values())
+        if new is None or new.id != old.id:
+            reason = refusal(ErrorCode.UNKNOWN_APP)
+        else:
+            for client in clients:
+                client.session.app = new
+            if new.enabled:
+                return
+            reason = refusal(ErrorCode.APP_DISABLED)
+        in_slices(
+            clients,
+            partial(self._end, reason=reason),
+            size=CLOSE_SLICE,
+            interval=CLOSE_INTERVAL,
+            call_later=self._call_later,
+        )
+
+    async def drain(self, seconds: float) -> None:
+        """Refuse new clients, and close all that are here with 4200.
+
+        It is spread over ``seconds``, so that they don't come back all at once, and returns when all are closed.
+        """
+        self.draining = True
+        clients = self._hub.all_sockets()
+        closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        in_slices(
+            clients,
+            partial(self._end, reason=refusal(ErrorCode.RECONNECT)),
+            size=max(DRAIN_SLICE_MIN, math.ceil(len(clients) * CLOSE_INTERVAL / max(seconds, CLOSE_INTERVAL))),
+            interval=CLOSE_INTERVAL,
+            call_later=self._call_later,
+            done=lambda: None if closed.done() else closed.set_result(None),
+        )
+        await closed
+
+    # -- what effects lead to --
+
+    def _write(self, client: Sink, frame: bytes) -> None:
+        counters = self._metrics.app(client.session.app.id)
+        counters.messages_sent += 1
+        counters.sent_bytes += len(frame)
+        client.write(frame)
+
+    def _relay(self, client: Sink, event: Relay) -> None:
+        session = client.session
+        app_id = session.app.id
+        self._metrics.app(app_id).client_events += 1
+        self._hub.publish(app_id, event.channel, text_frame(event.payload), client)
+        self._adapter.publish(Publication(app_id, event.channel, event.payload, session.socket_id))
+        self._on_change(
+            ClientEventSent(app_id, event.channel, event.event, event.data, session.socket_id, event.user_id)
+        )
+
+    def _close(self, client: Sink, effect: Close) -> None:
+        session = client.session
+        channels = [channel for channel, _ in session.subscriptions()]
+        if session.user_id is not None:
+            channels.append(user_channel(session.user_id))
+        self._hub.catch_up(session.app.id, channels, client)
+        client.close(effect.code, effect.reason)
+        self.disconnect(client)
+
+    def _end(self, client: Sink, reason: Refusal) -> None:
+        self.perform(client, client.session.close(reason))
+
+    # -- the cluster --
+
+    def _broadcast(self, envelope: Envelope) -> None:
+        self._deliver(envelope)
+        self._adapter.publish(envelope)
+
+    def _deliver(self, envelope: Envelope) -> None:
+        """Do the local part of what an envelope says, whoever sent it."""
+        match envelope:
+            case Publication(app_id, channel, payload, exclude_socket):
+                self._publish_here(app_id, channel, payload, exclude_socket)
+            case UserMessage(app_id, user_id, payload, exclude_socket):
+                self._publish_here(app_id, user_channel(user_id), payload, exclude_socket)
+            case UserTermination(app_id, user_id):
+                self._users.terminate(app_id, user_id)
+            case UserStatus(app_id, user_id, online):
+                self._users.tell_watchers(app_id, user_id, online)
+            case _:
+                assert_never(envelope)
+
+    def _publish_here(self, app_id: str, channel: str, payload: bytes, exclude_socket: str | None) -> None:
+        exclude = None if exclude_socket is None else self._hub.sockets(app_id).get(exclude_socket)
+        self._hub.publish(app_id, channel, text_frame(payload), exclude)

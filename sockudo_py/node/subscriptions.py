@@ -1,0 +1,121 @@
+"""Joining and leaving channels: what the adapter's answers mean to the client and to the others on the channel."""
+
+from collections.abc import Callable, Iterable
+from functools import partial
+
+from sockudo_py.adapters.base import Adapter, ChannelFull, Envelope, Joined, Left, Publication
+from sockudo_py.caches.base import Cache, CachedEvent
+from sockudo_py.changes import CacheMissed, Change, SubscriptionCountChanged
+from sockudo_py.errors import Unavailable
+from sockudo_py.hub import Hub, Share, Sink
+from sockudo_py.node.counts import SubscriptionCounts
+from sockudo_py.node.misses import CacheMisses
+from sockudo_py.protocol import codec
+from sockudo_py.protocol.app import App
+from sockudo_py.protocol.channels import classify
+from sockudo_py.protocol.effects import Effect, Join, Member
+from sockudo_py.protocol.framing import text_frame
+
+
+class Subscriptions:
+    """Carries out ``Join`` and ``Leave``.
+
+    A new subscriber sees, in this order: the confirmation, on cache channels the last event or the news that there is
+    none, the subscription count, and then whatever is published from now on.
+    """
+
+    def __init__(
+        self,
+        *,
+        hub: Hub,
+        adapter: Adapter,
+        cache: Cache,
+        call_later: Callable[[float, Callable[[], None]], object],
+        clock: Callable[[], float],
+        perform: Callable[[Sink, Iterable[Effect]], None],
+        broadcast: Callable[[Envelope], None],
+        on_change: Callable[[Change], None],
+    ) -> None:
+        """``perform`` carries out what the sessions answer, ``broadcast`` reaches all subscribers in the cluster."""
+        self._hub = hub
+        self._adapter = adapter
+        self._cache = cache
+        self._perform = perform
+        self._broadcast = broadcast
+        self._on_change = on_change
+        self._counts = SubscriptionCounts(self._send_count, call_later)
+        self._misses = CacheMisses(clock)
+
+    def join(self, client: Sink, request: Join) -> None:
+        """Ask the adapter to count the subscription, and go on from its answer."""
+        session = client.session
+        self._adapter.join(
+            session.app.id,
+            request.channel,
+            session.socket_id,
+            request.member,
+            session.app.max_presence_members,
+            partial(self._joined, client, request),
+        )
+
+    def leave(self, client: Sink, channel: str, member: Member | None) -> None:
+        """Undo a join that was counted; the hub knows of it already."""
+        session = client.session
+        self._adapter.leave(
+            session.app.id, channel, session.socket_id, member, partial(self._left, session.app, channel, member)
+        )
+
+    def _joined(self, client: Sink, request: Join, outcome: Joined | ChannelFull | Unavailable) -> None:
+        session, channel, member = client.session, request.channel, request.member
+        if isinstance(outcome, ChannelFull):
+            self._perform(client, session.join_refused(channel, outcome.limit))
+            return
+        if isinstance(outcome, Unavailable):
+            self._perform(client, session.join_unavailable(channel))
+            return
+        app = session.app
+        effects = session.joined(channel, outcome.roster)
+        if member is not None and outcome.first_of_user:
+            # Before the joiner is on the channel, since it is for the others. Also when the joiner is gone already: its
+            # leave, which comes next, will tell them of a member removed.
+            self._broadcast(Publication(app.id, channel, codec.member_added(channel, member)))
+        if not session.subscribed(channel):
+            self._count(app, channel, member, outcome.subscription_count)
+            self._perform(client, effects)
+            return
+        # From here on the outbox has its messages; they are written at the end of the turn, after the confirmation.
+        self._hub.join(app.id, channel, client)
+        self._perform(client, effects)
+        if classify(channel).cached:
+            self._replay(client, channel)
+        self._count(app, channel, member, outcome.subscription_count)
+
+    def _left(self, app: App, channel: str, member: Member | None, outcome: Left | Unavailable) -> None:
+        if isinstance(outcome, Unavailable):
+            return  # the adapter compares what it holds with the cluster when that is back
+        if member is not None and outcome.last_of_user:
+            self._broadcast(Publication(app.id, channel, codec.member_removed(channel, member.user_id)))
+        self._count(app, channel, member, outcome.subscription_count)
+
+    def _replay(self, client: Sink, channel: str) -> None:
+        app_id = client.session.app.id
+        share = self._hub.hold(app_id, channel, client)
+        if share is not None:
+            self._cache.fetch(app_id, channel, partial(self._fetched, client, channel, share))
+
+    def _fetched(self, client: Sink, channel: str, share: Share, found: CachedEvent | Unavailable | None) -> None:
+        app_id = client.session.app.id
+        # While the cache is away clients are told of a miss as well, so that they ask whom they ask then; webhooks are
+        # not, since they would be told what isn't so.
+        payload = found.payload if isinstance(found, CachedEvent) else codec.cache_miss(channel)
+        self._hub.release(app_id, channel, client, share, text_frame(payload))
+        if found is None and self._misses.worth_telling(app_id, channel):
+            self._on_change(CacheMissed(app_id, channel))
+
+    def _count(self, app: App, channel: str, member: Member | None, count: int) -> None:
+        if app.subscription_count and member is None:  # never on presence channels, which have members
+            self._counts.changed(app.id, channel, count)
+
+    def _send_count(self, app_id: str, channel: str, count: int) -> None:
+        self._broadcast(Publication(app_id, channel, codec.subscription_count(channel, count)))
+        self._on_change(SubscriptionCountChanged(app_id, channel, count))

@@ -1,0 +1,98 @@
+"""The signed-in users of this node: messages to all connections of a user, who watches whom, terminating."""
+
+from collections.abc import Callable, Iterable
+from functools import partial
+
+from sockudo_py.adapters.base import Adapter, UserStatus
+from sockudo_py.errors import Unavailable
+from sockudo_py.hub import Hub, Sink
+from sockudo_py.protocol import codec
+from sockudo_py.protocol.effects import Effect, SignIn
+from sockudo_py.protocol.errors import ErrorCode
+from sockudo_py.protocol.framing import text_frame
+from sockudo_py.protocol.opening import refusal
+
+
+def user_channel(user_id: str) -> str:
+    """Return the channel of all signed-in connections of a user; signing in puts them on it, not subscribing."""
+    return f"#server-to-user-{user_id}"
+
+
+def _watch_channel(user_id: str) -> str:
+    """Return the channel, known to the hub only, of those who have the user on their watchlist."""
+    return f"#watchers-{user_id}"
+
+
+class Users:
+    """Signs connections in and out. A user's connections and watchers are channels of the hub."""
+
+    def __init__(self, hub: Hub, adapter: Adapter, perform: Callable[[Sink, Iterable[Effect]], None]) -> None:
+        """``perform`` carries out what the sessions answer."""
+        self._hub = hub
+        self._adapter = adapter
+        self._perform = perform
+        self._signed_in: dict[Sink, SignIn] = {}
+
+    def sign_in(self, client: Sink, request: SignIn) -> None:
+        """Count a connection as one of the user's, and tell its session how that went."""
+        self._adapter.sign_in(client.session.app.id, request.user_id, partial(self._counted, client, request))
+
+    def sign_out(self, client: Sink) -> None:
+        """Undo ``sign_in`` for a connection that is gone; without effect when it never signed in."""
+        request = self._signed_in.pop(client, None)
+        if request is not None:
+            app_id = client.session.app.id
+            self._hub.drop(app_id, user_channel(request.user_id), client)
+            for watched in request.watchlist:
+                self._hub.drop(app_id, _watch_channel(watched), client)
+            self._uncount(app_id, request.user_id)
+
+    def terminate(self, app_id: str, user_id: str) -> None:
+        """Close the connections that the user has on this node."""
+        for client in self._hub.subscribers(app_id, user_channel(user_id)):
+            self._perform(client, client.session.close(refusal(ErrorCode.UNAUTHORIZED)))
+
+    def tell_watchers(self, app_id: str, user_id: str, online: bool) -> None:
+        """Tell those on this node who have the user on their watchlist."""
+        came, went = ([user_id], []) if online else ([], [user_id])
+        self._hub.publish(app_id, _watch_channel(user_id), text_frame(codec.watchlist_events(came, went)))
+
+    def _counted(self, client: Sink, request: SignIn, first: bool | Unavailable) -> None:
+        session, user_id = client.session, request.user_id
+        app_id = session.app.id
+        if isinstance(first, Unavailable):
+            self._perform(client, session.sign_in_failed(user_id))
+            return
+        if first:
+            self._announce(app_id, user_id, True)
+        if not self._hub.has(app_id, client):  # it didn't wait for the answer
+            self._uncount(app_id, user_id)
+            return
+        self._signed_in[client] = request
+        self._hub.join(app_id, user_channel(user_id), client)
+        if not request.watchlist:
+            self._perform(client, session.signed_in(user_id, None))
+            return
+        for watched in request.watchlist:
+            self._hub.join(app_id, _watch_channel(watched), client)
+        self._adapter.online(app_id, request.watchlist, partial(self._looked_up, client, request))
+
+    def _looked_up(self, client: Sink, request: SignIn, online: frozenset[str] | Unavailable) -> None:
+        if self._signed_in.get(client) is not request:
+            return
+        if isinstance(online, Unavailable):
+            self.sign_out(client)
+            self._perform(client, client.session.sign_in_failed(request.user_id))
+        else:
+            self._perform(client, client.session.signed_in(request.user_id, online))
+
+    def _uncount(self, app_id: str, user_id: str) -> None:
+        def uncounted(last: bool | Unavailable) -> None:
+            if last is True:
+                self._announce(app_id, user_id, False)
+
+        self._adapter.sign_out(app_id, user_id, uncounted)
+
+    def _announce(self, app_id: str, user_id: str, online: bool) -> None:
+        self.tell_watchers(app_id, user_id, online)
+        self._adapter.publish(UserStatus(app_id, user_id, online))
