@@ -96,6 +96,7 @@ class Api:
         auth: Pairs | None = None,
         signed_path: str | None = None,
         sent: str | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Response:
         """Send a request signed as the SDKs do.
 
@@ -107,11 +108,12 @@ class Api:
             auth: Authentication parameters instead of the usual ones.
             signed_path: What is signed, where it differs from ``path``.
             sent: The query of ``params`` as it goes over the wire, where it differs from their usual encoding.
+            headers: Headers besides the usual ones, or instead of them.
         """
         auth = auth_pairs(self.app, body) if auth is None else auth
         sign = signature(self.app.secret, method, signed_path or path, [*auth, *(params or [])])
         query = "&".join(filter(None, [encode([*auth, ("auth_signature", sign)]), sent or encode(params or [])]))
-        return self.raw(method, f"{self.server.path_prefix}{path}?{query}", body)
+        return self.raw(method, f"{self.server.path_prefix}{path}?{query}", body, headers)
 
     def post(self, rest: str, payload: Any) -> Response:
         """POST ``payload`` (bytes as they are, anything else as compact JSON) to a path below this app."""

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Callable
 from urllib.parse import quote
 
 import pytest
@@ -138,9 +139,8 @@ def test_155_a_get_with_another_md5_is_refused(site: Site) -> None:
     refused(site.api.signed("GET", site.api.path("/channels"), auth=auth))
 
 
-@pytest.mark.parametrize("sent", ["info=occupied%2Ccache", "info=occupied,cache"])
-async def test_156_a_comma_in_a_value_may_be_raw_or_encoded(site: Site, sent: str) -> None:
-    sent = sent.replace("occupied", "subscription_count")
+@pytest.mark.parametrize("sent", ["info=subscription_count%2Ccache", "info=subscription_count,cache"])
+def test_156_a_comma_in_a_value_may_be_raw_or_encoded(site: Site, sent: str) -> None:
     params = [("info", "subscription_count,cache")]
     response = site.api.signed("GET", site.api.path("/channels/cache-x"), params=params, sent=sent)
     assert response.status == 200, response
@@ -203,15 +203,14 @@ def test_160_an_unknown_app_is_404(site: Site) -> None:
     [
         lambda sign: sign[:63],
         lambda sign: sign + "0",
-        lambda sign: sign.upper().replace("0", "A"),
+        lambda sign: sign.upper(),
         lambda sign: "é" * 64,
         lambda sign: "",
         lambda sign: "\x00" * 64,
     ],
     ids=["63", "65", "upper", "non-ascii", "empty", "nul"],
 )
-def test_161_a_malformed_signature_is_401_and_never_500(site: Site, change: "object") -> None:
-    assert callable(change)
+def test_161_a_malformed_signature_is_401_and_never_500(site: Site, change: Callable[[str], str]) -> None:
     path = site.api.path("/channels")
     pairs = auth_pairs(site.app)
     sign = change(signature(site.app.secret, "GET", path, pairs))

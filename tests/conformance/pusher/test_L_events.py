@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.api import Response, auth_pairs
+from tests.support.api import Response
 from tests.support.client import member
 from tests.support.site import Site
 
@@ -33,18 +33,11 @@ def test_164_one_event_is_answered_with_an_empty_object(site: Site) -> None:
     assert response.headers["content-type"] == "application/json"
 
 
-@pytest.mark.parametrize(
-    "content_type", ["text/plain", "application/x-www-form-urlencoded", "application/json; charset=utf-8"]
-)
-def test_164_the_content_type_of_the_request_does_not_matter(site: Site, content_type: str) -> None:
-    api = site.api
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", "application/json; charset=utf-8"])
+def test_164_the_content_type_of_the_request_does_not_matter(site: Site, kind: str) -> None:
     body = json.dumps(event()).encode()
-    pairs = auth_pairs(site.app, body)
-    from tests.support.api import encode, signature
-
-    sign = signature(site.app.secret, "POST", api.path("/events"), pairs)
-    target = f"{api.path('/events')}?{encode([*pairs, ('auth_signature', sign)])}"
-    assert api.raw("POST", target, body, {"Content-Type": content_type}).status == 200
+    response = site.api.signed("POST", site.api.path("/events"), body, headers={"Content-Type": kind})
+    assert response.status == 200, response
 
 
 async def test_165_each_of_several_channels_gets_one_frame_with_its_own_name(site: Site) -> None:
@@ -82,7 +75,7 @@ async def test_167_an_unknown_socket_id_excludes_nobody(site: Site) -> None:
         await client.expect("my-event", "c")
 
 
-@pytest.mark.parametrize("socket_id", ["abc", "1", "1.", ".1", "1.1\n", "", 5, "1.1.1", "١.١"])
+@pytest.mark.parametrize("socket_id", ["abc", "1", "1.", ".1", "1.1\n", "", 5, "1.1.1", "\u0661.\u0661"])
 async def test_167_a_malformed_socket_id_is_refused(site: Site, socket_id: object) -> None:
     refused(site.api.post("/events", event(socket_id=socket_id)))
 
@@ -175,10 +168,8 @@ async def test_176_parameters_may_come_in_the_query(site: Site) -> None:
         response = site.api.signed("POST", site.api.path("/events"), params=params, sent=sent)
         assert response.status == 200, response
         frames = await client.barrier()
-        assert sorted((frame.event, frame.channel, frame.text) for frame in frames) == [
-            ("e", "a", "x"),
-            ("e", "b", "x"),
-        ]
+        assert {(frame.event, frame.channel, frame.text) for frame in frames} == {("e", "a", "x"), ("e", "b", "x")}
+        assert len(frames) == 2
 
 
 @pytest.mark.parametrize("body", [b"not json", b"[]", b'"x"', b"", b"null", b"{", b"\xff\xfe", b'{"name":"e"'])
