@@ -1,7 +1,7 @@
 """Webhook events: what a Change looks like to a receiver. Pure.
 
-An event is stored once, with every field (the *seed* style); the leaner *pusher* style is made of it when it is sent, so
-that a change of configuration also holds for events that already wait.
+An event is stored once, with every field (the *seed* style); the leaner *pusher* style is made of it when it is sent,
+so that a change of configuration also holds for events that already wait.
 """
 
 from collections.abc import Callable, Mapping

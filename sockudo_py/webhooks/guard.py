@@ -58,7 +58,7 @@ class BlockedAddress(OSError):
 class AddressGuard:
     """Decides which addresses may be dialled.
 
-    ``denied`` beats ``allowed``, and ``allowed`` beats the table of private ranges; metadata addresses are always denied.
+    ``denied`` beats ``allowed``, and ``allowed`` beats the table of private ranges; metadata addresses never pass.
     ``allow_private``: let private addresses pass, as for endpoints from the operator's own files.
     """
 

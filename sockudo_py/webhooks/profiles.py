@@ -30,8 +30,8 @@ Header = tuple[str, str]
 class Scheme:
     """One way to sign. ``keys``: whose secret, and how it becomes bytes.
 
-    ``rotation``: what the secret before the current one does until it expires: signs a ``…-Previous`` header, or joins the
-    list in the one header. The app's own keys do neither: the oldest one signs, and the key header names it.
+    ``rotation``: what the secret before the current one does until it expires: signs a ``…-Previous`` header, or joins
+    the list in the one header. The app's own keys do neither: the oldest one signs, and the key header names it.
     """
 
     header: str

@@ -1,0 +1,224 @@
+"""Changes in, queue appends out. ``add`` is on the path of every join, leave and client event."""
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from sockudo_py.changes import Change
+from sockudo_py.errors import Unavailable
+from sockudo_py.queues.base import Append, Queue
+from sockudo_py.webhooks.events import EVENT_NAMES, encode, event_of, shares
+from sockudo_py.webhooks.metrics import WebhookMetrics
+from sockudo_py.webhooks.registry import EndpointRegistry
+from sockudo_py.webhooks.spool import Spool, SpoolLimits, read_spool, write_spool
+
+log = logging.getLogger(__name__)
+
+BATCH = 1000  # events handed to the queue in one call
+FIRST_WAIT = 0.05
+LONGEST_WAIT = 5.0
+
+
+class Dispatcher:
+    """Turns changes into events for the endpoints that want them and hands these to the queue, at once and in batches.
+
+    Nothing is held back to fill a batch: what gathers in one turn of the loop, or while an earlier call is under way,
+    goes together. While the queue is away, events wait in a bounded spool.
+    """
+
+    def __init__(
+        self,
+        queue: Queue,
+        registry: EndpointRegistry,
+        metrics: WebhookMetrics,
+        *,
+        spool: SpoolLimits | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._queue = queue
+        self._routes = registry.routes
+        self._metrics = metrics
+        self._limits = spool or SpoolLimits()
+        self._clock = clock
+        self._spool = Spool(self._limits)
+        self._in_hand: list[Append] = []
+        self._replayed: bool = False
+        self._id_prefix = f"dl_{secrets.token_hex(8)}_"
+        self._next_id = 0
+        self._wake = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._last_drop = 0.0
+
+    async def start(self) -> None:
+        """Read what the last shutdown had to write down, and begin to hand over."""
+        if self._limits.path is not None:
+            await self._replay(self._limits.path)
+        self._task = asyncio.create_task(self._run(), name="webhook-dispatcher")
+
+    def add(self, change: Change) -> None:
+        """Queue an event for every endpoint that wants to hear of ``change``. Never blocks, never raises."""
+        routes = self._routes.get(change.app_id)
+        if routes is None:
+            return
+        wanted = routes.get(type(change))
+        if wanted is None:
+            return
+        name = EVENT_NAMES[type(change)]
+        app_id = change.app_id
+        channel: str | None = getattr(change, "channel", None)
+        self._metrics.events.add(app_id, name)
+        event: bytes | None = None
+        time_ms = 0
+        solo = False
+        for route in wanted:
+            if route.test is not None and channel is not None and not route.test(channel):
+                self._metrics.filtered.add()
+                continue
+            if event is None:
+                time_ms = int(self._clock() * 1000)
+                event = encode(event_of(change, time_ms))
+                solo = not shares(name, channel)
+            self._next_id += 1
+            append = Append(f"{self._id_prefix}{self._next_id:x}", route.endpoint, app_id, event, time_ms, solo)
+            if self._spool.put(append):
+                self._drop()
+        if event is not None:
+            self._wake.set()
+
+    @property
+    def waiting(self) -> int:
+        """Events that the queue has not taken yet."""
+        return self._spool.count + len(self._in_hand)
+
+    async def stop(self, timeout: float = 5.0) -> None:
+        """Hand over what is left, for at most ``timeout`` seconds; write the rest to the spool file, if any."""
+        self._stopping.set()
+        self._wake.set()
+        if self._task is not None:
+            await asyncio.wait({self._task}, timeout=timeout)
+            if not self._task.done():
+                self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+        left = [*self._in_hand, *self._spool.take(self._spool.count)]
+        self._in_hand = []
+        if left:
+            await self._write_down(left)
+
+    async def _run(self) -> None:
+        wait = FIRST_WAIT
+        failing = False
+        while True:
+            if not self.waiting:
+                if self._replayed:
+                    await self._forget_file()
+                if self._stopping.is_set():
+                    return
+                self._wake.clear()
+                await self._wake.wait()
+                continue
+            if not self._in_hand:
+                self._in_hand = self._spool.take(BATCH)
+            try:
+                # After Unavailable the very same call is repeated: the queue knows the ids that it has taken already.
+                await self._queue.append(self._in_hand)
+            except Unavailable as error:
+                reason, text = "unavailable", str(error)
+            except Exception as error:
+                log.exception("handing webhook events to the queue failed")
+                reason, text = "error", type(error).__name__
+            else:
+                self._taken(self._in_hand)
+                if failing:
+                    log.info("the webhook queue takes events again", extra={"waiting": self.waiting})
+                wait, failing = FIRST_WAIT, False
+                continue
+            self._metrics.enqueue_failures.add(reason)
+            self._metrics.spool_events.set(value=self.waiting)
+            if not failing:
+                log.error(
+                    "the webhook queue takes no events; they wait in memory",
+                    extra={"reason": reason, "error": text, "waiting": self.waiting},
+                )
+            failing = True
+            await self._pause(wait)
+            wait = min(wait * 2, LONGEST_WAIT)
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait; a shutdown that begins meanwhile cuts the wait short, so that one more call is made."""
+        if self._stopping.is_set():
+            await asyncio.sleep(seconds)
+            return
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), seconds)
+
+    def _taken(self, events: list[Append]) -> None:
+        counts: dict[str, int] = {}
+        for event in events:
+            counts[event.app_id] = counts.get(event.app_id, 0) + 1
+        for app_id, count in counts.items():
+            self._metrics.enqueued.add(app_id, amount=count)
+        self._in_hand = []
+        self._metrics.spool_events.set(value=self.waiting)
+
+    def _drop(self) -> None:
+        app_id, count = self._spool.overflow()
+        self._metrics.spool_dropped.add(app_id, amount=count)
+        now = self._clock()
+        if abs(now - self._last_drop) >= 1.0:  # one line a second, the metric has them all
+            self._last_drop = now
+            log.error(
+                "the webhook spool is full (webhooks.spool.max_events, max_bytes); the noisiest app loses its oldest events",
+                extra={"app_id": app_id, "dropped": count},
+            )
+
+    async def _replay(self, path: Path) -> None:
+        events, bad = await asyncio.to_thread(read_spool, path)
+        if bad:
+            kept = path.with_name(path.name + ".bad")
+            await asyncio.to_thread(path.replace, kept)
+            log.error(
+                "lines of the webhook spool file could not be read; it was kept", extra={"lines": bad, "file": kept}
+            )
+        for event in events:
+            if self._spool.put(event):
+                self._drop()
+        self._replayed = bool(events) and not bad
+        if events:
+            log.info("webhook events of the last shutdown are back", extra={"events": len(events)})
+            self._wake.set()
+
+    async def _forget_file(self) -> None:
+        self._replayed = False
+        if self._limits.path is not None:
+            await asyncio.to_thread(self._limits.path.unlink, missing_ok=True)
+
+    async def _write_down(self, events: list[Append]) -> None:
+        path = self._limits.path
+        if path is None:
+            log.error(
+                "webhook events are lost at shutdown: the queue did not take them and webhooks.spool.path is not set",
+                extra={"events": len(events)},
+            )
+            self._count_lost(events)
+            return
+        try:
+            await asyncio.to_thread(write_spool, path, events)
+        except OSError as error:
+            log.error(
+                "webhook events are lost at shutdown: the spool file can't be written",
+                extra={"events": len(events), "error": str(error)},
+            )
+            self._count_lost(events)
+            return
+        log.warning("webhook events were written to the spool file", extra={"events": len(events)})
+
+    def _count_lost(self, events: list[Append]) -> None:
+        for event in events:
+            self._metrics.spool_dropped.add(event.app_id)

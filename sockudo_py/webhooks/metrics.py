@@ -1,0 +1,52 @@
+"""The numbers of webhook delivery. Endpoints are labelled by uid, never by URL; uids are bounded by configuration."""
+
+from sockudo_py.metrics import Metrics
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_LATENCY = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0)
+_COUNTS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 500.0)
+_BYTES = (256.0, 1024.0, 4096.0, 16384.0, 65536.0, 262144.0, 1048576.0)
+
+
+class WebhookMetrics:
+    """Counters, gauges and histograms; ``webhook`` is in every name."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        counter, gauge, histogram = metrics.counter, metrics.gauge, metrics.histogram
+        self.events = counter(
+            "webhook_events_total", "Events that happened in apps with an interested endpoint", ("app_id", "event")
+        )
+        self.filtered = counter("webhook_events_filtered_total", "Events kept back by a channel filter")
+        self.enqueued = counter("webhook_enqueued_total", "Events handed to the queue, per endpoint", ("app_id",))
+        self.enqueue_failures = counter(
+            "webhook_enqueue_failures_total", "Attempts to hand events to the queue that failed", ("reason",)
+        )
+        self.spool_events = gauge("webhook_spool_events", "Events in memory that the queue has not taken yet")
+        self.spool_dropped = counter(
+            "webhook_spool_dropped_total", "Events lost because the spool was full", ("app_id",)
+        )
+        self.deliveries = counter("webhook_deliveries_total", "Deliveries that ended", ("app_id", "webhook", "outcome"))
+        self.attempts = counter(
+            "webhook_attempts_total", "Requests to endpoints", ("webhook", "target", "outcome", "class")
+        )
+        self.retries = counter("webhook_retries_total", "Deliveries put off for another attempt", ("webhook",))
+        self.attempt_duration = histogram(
+            "webhook_attempt_duration_seconds", "Time an attempt took", ("target",), _SECONDS
+        )
+        self.delivery_latency = histogram(
+            "webhook_delivery_latency_seconds", "Time from the first event of a delivery to its success", (), _LATENCY
+        )
+        self.batch_events = histogram("webhook_batch_events", "Events in a delivery", (), _COUNTS)
+        self.payload_bytes = histogram("webhook_payload_bytes", "Bytes of a request body", (), _BYTES)
+        self.queue_depth = gauge("webhook_queue_depth", "Jobs in the queue", ("state",))
+        self.queue_oldest = gauge("webhook_queue_oldest_seconds", "Age of the oldest waiting job")
+        self.lane_depth = gauge("webhook_lane_depth", "Jobs waiting for an endpoint (the deepest ones)", ("webhook",))
+        self.in_flight = gauge("webhook_in_flight", "Requests under way from this process", ("webhook",))
+        self.rate_limited = counter("webhook_rate_limited_total", "Waits for the rate limit of this process")
+        self.lost_acks = counter(
+            "webhook_lost_ack_total", "Results that came after the lease was given to another worker"
+        )
+        self.poison = counter("webhook_poison_total", "Jobs that could not be read")
+        self.blocked_addresses = counter(
+            "webhook_blocked_address_total", "Requests not sent because the address is not allowed", ("webhook",)
+        )

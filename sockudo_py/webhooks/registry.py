@@ -1,0 +1,107 @@
+"""Which endpoints there are, and which of them want to hear of what."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from sockudo_py.changes import Change
+from sockudo_py.endpoints import Endpoint
+from sockudo_py.errors import ConfigError
+from sockudo_py.webhooks.events import EVENT_NAMES
+from sockudo_py.webhooks.filters import ChannelTest, compile_filter, wants
+from sockudo_py.webhooks.validation import EndpointRules, endpoint_problems
+
+EndpointListener = Callable[[Endpoint | None, Endpoint | None], None]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Route:
+    """An enabled endpoint that lists an event. ``test`` says whether it wants a channel; None: all of them."""
+
+    endpoint: str
+    test: ChannelTest | None
+
+
+Routes = Mapping[type[Change], tuple[Route, ...]]
+
+
+class EndpointRegistry:
+    """The endpoints of every app. Replaced per app as a whole; readers never see half of a change.
+
+    ``routes`` is for the hot path: app id -> kind of change -> routes. An app or a kind that nobody wants to hear of is
+    not in it, so that it costs one look-up. A disabled endpoint has no routes: what waits for it stays, nothing is added.
+    """
+
+    def __init__(self, rules: EndpointRules | None = None) -> None:
+        self.routes: dict[str, Routes] = {}
+        self._rules = rules or EndpointRules()
+        self._by_app: dict[str, tuple[Endpoint, ...]] = {}
+        self._by_uid: dict[str, Endpoint] = {}
+        self._listeners: list[EndpointListener] = []
+
+    def replace(self, app_id: str, endpoints: Iterable[Endpoint]) -> None:
+        """Set the endpoints of an app; none of them removes it.
+
+        Raises ConfigError naming every mistake; nothing has changed then.
+        """
+        new = tuple(endpoints)
+        problems = [problem for endpoint in new for problem in endpoint_problems(endpoint, self._rules)]
+        problems.extend(self._clashes(app_id, new))
+        if problems:
+            raise ConfigError(problems)
+        old = {endpoint.uid: endpoint for endpoint in self._by_app.get(app_id, ())}
+        if new:
+            self._by_app[app_id] = new
+        else:
+            self._by_app.pop(app_id, None)
+        for uid in old:
+            del self._by_uid[uid]
+        for endpoint in new:
+            self._by_uid[endpoint.uid] = endpoint
+        routes = _routes(new)
+        if routes:
+            self.routes[app_id] = routes
+        else:
+            self.routes.pop(app_id, None)
+        for endpoint in new:
+            self._tell(old.pop(endpoint.uid, None), endpoint)
+        for gone in old.values():
+            self._tell(gone, None)
+
+    def by_uid(self, uid: str) -> Endpoint | None:
+        """Return the endpoint with this uid, disabled ones too."""
+        return self._by_uid.get(uid)
+
+    def by_app(self, app_id: str) -> tuple[Endpoint, ...]:
+        """Return the endpoints of an app, disabled ones too."""
+        return self._by_app.get(app_id, ())
+
+    def all(self) -> Iterable[Endpoint]:
+        """Return every endpoint."""
+        return tuple(self._by_uid.values())
+
+    def subscribe(self, listener: EndpointListener) -> None:
+        """Call ``listener(old, new)`` for every endpoint of later changes; None: there was, or is, none."""
+        self._listeners.append(listener)
+
+    def _tell(self, old: Endpoint | None, new: Endpoint | None) -> None:
+        for listener in self._listeners:
+            listener(old, new)
+
+    def _clashes(self, app_id: str, endpoints: tuple[Endpoint, ...]) -> Iterable[str]:
+        seen: set[str] = set()
+        for endpoint in endpoints:
+            other = self._by_uid.get(endpoint.uid)
+            if endpoint.uid in seen or (other is not None and other.app_id != app_id):
+                yield f"app {app_id}: webhook uid {endpoint.uid} is used twice; give each its own"
+            if endpoint.app_id != app_id:
+                yield f"app {app_id}: webhook {endpoint.uid} belongs to app {endpoint.app_id}"
+            seen.add(endpoint.uid)
+
+
+def _routes(endpoints: tuple[Endpoint, ...]) -> Routes:
+    enabled = [(endpoint, compile_filter(endpoint.filter)) for endpoint in endpoints if endpoint.enabled]
+    routes = {
+        kind: tuple(Route(endpoint.uid, test) for endpoint, test in enabled if wants(endpoint, name))
+        for kind, name in EVENT_NAMES.items()
+    }
+    return {kind: wanted for kind, wanted in routes.items() if wanted}
