@@ -135,9 +135,10 @@ def refuse(session: "Session", channel: str, refused: Refused) -> list[Effect]:
 
 
 def _settle(session: "Session", channel: str) -> Pending:
-    pending = session.channels.pop(channel)
-    if not isinstance(pending, Pending):
+    pending = session.channels.get(channel, ABSENT)
+    if pending is ABSENT or not isinstance(pending, Pending):
         raise KeyError(f"no join of {channel} is under way")
+    del session.channels[channel]
     return pending
 
 
