@@ -174,7 +174,7 @@ class Dispatcher:
         if abs(now - self._last_drop) >= 1.0:  # one line a second, the metric has them all
             self._last_drop = now
             log.error(
-                "the webhook spool is full (webhooks.spool.max_events, max_bytes); the noisiest app loses its oldest events",
+                "the webhook spool is full (webhooks.spool.max_events): the noisiest app loses its oldest events",
                 extra={"app_id": app_id, "dropped": count},
             )
 

@@ -28,7 +28,8 @@ class EndpointRegistry:
     """The endpoints of every app. Replaced per app as a whole; readers never see half of a change.
 
     ``routes`` is for the hot path: app id -> kind of change -> routes. An app or a kind that nobody wants to hear of is
-    not in it, so that it costs one look-up. A disabled endpoint has no routes: what waits for it stays, nothing is added.
+    not in it, so that it costs one look-up. A disabled endpoint has no routes: what waits for it stays, nothing is
+    added.
     """
 
     def __init__(self, rules: EndpointRules | None = None) -> None:

@@ -1,0 +1,148 @@
+"""Webhook delivery as one thing that starts and stops."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sockudo_py.changes import Change
+from sockudo_py.endpoints import Endpoint
+from sockudo_py.errors import Unavailable
+from sockudo_py.metrics import Metrics
+from sockudo_py.queues.base import Depths, Queue
+from sockudo_py.webhooks.delivery import Attempt
+from sockudo_py.webhooks.dispatcher import Dispatcher
+from sockudo_py.webhooks.lane_keeper import LaneKeeper
+from sockudo_py.webhooks.metrics import WebhookMetrics
+from sockudo_py.webhooks.recorder import Recorder
+from sockudo_py.webhooks.registry import EndpointRegistry
+from sockudo_py.webhooks.spool import SpoolLimits
+from sockudo_py.webhooks.stats import DeliveryStats, describe_endpoint
+from sockudo_py.webhooks.targets.base import Target
+from sockudo_py.webhooks.validation import EndpointRules
+from sockudo_py.webhooks.worker import Worker, WorkerSettings
+
+log = logging.getLogger(__name__)
+
+SAMPLE_INTERVAL = 5.0
+_LANES_SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True)
+class DeliverySettings:
+    """Everything that the configuration says about delivery, but for the endpoints. Seconds."""
+
+    worker: WorkerSettings = WorkerSettings()
+    spool: SpoolLimits = SpoolLimits()
+    rules: EndpointRules = EndpointRules()
+    slow_start: bool = True
+    shutdown_timeout: float = 30.0
+
+
+class WebhookService:
+    """Dispatcher, worker and what they need, over a queue that somebody else opens and closes.
+
+    ``targets`` by name: "http", and "lambda" when endpoints with functions are allowed; closed by ``stop``.
+    """
+
+    def __init__(
+        self,
+        queue: Queue,
+        targets: Mapping[str, Target],
+        metrics: Metrics,
+        settings: DeliverySettings | None = None,
+        *,
+        on_attempt: Callable[[Attempt], None] | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._settings = settings or DeliverySettings()
+        self._queue = queue
+        self._targets = targets
+        self._clock = clock
+        self._metrics = WebhookMetrics(metrics)
+        self._stats = DeliveryStats()
+        self._depths = Depths()
+        self.registry = EndpointRegistry(self._settings.rules)
+        self._lanes = LaneKeeper(
+            queue,
+            self.registry,
+            slow_start=self._settings.slow_start,
+            max_payload_bytes=self._settings.worker.max_payload_bytes,
+        )
+        self.dispatcher = Dispatcher(queue, self.registry, self._metrics, spool=self._settings.spool, clock=clock)
+        self.worker = Worker(
+            queue,
+            self.registry,
+            targets,
+            Recorder(self._metrics, self._stats, on_attempt=on_attempt, clock=clock),
+            self._settings.worker,
+            clock=clock,
+        )
+        self._sampler: asyncio.Task[None] | None = None
+
+    def add(self, change: Change) -> None:
+        """Tell whoever wants to hear of ``change``. Cheap; never blocks or raises. For ``Node``'s ``on_change``."""
+        self.dispatcher.add(change)
+
+    def replace(self, app_id: str, endpoints: Iterable[Endpoint]) -> None:
+        """Set the endpoints of an app (none: the app is gone). Raises ConfigError; nothing has changed then."""
+        self.registry.replace(app_id, endpoints)
+
+    async def start(self) -> None:
+        """Begin to deliver. The queue is open and the endpoints are set. Raises what the queue raises."""
+        await self._lanes.start()
+        await self.dispatcher.start()
+        await self.worker.start()
+        self._sampler = asyncio.create_task(self._sample(), name="webhook-sampler")
+
+    async def stop(self) -> None:
+        """Hand over every event, finish what is under way within the shutdown timeout, and close the targets."""
+        started = time.monotonic()
+        timeout = self._settings.shutdown_timeout
+        await self.dispatcher.stop(min(5.0, timeout))
+        await self.worker.stop(max(0.0, timeout - (time.monotonic() - started)))
+        await self._lanes.stop()
+        if self._sampler is not None:
+            self._sampler.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._sampler
+            self._sampler = None
+        for target in self._targets.values():
+            await target.close()
+
+    def usage(self) -> dict[str, Any]:
+        """Return the ``webhooks`` section of ``GET /usage``: endpoints without secrets, and figures of the last hour.
+
+        ``queue_depth`` is at most SAMPLE_INTERVAL seconds old.
+        """
+        return {
+            "endpoints": [describe_endpoint(endpoint) for endpoint in self.registry.all()],
+            **self._stats.summary(self._clock(), self._depths.waiting),
+        }
+
+    async def _sample(self) -> None:
+        while True:
+            try:
+                self._depths = await self._queue.depths(_LANES_SHOWN)
+                self._show(self._depths)
+            except Unavailable:
+                pass  # the dispatcher and the worker say so
+            except Exception:
+                log.exception("sampling the webhook queue failed")
+            await asyncio.sleep(SAMPLE_INTERVAL)
+
+    def _show(self, depths: Depths) -> None:
+        metrics = self._metrics
+        for state in ("waiting", "active", "delayed", "failed"):
+            metrics.queue_depth.set(state, value=getattr(depths, state))
+        metrics.queue_oldest.set(value=depths.oldest_waiting_ms / 1000)
+        metrics.lane_depth.values.clear()
+        for lane in depths.lanes:
+            metrics.lane_depth.set(lane.endpoint, value=lane.waiting)
+        metrics.in_flight.values.clear()
+        for uid, count in self.worker.in_flight.items():
+            metrics.in_flight.set(uid, value=count)
+        metrics.spool_events.set(value=self.dispatcher.waiting)
