@@ -41,9 +41,9 @@ class Hook:
 
 
 class HookReceiver:
-    """Listens on a free port of 127.0.0.1 while its ``with`` block runs."""
+    """Listens on 127.0.0.1 while its ``with`` block runs; port 0 takes a free one."""
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0) -> None:
         self._changed = threading.Condition()
         self._hooks: dict[str, list[Hook]] = defaultdict(list)
         self._answers: dict[str, list[int | float]] = defaultdict(list)
@@ -70,7 +70,7 @@ class HookReceiver:
                 """Say nothing."""
 
         self._stopping = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
 

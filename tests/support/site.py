@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.support.api import Api
 from tests.support.client import Client, connected
-from tests.support.hook_receiver import HookReceiver
+from tests.support.hook_receiver import Hook, HookReceiver
 from tests.support.server import Config, Server, TestApp, app_config, running, server_config
 
 FAST_RETRY = {"max_retries": 3, "initial_backoff_ms": 100, "max_backoff_ms": 1000}
@@ -45,9 +45,12 @@ def _two_keys(path: str, url: str) -> Config:
 def _hooked(path: str, url: str) -> Config:
     return {
         "enable_client_messages": True,
-        "enable_subscription_count": True,
         "webhooks": [endpoint(f"{url}/{path}/all")],
     }
+
+
+def _hooked_counted(path: str, url: str) -> Config:
+    return {**_hooked(path, url), "enable_subscription_count": True}
 
 
 def _routed(path: str, url: str) -> Config:
@@ -67,6 +70,7 @@ def _routed(path: str, url: str) -> Config:
             one("prefixed", profile="sockudo"),
             one("seed", payload="seed"),
             one("batched", ordering="none", batching={"enabled": True, "duration": 400, "size": 100}),
+            one("hurried", request_timeout_ms=300),
             one("connections", event_types=["connection_established", "connection_terminated", "channel_occupied"]),
         ],
     }
@@ -84,6 +88,7 @@ KINDS: dict[str, tuple[int, Kind]] = {  # how many apps of the kind one server h
     "origins": (4, lambda path, url: {"allowed_origins": ["https://good.example"]}),
     "two_keys": (4, _two_keys),
     "hooked": (40, _hooked),
+    "hooked_counted": (6, _hooked_counted),
     "routed": (12, _routed),
 }
 
@@ -117,6 +122,25 @@ class Site:
         if self._api is None:
             self._api = Api(self.server, self.app)
         return self._api
+
+    def mailbox(self, name: str = "all") -> str:
+        """Return the path of one of the app's webhook endpoints."""
+        return f"{self.path}/{name}"
+
+    def events(self, name: str = "all") -> list[dict[str, Any]]:
+        """Return the webhook events that came to an endpoint so far."""
+        assert self.hooks is not None
+        return self.hooks.events(self.mailbox(name))
+
+    def requests(self, name: str = "all") -> list[Hook]:
+        """Return the webhook requests that came to an endpoint so far."""
+        assert self.hooks is not None
+        return self.hooks.hooks(self.mailbox(name))
+
+    def answer(self, name: str, *script: int | float) -> None:
+        """Tell an endpoint what to answer next: statuses (int), seconds of silence (float)."""
+        assert self.hooks is not None
+        self.hooks.answer(self.mailbox(name), *script)
 
     def close(self) -> None:
         """Give back what the site holds."""
