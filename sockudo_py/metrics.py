@@ -1,15 +1,20 @@
 """Metrics as plain numbers. The hot path adds to an integer; ``http/metrics.py`` renders them at scrape time.
 
-``prometheus_client``'s own ``labels().inc()`` costs 2.4 us, an attribute ``+= 1`` 0.09 us; so the counters live here as attributes and
-a collector reads them when somebody scrapes.
+``prometheus_client``'s own ``labels().inc()`` costs 2.4 us, an attribute ``+= 1`` 0.09 us; so the counters live here as
+attributes and a collector reads them when somebody scrapes. Names and units stand in ``docs/metrics.md``.
 """
 
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import dataclass
 
 
 @dataclass(slots=True, eq=False)
 class AppCounters:
-    """What one app did on this node since start; ``connections`` and ``subscriptions`` are gauges, all else only grows."""
+    """What one app did on this node since start.
+
+    ``connections``, ``subscriptions`` and ``channels`` go up and down, all else only grows. ``APP_METRICS`` tells what
+    each field counts.
+    """
 
     connections: int = 0
     subscriptions: int = 0
@@ -52,7 +57,10 @@ class Series:
 
 @dataclass(slots=True, eq=False)
 class Histogram:
-    """A labelled histogram. ``values`` holds per label values one list: counts per bucket (not cumulated), +Inf, sum."""
+    """A labelled histogram.
+
+    ``values`` holds one list per label values: the count of each bucket (not cumulated), that of +Inf, and the sum.
+    """
 
     name: str
     help: str
@@ -81,6 +89,9 @@ class Metrics:
         self.apps: dict[str, AppCounters] = {}
         self.series: dict[str, Series] = {}
         self.histograms: dict[str, Histogram] = {}
+        self.before_scrape: list[
+            Callable[[], None]
+        ] = []  # called before each scrape: set gauges that are costly to keep
 
     def app(self, app_id: str) -> AppCounters:
         """Return the counters of an app, made at first use. Only call it with the id of an app that exists."""
@@ -102,4 +113,35 @@ class Metrics:
         return self.histograms.setdefault(name, Histogram(name, help, labels, buckets, {}))
 
 
-APP_COUNTER_NAMES = tuple(f.name for f in fields(AppCounters))
+@dataclass(frozen=True, slots=True)
+class AppMetric:
+    """How one field of ``AppCounters`` is called outside (without prefix), and what it counts."""
+
+    field: str
+    name: str
+    kind: str  # "counter" | "gauge"
+    help: str
+
+
+APP_METRICS = (
+    AppMetric("connections", "connected", "gauge", "Clients connected now"),
+    AppMetric("subscriptions", "subscriptions", "gauge", "Subscriptions of the clients connected now"),
+    AppMetric("channels", "channels", "gauge", "Channels that clients of this node are subscribed to now"),
+    AppMetric("new_connections", "new_connections_total", "counter", "Clients that connected"),
+    AppMetric("new_disconnections", "new_disconnections_total", "counter", "Clients that had connected and went away"),
+    AppMetric("connection_errors", "connection_errors_total", "counter", "Connections refused or broken by an error"),
+    AppMetric("messages_received", "ws_messages_received_total", "counter", "WebSocket messages from clients"),
+    AppMetric("received_bytes", "socket_received_bytes_total", "counter", "Bytes read from WebSocket connections"),
+    AppMetric("messages_sent", "ws_messages_sent_total", "counter", "WebSocket messages to clients"),
+    AppMetric("sent_bytes", "socket_transmitted_bytes_total", "counter", "Bytes written to WebSocket connections"),
+    AppMetric("client_events", "client_events_total", "counter", "Client events that were accepted"),
+    AppMetric("published_events", "published_events_total", "counter", "Events published through the HTTP API"),
+    AppMetric("rate_limited", "rate_limit_triggered_total", "counter", "Requests and client events over a rate limit"),
+    AppMetric(
+        "slow_consumers_closed", "slow_consumers_closed_total", "counter", "Clients closed because they read too slowly"
+    ),
+    AppMetric("http_requests", "http_call_received_total", "counter", "Requests to the HTTP API"),
+    AppMetric("http_errors", "http_call_errors_total", "counter", "Requests to the HTTP API answered with 4xx or 5xx"),
+    AppMetric("http_received_bytes", "http_received_bytes_total", "counter", "Bytes of request bodies"),
+    AppMetric("http_sent_bytes", "http_transmitted_bytes_total", "counter", "Bytes of response bodies"),
+)

@@ -1,8 +1,10 @@
 """Query strings, decoded once: for the parameters themselves and for the text that is signed."""
 
+import re
 from urllib.parse import unquote, unquote_plus
 
 Pairs = list[tuple[str, str]]
+_ARRAY_NAME = re.compile(r"([^\[\]]+)\[[^\[\]]*\]")
 MAX_PAIRS = 300  # 100 channels as channels[]=..., and room for the rest
 
 
@@ -35,15 +37,14 @@ def parse(query: str) -> Pairs:
 def collapse(pairs: Pairs) -> dict[str, str]:
     """Return the parameters by name, with each PHP array ``k[0]=a&k[1]=b`` or ``k[]=a&k[]=b`` as ``k=a,b``.
 
-    That is also how PHP's SDK signs them. Of a name that comes twice without brackets the last value stands.
+    Exactly so ``protocol.signatures.http_string`` reads them too: a request means what was signed. Of a name that comes
+    twice without brackets the last value stands.
     """
-    params = dict(pairs)
-    arrays = [name for name in params if name.endswith("]") and name.find("[") > 0]
-    for name in arrays:
-        del params[name]
-        base = name[: name.index("[")]
-        if base not in params:
-            params[base] = ",".join(value for other, value in pairs if other.partition("[")[0] == base)
+    params: dict[str, str] = {}
+    for name, value in pairs:
+        array = _ARRAY_NAME.fullmatch(name)
+        base = array[1] if array else name
+        params[base] = f"{params[base]},{value}" if array and base in params else value
     return params
 
 

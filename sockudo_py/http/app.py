@@ -1,0 +1,132 @@
+"""The HTTP API as an aiohttp application: everything that the publish lane of the front does not answer itself."""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Awaitable, Callable, Iterable
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+
+from sockudo_py.http.api import Api, ApiRequest, ApiResponse
+from sockudo_py.http.cors import Cors
+from sockudo_py.http.messages import echo, error
+
+log = logging.getLogger(__name__)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+CLOSE = ("Connection", "close")
+
+
+def build_app(
+    api: Api,
+    *,
+    path_prefix: str = "",
+    cors: Cors | None = None,
+    max_body_bytes: int = 1024 * 1024,
+    body_timeout: float = 10.0,
+    remote: Callable[[web.BaseRequest], str] | None = None,
+    mounts: Iterable[Callable[[web.Application], None]] = (),
+) -> web.Application:
+    """Return the application: the routes of ``mounts`` (management, dashboard) first, everything else to ``api``.
+
+    Args:
+        api: Answers.
+        path_prefix: Where the API lives, like ``/realtime``. The open routes also answer without it, for health checks.
+        cors: What browsers of other origins may do with the API; None: nothing.
+        max_body_bytes: A longer body is answered with 413.
+        body_timeout: Seconds in which a body has to arrive, else 408.
+        remote: Returns the client's address, where a trusted proxy tells it; else it is the peer's.
+        mounts: Functions that add routes.
+    """
+    app = web.Application(middlewares=[plain_errors], client_max_size=max_body_bytes)
+    for mount in mounts:
+        mount(app)
+    prefix = path_prefix.rstrip("/")
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        path, _, query = _target(request).partition("?")
+        cut = cut_prefix(path, prefix)
+        origin = request.headers.get("Origin")
+        if cors is not None and origin is not None and "Access-Control-Request-Method" in request.headers:
+            return to_aiohttp(ApiResponse(204, b"", headers=cors.preflight(origin)))
+        added = () if cors is None else cors.headers(origin)
+        refusal = api.refusal(request.method, cut)
+        if refusal is not None:
+            return to_aiohttp(refusal, added)
+        body = await read_body(request, max_body_bytes, body_timeout)
+        if isinstance(body, ApiResponse):
+            return to_aiohttp(body, added)
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        client = request.remote or "" if remote is None else remote(request)
+        response = api.handle(ApiRequest(request.method, cut, query, headers, body, client))
+        return to_aiohttp(response if isinstance(response, ApiResponse) else await response, added)
+
+    app.router.add_route("*", "/{anything:.*}", answer)
+    return app
+
+
+def cut_prefix(path: str, prefix: str) -> str:
+    """Return the path as the API's routes know it; one that lies outside the prefix becomes a path that nobody has."""
+    if not prefix:
+        return path
+    if path.startswith(prefix + "/"):
+        return path[len(prefix) :]
+    return path if path in ("/up", "/live", "/usage") or path.startswith("/up/") else ""
+
+
+def _target(request: web.BaseRequest) -> str:
+    """Return the raw request target in origin form, however the client wrote it."""
+    target = request.raw_path
+    if not target.startswith("/"):  # absolute form, as for a proxy
+        url = request.rel_url
+        target = url.raw_path + (f"?{url.raw_query_string}" if url.raw_query_string else "")
+    return target.partition("#")[0]
+
+
+async def read_body(request: web.BaseRequest, limit: int, timeout: float) -> bytes | ApiResponse:
+    """Return the body, or the error to answer when it is too long, too slow, or broken."""
+    if not request.can_read_body:
+        return b""
+    too_long = error(413, f"The body exceeds the allowed maximum ({limit} bytes)", CLOSE)
+    if (request.content_length or 0) > limit:
+        return too_long
+    body = bytearray()
+    try:
+        async with asyncio.timeout(timeout):
+            async for chunk in request.content.iter_any():
+                body += chunk
+                if len(body) > limit:
+                    return too_long
+    except TimeoutError:
+        return error(408, f"The body did not arrive within {timeout:g} seconds", CLOSE)
+    except (web.RequestPayloadError, HttpProcessingError, ConnectionError) as problem:
+        return error(400, f"The body can't be read: {echo(str(problem))}", CLOSE)
+    return bytes(body)
+
+
+def to_aiohttp(answer: ApiResponse, added: tuple[tuple[str, str], ...] = ()) -> web.Response:
+    """Return the response for aiohttp, with ``added`` headers."""
+    headers = [*answer.headers, *added]
+    if answer.status != 204:
+        headers.append(("Content-Type", answer.content_type))
+    response = web.Response(status=answer.status, body=answer.body or None, headers=headers)
+    if CLOSE in answer.headers:
+        response.force_close()
+    return response
+
+
+@web.middleware
+async def plain_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Answer errors of any route as plain text that ends in a newline: no HTML, no traceback."""
+    try:
+        return await handler(request)
+    except web.HTTPError as problem:
+        allow = [("Allow", problem.headers["Allow"])] if "Allow" in problem.headers else []
+        return to_aiohttp(error(problem.status, problem.reason, *allow))
+    except ConnectionError:  # the client went away; aiohttp knows what to do
+        raise
+    except Exception:
+        request_id = secrets.token_hex(8)
+        log.exception("request %s failed: %s %s", request_id, request.method, echo(request.path))
+        return to_aiohttp(error(500, f"Internal server error (request {request_id})", ("X-Request-Id", request_id)))

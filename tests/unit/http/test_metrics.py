@@ -1,0 +1,126 @@
+"""Every metric has a name with its unit, a help text, and a line in the documentation."""
+
+import ast
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from sockudo_py.http.metrics import MetricsCollector
+from sockudo_py.metrics import APP_METRICS, AppCounters, AppMetric, Metrics
+
+ROOT = Path(__file__).parents[3]
+DOCUMENTED = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
+GAUGE_UNITS = ("_seconds", "_bytes")
+
+
+def scrape(metrics: Metrics, prefix: str = "sockudo_") -> str:
+    registry = CollectorRegistry()
+    registry.register(MetricsCollector(metrics, prefix))
+    return generate_latest(registry).decode()
+
+
+def samples(metrics: Metrics, prefix: str = "sockudo_") -> dict[str, list[tuple[dict[str, str], float]]]:
+    found: dict[str, list[tuple[dict[str, str], float]]] = {}
+    for family in text_string_to_metric_families(scrape(metrics, prefix)):
+        for sample in family.samples:
+            found.setdefault(sample.name, []).append((sample.labels, sample.value))
+    return found
+
+
+def declared() -> Iterator[tuple[str, str, str, str]]:
+    """Yield (kind, name, help, where) of each metric that any part of the package declares."""
+    for path in sorted((ROOT / "sockudo_py").rglob("*.py")):
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute)):
+                continue
+            if call.func.attr not in ("counter", "gauge", "histogram") or len(call.args) < 2:
+                continue
+            name, text = call.args[:2]
+            if isinstance(name, ast.Constant) and isinstance(text, ast.Constant):
+                yield call.func.attr, str(name.value), str(text.value), f"{path.name}:{call.lineno}"
+
+
+def test_each_counter_of_an_app_is_one_metric() -> None:
+    assert [row.field for row in APP_METRICS] == [field.name for field in fields(AppCounters)]
+    assert len({row.name for row in APP_METRICS}) == len(APP_METRICS)
+
+
+@pytest.mark.parametrize("row", APP_METRICS, ids=lambda row: row.field)
+def test_each_metric_of_an_app_has_unit_help_one_sample_and_a_line_in_the_docs(row: AppMetric) -> None:
+    metrics = Metrics()
+    setattr(metrics.app("3"), row.field, 42)
+    assert row.kind in ("counter", "gauge")
+    assert row.name.endswith("_total") == (row.kind == "counter")
+    assert row.help
+    assert samples(metrics)[f"sockudo_{row.name}"] == [({"app_id": "3"}, 42.0)]
+    assert f"`sockudo_{row.name}`" in DOCUMENTED
+    assert row.help in DOCUMENTED
+
+
+def test_each_declared_metric_has_unit_help_and_a_line_in_the_docs() -> None:
+    found = list(declared())
+    assert {"event_loop_lag_seconds", "http_address_limited_total"} <= {name for _, name, _, _ in found}
+    wrong = [
+        f"{where}: {name}"
+        for kind, name, text, where in found
+        if name.startswith("sockudo_")  # the prefix is the operator's choice
+        or name.endswith("_total") != (kind == "counter")
+        or not text
+        or f"`sockudo_{name}`" not in DOCUMENTED
+    ]
+    assert wrong == []
+
+
+def test_the_prefix_is_the_operators() -> None:
+    metrics = Metrics()
+    metrics.app("3").connections = 1
+    assert samples(metrics, "mine_")["mine_connected"] == [({"app_id": "3"}, 1.0)]
+
+
+def test_a_counter_without_labels_is_there_before_anything_was_counted() -> None:
+    metrics = Metrics()
+    counter = metrics.counter("things_total", "Things")
+    assert samples(metrics)["sockudo_things_total"] == [({}, 0.0)]
+    counter.add(amount=2)
+    assert samples(metrics)["sockudo_things_total"] == [({}, 2.0)]
+
+
+def test_labels_are_rendered_and_escaped() -> None:
+    metrics = Metrics()
+    metrics.gauge("depth", "Depth", ("state",)).set('a"\n\\', value=3)
+    assert samples(metrics)["sockudo_depth"] == [({"state": 'a"\n\\'}, 3.0)]
+
+
+def test_a_histogram_is_cumulated_with_sum_and_count() -> None:
+    metrics = Metrics()
+    histogram = metrics.histogram("wait_seconds", "Wait", ("lane",), (0.1, 1.0))
+    for value in (0.05, 0.1, 0.5, 7.0):
+        histogram.observe("x", value=value)
+    found = samples(metrics)
+    buckets = [(labels["le"], value) for labels, value in found["sockudo_wait_seconds_bucket"]]
+    assert buckets == [("0.1", 2.0), ("1.0", 3.0), ("+Inf", 4.0)]
+    assert found["sockudo_wait_seconds_count"] == [({"lane": "x"}, 4.0)]
+    assert found["sockudo_wait_seconds_sum"][0][1] == pytest.approx(7.65)
+
+
+def test_a_histogram_without_labels_is_there_before_anything_was_observed() -> None:
+    metrics = Metrics()
+    metrics.histogram("lag_seconds", "Lag", (), (1.0,))
+    assert samples(metrics)["sockudo_lag_seconds_count"] == [({}, 0.0)]
+
+
+def test_gauges_can_be_set_right_before_a_scrape() -> None:
+    metrics = Metrics()
+    gauge = metrics.gauge("age_seconds", "Age")
+    metrics.before_scrape.append(lambda: gauge.set(value=9))
+    assert samples(metrics)["sockudo_age_seconds"] == [({}, 9.0)]
+
+
+def test_declaring_a_metric_again_returns_the_same() -> None:
+    metrics = Metrics()
+    assert metrics.counter("a_total", "A") is metrics.counter("a_total", "A")
