@@ -92,7 +92,7 @@ class WebSocketConnection(asyncio.Protocol):
             received: What came after the handshake's request.
         """
         context = self._context
-        context.open += 1
+        context.census.enter()
         transport = self._transport
         transport.set_protocol(self)
         transport.set_write_buffer_limits(high=context.max_unsent_bytes)
@@ -177,7 +177,7 @@ class WebSocketConnection(asyncio.Protocol):
         self._state = _LOST
         self.write = discard
         self._reader = self._message = self._waiting = None
-        self._context.open -= 1
+        self._context.census.leave()
         self._context.wheel.cancel(self)
         self._context.node.disconnect(self)
 

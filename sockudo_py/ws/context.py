@@ -1,5 +1,6 @@
 """What all WebSocket connections of a server share."""
 
+import asyncio
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Protocol
 
@@ -25,6 +26,39 @@ class ClientNode(Protocol):
         """Forget the client and everything it held."""
 
 
+class Census:
+    """How many connections there are, and when the last one is gone."""
+
+    __slots__ = ("_empty", "count")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._empty: asyncio.Event | None = None
+
+    def enter(self) -> None:
+        """Count one more."""
+        self.count += 1
+
+    def leave(self) -> None:
+        """Count one less."""
+        self.count -= 1
+        if self._empty is not None and self.count == 0:
+            self._empty.set()
+
+    async def empty(self, seconds: float) -> bool:
+        """Wait until nobody is left, for so long at most, and return whether that is so."""
+        if self.count:
+            self._empty = asyncio.Event()
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._empty.wait()
+            except TimeoutError:
+                return False
+            finally:
+                self._empty = None
+        return True
+
+
 class ConnectionContext:
     """What all connections of a server share.
 
@@ -38,7 +72,7 @@ class ConnectionContext:
         slow_timeout: Seconds that a slow client has to read what waits for it, the close frame included.
     """
 
-    __slots__ = ("clock", "close_timeout", "max_unsent_bytes", "node", "open", "readers", "slow_timeout", "wheel")
+    __slots__ = ("census", "clock", "close_timeout", "max_unsent_bytes", "node", "readers", "slow_timeout", "wheel")
 
     def __init__(
         self,
@@ -58,4 +92,4 @@ class ConnectionContext:
         self.max_unsent_bytes = max_unsent_bytes
         self.close_timeout = close_timeout
         self.slow_timeout = slow_timeout
-        self.open = 0  # connections whose transport is not gone yet
+        self.census = Census()

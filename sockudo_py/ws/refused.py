@@ -30,7 +30,7 @@ class RefusedConnection(asyncio.Protocol):
     def start(self, frames: bytes, received: bytes) -> None:
         """Write everything there is to say and look at what came after the handshake's request."""
         context = self._context
-        context.open += 1
+        context.census.enter()
         self._transport.set_protocol(self)
         self._transport.write(frames)
         context.wheel.schedule(self, context.clock() + context.close_timeout)
@@ -70,5 +70,5 @@ class RefusedConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget about it."""
-        self._context.open -= 1
+        self._context.census.leave()
         self._context.wheel.cancel(self)

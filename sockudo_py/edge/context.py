@@ -1,0 +1,110 @@
+"""What all connections of a listening server share before they are WebSocket connections."""
+
+import asyncio
+import re
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from sockudo_py.apps.base import AppManager
+from sockudo_py.edge.proxies import TrustedProxies
+from sockudo_py.edge.responses import Responses
+from sockudo_py.edge.socket_ids import SocketIds
+from sockudo_py.edge.waiting import WaitingRoom
+from sockudo_py.http.context import RequestLimit
+from sockudo_py.http.cors import Cors
+from sockudo_py.http.messages import ApiRequest, ApiResponse
+from sockudo_py.limits.base import RateLimiter
+from sockudo_py.metrics import Metrics
+from sockudo_py.protocol.session import Settings
+from sockudo_py.ws.context import ConnectionContext
+
+if TYPE_CHECKING:
+    from sockudo_py.edge.front import Front
+
+
+class RequestApi(Protocol):
+    """What the publish lane asks (``http.api.Api`` is one)."""
+
+    def handle(self, request: ApiRequest) -> ApiResponse | Awaitable[ApiResponse]:
+        """Return the response, or an awaitable of it. Never raises."""
+
+
+@dataclass(frozen=True, slots=True)
+class FrontLimits:
+    """Bounds of connections that are not (yet) WebSocket connections. Times are seconds."""
+
+    max_head_bytes: int = 16_384
+    max_body_bytes: int = 1_048_576
+    head_timeout: float = 10.0  # from the connection, or from a request's first byte, to the end of its head
+    body_timeout: float = 30.0  # from the end of the head to the end of the body
+    idle_timeout: float = 75.0  # between two requests
+    linger: float = 2.0  # that a client may go on sending after it was refused, so that it gets to read why
+    max_waiting: int = 10_000  # connections in each of these states; past it the oldest must go
+
+
+class FrontContext:
+    """What a ``Front`` works with.
+
+    Args:
+        connections: For those that become WebSocket connections; its wheel and clock serve the front too.
+        apps: Who may connect.
+        api: Answers the publish lane.
+        fallback: Makes the protocol of a connection that another server goes on with (an aiohttp ``web.Server``).
+        metrics: Counts refusals.
+        settings: Of the sessions.
+        limits: Bounds.
+        path_prefix: What stands before ``/app`` and ``/apps``, without a slash at its end.
+        proxies: Whose ``X-Forwarded-*`` is believed.
+        cors: What browsers of other origins may do with the API; None: nothing.
+        limiter: For ``connect_limit``.
+        connect_limit: How often one address may connect; None is no limit.
+        wall_clock: Unix seconds, for Date headers.
+    """
+
+    def __init__(
+        self,
+        *,
+        connections: ConnectionContext,
+        apps: AppManager,
+        api: RequestApi,
+        fallback: Callable[[], asyncio.Protocol],
+        metrics: Metrics,
+        settings: Settings,
+        limits: FrontLimits | None = None,
+        path_prefix: str = "",
+        proxies: TrustedProxies | None = None,
+        cors: Cors | None = None,
+        limiter: RateLimiter | None = None,
+        connect_limit: RequestLimit | None = None,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.connections = connections
+        self.clock = connections.clock
+        self.apps = apps
+        self.api = api
+        self.fallback = fallback
+        self.metrics = metrics
+        self.settings = settings
+        self.limits = limits = limits or FrontLimits()
+        self.prefix = path_prefix.rstrip("/")
+        self.publishes = re.compile(re.escape(self.prefix) + r"/apps/[^/]+/(?:batch_)?events").fullmatch
+        self.proxies = proxies or TrustedProxies()
+        self.responses = Responses(cors, wall_clock)
+        self.limiter = limiter
+        self.connect_limit = connect_limit
+        self.socket_ids = SocketIds()
+        self.refused = metrics.counter(
+            "connections_refused_total", "WebSocket connections refused at their opening", ("code",)
+        )
+        self.dropped = metrics.counter(
+            "connections_dropped_total", "Connections dropped because too many were waiting for a request", ("waiting",)
+        )
+        wheel, capacity = connections.wheel, limits.max_waiting
+        self.heads = WaitingRoom(wheel, limits.head_timeout, capacity)
+        self.bodies = WaitingRoom(wheel, limits.body_timeout, capacity)
+        self.idle = WaitingRoom(wheel, limits.idle_timeout, capacity)
+        self.leaving = WaitingRoom(wheel, limits.linger, capacity)
+        self.busy: set[Front] = set()  # those that wait for the API
+        self.closing = False  # every response is the last one of its connection

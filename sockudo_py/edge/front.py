@@ -1,0 +1,343 @@
+"""The one port's first protocol: it reads the head of each request and picks the lane.
+
+WebSocket handshakes are answered here and go on as ``ws.connection``; publishes in plain form are read and answered
+here, one after the other on a kept-alive connection; everything else goes to aiohttp with the bytes that came.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable
+from typing import Final, cast
+
+from sockudo_py.edge import handshake
+from sockudo_py.edge.context import FrontContext
+from sockudo_py.edge.head import BadHead, Head, next_head
+from sockudo_py.edge.opening import open_connection
+from sockudo_py.edge.waiting import WaitingRoom
+from sockudo_py.http.messages import ApiRequest, ApiResponse, error
+
+log = logging.getLogger(__name__)
+
+_READING: Final = 0
+_BUSY: Final = 1  # what comes is kept: for the API, for the client to read, or for the next turn of the loop
+_LEAVING: Final = 2  # nothing more is read or written
+_GONE: Final = 3  # lost, or another protocol's
+
+_REQUESTS_PER_TURN = 16
+_KEPT_BYTES = 1_048_576  # besides a body: more than a transport delivers after it was told to pause
+
+_CRASHED = error(500, "Internal server error")
+
+
+class Front(asyncio.Protocol):
+    """A connection from its acceptance until its lane is known; in the publish lane to its end.
+
+    Args:
+        context: Shared by all.
+        secure: Whether the listener speaks TLS.
+    """
+
+    __slots__ = (
+        "_blocked",
+        "_buffer",
+        "_context",
+        "_half_closed",
+        "_head",
+        "_length",
+        "_peer",
+        "_room",
+        "_secure",
+        "_state",
+        "_task",
+        "_transport",
+    )
+
+    _transport: asyncio.Transport
+
+    def __init__(self, context: FrontContext, *, secure: bool) -> None:
+        self._context = context
+        self._secure = secure
+        self._state = _READING
+        self._buffer: bytes | bytearray = b""
+        self._head: Head | None = None  # of a publish whose body is not complete
+        self._length = 0  # of that body
+        self._room: WaitingRoom | None = None
+        self._peer: str | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._blocked = False  # the client doesn't read its responses
+        self._half_closed = False  # the client sends no more
+
+    # -- the transport's side --
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin to wait for a head."""
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's are such without being subclasses
+        self._context.connections.census.enter()
+        self._wait_in(self._context.heads)
+
+    def data_received(self, data: bytes) -> None:
+        """Serve the requests that are complete with ``data``."""
+        if self._state >= _LEAVING:
+            return
+        if self._buffer:
+            if type(self._buffer) is bytes:
+                self._buffer = bytearray(self._buffer)
+            self._buffer += data
+            if self._state == _READING:
+                self._serve(self._buffer)
+        elif self._state == _READING:
+            self._serve(data)
+        else:
+            self._buffer = data
+        if self._state == _BUSY and len(self._buffer) > _KEPT_BYTES + self._context.limits.max_body_bytes:
+            self._abort()
+
+    def eof_received(self) -> bool:
+        """Answer what was asked for completely, then close."""
+        self._half_closed = True
+        return self._state == _BUSY and not self._secure
+
+    def pause_writing(self) -> None:
+        """Serve no more requests to a client that doesn't read the responses; it has the time of a body to do so."""
+        self._blocked = True
+        self._pause()
+        if self._state == _BUSY:
+            self._wait_in(self._context.bodies)
+
+    def resume_writing(self) -> None:
+        """Go on."""
+        self._blocked = False
+        self._resume()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget everything; what the API is asked for goes unanswered."""
+        if self._task is not None:
+            self._task.cancel()
+        self._depart()
+
+    # -- the waiting rooms' side --
+
+    def late(self, room: WaitingRoom) -> None:
+        """Tell a client that began a request that it took too long; close the others."""
+        self._room = None
+        if self._blocked or room is self._context.leaving:
+            self._abort()
+        elif self._buffer or self._head is not None:
+            self._refuse(408, f"The request did not arrive within {room.seconds:g} seconds")
+        else:
+            self.close()
+
+    def crowded_out(self, room: WaitingRoom) -> None:
+        """Make place for others."""
+        self._room = None
+        context = self._context
+        for name, other in (("head", context.heads), ("body", context.bodies), ("idle", context.idle)):
+            if room is other:
+                context.dropped.add(name)
+        self._abort()
+
+    # -- the server's side --
+
+    def close(self) -> None:
+        """Close after what was written."""
+        if self._state < _LEAVING:
+            self._state = _LEAVING
+            self._transport.close()
+
+    def drop(self) -> None:
+        """Close at once."""
+        if self._state != _GONE:
+            self._abort()
+
+    # -- requests --
+
+    def _serve(self, data: bytes | bytearray) -> None:
+        try:
+            self._serve_all(data)
+        except BadHead as problem:
+            self._refuse(problem.status, str(problem))
+        except Exception:
+            log.exception("unexpected error at the front, the connection is closed")
+            if self._state < _LEAVING:
+                self._refuse(500, "Internal server error")
+            else:
+                self._transport.abort()
+
+    def _serve_all(self, data: bytes | bytearray) -> None:
+        context = self._context
+        limits = context.limits
+        start, served = 0, 0
+        while self._state == _READING:
+            head = self._head
+            if head is None:
+                while data[start : start + 1] in (b"\r", b"\n"):  # empty lines before a request are tolerated
+                    start += 1
+                if start >= len(data):
+                    break
+                begin = start
+                head, start = next_head(data, start, limits.max_head_bytes)
+                if head is None:
+                    break
+                length = head.plain_length()
+                if length is None or head.method != b"POST" or context.publishes(head.path) is None:
+                    self._hand_over(head, data, begin, start)
+                    return
+                if length > limits.max_body_bytes:
+                    self._refuse(413, f"The body exceeds the allowed maximum ({limits.max_body_bytes} bytes)")
+                    return
+                self._length = length
+                self._head = head
+            if len(data) - start < self._length:
+                break
+            self._head = None
+            end = start + self._length
+            self._answer(head, bytes(data[start:end]))
+            start = end
+            served += 1
+            if served >= _REQUESTS_PER_TURN and start < len(data) and self._state == _READING:
+                self._pause()
+                asyncio.get_running_loop().call_soon(self._resume)
+        if self._state >= _LEAVING:
+            return
+        self._buffer = data[start:] if start else data
+        if self._state == _READING:
+            self._wait(again=served > 0)
+
+    def _hand_over(self, head: Head, data: bytes | bytearray, begin: int, end: int) -> None:
+        """Give the connection, with what came, to the lane that goes on with it."""
+        context = self._context
+        is_get = head.method == b"GET"
+        if is_get and (head.upgrade == b"websocket" or handshake.app_key(head.path, context.prefix) is not None):
+            problem = handshake.problem_with(head)
+            if problem is not None:
+                status, text, headers = problem
+                self._refuse(status, text, *headers)
+                return
+            secure = self._secure or context.proxies.secure(self._address(), head.text(b"x-forwarded-proto"))
+            transport, received = self._transport, bytes(data[end:])
+            address = self._client(head) if context.connect_limit is not None else ""
+            self._depart()
+            open_connection(context, transport, head, received, secure=secure, address=address)
+            return
+        transport, received = self._transport, bytes(data[begin:])
+        self._depart()
+        protocol = context.fallback()
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+        protocol.data_received(received)
+
+    def _answer(self, head: Head, body: bytes) -> None:
+        context = self._context
+        request = ApiRequest(
+            "POST",
+            head.path[len(context.prefix) :],
+            head.query,
+            {name.decode("ascii"): value.decode("latin-1") for name, value in head.headers.items()},
+            body,
+            self._client(head),
+        )
+        response = context.api.handle(request)
+        if isinstance(response, ApiResponse):
+            self._respond(head, response)
+            return
+        self._pause()
+        context.busy.add(self)
+        self._leave_room()
+        self._task = asyncio.get_running_loop().create_task(self._answer_later(head, response))
+
+    async def _answer_later(self, head: Head, pending: Awaitable[ApiResponse]) -> None:
+        try:
+            response = await pending
+        except Exception:
+            log.exception("unexpected error while a request was answered")
+            response = _CRASHED
+        self._task = None
+        self._context.busy.discard(self)
+        if self._state < _LEAVING:
+            self._respond(head, response)
+            self._resume()
+
+    def _respond(self, head: Head, response: ApiResponse) -> None:
+        context = self._context
+        keep_alive = head.keep_alive and not context.closing
+        origin = head.text(b"origin")
+        self._transport.write(context.responses.render(response, origin, keep_alive=keep_alive))
+        if not keep_alive:
+            self.close()
+
+    def _refuse(self, status: int, text: str, *headers: tuple[str, str]) -> None:
+        """Answer with an error and close, but slowly: a client that is still sending gets to read it and no reset."""
+        response = error(status, text, *headers)
+        self._buffer, self._head = b"", None
+        if self._state == _BUSY:
+            self._transport.resume_reading()
+        self._state = _LEAVING
+        self._transport.write(self._context.responses.render(response, None, keep_alive=False))
+        if self._half_closed:
+            self._transport.close()
+            return
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        self._wait_in(self._context.leaving)
+
+    # -- states --
+
+    def _pause(self) -> None:
+        if self._state == _READING:
+            self._state = _BUSY
+            self._transport.pause_reading()
+
+    def _resume(self) -> None:
+        """Serve what was kept, unless something else still has to come first."""
+        if self._state != _BUSY or self._blocked or self._task is not None:
+            return
+        self._state = _READING
+        data, self._buffer = self._buffer, b""
+        self._serve(data)
+        if self._state == _READING:
+            self._transport.resume_reading()
+
+    def _wait(self, *, again: bool) -> None:
+        """Wait for the rest of a request or for the next one; ``again``: from now on."""
+        if self._half_closed:
+            self.close()
+            return
+        context = self._context
+        room = context.bodies if self._head is not None else context.heads if self._buffer else context.idle
+        if again or room is not self._room:
+            self._wait_in(room)
+
+    def _wait_in(self, room: WaitingRoom) -> None:
+        if room is not self._room:
+            self._leave_room()
+            self._room = room
+        room.enter(self, self._context.clock())
+
+    def _leave_room(self) -> None:
+        if self._room is not None:
+            self._room.leave(self)
+            self._room = None
+
+    def _abort(self) -> None:
+        self._state = _LEAVING
+        self._transport.abort()
+
+    def _depart(self) -> None:
+        """Be gone: the connection is lost or another protocol's."""
+        self._state = _GONE
+        self._buffer, self._head = b"", None
+        self._leave_room()
+        self._context.busy.discard(self)
+        self._context.connections.census.leave()
+
+    # -- the client --
+
+    def _address(self) -> str:
+        """Return the peer's address, empty on a Unix socket."""
+        if self._peer is None:
+            name = self._transport.get_extra_info("peername")
+            self._peer = name[0] if isinstance(name, tuple) else ""
+        return self._peer
+
+    def _client(self, head: Head) -> str:
+        return self._context.proxies.client(self._address(), head.text(b"x-forwarded-for"))

@@ -1,0 +1,81 @@
+"""Which peers are proxies whose word counts, and what they say about the client."""
+
+from collections.abc import Iterable
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+
+_REMEMBERED = 1024
+
+
+class TrustedProxies:
+    """The proxies in front of the server.
+
+    A peer without an address came through our Unix socket, which only its owner can open, and is trusted.
+
+    Args:
+        networks: Where trusted proxies are.
+        hops: Where their networks aren't known: how many proxies append to ``X-Forwarded-For``. 0: only those in
+            ``networks`` are believed.
+    """
+
+    __slots__ = ("_hops", "_known", "_networks")
+
+    def __init__(self, networks: Iterable[IPv4Network | IPv6Network] = (), hops: int = 0) -> None:
+        self._networks = tuple(networks)
+        self._hops = hops
+        self._known: dict[str, bool] = {}
+
+    def trusts(self, peer: str) -> bool:
+        """Return whether ``X-Forwarded-Proto`` of this peer is believed."""
+        if not peer:
+            return True
+        if not self._networks:
+            return False
+        known = self._known.get(peer)
+        if known is None:
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            address = _address(peer)
+            known = address is not None and any(address in network for network in self._networks)
+            self._known[peer] = known
+        return known
+
+    def secure(self, peer: str, forwarded_proto: str | None) -> bool:
+        """Return whether a trusted proxy says that the client came over TLS."""
+        if forwarded_proto is None or not self.trusts(peer):
+            return False
+        # A chain of proxies makes a list; the first entry is what the client spoke.
+        return forwarded_proto.partition(",")[0].strip().lower() in ("https", "wss")
+
+    def client(self, peer: str, forwarded_for: str | None) -> str:
+        """Return the client's address: the last in ``X-Forwarded-For`` that is no trusted proxy's, else the peer's."""
+        if forwarded_for is None:
+            return peer
+        chain = [entry.strip() for entry in forwarded_for.split(",")]
+        if self._hops:
+            return _plain(chain[-self._hops]) or peer if len(chain) >= self._hops else peer
+        client = peer
+        while chain and self.trusts(client):
+            client = _plain(chain.pop())
+            if not client:
+                return peer  # not an address: nobody knows what this proxy means
+        return client
+
+
+def _address(text: str) -> IPv4Address | IPv6Address | None:
+    try:
+        address = ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    return address
+
+
+def _plain(text: str) -> str:
+    """Return the address in an entry like ``1.2.3.4``, ``1.2.3.4:5678`` or ``[::1]:5678``; empty when it is none."""
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    address = _address(text)
+    return "" if address is None else str(address)

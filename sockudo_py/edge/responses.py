@@ -1,0 +1,49 @@
+"""HTTP responses as bytes, for what the front answers itself."""
+
+import time
+from collections.abc import Callable
+from email.utils import formatdate
+from http import HTTPStatus
+
+from sockudo_py.http.cors import Cors
+from sockudo_py.http.messages import ApiResponse
+
+_STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
+
+
+class Responses:
+    """Renders responses: head and body in one piece, so that they leave with one ``send()``.
+
+    Args:
+        cors: What browsers of other origins may do; None: nothing.
+        clock: Unix seconds, for the Date header.
+    """
+
+    __slots__ = ("_clock", "_cors", "_date", "_second")
+
+    def __init__(self, cors: Cors | None = None, clock: Callable[[], float] = time.time) -> None:
+        self._cors = cors
+        self._clock = clock
+        self._second = 0
+        self._date = ""
+
+    def render(self, response: ApiResponse, origin: str | None, *, keep_alive: bool) -> bytes:
+        """Return the whole response to a request with this ``Origin``."""
+        second = int(self._clock())
+        if second != self._second:
+            self._second = second
+            self._date = f"Date: {formatdate(second, usegmt=True)}\r\n"
+        body = response.body
+        head = (
+            _STATUS_LINES[response.status]
+            + self._date
+            + f"Content-Type: {response.content_type}\r\nContent-Length: {len(body)}\r\n"
+        )
+        for name, value in response.headers:
+            head += f"{name}: {value}\r\n"
+        if self._cors is not None:
+            for name, value in self._cors.headers(origin):
+                head += f"{name}: {value}\r\n"
+        if not keep_alive:
+            head += "Connection: close\r\n"
+        return (head + "\r\n").encode("latin-1", "replace") + body

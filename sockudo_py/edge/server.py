@@ -1,0 +1,186 @@
+"""The listening sockets: one TCP port, with or without TLS, and perhaps a Unix socket beside it."""
+
+import asyncio
+import errno
+import os
+import socket
+import ssl
+import stat
+from pathlib import Path
+
+from sockudo_py.edge.context import FrontContext
+from sockudo_py.edge.front import Front
+from sockudo_py.errors import SockudoError
+
+_HANDSHAKE_TIMEOUT = 10.0  # seconds for TLS
+_LAST_TURNS = 1.0  # seconds; dropped transports need a turn or two of the loop to be gone
+
+
+class EdgeServer:
+    """Accepts connections and gives each a ``Front``.
+
+    Args:
+        context: What the fronts work with.
+        host: Address or name to listen on.
+        port: 0 takes a free one.
+        tls: Speak TLS on the port.
+        reuse_port: Let several processes listen on the port; the kernel spreads the connections.
+        backlog: Connections that the kernel keeps for us until we accept them. A storm of reconnects must fit; the
+            machine's ``net.core.somaxconn`` bounds it.
+        unix_path: Also listen on a Unix socket there.
+        unix_mode: Its file mode.
+    """
+
+    def __init__(
+        self,
+        context: FrontContext,
+        *,
+        host: str,
+        port: int,
+        tls: ssl.SSLContext | None = None,
+        reuse_port: bool = False,
+        backlog: int = 8192,
+        unix_path: Path | None = None,
+        unix_mode: int = 0o660,
+    ) -> None:
+        self._context = context
+        self._host = host
+        self._port = port
+        self._tls = tls
+        self._reuse_port = reuse_port
+        self._backlog = backlog
+        self._unix_path = unix_path
+        self._unix_mode = unix_mode
+        self._servers: list[asyncio.Server] = []
+        self._unix_inode: int | None = None
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on: the one taken when the configured one is 0."""
+        return self._port
+
+    async def start(self) -> None:
+        """Listen. Raises SockudoError that names the address, the reason and the remedy."""
+        try:
+            self._servers.append(await self._listen_tcp())
+            if self._unix_path is not None:
+                self._servers.append(await self._listen_unix(self._unix_path))
+        except SockudoError:
+            self.stop_accepting()
+            raise
+
+    def stop_accepting(self) -> None:
+        """Close the listening sockets. Open connections stay."""
+        for server in self._servers:
+            server.close()
+        self._servers.clear()
+        if self._unix_path is not None and self._unix_inode is not None:
+            self._remove_unix_socket(self._unix_path, self._unix_inode)
+            self._unix_inode = None
+
+    async def close(self, grace: float) -> None:
+        """End every connection that is not with the fallback.
+
+        Requests that are being answered get ``grace`` seconds, WebSocket connections what is left of them for their
+        closing handshakes. Whoever is still there is dropped. (Clients are told before, by ``Node.drain``.)
+        """
+        self.stop_accepting()
+        context = self._context
+        context.closing = True
+        for room in (context.heads, context.bodies, context.idle):
+            room.abort()
+        await context.connections.census.empty(grace)
+        for front in list(context.busy):
+            front.drop()
+        context.connections.wheel.abort_all()
+        await context.connections.census.empty(_LAST_TURNS)
+
+    def _plain(self) -> Front:
+        return Front(self._context, secure=False)
+
+    def _secure(self) -> Front:
+        return Front(self._context, secure=True)
+
+    async def _listen_tcp(self) -> asyncio.Server:
+        loop = asyncio.get_running_loop()
+        try:
+            server = await loop.create_server(
+                self._plain if self._tls is None else self._secure,
+                self._host,
+                self._port,
+                backlog=self._backlog,
+                ssl=self._tls,
+                reuse_port=self._reuse_port or None,
+                ssl_handshake_timeout=None if self._tls is None else _HANDSHAKE_TIMEOUT,
+            )
+        except OSError as problem:
+            raise SockudoError(f"can't listen on {self._host}:{self._port}: {_remedy(problem)}") from problem
+        port: int = server.sockets[0].getsockname()[1]
+        self._port = port
+        return server
+
+    async def _listen_unix(self, path: Path) -> asyncio.Server:
+        _remove_stale(path)
+        listener = self._bind_unix(path)
+        return await asyncio.get_running_loop().create_unix_server(self._plain, sock=listener, backlog=self._backlog)
+
+    def _bind_unix(self, path: Path) -> socket.socket:
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            # The mode must hold from the first moment, so it can't be changed after the file is there.
+            before = os.umask(0o777 & ~self._unix_mode)
+            try:
+                listener.bind(str(path))
+            finally:
+                os.umask(before)
+            self._unix_inode = path.stat().st_ino
+        except OSError as problem:
+            listener.close()
+            raise SockudoError(f"can't listen on {path}: {_remedy(problem)}") from problem
+        return listener
+
+    @staticmethod
+    def _remove_unix_socket(path: Path, inode: int) -> None:
+        try:
+            if path.stat().st_ino == inode:  # else it is already our successor's
+                path.unlink()
+        except FileNotFoundError:
+            pass
+
+
+def _remove_stale(path: Path) -> None:
+    """Remove a socket file that a dead server left. Raises SockudoError when it is in use or something else."""
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    except OSError as problem:
+        raise SockudoError(f"can't listen on {path}: {_remedy(problem)}") from problem
+    if not stat.S_ISSOCK(mode):
+        raise SockudoError(
+            f"can't listen on {path}: the file is there and is no socket; remove it or choose another path"
+        )
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink(missing_ok=True)
+            return
+        except OSError as problem:
+            raise SockudoError(f"can't listen on {path}: {_remedy(problem)}") from problem
+    raise SockudoError(f"can't listen on {path}: a running server uses it; stop that one or choose another path")
+
+
+_REMEDIES = {
+    errno.EADDRINUSE: "the address is in use; stop the program that uses it or choose another port",
+    errno.EACCES: "permission denied; ports below 1024 and this directory need rights that this user does not have",
+    errno.EADDRNOTAVAIL: "this machine does not have that address; use one of its own, or 0.0.0.0 for all",
+    errno.ENOENT: "the directory is not there; create it",
+}
+
+
+def _remedy(problem: OSError) -> str:
+    if isinstance(problem, socket.gaierror):
+        return f"the name can't be resolved ({problem.strerror}); use an address of this machine"
+    return _REMEDIES.get(problem.errno or 0, problem.strerror or str(problem))
