@@ -1,0 +1,61 @@
+"""An app as it is written in the configuration."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from sockudo_py.config.endpoint import EndpointConfig
+from sockudo_py.config.types import Count, Kilobytes, Limit, Name, Positive, PositiveSeconds, Secret, Section
+
+AppId = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^/?#\s]+$")]
+Key = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^/?#:\s]+$")]
+
+
+class KeyPair(Section):
+    """A key and its secret."""
+
+    key: Key = Field(description="The key.")
+    secret: Secret = Field(description="The secret. `secret_env` names a variable instead.")
+
+
+class AppConfig(Section):
+    """An app. Limits that are null are the server's."""
+
+    id: AppId = Field(description="Id, as in `/apps/ID/events`.")
+    key: Key = Field(description="Key, as in `/app/KEY`.")
+    secret: Secret = Field(description="Secret. `secret_env` names an environment variable instead.")
+    keys: tuple[KeyPair, ...] = Field(default=(), description="Further pairs that are valid too; `key` signs webhooks.")
+    enabled: bool = Field(default=True, description="false: connections are refused with 4003.")
+    max_connections: Limit = Field(default=None, description="Connections per node; null, 0, -1: no limit.")
+    enable_client_messages: bool = Field(default=False, description="Clients may send `client-` events.")
+    enable_encrypted_client_messages: bool = Field(default=True, description="... on encrypted channels too.")
+    max_client_events_per_second: Limit = Field(
+        default=10, description="Client events of a connection; null, 0, -1: any number."
+    )
+    max_backend_events_per_second: Limit = Field(default=None, description="Events published over HTTP.")
+    max_read_requests_per_second: Limit = Field(default=None, description="Reading HTTP requests.")
+    enable_user_authentication: bool = Field(default=True, description="`pusher:signin` is answered.")
+    enable_authorized_connections: bool = Field(
+        default=False,
+        description="A connection that neither signs in nor joins a private channel within "
+        "`user_authentication_timeout` is closed with 4009.",
+    )
+    enable_watchlist_events: bool = Field(default=False, description="Watchlist events.")
+    max_watchlist_size: Count = Field(default=100, description="Users on a watchlist.")
+    enable_subscription_count: bool = Field(default=False, description="`pusher_internal:subscription_count` events.")
+    require_tls: bool = Field(default=False, description="Connections without TLS are refused with 4000.")
+    allowed_origins: tuple[Name, ...] = Field(
+        default=("*",), description="Origins that may connect; `*` allows any and none."
+    )
+    max_subscriptions_per_connection: Limit = Field(default=None, description="Channels of one connection.")
+    max_presence_members_per_channel: Positive | None = Field(default=None, description="Else `presence`'s.")
+    max_presence_member_size_in_kb: Kilobytes | None = Field(default=None, description="Else `presence`'s.")
+    max_channel_name_length: Positive | None = Field(default=None, description="Else `channel_limits`'.")
+    max_event_channels_at_once: Positive | None = Field(default=None, description="Else `event_limits`'.")
+    max_event_name_length: Positive | None = Field(default=None, description="Else `event_limits`'.")
+    max_event_payload_in_kb: Kilobytes | None = Field(default=None, description="Else `event_limits`'.")
+    max_event_batch_size: Positive | None = Field(default=None, description="Else `event_limits`'.")
+    cache_ttl: PositiveSeconds | None = Field(default=None, description="Else `channel_limits`'.")
+    webhooks: Annotated[tuple[EndpointConfig, ...], Field(max_length=200)] = Field(
+        default=(), description="Webhook endpoints; see [an endpoint](#a-webhook-endpoint)."
+    )

@@ -1,0 +1,243 @@
+"""Sections that choose a driver, and what each driver wants to know."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from sockudo_py.config.app import AppConfig
+from sockudo_py.config.server import RateLimit, WebSocketRateLimit
+from sockudo_py.config.types import (
+    Count,
+    Milliseconds,
+    Name,
+    Port,
+    Positive,
+    PositiveMilliseconds,
+    PositiveSeconds,
+    RedisUrl,
+    Secret,
+    Section,
+    Text,
+)
+
+URL_OVERRIDE = "Redis for this alone; null: `database.redis`."
+CLUSTER_MODE = "The server is a Redis Cluster."
+
+
+class RedisAdapterConfig(Section):
+    """The Redis adapter."""
+
+    prefix: Name = Field(default="sockudo_adapter:", description="Prefix of keys and Redis channels.")
+    url_override: RedisUrl | None = Field(default=None, description=URL_OVERRIDE)
+    cluster_mode: bool = Field(default=False, description=CLUSTER_MODE)
+    requests_timeout: PositiveMilliseconds = Field(default=5000, description="Milliseconds Redis has to answer.")
+
+
+class ClusterHealthConfig(Section):
+    """How nodes notice that another one died."""
+
+    enabled: bool = Field(default=True, description="Clean up after nodes that died.")
+    heartbeat_interval_ms: PositiveMilliseconds = Field(default=10000, description="Milliseconds between heartbeats.")
+    node_timeout_ms: PositiveMilliseconds = Field(default=30000, description="Milliseconds of silence that mean death.")
+    cleanup_interval_ms: PositiveMilliseconds = Field(default=10000, description="Milliseconds between looks for them.")
+
+    @model_validator(mode="after")
+    def _beats_often_enough(self) -> Self:
+        if self.heartbeat_interval_ms * 3 > self.node_timeout_ms:
+            raise ValueError("heartbeat_interval_ms is too long; make it a third of node_timeout_ms or less")
+        return self
+
+
+class AdapterConfig(Section):
+    """How the nodes of a cluster share occupancy and messages."""
+
+    driver: Literal["local", "redis"] = Field(default="local", description="`local`: this node is alone.")
+    redis: RedisAdapterConfig = Field(default=RedisAdapterConfig(), description="For the driver `redis`.")
+    cluster_health: ClusterHealthConfig = Field(default=ClusterHealthConfig(), description="Detection of dead nodes.")
+
+
+class AppArray(Section):
+    """Apps in this file."""
+
+    apps: tuple[AppConfig, ...] = Field(default=(), description="The apps; see [an app](#an-app).")
+
+
+class AppFolder(Section):
+    """Apps in a folder, one JSON file each."""
+
+    path: Text | None = Field(default=None, description="The folder; every `*.json` in it is one app.")
+    reload: bool = Field(default=True, description="Watch the folder and take over changes while running.")
+    poll_interval: PositiveSeconds = Field(default=1.0, description="Seconds between looks at the folder.")
+
+
+class AppManagerConfig(Section):
+    """Where the apps are."""
+
+    driver: Literal["memory", "array", "file"] = Field(
+        default="memory", description="`memory` and `array`: `array.apps`; `file`: the folder `file.path`."
+    )
+    array: AppArray = Field(default=AppArray(), description="For the drivers `memory` and `array`.")
+    file: AppFolder = Field(default=AppFolder(), description="For the driver `file`.")
+
+
+class MemoryCacheConfig(Section):
+    """The cache in this process."""
+
+    max_capacity: Positive = Field(default=10000, description="Channels it remembers; past it the oldest is forgotten.")
+
+
+class RedisCacheConfig(Section):
+    """The cache in Redis."""
+
+    prefix: Name = Field(default="sockudo_cache:", description="Prefix of keys.")
+    url_override: RedisUrl | None = Field(default=None, description=URL_OVERRIDE)
+    cluster_mode: bool = Field(default=False, description=CLUSTER_MODE)
+
+
+class CacheConfig(Section):
+    """What cache channels remember."""
+
+    driver: Literal["memory", "redis"] = Field(
+        default="memory", description="Where it is kept; a cluster needs `redis`."
+    )
+    memory: MemoryCacheConfig = Field(default=MemoryCacheConfig(), description="For the driver `memory`.")
+    redis: RedisCacheConfig = Field(default=RedisCacheConfig(), description="For the driver `redis`.")
+
+
+WORKERS = "Workers; in-flight requests are this times `queue.reliability.worker_prefetch`."
+
+
+class MemoryQueueConfig(Section):
+    """The queue in this process. What waits in it is lost when the process ends."""
+
+    concurrency: Positive = Field(default=5, description=WORKERS)
+
+
+class SqliteQueueConfig(Section):
+    """The queue in a file."""
+
+    concurrency: Positive = Field(default=5, description=WORKERS)
+    path: Text = Field(default="data/queue.sqlite3", description="The file; folder and file are made when missing.")
+
+
+class RedisQueueConfig(Section):
+    """The queue in Redis."""
+
+    concurrency: Positive = Field(default=5, description=WORKERS)
+    prefix: Name | None = Field(
+        default=None, description="Prefix of keys; null: `sockudo_queue:`, with `cluster_mode` `{sockudo_queue}:`."
+    )
+    url_override: RedisUrl | None = Field(default=None, description=URL_OVERRIDE)
+    cluster_mode: bool = Field(default=False, description=CLUSTER_MODE + " The prefix then needs a hash tag.")
+    response_timeout_ms: PositiveMilliseconds = Field(default=5000, description="Milliseconds Redis has to answer.")
+
+    @property
+    def key_prefix(self) -> str:
+        """The prefix to use. In a cluster its hash tag keeps all keys in one slot."""
+        return self.prefix or ("{sockudo_queue}:" if self.cluster_mode else "sockudo_queue:")
+
+    @model_validator(mode="after")
+    def _one_slot(self) -> Self:
+        if self.cluster_mode and not ("{" in self.key_prefix and "}" in self.key_prefix.split("{", 1)[1][1:]):
+            raise ValueError('prefix needs a hash tag in cluster_mode, such as "{sockudo_queue}:", or keys lie apart')
+        return self
+
+
+class SqsQueueConfig(Section):
+    """The queue in AWS SQS."""
+
+    concurrency: Positive = Field(default=5, description=WORKERS)
+    region: Name = Field(default="us-east-1", description="AWS region.")
+    queue_url_prefix: Text | None = Field(default=None, description="URL before queue names; null: asked of AWS.")
+    visibility_timeout: Positive = Field(default=30, description="Seconds a taken message stays hidden.")
+    endpoint_url: Text | None = Field(default=None, description="Another endpoint than AWS's, for tests.")
+    max_messages: Positive = Field(default=10, le=10, description="Messages taken at once.")
+    wait_time_seconds: Count = Field(default=5, le=20, description="Seconds of long polling.")
+    fifo: bool = Field(default=False, description="The queue is a FIFO queue.")
+    message_group_id: Name | None = Field(default="default", description="Message group in a FIFO queue.")
+
+
+class ReliabilityConfig(Section):
+    """Leases, wake-ups and bounds of the queue."""
+
+    lease_duration_ms: PositiveMilliseconds = Field(default=30000, description="Milliseconds a silent worker keeps it.")
+    lease_renew_interval_ms: PositiveMilliseconds = Field(default=10000, description="Milliseconds between renewals.")
+    stalled_batch_size: Positive = Field(default=100, description="Expired leases taken back at once.")
+    worker_poll_interval_ms: PositiveMilliseconds = Field(default=500, description="Milliseconds between looks.")
+    worker_prefetch: Positive = Field(default=16, description="Requests in flight per worker.")
+    shutdown_timeout_ms: Milliseconds = Field(
+        default=30000, description="Milliseconds for requests in flight at the end."
+    )
+    max_crash_redeliveries: Positive = Field(default=5, description="Expired leases after which a job is dead.")
+    deduplication_ttl_ms: Milliseconds = Field(default=300000, description="Milliseconds an event is remembered.")
+    wait_replicas: Count = Field(default=0, description="Redis replicas that must have an event first.")
+    memory_capacity: Positive = Field(default=100000, description="Jobs and events the driver `memory` holds at most.")
+
+    @model_validator(mode="after")
+    def _renews_in_time(self) -> Self:
+        if self.lease_renew_interval_ms * 2 > self.lease_duration_ms:
+            raise ValueError("lease_renew_interval_ms is too long; make it half of lease_duration_ms or less")
+        return self
+
+
+class QueueConfig(Section):
+    """Where webhook jobs wait."""
+
+    driver: Literal["memory", "sqlite", "redis", "sqs"] = Field(
+        default="sqlite", description="`sqlite`: durable on one machine; `redis`: many nodes; `memory`: trials."
+    )
+    memory: MemoryQueueConfig = Field(default=MemoryQueueConfig(), description="For the driver `memory`.")
+    sqlite: SqliteQueueConfig = Field(default=SqliteQueueConfig(), description="For the driver `sqlite`.")
+    redis: RedisQueueConfig = Field(default=RedisQueueConfig(), description="For the driver `redis`.")
+    sqs: SqsQueueConfig = Field(default=SqsQueueConfig(), description="For the driver `sqs`.")
+    reliability: ReliabilityConfig = Field(default=ReliabilityConfig(), description="For every driver.")
+
+    @property
+    def concurrency(self) -> int:
+        """Workers of the driver in use."""
+        match self.driver:
+            case "memory":
+                return self.memory.concurrency
+            case "sqlite":
+                return self.sqlite.concurrency
+            case "redis":
+                return self.redis.concurrency
+            case "sqs":
+                return self.sqs.concurrency
+
+
+class RedisLimiterConfig(Section):
+    """Rate limits shared in Redis."""
+
+    prefix: Name = Field(default="sockudo_rl:", description="Prefix of keys.")
+    url_override: RedisUrl | None = Field(default=None, description=URL_OVERRIDE)
+    cluster_mode: bool = Field(default=False, description=CLUSTER_MODE)
+
+
+class RateLimiterConfig(Section):
+    """Limits per client address. The limits of apps are kept by the same driver, also when this is off."""
+
+    enabled: bool = Field(default=False, description="Limit requests and connection attempts per address.")
+    driver: Literal["memory", "redis"] = Field(default="memory", description="`redis`: all nodes count together.")
+    api_rate_limit: RateLimit = Field(default=RateLimit(), description="HTTP API.")
+    websocket_rate_limit: WebSocketRateLimit = Field(
+        default=WebSocketRateLimit(), description="WebSocket connection attempts."
+    )
+    redis: RedisLimiterConfig = Field(default=RedisLimiterConfig(), description="For the driver `redis`.")
+
+
+class RedisConnectionConfig(Section):
+    """The Redis that every driver `redis` uses unless it has a `url_override`."""
+
+    url: RedisUrl | None = Field(default=None, description="URL (`rediss://` for TLS); it replaces the keys below.")
+    host: Text = Field(default="127.0.0.1", description="Host name or address.")
+    port: Port = Field(default=6379, description="Port.")
+    db: Count = Field(default=0, description="Database number.")
+    username: Name | None = Field(default=None, description="ACL user.")
+    password: Secret | None = Field(default=None, description="Password.")
+
+
+class DatabaseConfig(Section):
+    """Services the server uses."""
+
+    redis: RedisConnectionConfig = Field(default=RedisConnectionConfig(), description="Redis.")

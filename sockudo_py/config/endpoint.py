@@ -1,0 +1,188 @@
+"""A webhook endpoint as it is written in the configuration or sent to the management API."""
+
+import re
+from typing import Annotated, Literal, Self
+
+from pydantic import BeforeValidator, Field, SecretStr, model_validator
+
+from sockudo_py.config.types import (
+    EnvelopeName,
+    Factor,
+    HttpUrl,
+    Milliseconds,
+    Name,
+    Pattern,
+    Positive,
+    PositiveMilliseconds,
+    PresetName,
+    ProfileName,
+    RetryOn,
+    Secret,
+    Section,
+    Share,
+)
+
+FUNCTION_NAME = r"^[a-zA-Z0-9:_-]{1,170}$"
+REGION = r"^[a-z]{2}(-[a-z]+)+-[0-9]{1,2}$"
+EVENT_TYPE = r"^(\*|[A-Za-z0-9][A-Za-z0-9_.:-]{0,199})$"
+PUSHER_EVENTS = (
+    "channel_occupied",
+    "channel_vacated",
+    "member_added",
+    "member_removed",
+    "client_event",
+    "cache_miss",
+    "subscription_count",
+    "connection_established",
+    "connection_terminated",
+)
+
+
+def _endpoint_uid(value: object) -> object:
+    if isinstance(value, str) and not re.fullmatch(r"wh_[A-Za-z0-9_-]{1,64}", value):
+        raise ValueError("must be wh_ and up to 64 letters, digits, '_' or '-'")
+    return value
+
+
+EventType = Annotated[str, Field(pattern=EVENT_TYPE)]
+
+
+class LambdaConfig(Section):
+    """An AWS Lambda function to invoke instead of a URL."""
+
+    function_name: str = Field(pattern=FUNCTION_NAME, description="Name or ARN of the function.")
+    region: str = Field(default="us-east-1", pattern=REGION, description="AWS region.")
+    invocation_type: Literal["Event", "RequestResponse"] = Field(
+        default="Event",
+        description="`Event`: AWS takes it and answers at once; `RequestResponse`: wait for the function.",
+    )
+    qualifier: Name | None = Field(default=None, description="Version or alias of the function.")
+    payload_format: Literal["apigw", "pusher"] = Field(
+        default="apigw", description="`apigw`: `{headers, body, ...}` with the signature; `pusher`: the bare body."
+    )
+
+
+class FilterConfig(Section):
+    """Which channels an endpoint wants to hear of. All conditions that are given must hold."""
+
+    channel_type: Literal["public", "private", "presence", "encrypted", "private-encrypted", "cache"] | None = Field(
+        default=None, description="Class of the channel."
+    )
+    channel_prefix: Name | None = Field(default=None, description="The channel's name begins with it.")
+    channel_suffix: Name | None = Field(default=None, description="The channel's name ends with it.")
+    channel_pattern: Pattern | None = Field(default=None, description="Regular expression found in the channel's name.")
+    channel_namespace: Name | None = Field(default=None, description="What stands before the first `:` of the name.")
+
+
+class RetryOverrides(Section):
+    """When a failed delivery is tried again. null: as the preset says."""
+
+    preset: PresetName | None = Field(default=None, description="See [retry presets](#retry-presets).")
+    enabled: bool | None = Field(default=None, description="false: one attempt, then the dead letters.")
+    max_retries: Annotated[int, Field(ge=0, le=100)] | None = Field(
+        default=None, description="Retries after the first try."
+    )
+    max_attempts: Annotated[int, Field(ge=1, le=101)] | None = Field(
+        default=None, description="Sockudo's name: `max_retries` and one."
+    )
+    initial_backoff_ms: PositiveMilliseconds | None = Field(
+        default=None, description="Milliseconds before the first retry."
+    )
+    multiplier: Factor | None = Field(default=None, description="How much longer each wait is than the one before.")
+    max_backoff_ms: PositiveMilliseconds | None = Field(default=None, description="Longest wait in milliseconds.")
+    schedule_ms: Annotated[tuple[Milliseconds, ...], Field(max_length=100)] | None = Field(
+        default=None, description="Milliseconds before each retry; replaces all of the above."
+    )
+    jitter: Share | None = Field(
+        default=None, description="Up to this share is added to each wait; never less than the wait."
+    )
+    retry_on: RetryOn | None = Field(
+        default=None, description="`non_2xx`; `5xx` (and network errors); `transient` (5xx, 408, 409, 425, 429)."
+    )
+    honor_retry_after: bool | None = Field(default=None, description="A `Retry-After` may lengthen a wait.")
+    retry_after_max_ms: Milliseconds | None = Field(
+        default=None, description="Longest wait that `Retry-After` can ask for."
+    )
+    max_age_ms: Milliseconds | None = Field(default=None, description="Age at which a delivery is given up; 0: never.")
+
+    @model_validator(mode="after")
+    def _one_count(self) -> Self:
+        if self.max_retries is not None and self.max_attempts is not None:
+            raise ValueError("has both max_retries and max_attempts; keep max_retries")
+        return self
+
+
+class EndpointBatching(Section):
+    """How the events of this endpoint gather. null: as `webhooks.batching` says."""
+
+    enabled: bool | None = Field(default=None, description="false: one event per request.")
+    duration: Milliseconds | None = Field(default=None, description="Milliseconds events gather before they are sent.")
+    size: Positive | None = Field(default=None, description="Events in one request.")
+
+
+class EndpointRateLimit(Section):
+    """Requests this endpoint takes. More wait; none are dropped. null: no limit, or the profile's."""
+
+    per_second: Positive | None = Field(default=None, description="Requests a second.")
+    per_minute: Positive | None = Field(default=None, description="Requests a minute.")
+    per_hour: Positive | None = Field(default=None, description="Requests an hour.")
+
+
+class EndpointConfig(Section):
+    """A webhook endpoint. Exactly one of `url` and `lambda` is given."""
+
+    id: Positive | None = Field(default=None, description="Number in `/v1/webhooks`; null: made from `uid`.")
+    uid: Annotated[Name, BeforeValidator(_endpoint_uid)] | None = Field(
+        default=None, description="Identity, `wh_...`; null: made from app id, place in the list, and target."
+    )
+    name: str = Field(default="", max_length=200, description="For people.")
+    description: str = Field(default="", max_length=2000, description="For people.")
+    enabled: bool = Field(default=True, description="false: nothing is sent.")
+    url: HttpUrl | None = Field(default=None, description="Where events are posted to.")
+    function: LambdaConfig | None = Field(
+        default=None, alias="lambda", description="The AWS Lambda function to invoke."
+    )
+    event_types: Annotated[tuple[EventType, ...], Field(max_length=200)] = Field(
+        default=(), description="Events to send; `*` is all but `connection_*`; an empty list is none. Also: `events`."
+    )
+    filter: FilterConfig = Field(default=FilterConfig(), description="Which channels.")
+    headers: dict[str, SecretStr] = Field(default_factory=dict, description="Headers to send along.")
+    profile: ProfileName | None = Field(
+        default=None, description="Signature and envelope; null: `webhooks.signature.profile`."
+    )
+    also_sign: tuple[ProfileName, ...] = Field(default=(), description="Profiles whose headers are sent too.")
+    envelope: EnvelopeName | None = Field(default=None, description="Shape of the body; null: the profile's.")
+    signature_header: Name | None = Field(default=None, description="Profile `custom`: the header of the signature.")
+    signature_template: Name = Field(
+        default="{body}", description="... what is signed, with `{id}`, `{timestamp}`, `{body}`."
+    )
+    signature_encoding: Literal["hex", "base64"] = Field(default="hex", description="... how the signature is written.")
+    signature_prefix: str = Field(default="", max_length=64, description="... what stands in front of it.")
+    timestamp_header: Name | None = Field(default=None, description="... header of the timestamp.")
+    id_header: Name | None = Field(default=None, description="... header of the id.")
+    json_style: Literal["compact", "python"] | None = Field(
+        default=None, description="How the body is written; null: `webhooks.signature.json_style`."
+    )
+    payload: Literal["seed", "pusher"] | None = Field(default=None, description="null: `webhooks.payload`.")
+    secret: Secret | None = Field(
+        default=None,
+        description="Signing secret of profiles that are not Pusher's. `secret_env` names a variable instead.",
+    )
+    retry: RetryOverrides = Field(default_factory=RetryOverrides, description="When to try again.")
+    request_timeout_ms: PositiveMilliseconds | None = Field(default=None, description="null: the preset's.")
+    connect_timeout_ms: PositiveMilliseconds | None = Field(
+        default=None, description="null: `webhooks.connect_timeout_ms`."
+    )
+    batching: EndpointBatching = Field(default=EndpointBatching(), description="How events gather.")
+    rate_limit: EndpointRateLimit = Field(default=EndpointRateLimit(), description="How much it takes.")
+    max_in_flight: Positive | None = Field(default=None, description="Requests at a time; null: `webhooks.delivery`'s.")
+    ordering: Literal["none", "endpoint", "channel"] | None = Field(
+        default=None, description="null: `webhooks.delivery`'s."
+    )
+    trusted: bool = Field(default=True, description="Private addresses are allowed (in files: you wrote it).")
+
+    @model_validator(mode="after")
+    def _custom_is_complete(self) -> Self:
+        if self.profile == "custom" and self.signature_header is None:
+            raise ValueError("needs signature_header with the profile custom")
+        return self

@@ -1,0 +1,42 @@
+"""``${NAME}`` and ``${NAME:-default}`` inside the strings of a configuration."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from sockudo_py.config.problems import Loc, Problem
+
+_REFERENCE = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}|\$\{")
+
+
+def interpolate(value: Any, env: Mapping[str, str], problems: list[Problem], loc: Loc = ()) -> Any:
+    """Return ``value`` with every reference replaced, in objects and lists too; mistakes go to ``problems``.
+
+    A variable that is unset or empty counts as missing, as in a shell's ``:-``. ``$${`` stands for a literal ``${``.
+    What comes out is text; a number or a flag is made of it where the key wants one.
+    """
+    if isinstance(value, str):
+        return _expand(value, env, problems, loc) if "${" in value else value
+    if isinstance(value, dict):
+        return {key: interpolate(item, env, problems, (*loc, key)) for key, item in value.items()}
+    if isinstance(value, list):
+        return [interpolate(item, env, problems, (*loc, index)) for index, item in enumerate(value)]
+    return value
+
+
+def _expand(text: str, env: Mapping[str, str], problems: list[Problem], loc: Loc) -> str:
+    def replace(match: re.Match[str]) -> str:
+        if match[0] == "$${":
+            return "${"
+        name, default = match[1], match[2]
+        if name is None:
+            problems.append(Problem(loc, "has a ${ that is no reference", "write ${NAME}, or $${ for a literal ${"))
+            return match[0]
+        found = env.get(name) or default
+        if found is None:
+            remedy = f"set it, or write ${{{name}:-default}}"
+            problems.append(Problem(loc, f"the environment variable {name} is not set", remedy))
+            return match[0]
+        return found
+
+    return _REFERENCE.sub(replace, text)

@@ -1,0 +1,186 @@
+"""Reading a configuration: file, ``${VAR}``, other spellings, environment, rules, types. All mistakes at once."""
+
+import difflib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+from pydantic import ValidationError
+
+from sockudo_py.config.app import AppConfig
+from sockudo_py.config.endpoint import PUSHER_EVENTS, EndpointConfig
+from sockudo_py.config.environment import default_app_given, override
+from sockudo_py.config.interpolate import interpolate
+from sockudo_py.config.model import Config
+from sockudo_py.config.normalise import normalise
+from sockudo_py.config.problems import Loc, Origins, Problem, show, translate
+from sockudo_py.config.rules import broken_rules
+from sockudo_py.errors import ConfigError
+
+DEMO_APP = {"id": "app-id", "key": "app-key", "secret": "app-secret", "enable_client_messages": True}
+DEMO_WARNING = (
+    "no configuration file: this is the demo app app-id / app-key, whose secret is published, on 127.0.0.1; "
+    "start with --config FILE for anything else"
+)
+_FIRST_APP: Loc = ("app_manager", "array", "apps", 0)
+
+
+def load(path: Path | None, env: Mapping[str, str]) -> Config:
+    """Return the configuration in a file, or the demo's when there is none, with the environment's overrides.
+
+    Raises ConfigError with a line per mistake, such as ``config.json: port: must be a number``. None shows a value.
+    """
+    if path is None:
+        return _load_demo(env)
+    origins = Origins(str(path))
+    raw = _parse(_read(path), origins.file)
+    config, unused = _build(raw, env, origins, apply_environment=True)
+    return config.noted(path, (*_unused_warning(unused, origins.file), *_advice(config, origins)))
+
+
+def read_app(content: bytes, file: str, env: Mapping[str, str]) -> tuple[AppConfig, tuple[str, ...]]:
+    """Return the app in the content of a file that holds one, and warnings. Raises ConfigError as ``load`` does."""
+    origins = Origins(file, {_FIRST_APP: (None, ())})
+    raw = {"app_manager": {"array": {"apps": [_parse(content, file)]}}}
+    config, unused = _build(raw, env, origins)
+    app = config.app_manager.array.apps[0]
+    advice = [origins.line(problem) for problem in endpoint_advice(app, (*_FIRST_APP, "webhooks"))]
+    return app, (*_unused_warning(unused, file), *advice)
+
+
+def read_endpoint(raw: Mapping[str, Any]) -> EndpointConfig:
+    """Return the endpoint in a JSON object, such as the management API gets. Raises ConfigError as ``load`` does.
+
+    References to environment variables are not resolved: what comes from outside must not read them.
+    """
+    place: Loc = (*_FIRST_APP, "webhooks", 0)
+    if "secret_env" in raw:
+        raise ConfigError(["webhook: secret_env: is not allowed here; send secret"])
+    origins = Origins("webhook", {place: (None, ())})
+    app = {"id": "-", "key": "-", "secret": "-", "webhooks": [dict(raw)]}
+    config, _ = _build({"app_manager": {"array": {"apps": [app]}}}, {}, origins, references=False)
+    return config.app_manager.array.apps[0].webhooks[0]
+
+
+def _load_demo(env: Mapping[str, str]) -> Config:
+    raw: dict[str, Any] = {"host": "127.0.0.1", "mode": "development"}
+    demo = not default_app_given(env)
+    if demo:
+        raw["metrics"] = {"host": "127.0.0.1"}
+        raw["app_manager"] = {"array": {"apps": [dict(DEMO_APP)]}}
+    origins = Origins("defaults")
+    config, _ = _build(raw, env, origins, apply_environment=True)
+    return config.noted(None, (*((DEMO_WARNING,) if demo else ()), *_advice(config, origins)))
+
+
+def _build(
+    raw: dict[str, Any],
+    env: Mapping[str, str],
+    origins: Origins,
+    *,
+    apply_environment: bool = False,
+    references: bool = True,
+) -> tuple[Config, list[Loc]]:
+    problems: list[Problem] = []
+    document = interpolate(raw, env, problems) if references else raw
+    unresolved = {problem.loc for problem in problems}
+    unused = normalise(document, env, origins, problems)
+    if apply_environment:
+        override(document, env, origins, problems)
+    problems += broken_rules(document, origins)
+    config = None
+    try:
+        config = Config.model_validate(document)
+    except ValidationError as error:
+        # Where a ${VAR} could not be resolved, what is left of it is no news.
+        problems += [p for p in translate(error, Config) if origins.find(p.loc)[1] not in unresolved]
+    if problems or config is None:
+        raise ConfigError(list(dict.fromkeys(origins.line(problem) for problem in problems)))
+    return config, unused
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        _refuse(f"{path}: there is no such file; name one with --config")
+    except IsADirectoryError:
+        _refuse(f"{path}: is a folder; name a file with --config")
+    except OSError as error:
+        _refuse(f"{path}: can't be read: {error.strerror}")
+
+
+def _parse(content: bytes, file: str) -> dict[str, Any]:
+    twice: list[str] = []
+
+    def object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        for key, value in pairs:
+            if key in result:
+                twice.append(f"{file}: the key {show((key,))} stands twice in one object; keep one")
+            result[key] = value
+        return result
+
+    def no_constant(_: str) -> NoReturn:
+        raise ValueError("NaN and Infinity are no JSON")
+
+    try:
+        text = content.decode("utf-8-sig")
+        raw = json.loads(text, object_pairs_hook=object_of, parse_constant=no_constant)
+    except json.JSONDecodeError as error:
+        _refuse(f"{file}: line {error.lineno}, column {error.colno}: is not valid JSON: {error.msg}")
+    except UnicodeDecodeError as error:
+        _refuse(f"{file}: byte {error.start + 1}: is not UTF-8; save the file as UTF-8")
+    except RecursionError:
+        _refuse(f"{file}: is nested too deeply")
+    except ValueError:
+        _refuse(f"{file}: holds a number that can't be read; write it with fewer digits")
+    if twice:
+        raise ConfigError(twice)
+    if not isinstance(raw, dict):
+        _refuse(f"{file}: must be an object; put it in {{ }}")
+    return raw
+
+
+def _refuse(line: str) -> NoReturn:
+    raise ConfigError([line]) from None
+
+
+def _unused_warning(unused: list[Loc], file: str) -> tuple[str, ...]:
+    if not unused:
+        return ()
+    names = ", ".join(show(loc) for loc in unused)
+    return (f"{file}: these keys of Sockudo have no effect here: {names}",)
+
+
+def _advice(config: Config, origins: Origins) -> list[str]:
+    """Return what is allowed but hardly meant."""
+    manager = config.app_manager
+    advice: list[Problem] = []
+    base: Loc = ("app_manager", "array", "apps")
+    if manager.driver != "file" and not manager.array.apps:
+        advice.append(Problem(base, "there is no app, so nobody can connect", "add one"))
+    if manager.driver == "file" and manager.array.apps:
+        advice.append(Problem(base, "has no effect with the driver file", "move the apps to app_manager.file.path"))
+    for index, app in enumerate(manager.array.apps):
+        secrets = {app.secret.get_secret_value(), *(pair.secret.get_secret_value() for pair in app.keys)}
+        if config.mode == "production" and DEMO_APP["secret"] in secrets:
+            text = "is the published demo secret, and mode is production"
+            advice.append(Problem((*base, index, "secret"), text, "make one: openssl rand -hex 20"))
+        advice += endpoint_advice(app, (*base, index, "webhooks"))
+    return [origins.line(problem) for problem in advice]
+
+
+def endpoint_advice(app: AppConfig, base: Loc) -> list[Problem]:
+    """Return what is hardly meant about the endpoints of an app: no events, or an event that looks misspelt."""
+    advice = []
+    for index, endpoint in enumerate(app.webhooks):
+        if not endpoint.event_types:
+            advice.append(Problem((*base, index, "event_types"), "is empty, so nothing is sent", 'list some, or ["*"]'))
+        for place, name in enumerate(endpoint.event_types):
+            close = difflib.get_close_matches(name, PUSHER_EVENTS, n=1, cutoff=0.85)
+            if close and name not in PUSHER_EVENTS:
+                text = "is not an event of this server; only the API can trigger it"
+                advice.append(Problem((*base, index, "event_types", place), text, f"did you mean {close[0]}?"))
+    return advice

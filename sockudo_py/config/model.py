@@ -1,0 +1,143 @@
+"""The whole configuration."""
+
+from pathlib import Path
+from typing import Literal
+from urllib.parse import quote
+
+from pydantic import Field, PrivateAttr
+
+from sockudo_py.config.drivers import (
+    AdapterConfig,
+    AppManagerConfig,
+    CacheConfig,
+    DatabaseConfig,
+    QueueConfig,
+    RateLimiterConfig,
+)
+from sockudo_py.config.server import (
+    ChannelLimits,
+    CorsConfig,
+    EventLimits,
+    HttpApiConfig,
+    LoggingConfig,
+    MetricsConfig,
+    PresenceConfig,
+    SslConfig,
+    UnixSocketConfig,
+    WebSocketConfig,
+)
+from sockudo_py.config.types import (
+    Cidr,
+    Limit,
+    Name,
+    PathPrefix,
+    Port,
+    Positive,
+    PositiveSeconds,
+    Seconds,
+    Section,
+    Text,
+)
+from sockudo_py.config.webhooks import WebhooksConfig
+
+RedisUser = Literal["adapter", "cache", "queue", "rate_limiter"]
+
+
+class Config(Section):
+    """The configuration of one server. Frozen; made by ``load``."""
+
+    debug: bool = Field(default=False, description="Log at level debug.")
+    mode: Name = Field(default="production", description="`production` warns about demo secrets.")
+    host: Text = Field(default="0.0.0.0", description="Address to listen on.")  # noqa: S104 - as Sockudo's; the demo binds loopback
+    port: Port = Field(default=6001, description="Port to listen on; 0 takes a free one.")
+    path_prefix: PathPrefix = Field(default="/", description="Path in front of every route, also of `/app/KEY`.")
+    workers: Positive = Field(
+        default=1, le=256, description="Processes on the port; more than one needs the Redis adapter."
+    )
+    max_connections: Limit = Field(default=None, description="Connections of this node; null, 0, -1: no limit.")
+    shutdown_grace_period: Seconds = Field(
+        default=10.0, description="Seconds that clients get to go elsewhere at shutdown."
+    )
+    trusted_proxies: tuple[Cidr, ...] = Field(
+        default=(), description="Proxies whose `X-Forwarded-Proto` and `X-Forwarded-For` are believed."
+    )
+    websocket_max_payload_kb: Positive = Field(
+        default=64, description="Largest message of a client; a larger one closes with 1009."
+    )
+    activity_timeout: PositiveSeconds = Field(
+        default=120.0, description="Seconds of silence after which a client is pinged."
+    )
+    pong_timeout: PositiveSeconds = Field(
+        default=30.0, description="Seconds it has to answer before it is closed with 4201."
+    )
+    user_authentication_timeout: PositiveSeconds = Field(
+        default=30.0, description="Seconds to sign in or authorise, for apps with `enable_authorized_connections`."
+    )
+    strict_protocol: bool = Field(
+        default=False, description="Refuse clients that don't name a protocol version (4008)."
+    )
+    subscription_error_style: Literal["pusher", "soketi", "both"] = Field(
+        default="both",
+        description="How a refused subscription is told: `pusher:error`, `pusher:subscription_error`, or both.",
+    )
+    websocket: WebSocketConfig = Field(default=WebSocketConfig(), description="Connections.")
+    http_api: HttpApiConfig = Field(default=HttpApiConfig(), description="The HTTP API.")
+    ssl: SslConfig = Field(default=SslConfig(), description="TLS.")
+    unix_socket: UnixSocketConfig = Field(default=UnixSocketConfig(), description="Unix socket.")
+    cors: CorsConfig = Field(default=CorsConfig(), description="Cross-origin rules.")
+    channel_limits: ChannelLimits = Field(default=ChannelLimits(), description="Limits of channels.")
+    event_limits: EventLimits = Field(default=EventLimits(), description="Limits of events.")
+    presence: PresenceConfig = Field(default=PresenceConfig(), description="Limits of presence channels.")
+    app_manager: AppManagerConfig = Field(default=AppManagerConfig(), description="Where the apps are.")
+    adapter: AdapterConfig = Field(default=AdapterConfig(), description="Nodes of a cluster.")
+    cache: CacheConfig = Field(default=CacheConfig(), description="Cache channels.")
+    queue: QueueConfig = Field(default=QueueConfig(), description="Webhook jobs.")
+    rate_limiter: RateLimiterConfig = Field(default=RateLimiterConfig(), description="Limits per address.")
+    database: DatabaseConfig = Field(default=DatabaseConfig(), description="Services.")
+    metrics: MetricsConfig = Field(default=MetricsConfig(), description="Metrics.")
+    logging: LoggingConfig = Field(default=LoggingConfig(), description="The log.")
+    webhooks: WebhooksConfig = Field(default=WebhooksConfig(), description="Webhooks.")
+
+    _source: Path | None = PrivateAttr(default=None)
+    _warnings: tuple[str, ...] = PrivateAttr(default=())
+
+    def noted(self, source: Path | None, warnings: tuple[str, ...]) -> "Config":
+        """Return this configuration with where it was read and what is odd about it."""
+        copy = self.model_copy()
+        copy._source = source
+        copy._warnings = warnings
+        return copy
+
+    @property
+    def source(self) -> Path | None:
+        """The file it was read from; None for the demo."""
+        return self._source
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What an operator should look at; none of it keeps the server from starting."""
+        return self._warnings
+
+    @property
+    def url_prefix(self) -> str:
+        """``path_prefix`` as it stands in front of a route: empty, or ``/prefix`` without a slash at the end."""
+        return "" if self.path_prefix == "/" else self.path_prefix
+
+    def redis_url(self, user: RedisUser) -> str:
+        """Return the URL of the Redis that a driver uses. It may hold a password: never log it."""
+        override = {
+            "adapter": self.adapter.redis.url_override,
+            "cache": self.cache.redis.url_override,
+            "queue": self.queue.redis.url_override,
+            "rate_limiter": self.rate_limiter.redis.url_override,
+        }[user]
+        redis = self.database.redis
+        url = override or redis.url
+        if url is not None:
+            return url.get_secret_value()
+        login = ""
+        if redis.username or redis.password:
+            password = redis.password.get_secret_value() if redis.password else ""
+            login = f"{quote(redis.username or '', safe='')}:{quote(password, safe='')}@"
+        host = f"[{redis.host}]" if ":" in redis.host else redis.host
+        return f"redis://{login}{host}:{redis.port}/{redis.db}"

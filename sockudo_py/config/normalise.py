@@ -1,0 +1,158 @@
+"""From the forms a configuration may have to the one that is validated. Works before types are checked."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from sockudo_py.config.app import AppConfig
+from sockudo_py.config.problems import Loc, Origins, Problem, show
+from sockudo_py.config.unused import HARMLESS_WHEN_BLANK, UNUSED
+
+APP = "app_manager.array.apps[]."
+ENDPOINT = APP + "webhooks[]."
+
+
+def _camel(name: str) -> str:
+    return re.sub(r"_([a-z])", lambda match: match[1].upper(), name)
+
+
+# What may be written (left) for a key (right). ``.*`` moves all that an object holds. Rows see what others above moved.
+MOVES: tuple[tuple[str, str], ...] = (
+    ("app_manager.apps", "app_manager.array.apps"),
+    ("adapter.redis.redis_pub_options.url", "adapter.redis.url_override"),
+    ("adapter.redis.url", "adapter.redis.url_override"),
+    ("cache.redis.url", "cache.redis.url_override"),
+    ("queue.redis.url", "queue.redis.url_override"),
+    ("rate_limiter.redis.url", "rate_limiter.redis.url_override"),
+    ("cache.ttl", "channel_limits.cache_ttl"),
+    ("webhooks.retry.max_elapsed_time_ms", "webhooks.retry.max_age_ms"),
+    # Sockudo's nested form of an app
+    (APP + "policy.*", APP + "*"),
+    (APP + "limits.*", APP + "*"),
+    (APP + "features.*", APP + "*"),
+    (APP + "channels.*", APP + "*"),
+    # soketi's spelling: maxConnections
+    *((APP + _camel(name), APP + name) for name in AppConfig.model_fields if _camel(name) != name),
+    (APP + "tls_only", APP + "require_tls"),
+    (ENDPOINT + "events", ENDPOINT + "event_types"),
+    (ENDPOINT + "lambda_function", ENDPOINT + "lambda.function_name"),
+    (ENDPOINT + "filter.channel_name_starts_with", ENDPOINT + "filter.channel_prefix"),
+    (ENDPOINT + "filter.channel_name_ends_with", ENDPOINT + "filter.channel_suffix"),
+    (ENDPOINT + "retry.max_elapsed_time_ms", ENDPOINT + "retry.max_age_ms"),
+)
+
+SECRETS = (APP, APP + "keys[].", ENDPOINT)
+
+
+def normalise(raw: dict[str, Any], env: Mapping[str, str], origins: Origins, problems: list[Problem]) -> list[Loc]:
+    """Bring a document into its one form, in place; return the places of keys that have no effect here."""
+    for old, new in MOVES:
+        if old.endswith(".*"):
+            for parent, key, loc in list(find(raw, old[:-2])):
+                _spill(parent, key, loc, origins, problems)
+        else:
+            for parent, key, loc in list(find(raw, old)):
+                _rename(parent, key, loc, _target(old, new, loc), raw, origins, problems)
+    for prefix in SECRETS:
+        for parent, key, loc in list(find(raw, prefix + "secret_env")):
+            _secret_from_env(parent, key, loc, env, origins, problems)
+    return _strip_unused(raw, origins, problems)
+
+
+def find(raw: Any, pattern: str) -> Iterator[tuple[dict[str, Any], str, Loc]]:
+    """Yield the object, key and place of everything that a pattern such as ``a.list[].key`` matches."""
+    parts = pattern.replace("[]", ".[]").split(".")
+    yield from _find(raw, parts, ())
+
+
+def _find(value: Any, parts: list[str], loc: Loc) -> Iterator[tuple[dict[str, Any], str, Loc]]:
+    head, *rest = parts
+    if head == "[]":
+        if isinstance(value, list):
+            for index, item in enumerate(value):
+                yield from _find(item, rest, (*loc, index))
+    elif isinstance(value, dict) and head in value:
+        if rest:
+            yield from _find(value[head], rest, (*loc, head))
+        else:
+            yield value, head, (*loc, head)
+
+
+def _target(old: str, new: str, loc: Loc) -> Loc:
+    """Return the place that ``new`` means, with the list indices of ``loc``, which matched ``old``."""
+    indices = iter([part for part in loc if isinstance(part, int)])
+    parts = new.replace("[]", ".[]").split(".")
+    return tuple(next(indices) if part == "[]" else part for part in parts)
+
+
+def _rename(
+    parent: dict[str, Any], key: str, old: Loc, new: Loc, raw: Any, origins: Origins, problems: list[Problem]
+) -> None:
+    value = parent.pop(key)
+    place = raw
+    for part in new[:-1]:
+        place = place.setdefault(part, {}) if isinstance(place, dict) else place[part]
+    if isinstance(place, dict):
+        _put(place, str(new[-1]), value, old, new, origins, problems)
+    else:  # the target's section is no object: validation says so
+        parent[key] = value
+
+
+def _put(
+    place: dict[str, Any], key: str, value: Any, old: Loc, new: Loc, origins: Origins, problems: list[Problem]
+) -> None:
+    if key not in place:
+        place[key] = value
+        origins.move(old, new)
+    elif place[key] != value:
+        problems.append(Problem(old, f"is also given as {show(origins.find(new)[1])}", "keep one of them"))
+
+
+def _spill(parent: dict[str, Any], key: str, loc: Loc, origins: Origins, problems: list[Problem]) -> None:
+    content = parent.pop(key)
+    if not isinstance(content, dict):
+        problems.append(Problem(loc, "must be an object", "put it in { }"))
+        return
+    for name, value in content.items():
+        _put(parent, name, value, (*loc, name), (*loc[:-1], name), origins, problems)
+
+
+def _secret_from_env(
+    parent: dict[str, Any], key: str, loc: Loc, env: Mapping[str, str], origins: Origins, problems: list[Problem]
+) -> None:
+    name = parent.pop(key)
+    if name is None:
+        return
+    if "secret" in parent:
+        problems.append(Problem(loc, "is given besides secret", "keep one of them"))
+        return
+    value = env.get(name) if isinstance(name, str) else None
+    if not value:
+        what = f"the environment variable {name} is not set" if _is_name(name) else "must be the name of a variable"
+        problems.append(Problem(loc, what, "set it" if _is_name(name) else ""))
+        value = "x"  # stands in, so that validation does not complain once more
+    parent["secret"] = value
+    origins.move(loc, (*loc[:-1], "secret"))
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,63}", value) is not None
+
+
+def _strip_unused(raw: dict[str, Any], origins: Origins, problems: list[Problem]) -> list[Loc]:
+    found = []
+    for pattern in UNUSED:
+        for parent, key, loc in list(find(raw, pattern)):
+            del parent[key]
+            found.append(origins.find(loc)[1])
+    for pattern, remedy in HARMLESS_WHEN_BLANK.items():
+        for parent, key, loc in list(find(raw, pattern)):
+            if not _blank(parent.pop(key)):
+                problems.append(Problem(loc, "is not supported here", remedy))
+    return found
+
+
+def _blank(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(_blank(item) for item in value.values())
+    return not value or value == "default"

@@ -1,0 +1,179 @@
+"""Mistakes in a configuration, told so that they can be mended. No message ever shows a value."""
+
+import difflib
+import types
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Union, get_args, get_origin
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+Loc = tuple[str | int, ...]
+
+# By pydantic's error type: what is wrong, what to do. {x} comes from the error's context, which holds rules only.
+TEXTS: Mapping[str, tuple[str, str]] = {
+    "missing": ("is missing", "add it"),
+    "int_type": ("must be a whole number", ""),
+    "int_parsing": ("must be a whole number", ""),
+    "int_parsing_size": ("is too large", ""),
+    "int_from_float": ("must be a whole number", ""),
+    "float_type": ("must be a number", ""),
+    "float_parsing": ("must be a number", ""),
+    "finite_number": ("must be a finite number", ""),
+    "bool_type": ("must be true or false", ""),
+    "bool_parsing": ("must be true or false", ""),
+    "string_type": ("must be text", "put it in quotes"),
+    "tuple_type": ("must be a list", "put it in [ ]"),
+    "dict_type": ("must be an object", "put it in { }"),
+    "model_type": ("must be an object", "put it in { }"),
+    "model_attributes_type": ("must be an object", "put it in { }"),
+    "literal_error": ("must be {expected}", ""),
+    "greater_than": ("must be more than {gt}", ""),
+    "greater_than_equal": ("must be {ge} or more", ""),
+    "less_than": ("must be less than {lt}", ""),
+    "less_than_equal": ("must be {le} or less", ""),
+    "string_too_short": ("must not be empty", ""),
+    "string_too_long": ("must not be longer than {max_length} characters", ""),
+    "too_long": ("must not have more than {max_length} entries", ""),
+    "too_short": ("must have at least {min_length} entry", ""),
+    "string_pattern_mismatch": ("has characters or a shape that are not allowed here", "it must match {pattern}"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One mistake at one place."""
+
+    loc: Loc
+    text: str
+    remedy: str = ""
+
+
+@dataclass(slots=True)
+class Origins:
+    """Where values came from, for those that are not where the file had them.
+
+    Keys are places in the normalised document; a value is the source's name (None: the file) and the place there.
+    """
+
+    file: str
+    moved: dict[Loc, tuple[str | None, Loc]] = field(default_factory=dict)
+
+    def move(self, old: Loc, new: Loc, source: str | None = None) -> None:
+        """Note that what is now at ``new`` was written at ``old``."""
+        if source is None:
+            source, old = self.find(old)
+        self.moved[new] = (source, old)
+
+    def find(self, loc: Loc) -> tuple[str | None, Loc]:
+        """Return source and place of what is now at ``loc``."""
+        for length in range(len(loc), 0, -1):
+            hit = self.moved.get(loc[:length])
+            if hit is not None:
+                return hit[0], hit[1] + loc[length:]
+        return None, loc
+
+    def line(self, problem: Problem) -> str:
+        """Return ``file: dotted.key[1].path: problem; remedy``."""
+        source, loc = self.find(problem.loc)
+        parts = [source or self.file]
+        if loc:
+            parts.append(show(loc))
+        line = f"{': '.join(parts)}: {problem.text}"
+        return f"{line}; {problem.remedy}" if problem.remedy else line
+
+
+def show(loc: Loc) -> str:
+    """Return a place as ``apps[1].secret``. Parts that aren't plain words are cut and made printable."""
+    text = ""
+    for part in loc:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            word = part if len(part) <= 64 else part[:64] + "..."
+            text += ("." if text else "") + (word if word.isprintable() else ascii(word))
+    return text
+
+
+def translate(error: ValidationError, model: type[BaseModel]) -> list[Problem]:
+    """Return pydantic's findings about a document of this model in our words."""
+    problems = []
+    for details in error.errors(include_url=False, include_input=False):
+        loc = details["loc"]
+        if details["type"] == "extra_forbidden":
+            problems.append(Problem(loc, "is not a known key", _hint(loc, model)))
+        else:
+            problems.append(Problem(loc, *_text(details)))
+    return problems
+
+
+def _text(details: ErrorDetails) -> tuple[str, str]:
+    kind = details["type"]
+    context = details.get("ctx", {})
+    if kind == "value_error":
+        text, _, remedy = str(context.get("error", "is not valid")).partition("; ")
+        return text, remedy
+    text, remedy = TEXTS.get(kind, (details["msg"], ""))
+    return text.format(**context), remedy.format(**context)
+
+
+def _hint(loc: Loc, model: type[BaseModel]) -> str:
+    *parents, key = loc
+    section = section_at(model, tuple(parents))
+    if section is None or not isinstance(key, str):
+        return "remove it"
+    names = key_names(section)
+    close = difflib.get_close_matches(key.lower(), names, n=1, cutoff=0.6)
+    if close:
+        return f"did you mean {close[0]}?"
+    elsewhere = _places(model, key)
+    if elsewhere:
+        return f"did you mean {elsewhere[0]}?"
+    return "remove it; docs/configuration.md lists the keys"
+
+
+def key_names(section: type[BaseModel]) -> list[str]:
+    """Return the keys of a section as they are written in a file."""
+    return [info.alias or name for name, info in section.model_fields.items()]
+
+
+def section_at(model: type[BaseModel], loc: Loc) -> type[BaseModel] | None:
+    """Return the section that a place is, or None when it isn't one."""
+    current: Any = model
+    for part in loc:
+        if isinstance(part, int):
+            continue  # the list's type was unwrapped to that of its items already
+        current = next(
+            (item_type(info.annotation) for name, info in current.model_fields.items() if (info.alias or name) == part),
+            None,
+        )
+        if current is None:
+            return None
+    return current if isinstance(current, type) and issubclass(current, BaseModel) else None
+
+
+def item_type(annotation: Any) -> type[BaseModel] | None:
+    """Return the section inside an annotation such as ``tuple[AppConfig, ...]`` or ``X | None``, or None."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    if get_origin(annotation) in (Annotated, tuple, Union, types.UnionType):
+        for argument in get_args(annotation):
+            found = item_type(argument)
+            if found is not None:
+                return found
+    return None
+
+
+def walk(model: type[BaseModel], prefix: str = "") -> Iterable[tuple[str, type[BaseModel]]]:
+    """Yield every section under a model with its dotted place, depth first; ``[]`` marks the entries of a list."""
+    yield prefix, model
+    for name, info in model.model_fields.items():
+        section = item_type(info.annotation)
+        if section is not None:
+            mark = "[]" if "tuple" in str(info.annotation) else ""
+            yield from walk(section, f"{prefix}.{info.alias or name}{mark}".lstrip("."))
+
+
+def _places(model: type[BaseModel], key: str) -> list[str]:
+    return [f"{place}.{key}".lstrip(".") for place, section in walk(model) if key in key_names(section)]

@@ -1,0 +1,150 @@
+"""Sections about the server itself: listening, TLS, limits, logging, metrics."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from sockudo_py.config.types import (
+    Count,
+    Kilobytes,
+    Name,
+    OctalMode,
+    Port,
+    Positive,
+    PositiveSeconds,
+    Secret,
+    Section,
+    Text,
+)
+
+
+class WebSocketConfig(Section):
+    """How a WebSocket connection is kept."""
+
+    max_bytes: Positive = Field(
+        default=1048576,
+        description="Bytes that may wait for a client that reads too slowly; past it the client is closed with 4100.",
+    )
+
+
+class HttpApiConfig(Section):
+    """The HTTP API."""
+
+    request_limit_in_mb: Positive = Field(default=10, description="Largest request body; larger ones get 413.")
+    usage_enabled: bool = Field(default=True, description="Answer `GET /usage`.")
+    header_timeout: PositiveSeconds = Field(
+        default=10.0, description="Seconds a client has to send the head of a request."
+    )
+    body_timeout: PositiveSeconds = Field(
+        default=30.0, description="Seconds a client has to send the body of a request."
+    )
+    keep_alive_timeout: PositiveSeconds = Field(
+        default=75.0, description="Seconds an idle HTTP connection is kept open."
+    )
+
+
+class SslConfig(Section):
+    """TLS on the main port."""
+
+    enabled: bool = Field(default=False, description="Serve wss:// and https:// instead of ws:// and http://.")
+    cert_path: str = Field(default="", description="PEM file with the certificate chain.")
+    key_path: str = Field(default="", description="PEM file with the private key.")
+    passphrase: Secret | None = Field(default=None, description="Passphrase of the private key.")
+
+
+class UnixSocketConfig(Section):
+    """A Unix socket to listen on besides the port, for a proxy on the same machine."""
+
+    enabled: bool = Field(default=False, description="Listen on the socket too.")
+    path: Text = Field(
+        default="/var/run/sockudo/sockudo.sock", description="Path of the socket; a stale one is replaced."
+    )
+    permission_mode: OctalMode = Field(default="660", description="Octal file mode of the socket, in quotes.")
+
+    @property
+    def mode(self) -> int:
+        """The file mode as a number."""
+        return int(self.permission_mode, 8)
+
+
+class CorsConfig(Section):
+    """Cross-origin rules of the HTTP API."""
+
+    credentials: bool = Field(default=True, description="Allow credentials (never together with the origin `*`).")
+    origin: tuple[Name, ...] = Field(default=("*",), description="Allowed origins; `*` allows any.")
+    methods: tuple[Name, ...] = Field(default=("GET", "POST", "OPTIONS"), description="Allowed methods.")
+    allowed_headers: tuple[Name, ...] = Field(
+        default=("Authorization", "Content-Type", "X-Requested-With", "Accept"), description="Allowed request headers."
+    )
+
+
+class PrometheusConfig(Section):
+    """How metrics are named."""
+
+    prefix: str = Field(
+        default="sockudo_", pattern=r"^[a-zA-Z_][a-zA-Z0-9_]*$|^$", description="Prefix of every metric name."
+    )
+
+
+class MetricsConfig(Section):
+    """The metrics port."""
+
+    enabled: bool = Field(default=True, description="Serve `GET /metrics` on a port of its own.")
+    driver: Literal["prometheus"] = Field(default="prometheus", description="Format of the metrics.")
+    host: Text = Field(default="0.0.0.0", description="Address to listen on.")  # noqa: S104 - as Sockudo's; scraped from elsewhere
+    port: Port = Field(default=9601, description="Port to listen on; 0 takes a free one.")
+    prometheus: PrometheusConfig = Field(default=PrometheusConfig(), description="Prometheus names.")
+
+
+class LoggingConfig(Section):
+    """What the log looks like. It goes to standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] | None = Field(
+        default=None, description="Least level that is written; null: `debug` with `debug: true`, else `info`."
+    )
+    format: Literal["auto", "human", "json"] = Field(
+        default="auto", description="`auto`: human on a terminal, JSON otherwise."
+    )
+    colors_enabled: bool = Field(default=True, description="Colours in the human format on a terminal.")
+    include_target: bool = Field(default=True, description="Show which part of the server wrote a line.")
+
+
+class ChannelLimits(Section):
+    """Limits of channels; apps may set their own."""
+
+    max_name_length: Positive = Field(default=200, description="Characters of a channel name.")
+    cache_ttl: PositiveSeconds = Field(default=1800.0, description="Seconds a cache channel remembers its last event.")
+
+
+class EventLimits(Section):
+    """Limits of events; apps may set their own."""
+
+    max_channels_at_once: Positive = Field(default=100, description="Channels of one published event.")
+    max_name_length: Positive = Field(default=200, description="Characters of an event name.")
+    max_payload_in_kb: Kilobytes = Field(default=10.0, description="Kilobytes of one event's data (Pusher: 10).")
+    max_batch_size: Positive = Field(default=10, description="Events of one batch request.")
+
+
+class PresenceConfig(Section):
+    """Limits of presence channels; apps may set their own."""
+
+    max_members_per_channel: Positive = Field(default=100, description="Users of one presence channel.")
+    max_member_size_in_kb: Kilobytes = Field(default=1.0, description="Kilobytes of one member's user_info.")
+    max_user_id_length: Positive = Field(default=128, description="Characters of a user id.")
+
+
+class RateLimit(Section):
+    """Requests per window."""
+
+    max_requests: Positive = Field(default=100, description="Requests one address may make per window.")
+    window_seconds: PositiveSeconds = Field(default=60.0, description="Length of the window in seconds.")
+    trust_hops: Count = Field(
+        default=0,
+        description="How many proxies in front append to `X-Forwarded-For`; 0: the address of the connection counts.",
+    )
+
+
+class WebSocketRateLimit(RateLimit):
+    """Connection attempts per window."""
+
+    max_requests: Positive = Field(default=20, description="Connection attempts of one address per window.")

@@ -1,0 +1,121 @@
+"""The types that configuration keys are made of. Each one says its own rule in plain words when it is broken."""
+
+import ipaddress
+import re
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+
+MAX_COUNT = 2**31 - 1
+MAX_SECONDS = 10 * 365 * 86400.0  # ten years: beyond it a number is a mistake
+
+
+PresetName = Literal["sockudo", "irisx", "pulse", "realcast", "remotedevai", "pusher", "standard", "svix"]
+ProfileName = Literal["pusher", "sockudo", "pulse", "realcast", "remotedevai", "irisx", "standard", "custom"]
+EnvelopeName = Literal["pusher", "pulse", "realcast", "remotedevai", "irisx", "standard"]
+RetryOn = Literal["non_2xx", "5xx", "transient"]
+
+
+class Section(BaseModel):
+    """A JSON object of the configuration: unknown keys are errors, values don't change, messages don't show input."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True, protected_namespaces=())
+
+
+def _no_flag(value: Any) -> Any:
+    if isinstance(value, bool):  # Python's True is a 1, an operator's isn't
+        raise ValueError("must be a number, not true or false")
+    return value
+
+
+def _no_limit(value: Any) -> Any:
+    if not isinstance(value, bool) and value in (0, -1, "0", "-1"):
+        return None
+    return value
+
+
+def _octal(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, str) or not re.fullmatch(r"0?[0-7]{3}", value):
+        raise ValueError('must be an octal mode in quotes, such as "660"')
+    return value
+
+
+def _path_prefix(value: str) -> str:
+    if not value.startswith("/"):
+        raise ValueError('must begin with "/"')
+    if re.search(r"[\s?#%]|//", value):
+        raise ValueError("must be a plain path, without spaces, '?', '#', '%' or '//'")
+    return value.rstrip("/") or "/"
+
+
+def _redis_url(value: SecretStr) -> SecretStr:
+    try:
+        parts = urlsplit(value.get_secret_value())
+        usable = parts.scheme in ("redis", "rediss") and bool(parts.hostname) and parts.port != 0
+        usable = usable or (parts.scheme == "unix" and bool(parts.path))
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ValueError("must be redis://[user:password@]host[:port][/db], rediss://... or unix:///path")
+    return value
+
+
+def _cidr(value: str) -> str:
+    try:
+        ipaddress.ip_network(value, strict=False)
+    except ValueError:
+        raise ValueError('must be an address or a network, such as "10.0.0.0/8"') from None
+    return value
+
+
+def _http_url(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ValueError("must be an http:// or https:// URL with a host")
+    return value
+
+
+def _pattern(value: str) -> str:
+    if len(value) > 256:
+        raise ValueError("must not be longer than 256 characters")
+    try:
+        re.compile(value)
+    except (re.error, OverflowError, RecursionError) as error:
+        place = getattr(error, "pos", None)
+        where = "" if place is None else f" (see character {place + 1})"
+        raise ValueError(f"is not a valid regular expression{where}") from None
+    return value
+
+
+def _sha256(value: SecretStr) -> SecretStr:
+    if not re.fullmatch(r"[0-9a-f]{64}", value.get_secret_value()):
+        raise ValueError("must be the SHA-256 of the key as 64 lower-case hex digits")
+    return value
+
+
+Count = Annotated[int, BeforeValidator(_no_flag), Field(ge=0, le=MAX_COUNT)]
+Positive = Annotated[int, BeforeValidator(_no_flag), Field(ge=1, le=MAX_COUNT)]
+Port = Annotated[int, BeforeValidator(_no_flag), Field(ge=0, le=65535)]
+Milliseconds = Annotated[int, BeforeValidator(_no_flag), Field(ge=0, le=int(MAX_SECONDS * 1000))]
+PositiveMilliseconds = Annotated[int, BeforeValidator(_no_flag), Field(ge=1, le=int(MAX_SECONDS * 1000))]
+Seconds = Annotated[float, BeforeValidator(_no_flag), Field(ge=0, le=MAX_SECONDS, allow_inf_nan=False)]
+PositiveSeconds = Annotated[float, BeforeValidator(_no_flag), Field(gt=0, le=MAX_SECONDS, allow_inf_nan=False)]
+Kilobytes = Annotated[float, BeforeValidator(_no_flag), Field(gt=0, le=1024 * 1024, allow_inf_nan=False)]
+Share = Annotated[float, BeforeValidator(_no_flag), Field(ge=0, le=1, allow_inf_nan=False)]
+Factor = Annotated[float, BeforeValidator(_no_flag), Field(ge=1, le=100, allow_inf_nan=False)]
+Limit = Annotated[Positive | None, BeforeValidator(_no_limit)]  # null, 0 and -1: no limit
+Text = Annotated[str, Field(min_length=1, max_length=4096)]
+Name = Annotated[str, Field(min_length=1, max_length=200)]
+Secret = Annotated[SecretStr, Field(min_length=1, max_length=4096)]
+OctalMode = Annotated[str, BeforeValidator(_octal)]
+PathPrefix = Annotated[str, AfterValidator(_path_prefix)]
+RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
+Cidr = Annotated[str, AfterValidator(_cidr)]
+HttpUrl = Annotated[str, AfterValidator(_http_url)]
+Pattern = Annotated[str, AfterValidator(_pattern)]
+Sha256 = Annotated[SecretStr, AfterValidator(_sha256)]

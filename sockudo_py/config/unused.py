@@ -1,0 +1,118 @@
+"""Keys of Sockudo that this server has no use for. They are accepted, with a warning; other unknown keys are errors.
+
+``[]`` stands for every entry of a list. ``HARMLESS_WHEN_BLANK`` holds keys that an operator relies on when they are
+set, so they are accepted only without a value (null, false, empty).
+"""
+
+from collections.abc import Mapping
+
+_APP = "app_manager.array.apps[]."
+
+UNUSED: tuple[str, ...] = (
+    # features of Sockudo's own protocol and of its push service
+    "ably_compat",
+    "ai_transport",
+    "annotations",
+    "connection_recovery",
+    "delta_compression",
+    "echo_control",
+    "ephemeral",
+    "event_name_filtering",
+    "history",
+    "idempotency",
+    "presence_history",
+    "push",
+    "push_rules",
+    "tag_filtering",
+    "versioned_messages",
+    # its inner workings
+    "cleanup",
+    "cluster_health",
+    "database_pooling",
+    "health_check_timeout_ms",
+    "instance",
+    "adapter.aggregate_counts",
+    "adapter.buffer_multiplier_per_cpu",
+    "adapter.enable_socket_counting",
+    "adapter.fallback_to_local",
+    "adapter.fast_presence_transitions",
+    "adapter.redis.redis_pub_options",
+    "adapter.redis.redis_sub_options",
+    "app_manager.cache",
+    "cache.memory.cleanup_interval",
+    "cache.memory.ttl",  # channel_limits.cache_ttl says how long
+    "http_api.accept_traffic",
+    "metrics.tcp_exporter",
+    "presence.ungraceful_timeout_seconds",
+    "presence.update_rate_limit_per_member_per_second",
+    "presence.v2_ungraceful_timeout_seconds",
+    "queue.reliability.completed_retention",
+    "queue.reliability.event_retention",
+    "queue.reliability.failed_retention",
+    "queue.reliability.max_attempts",  # webhooks.retry says how often
+    "queue.reliability.max_batch_size",
+    "queue.reliability.retry_base_delay_ms",
+    "queue.reliability.retry_jitter",
+    "queue.reliability.retry_max_delay_ms",
+    "rate_limiter.api_rate_limit.identifier",
+    "rate_limiter.websocket_rate_limit.identifier",
+    "ssl.http_port",
+    "websocket.auto_ping",
+    "websocket.compression",
+    "websocket.disconnect_on_buffer_full",
+    "websocket.idle_timeout",
+    "websocket.max_backpressure",
+    "websocket.max_frame_size",
+    "websocket.max_message_size",
+    "websocket.max_messages",
+    "websocket.ping_interval",
+    "websocket.write_buffer_size",
+    # drivers that are not here
+    "adapter.cluster",
+    "adapter.google_pubsub",
+    "adapter.iggy",
+    "adapter.kafka",
+    "adapter.nats",
+    "adapter.pulsar",
+    "adapter.rabbitmq",
+    "app_manager.scylladb",
+    "database.dynamodb",
+    "database.mysql",
+    "database.postgres",
+    "database.redis.key_prefix",  # each driver has its own
+    "database.redis.name",
+    "database.scylladb",
+    "database.surrealdb",
+    "queue.google_pubsub",
+    "queue.iggy",
+    "queue.kafka",
+    "queue.nats",
+    "queue.pulsar",
+    "queue.rabbitmq",
+    "queue.redis_cluster",
+    "queue.sns",
+    # of an app
+    _APP + "annotations_enabled",
+    _APP + "channel_delta_compression",
+    _APP + "channel_namespaces",
+    _APP + "connection_recovery",
+    _APP + "decay_seconds",
+    _APP + "history",
+    _APP + "idempotency",
+    _APP + "message_rate_limit",
+    _APP + "presence_history",
+    _APP + "terminate_on_limit",
+)
+
+HARMLESS_WHEN_BLANK: Mapping[str, str] = {
+    "database.redis.cluster": "use database.redis.url and cluster_mode of the driver",
+    "database.redis.cluster_nodes": "use database.redis.url and cluster_mode of the driver",
+    "database.redis.master_tls": "use database.redis.url with rediss://",
+    "database.redis.sentinel_password": "Sentinel is not supported; use database.redis.url",
+    "database.redis.sentinel_tls": "Sentinel is not supported; use database.redis.url",
+    "database.redis.sentinel_username": "Sentinel is not supported; use database.redis.url",
+    "database.redis.sentinels": "Sentinel is not supported; use database.redis.url",
+    "server_role": "run a whole server",
+    "ssl.ca_path": "client certificates are not supported; check them in a proxy",
+    "ssl.redirect_http": "redirect in a proxy",
+}

@@ -1,0 +1,183 @@
+"""The section `webhooks`: what holds for every endpoint that does not say otherwise."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from sockudo_py.config.endpoint import RetryOverrides
+from sockudo_py.config.types import (
+    Cidr,
+    Count,
+    Milliseconds,
+    Name,
+    Port,
+    Positive,
+    PositiveMilliseconds,
+    PresetName,
+    ProfileName,
+    Secret,
+    Section,
+    Sha256,
+    Share,
+    Text,
+)
+
+
+class BatchingConfig(Section):
+    """How events gather into one request."""
+
+    enabled: bool = Field(default=True, description="false: one event per request.")
+    duration: Milliseconds = Field(default=50, description="Milliseconds events gather before they are sent.")
+    size: Positive = Field(default=100, description="Events in one request.")
+    max_bytes: Positive = Field(default=262144, description="Bytes of events in one request.")
+    durable: bool = Field(
+        default=True,
+        description="Gathered events are in the queue already. The server always does so; false is refused.",
+    )
+
+    @model_validator(mode="after")
+    def _always_durable(self) -> Self:
+        if not self.durable:
+            raise ValueError("durable can't be false: events are appended to the queue at once; remove it")
+        return self
+
+
+class RetryConfig(RetryOverrides):
+    """When a failed delivery is tried again. null: as the preset says."""
+
+    preset: PresetName = Field(default="sockudo", description="See [retry presets](#retry-presets).")
+    enabled: bool = Field(default=True, description="false: one attempt, then the dead letters.")
+    jitter: Share = Field(default=0.0, description="Up to this share is added to each wait; never less than the wait.")
+    honor_retry_after: bool = Field(default=True, description="A `Retry-After` may lengthen a wait.")
+    retry_after_max_ms: Milliseconds = Field(
+        default=3600000, description="Longest wait that `Retry-After` can ask for."
+    )
+
+
+class DeliveryConfig(Section):
+    """How deliveries share the workers, and what is remembered of them."""
+
+    max_in_flight_per_endpoint: Positive = Field(default=8, description="Requests to one endpoint at a time.")
+    slow_start: bool = Field(default=True, description="An endpoint earns its requests at a time by answering.")
+    probation_share: Share = Field(default=0.5, description="Share of the workers for endpoints that don't answer.")
+    ordering: Literal["none", "endpoint", "channel"] = Field(
+        default="none", description="`endpoint`: one at a time, in order; `channel`: one at a time per channel."
+    )
+    global_rate: Positive | None = Field(
+        default=None, description="Deliveries of the process per window; null: any number."
+    )
+    global_rate_window_ms: PositiveMilliseconds = Field(default=60000, description="The window of `global_rate`.")
+    response_body_bytes: Count = Field(default=4096, le=65536, description="Bytes of an answer that are read and kept.")
+    history: Count = Field(default=100, le=10000, description="Attempts remembered per endpoint.")
+    history_ttl_s: Positive = Field(default=604800, description="Seconds attempts are remembered.")
+
+
+class SignatureConfig(Section):
+    """How requests are signed."""
+
+    profile: ProfileName = Field(
+        default="pusher", description="Signature and envelope; see [profiles](#signature-profiles)."
+    )
+    json_style: Literal["compact", "python"] = Field(
+        default="compact", description="`python`: with spaces, as `json.dumps`."
+    )
+    rotation_grace_s: Count = Field(default=86400, description="Seconds an old secret still signs after a rotation.")
+
+
+class CircuitBreakerConfig(Section):
+    """A pause for endpoints that keep failing."""
+
+    enabled: bool = Field(default=False, description="Pause failing endpoints.")
+    consecutive_failures: Positive = Field(default=10, description="Failures in a row that open it.")
+    open_ms: PositiveMilliseconds = Field(default=30000, description="First pause; each further one is twice as long.")
+    max_open_ms: PositiveMilliseconds = Field(default=600000, description="Longest pause.")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.open_ms > self.max_open_ms:
+            raise ValueError("open_ms must not be more than max_open_ms")
+        return self
+
+
+class AutoDisableConfig(Section):
+    """Switching off endpoints that are gone."""
+
+    enabled: bool = Field(default=False, description="Disable an endpoint that has only failed for `failing_for_s`.")
+    failing_for_s: Positive = Field(default=432000, description="Seconds without a success.")
+    on_410: bool = Field(default=False, description="Disable an endpoint that answers 410 Gone.")
+
+
+class SecurityConfig(Section):
+    """Where requests may go."""
+
+    require_https: bool = Field(default=False, description="Refuse http:// endpoints.")
+    allow_private_networks: bool = Field(
+        default=False, description="Endpoints made by the API may have private addresses."
+    )
+    allowed_cidrs: tuple[Cidr, ...] = Field(default=(), description="Private networks that such endpoints may reach.")
+    denied_cidrs: tuple[Cidr, ...] = Field(default=(), description="Networks that no endpoint may reach.")
+    allowed_ports: tuple[Annotated[Port, Field(ge=1)], ...] | None = Field(default=None, description="null: any port.")
+    max_payload_bytes: Positive = Field(default=1048576, description="Largest request body.")
+    max_custom_headers: Count = Field(default=32, description="Custom headers of one endpoint.")
+    max_header_value_bytes: Positive = Field(default=4096, le=4096, description="Bytes of one custom header's value.")
+    egress_proxy: Secret | None = Field(
+        default=None, description="HTTP proxy for requests; it then guards the addresses."
+    )
+
+
+class AdminKey(Section):
+    """A key of the management API."""
+
+    sha256: Sha256 = Field(description="SHA-256 of the key: `printf %s KEY | sha256sum`.")
+    apps: tuple[Name, ...] = Field(default=("*",), min_length=1, description="Ids of the apps it is for; `*`: all.")
+    scopes: tuple[Literal["read", "write"], ...] = Field(
+        default=("read", "write"), min_length=1, description="What it may do."
+    )
+
+
+class AdminConfig(Section):
+    """The management API."""
+
+    enabled: bool = Field(default=True, description="Serve it. Without keys it lets nobody in.")
+    api_keys: tuple[AdminKey, ...] = Field(default=(), description="Who may use it.")
+
+
+class DeadLetterConfig(Section):
+    """The dead letters."""
+
+    max_len: Count = Field(default=0, description="Dead letters kept, the oldest go first; 0: all.")
+    warn_len: Count = Field(default=100, description="Length at which a warning is logged; 0: never.")
+
+
+class SpoolConfig(Section):
+    """Where events wait while the queue can't be reached."""
+
+    max_events: Positive = Field(default=100000, description="Events it holds.")
+    max_bytes: Positive = Field(default=67108864, description="Bytes it holds.")
+    path: Text | None = Field(default=None, description="File they are written to at shutdown and read from at start.")
+
+
+class WebhooksConfig(Section):
+    """Delivery of webhooks."""
+
+    enabled: bool = Field(default=True, description="false: no webhook is sent.")
+    batching: BatchingConfig = Field(default=BatchingConfig(), description="How events gather.")
+    request_timeout_ms: PositiveMilliseconds | None = Field(
+        default=None, description="Milliseconds for a whole request; null: the preset's (10000 with `sockudo`)."
+    )
+    connect_timeout_ms: PositiveMilliseconds = Field(default=5000, description="Milliseconds to connect.")
+    retry: RetryConfig = Field(default=RetryConfig(), description="When to try again.")
+    delivery: DeliveryConfig = Field(default=DeliveryConfig(), description="Shares and memory.")
+    signature: SignatureConfig = Field(default=SignatureConfig(), description="Signatures.")
+    circuit_breaker: CircuitBreakerConfig = Field(default=CircuitBreakerConfig(), description="Pauses.")
+    auto_disable: AutoDisableConfig = Field(default=AutoDisableConfig(), description="Switching off.")
+    vacate_delay_ms: Milliseconds = Field(
+        default=3000, description="Milliseconds `channel_vacated` and `member_removed` wait for a return; 0: at once."
+    )
+    payload: Literal["seed", "pusher"] = Field(
+        default="seed", description="`pusher` omits the per-event `time_ms` and the extras of member events."
+    )
+    security: SecurityConfig = Field(default=SecurityConfig(), description="Where requests may go.")
+    admin: AdminConfig = Field(default=AdminConfig(), description="The management API.")
+    dlq: DeadLetterConfig = Field(default=DeadLetterConfig(), description="Dead letters.")
+    spool: SpoolConfig = Field(default=SpoolConfig(), description="While the queue is away.")
