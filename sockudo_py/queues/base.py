@@ -89,7 +89,7 @@ class Depths:
 
 
 class QueueFull(Unavailable):
-    """The queue holds as many waiting events as it may; nothing of the call was added."""
+    """As many events wait as may. Appending all of the call again, later, is safe, as after any ``Unavailable``."""
 
 
 class Queue(Protocol):
@@ -117,7 +117,7 @@ class Queue(Protocol):
         """Add events to their lanes. When this returns, a durable queue has them.
 
         Raises:
-            QueueFull: There are too many waiting; nothing was added.
+            QueueFull: Too many wait already.
             Unavailable: Unknown whether (some of) the events were added. Append them again, alone or with others: an id
                 that is there already is not added a second time.
         """

@@ -106,6 +106,17 @@ def header(text: bytes) -> tuple[str, str] | None:
     return None
 
 
+def created_ms(text: bytes) -> int:
+    """Return when the first event of a job was created; 0 for a poison text."""
+    head = _HEAD.match(text)
+    if head is not None:
+        return int(head.group(6))
+    try:
+        return _decode_any(text).created_ms
+    except PoisonJob:
+        return 0
+
+
 def merge(first: bytes, events: Sequence[bytes]) -> bytes:
     """Return one job out of a fresh job text and the JSON texts of further events, without parsing any of them."""
     return b",".join((first[:-2], *events)) + b"]}" if events else first
@@ -114,6 +125,24 @@ def merge(first: bytes, events: Sequence[bytes]) -> bytes:
 def event_of(text: bytes) -> bytes:
     """Return the JSON of the only event of a text made by ``encode_event``."""
     return text[text.index(_EVENTS) + len(_EVENTS) : -2]
+
+
+def require_header(text: bytes) -> tuple[str, str]:
+    """Return id and endpoint of a job text that our own code made. Raises ValueError when it is none."""
+    head = header(text)
+    if head is None:
+        raise ValueError("this is not the text of a job; make it with jobs.encode()")
+    return head
+
+
+def dropped(error_class: str) -> JobError:
+    """Return the error of jobs that ``Queue.drop`` moved."""
+    return JobError(error_class, "dropped before it was delivered")
+
+
+def crashed(times: int) -> JobError:
+    """Return the error of a job that took its worker down too often."""
+    return JobError("poison", f"its lease expired {times} times: the worker died, or hung, each time")
 
 
 def revive(text: bytes) -> bytes:

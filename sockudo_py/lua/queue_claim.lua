@@ -1,0 +1,164 @@
+#!lua flags=allow-oom
+-- Take back expired leases, let in due and operator's jobs, and lease jobs from open lanes, in turn.
+--
+-- KEYS[1], ARGV[1..2]  see queue_common.lua
+-- ARGV[3]  worker: the same for all calls of one driver instance, and of no other
+-- ARGV[4]  sequence: one higher for each claim of this worker; repeating one returns what it leased then
+-- ARGV[5]  how many jobs at most
+-- ARGV[6]  lease, ms
+-- ARGV[7]  how many jobs of lanes on probation this worker may hold
+-- ARGV[8]  how often a job's lease may expire before it counts as poison
+-- ARGV[9]  how many jobs `failed` may hold (0: any number)
+-- Returns {ms until something may be claimed or -1, size of P policy, leases expired, poisoned, dead jobs trimmed,
+--          token, job, token, job, ...}.
+-- include queue_common.lua
+
+local worker, sequence, limit, lease = ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
+local pool, crashes_most, dead_most = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
+local MOVES = 200 -- of each kind in one call, so that no call is long
+local expired, poisoned, trimmed = 0, 0, 0
+local claims = {}
+
+local function reply(wait)
+  local answer = { wait, redis.call('HLEN', P .. 'policy'), expired, poisoned, trimmed }
+  for _, token in ipairs(claims) do
+    local job = redis.call('HGET', P .. 'active', token)
+    if job then
+      answer[#answer + 1] = token
+      answer[#answer + 1] = job
+    end
+  end
+  return answer
+end
+
+local last = redis.call('GET', P .. 'claim:' .. worker)
+if last then
+  local before = tonumber(last:match('^%d+'))
+  if sequence < before then return reply(0) end -- a late one: nobody waits for its answer
+  if sequence == before then
+    for token in last:gmatch(' ([^ ]+)') do claims[#claims + 1] = token end
+    return reply(0)
+  end
+end
+
+for _, token in ipairs(redis.call('ZRANGEBYSCORE', P .. 'leases', '-inf', now, 'LIMIT', 0, MOVES)) do
+  local job = redis.call('HGET', P .. 'active', token)
+  if job then
+    local id, ep = header(job)
+    if redis.call('HINCRBY', P .. 'crashes', id, 1) > crashes_most then
+      trimmed = trimmed + to_failed(bury(job, 'poison', 'its lease expired ' .. crashes_most + 1
+        .. ' times: the worker died, or hung, each time'), dead_most)
+      redis.call('HDEL', P .. 'crashes', id)
+      poisoned = poisoned + 1
+    else
+      push_head(ep, job)
+    end
+    unlease(token, ep)
+    settle(ep)
+    expired = expired + 1
+  else
+    redis.call('ZREM', P .. 'leases', token)
+  end
+end
+for _, job in ipairs(redis.call('ZRANGEBYSCORE', P .. 'delayed', '-inf', now, 'LIMIT', 0, MOVES)) do
+  local _, ep = header(job)
+  push_tail(ep, job)
+  redis.call('ZREM', P .. 'delayed', job)
+  settle(ep)
+end
+local bad, gone = route(MOVES, dead_most)
+poisoned, trimmed = poisoned + bad, trimmed + gone
+
+-- True when the rate limits of the lane let one more claim pass; otherwise gates it until the moment they will.
+local function passes(ep, rule)
+  local longest, from = 0, 0
+  for _, limit_of in ipairs(rule.limits) do
+    local window, most = limit_of[1], limit_of[2]
+    if most > 0 then
+      longest = window
+      local inside = redis.call('ZCOUNT', P .. 'rl:' .. ep, '(' .. whole(now - window), '+inf')
+      if inside >= most then
+        local oldest = redis.call('ZRANGE', P .. 'rl:' .. ep, -most, -most, 'WITHSCORES')
+        from = math.max(from, tonumber(oldest[2]) + window)
+      end
+    end
+  end
+  if from == 0 then return true, longest end
+  redis.call('HSET', P .. 'gates', ep, whole(from))
+  return false, longest
+end
+
+local held = tonumber(redis.call('HGET', P .. 'probation', worker) or 0)
+local served = 0
+
+-- Lease the next job of a lane. Returns false when a rate limit keeps it.
+local function take(ep, class)
+  local rule = policy(ep)
+  local free, longest = passes(ep, rule)
+  if not free then
+    settle(ep, now)
+    return false
+  end
+  local job, list, number = peek(ep, rule)
+  if not job then -- listed without a job: a hand has been in the keys
+    unlist(ep)
+    return false
+  end
+  local token = worker .. ':' .. sequence .. ':' .. #claims + 1
+  if class ~= 'lanes' then
+    token = token .. ':p'
+    held = redis.call('HINCRBY', P .. 'probation', worker, 1)
+    redis.call('HSETNX', P .. 'caps', ep, 1)
+  end
+  redis.call('HSET', P .. 'active', token, job)
+  redis.call('ZADD', P .. 'leases', now + lease, token)
+  redis.call('HINCRBY', P .. 'inflight', ep, 1)
+  if longest > 0 then
+    redis.call('ZREMRANGEBYSCORE', P .. 'rl:' .. ep, '-inf', now - longest)
+    redis.call('ZADD', P .. 'rl:' .. ep, now, token)
+    redis.call('PEXPIRE', P .. 'rl:' .. ep, longest)
+  end
+  drop_peeked(ep, list, number)
+  redis.call('HDEL', P .. 'gates', ep)
+  claims[#claims + 1] = token
+  served = served + 1
+  settle(ep, now + served / 1000) -- behind those that wait for their turn since before
+  return true
+end
+
+-- Never-tried lanes first, then the others on probation, as far as the pool goes; the rest is for the trusted ones.
+for _, class in ipairs({ 'lanes:new', 'lanes:probation', 'lanes' }) do
+  local more = true
+  while more do
+    more = false
+    local room = limit - #claims
+    if class ~= 'lanes' then room = math.min(room, pool - held) end
+    if room <= 0 then break end
+    for _, ep in ipairs(redis.call('ZRANGEBYSCORE', P .. class, '-inf', '(' .. whole(now + 1), 'LIMIT', 0, room)) do
+      take(ep, class)
+      more = true
+    end
+  end
+end
+
+if #claims > 0 then
+  redis.call('SET', P .. 'claim:' .. worker, sequence .. ' ' .. table.concat(claims, ' '), 'PX', lease)
+end
+
+local wait = -1
+local function due(key)
+  local first = redis.call('ZRANGE', P .. key, 0, 0, 'WITHSCORES')
+  if first[2] then
+    local ms = math.max(0, math.ceil(tonumber(first[2]) - now))
+    if wait < 0 or ms < wait then wait = ms end
+  end
+end
+due('lanes')
+if held < pool then
+  due('lanes:new')
+  due('lanes:probation')
+end
+due('delayed')
+due('leases')
+if redis.call('EXISTS', P .. 'default') == 1 then wait = 0 end
+return reply(wait)

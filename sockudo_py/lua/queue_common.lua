@@ -1,0 +1,228 @@
+-- Shared by the queue scripts: the loader puts this text in place of their line "-- include queue_common.lua".
+--
+-- KEYS[1]  P, the prefix of all keys. It is passed as a key so that a cluster sends the call to the slot of its
+--          hash tag; every other key is built from it and has the same tag.
+-- ARGV[1]  ms added to the server's clock (0; tests move time with it)
+-- ARGV[2]  the policy of a lane that has none, packed as in P policy
+--
+-- P default       LIST    jobs to be routed, consumed from the right
+-- P failed        LIST    dead jobs, newest left
+-- P delayed       ZSET    job -> due ms
+-- P gather:<ep>   LIST    fresh single-event jobs of one endpoint, oldest left; "!" before those that go alone
+-- P lane:<ep>     LIST    whole jobs of one endpoint, next one left
+-- P lanes, P lanes:new, P lanes:probation
+--                 ZSET    ep -> ms from which it can be claimed: lanes with something to claim and room in flight,
+--                         in exactly one of the three
+-- P depth         ZSET    ep -> entries in its two lists
+-- P waiting       STRING  sum of P depth
+-- P gates         HASH    ep -> ms before which nothing of it is claimed (rate limit, ordered retry)
+-- P windows       HASH    ep -> ms at which its gathering window ends
+-- P paused        SET     ep
+-- P policy        HASH    ep -> "window_ms size max_bytes max_in_flight slow_start ordered per_s per_min per_h"
+-- P caps          HASH    ep -> allowance in flight (slow start); none: never tried
+-- P inflight      HASH    ep -> leased jobs
+-- P probation     HASH    worker -> its leased jobs that were claimed on probation
+-- P active        HASH    token -> job; a token is worker:sequence:number, and ":p" when claimed on probation
+-- P leases        ZSET    token -> deadline ms
+-- P crashes       HASH    job id -> lease expiries in a row
+-- P rl:<ep>       ZSET    token -> claim ms, of the longest rate limit window
+-- P enq:<n>       SET     ids of the events appended in the n-th slice of time; expires
+-- P claim:<worker> STRING "sequence token token ..." of the worker's last claim; expires
+--
+-- Lua is atomic, not transactional: whatever moves a job adds it before it removes it.
+
+local P = KEYS[1]
+local clock = redis.call('TIME')
+local now = clock[1] * 1000 + math.floor(clock[2] / 1000) + tonumber(ARGV[1])
+local policies = {}
+
+-- What an operator may read or another program parses gets whole numbers, never 1.8e+12.
+local function whole(number)
+  return string.format('%.0f', number)
+end
+
+local function policy(ep)
+  local found = policies[ep]
+  if found then return found end
+  local text = redis.call('HGET', P .. 'policy', ep) or ARGV[2]
+  local window, size, bytes, most, slow, ordered, second, minute, hour =
+    text:match('^(%d+) (%d+) (%d+) (%d+) (%d) (%d) (%d+) (%d+) (%d+)$')
+  found = {
+    window = tonumber(window), size = tonumber(size), bytes = tonumber(bytes), most = tonumber(most),
+    slow = slow == '1', ordered = ordered == '1',
+    limits = { { 1000, tonumber(second) }, { 60000, tonumber(minute) }, { 3600000, tonumber(hour) } },
+  }
+  if found.ordered then found.most = 1 end
+  policies[ep] = found
+  return found
+end
+
+-- Id and endpoint of a job, nil for a text that has none. The pattern is 100 times faster than parsing the events.
+local function header(job)
+  local id, ep = job:match('^{"v":1,"id":"([^"\\%c]+)","ep":"([^"\\%c]+)","kind":"webhook",')
+  if ep then return id, ep end
+  local ok, fields = pcall(cjson.decode, job)
+  if ok and type(fields) == 'table' and type(fields.id) == 'string' and type(fields.ep) == 'string'
+    and fields.id ~= '' and fields.ep ~= '' then
+    return fields.id, fields.ep
+  end
+  return nil
+end
+
+local function count(ep, number)
+  redis.call('INCRBY', P .. 'waiting', number)
+  if tonumber(redis.call('ZINCRBY', P .. 'depth', number, ep)) <= 0 then redis.call('ZREM', P .. 'depth', ep) end
+end
+
+local function class_of(ep, rule)
+  if not rule.slow then return 'lanes', rule.most end
+  local cap = redis.call('HGET', P .. 'caps', ep)
+  if not cap then return 'lanes:new', 1 end
+  cap = tonumber(cap)
+  if cap <= 1 then return 'lanes:probation', 1 end
+  return 'lanes', math.min(cap, rule.most)
+end
+
+local function unlist(ep)
+  redis.call('ZREM', P .. 'lanes', ep)
+  redis.call('ZREM', P .. 'lanes:new', ep)
+  redis.call('ZREM', P .. 'lanes:probation', ep)
+end
+
+-- Put a lane into the listing where it belongs now, or into none. A lane that was due already keeps its turn, unless
+-- `turn` (ms) gives it another one.
+local function settle(ep, turn)
+  local rule = policy(ep)
+  local gathered = redis.call('LLEN', P .. 'gather:' .. ep)
+  local ready = redis.call('LLEN', P .. 'lane:' .. ep)
+  local class, room = class_of(ep, rule)
+  local flying = tonumber(redis.call('HGET', P .. 'inflight', ep) or 0)
+  if gathered + ready == 0 or flying >= room or redis.call('SISMEMBER', P .. 'paused', ep) == 1 then
+    unlist(ep)
+    return nil
+  end
+  local from = tonumber(redis.call('HGET', P .. 'gates', ep) or 0)
+  if ready == 0 and gathered < rule.size then
+    from = math.max(from, tonumber(redis.call('HGET', P .. 'windows', ep) or 0))
+  end
+  local score = math.max(from, turn or now)
+  local listed = redis.call('ZSCORE', P .. class, ep)
+  if listed and not turn and from <= now and tonumber(listed) <= now then return tonumber(listed) end
+  if not listed then unlist(ep) end
+  redis.call('ZADD', P .. class, score, ep)
+  return score
+end
+
+local function push_tail(ep, job)
+  redis.call('RPUSH', P .. 'lane:' .. ep, job)
+  count(ep, 1)
+end
+
+local function push_head(ep, job)
+  redis.call('LPUSH', P .. 'lane:' .. ep, job)
+  count(ep, 1)
+end
+
+-- Forget the lease of a token; the job must be in its new place already.
+local function unlease(token, ep)
+  redis.call('HDEL', P .. 'active', token)
+  redis.call('ZREM', P .. 'leases', token)
+  if redis.call('HINCRBY', P .. 'inflight', ep, -1) <= 0 then redis.call('HDEL', P .. 'inflight', ep) end
+  local worker = token:match('^(.*):%d+:%d+:p$')
+  if worker and redis.call('HINCRBY', P .. 'probation', worker, -1) <= 0 then
+    redis.call('HDEL', P .. 'probation', worker)
+  end
+end
+
+-- Cut (half) or raise (by one) what a lane may have in flight.
+local function judge(ep, good)
+  local rule = policy(ep)
+  if not rule.slow then return end
+  local cap = tonumber(redis.call('HGET', P .. 'caps', ep) or 1)
+  if good then cap = math.min(cap + 1, math.max(2, rule.most)) else cap = math.max(1, math.floor(cap / 2)) end
+  redis.call('HSET', P .. 'caps', ep, cap)
+end
+
+-- Push to `failed`, which holds at most `most` jobs (0: any number). Returns how many old ones had to go.
+local function to_failed(job, most)
+  local length = redis.call('LPUSH', P .. 'failed', job)
+  if most <= 0 or length <= most then return 0 end
+  redis.call('LTRIM', P .. 'failed', 0, most - 1)
+  return length - most
+end
+
+local function as_json(text)
+  local rest = text:gsub('[\194-\223][\128-\191]', ''):gsub('[\224-\239][\128-\191][\128-\191]', '')
+    :gsub('[\240-\244][\128-\191][\128-\191][\128-\191]', '')
+  if rest:find('[\128-\255]') then text = text:gsub('[\128-\255]', '?') end
+  return cjson.encode(text)
+end
+
+local function tail(class, message)
+  return ',"failed_ms":' .. whole(now) .. ',"error":{"class":' .. cjson.encode(class)
+    .. ',"status":null,"message":' .. cjson.encode(message) .. '}'
+end
+
+-- The text of a job as it goes to `failed`: as jobs.bury and jobs.poison in Python make it.
+local function bury(job, class, message)
+  local old = job:match('^({"v":1,.*%]),"failed_ms":%d+,"error":{.*}}$')
+  if old then job = old .. '}' end
+  if job:match('^{"v":1,.*%]}$') then return job:sub(1, -2) .. tail(class, message) .. '}' end
+  if job:find('"class":"poison"', 1, true) and job:find(',"raw":', 1, true) then return job end
+  local id, ep = header(job)
+  return '{"v":1,"id":' .. as_json(id or ('poison-' .. whole(now))) .. ',"ep":' .. as_json(ep or '')
+    .. ',"kind":"webhook","app":"","attempt":0,"redrives":0,"created_ms":' .. whole(now) .. ',"events":[]'
+    .. tail('poison', message) .. ',"raw":' .. as_json(job) .. '}'
+end
+
+-- Route up to `most` jobs of `default` to their lanes. Returns how many were poison, and how many dead ones had to go.
+local function route(most, dead_most)
+  local poisoned, trimmed = 0, 0
+  for _ = 1, most do
+    local job = redis.call('LINDEX', P .. 'default', -1)
+    if not job then break end
+    local _, ep = header(job)
+    if ep then
+      push_tail(ep, job)
+      settle(ep)
+    else
+      trimmed = trimmed + to_failed(bury(job, 'poison', 'the job is not JSON, or has no id or no endpoint'), dead_most)
+      poisoned = poisoned + 1
+    end
+    redis.call('RPOP', P .. 'default')
+  end
+  return poisoned, trimmed
+end
+
+-- The next job of a lane, and how many entries of which list it takes; nil when the lane is empty.
+local function peek(ep, rule)
+  local job = redis.call('LINDEX', P .. 'lane:' .. ep, 0)
+  if job then return job, 'lane:', 1 end
+  local fresh = redis.call('LRANGE', P .. 'gather:' .. ep, 0, rule.size - 1)
+  if not fresh[1] then return nil end
+  if fresh[1]:byte(1) == 33 then return fresh[1]:sub(2), 'gather:', 1 end
+  local parts, bytes = { fresh[1]:sub(1, -3) }, 0
+  for n = 1, #fresh do
+    local text = fresh[n]
+    local _, start = text:find(',"events":[', 1, true)
+    bytes = bytes + #text - start - 2 + (n > 1 and 1 or 0)
+    if n > 1 then
+      if text:byte(1) == 33 or bytes > rule.bytes then break end
+      parts[n] = text:sub(start + 1, -3)
+    end
+  end
+  return table.concat(parts, ',') .. ']}', 'gather:', #parts
+end
+
+-- Take away what peek returned, once it has been put elsewhere.
+local function drop_peeked(ep, list, number)
+  if number == 1 then
+    redis.call('LPOP', P .. list .. ep)
+  else
+    redis.call('LTRIM', P .. list .. ep, number, -1)
+  end
+  count(ep, -number)
+  if list == 'gather:' and redis.call('EXISTS', P .. 'gather:' .. ep) == 0 then
+    redis.call('HDEL', P .. 'windows', ep)
+  end
+end

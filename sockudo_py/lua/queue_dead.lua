@@ -1,0 +1,33 @@
+#!lua flags=allow-oom
+-- Move dead jobs back to `default`, oldest first, or delete them, some at a time.
+--
+-- KEYS[1], ARGV[1..2]  see queue_common.lua
+-- ARGV[3]  redrive | purge
+-- ARGV[4]  endpoint, or '' for all
+-- ARGV[5]  how many at most
+-- ARGV[6]  how many of the oldest to leave out: those that were looked at before and are of other endpoints
+-- Returns {jobs moved or deleted, how many to leave out next time or -1 when done}.
+-- include queue_common.lua
+
+local verb, ep, most, skip = ARGV[3], ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
+local MOVES = 200
+local page = redis.call('LRANGE', P .. 'failed', -skip - MOVES, -skip - 1)
+local done, kept = 0, 0
+for at = #page, 1, -1 do
+  if done >= most then break end
+  local job = page[at]
+  local target = ''
+  if ep ~= '' then
+    local _, found = header(job)
+    target = found
+  end
+  if target == ep then
+    if verb == 'redrive' then redis.call('LPUSH', P .. 'default', job) end
+    redis.call('LREM', P .. 'failed', -1, job)
+    done = done + 1
+  else
+    kept = kept + 1
+  end
+end
+if #page < MOVES or done >= most then return { done, -1 } end
+return { done, skip + kept }

@@ -1,0 +1,55 @@
+#!lua flags=allow-oom
+-- Move waiting and delayed jobs of an endpoint to `failed`, some at a time.
+--
+-- KEYS[1], ARGV[1..2]  see queue_common.lua
+-- ARGV[3]  endpoint
+-- ARGV[4]  error class
+-- ARGV[5]  rank in `delayed` to go on from
+-- ARGV[6]  how many jobs `failed` may hold (0: any number)
+-- ARGV[7]  1: forget the lane as well
+-- Returns {jobs moved, rank to go on from or -1 when done, dead jobs trimmed}.
+-- include queue_common.lua
+
+local ep, class, rank, dead_most = ARGV[3], ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
+local MOVES = 200
+local rule = policy(ep)
+local moved, trimmed = 0, 0
+local message = 'dropped before it was delivered'
+
+if rank == 0 then
+  local _, gone = route(MOVES, dead_most)
+  trimmed = gone
+end
+for _ = 1, MOVES do
+  local job, list, number = peek(ep, rule)
+  if not job then break end
+  trimmed = trimmed + to_failed(bury(job, class, message), dead_most)
+  drop_peeked(ep, list, number)
+  moved = moved + 1
+end
+settle(ep)
+if redis.call('ZSCORE', P .. 'depth', ep) then return { moved, rank, trimmed } end
+
+local page = redis.call('ZRANGE', P .. 'delayed', rank, rank + MOVES - 1)
+local kept = 0
+for _, job in ipairs(page) do
+  local _, target = header(job)
+  if target == ep then
+    trimmed = trimmed + to_failed(bury(job, class, message), dead_most)
+    redis.call('ZREM', P .. 'delayed', job)
+    moved = moved + 1
+  else
+    kept = kept + 1
+  end
+end
+if #page == MOVES then return { moved, rank + kept, trimmed } end
+
+if ARGV[7] == '1' then
+  unlist(ep)
+  redis.call('HDEL', P .. 'policy', ep)
+  redis.call('HDEL', P .. 'caps', ep)
+  redis.call('HDEL', P .. 'gates', ep)
+  redis.call('SREM', P .. 'paused', ep)
+  redis.call('DEL', P .. 'rl:' .. ep)
+end
+return { moved, -1, trimmed }

@@ -1,0 +1,22 @@
+#!lua flags=allow-oom
+-- Change how lanes behave.
+--
+-- KEYS[1], ARGV[1..2]  see queue_common.lua
+-- ARGV[3]  policy | pause | resume
+-- ARGV[4..]  policy: endpoint, packed policy, endpoint, packed policy ...; else one endpoint
+-- Returns 1.
+-- include queue_common.lua
+
+if ARGV[3] == 'policy' then
+  for at = 4, #ARGV, 2 do
+    redis.call('HSET', P .. 'policy', ARGV[at], ARGV[at + 1])
+    settle(ARGV[at])
+  end
+elseif ARGV[3] == 'pause' then
+  redis.call('SADD', P .. 'paused', ARGV[4])
+  settle(ARGV[4])
+else
+  redis.call('SREM', P .. 'paused', ARGV[4])
+  settle(ARGV[4])
+end
+return 1

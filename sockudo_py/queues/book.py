@@ -1,0 +1,211 @@
+"""The books of a queue that lives in one process: what waits, is leased, or is delayed, in plain memory.
+
+Shared by the drivers ``memory`` and ``sqlite``. Pure and synchronous: times are integers, milliseconds of the driver's
+clock; dead jobs and duplicates are the driver's own matter.
+"""
+
+import heapq
+import itertools
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from sockudo_py.queues import jobs
+from sockudo_py.queues.base import LaneDepth, LanePolicy
+from sockudo_py.queues.lanes import NEW, PROBATION, TRUSTED, Entry, Lane, Lanes
+
+
+class Lease:
+    """A job in flight."""
+
+    __slots__ = ("deadline", "entry", "probation", "worker")
+
+    def __init__(self, entry: Entry, worker: str, deadline: int, probation: bool) -> None:
+        self.entry = entry
+        self.worker = worker
+        self.deadline = deadline
+        self.probation = probation
+
+
+@dataclass(slots=True, eq=False)
+class Moved:
+    """What time has moved: jobs whose lease expired, those that did so too often, and those whose delay is over."""
+
+    returned: list[Entry] = field(default_factory=list)
+    poisoned: list[Entry] = field(default_factory=list)
+    due: list[Entry] = field(default_factory=list)
+
+
+class Book:
+    """Lanes, leases and delayed jobs.
+
+    Args:
+        pool: How many jobs of lanes on probation a worker may hold.
+        max_crashes: A job whose lease expired more often than this is poison.
+        default: The policy of a lane that has none.
+    """
+
+    def __init__(self, pool: int, max_crashes: int, default: LanePolicy) -> None:
+        self.lanes = Lanes(default)
+        self.active: dict[str, Lease] = {}
+        self.delayed: list[tuple[int, int, Entry]] = []
+        self._pool = pool
+        self._max_crashes = max_crashes
+        self._held: dict[str, int] = {}  # worker -> leases on probation
+        self._serial = itertools.count(1)
+        self._boot = secrets.token_hex(4)  # so that a token of an earlier process is never one of this
+
+    def set_policy(self, endpoint: str, policy: LanePolicy, now: int) -> None:
+        """Set how a lane behaves."""
+        lane = self.lanes[endpoint]
+        lane.policy = policy
+        self.lanes.settle(lane, now)
+
+    def set_paused(self, endpoint: str, paused: bool, now: int) -> None:
+        """Pause or resume a lane."""
+        lane = self.lanes[endpoint]
+        lane.paused = paused
+        self.lanes.settle(lane, now)
+
+    def tick(self, now: int) -> Moved:
+        """Take back expired leases, and let delayed jobs that are due into their lanes."""
+        moved = Moved()
+        for token in [token for token, lease in self.active.items() if lease.deadline <= now]:
+            entry = self._unlease(token).entry
+            entry.crashes += 1
+            if entry.crashes > self._max_crashes:
+                moved.poisoned.append(entry)
+                self.lanes.settle(self.lanes[entry.endpoint], now)
+            else:
+                moved.returned.append(entry)
+                self.lanes.put(entry, now, head=True)
+        while self.delayed and self.delayed[0][0] <= now:
+            entry = heapq.heappop(self.delayed)[2]
+            moved.due.append(entry)
+            self.lanes.put(entry, now, head=False)
+        return moved
+
+    def claim(self, worker: str, limit: int, lease_ms: int, now: int) -> list[tuple[str, Entry]]:
+        """Lease up to ``limit`` jobs, in turn; returns tokens and jobs."""
+        claims: list[tuple[str, Entry]] = []
+        for standing in (NEW, PROBATION, TRUSTED):
+            while len(claims) < limit and (standing == TRUSTED or self._held.get(worker, 0) < self._pool):
+                turn = self.lanes.first(standing)
+                if turn is None or turn[0] > now:
+                    break
+                claim = self._take(turn[1], worker, now, lease_ms, standing != TRUSTED)
+                if claim is not None:
+                    claims.append(claim)
+        return claims
+
+    def end(self, token: str, now: int, good: bool | None) -> Entry | None:
+        """End a lease and return its job, None when it is gone.
+
+        ``good``: raise (True) or cut (False) the lane's allowance; None: leave it.
+        """
+        if token not in self.active:
+            return None
+        entry = self._unlease(token).entry
+        lane = self.lanes[entry.endpoint]
+        if good is not None:
+            lane.judge(good)
+        self.lanes.settle(lane, now)
+        return entry
+
+    def delay(self, entry: Entry, due: int, now: int) -> bool:
+        """Let a job wait until ``due``. Returns False when it waits in its lane: at the head, if that is ordered."""
+        lane = self.lanes[entry.endpoint]
+        if lane.policy.ordered:
+            lane.gate = due
+            self.lanes.put(entry, now, head=True)
+            return False
+        heapq.heappush(self.delayed, (due, next(self._serial), entry))
+        return True
+
+    def release(self, token: str, now: int) -> Entry | None:
+        """Give a job that was not tried back to the head of its lane."""
+        entry = self.end(token, now, None)
+        if entry is not None:
+            self.lanes[entry.endpoint].unnote_claim(token)
+            self.lanes.put(entry, now, head=True)
+        return entry
+
+    def renew(self, tokens: Sequence[str], deadline: int) -> set[str]:
+        """Extend leases; return the tokens whose lease is gone."""
+        for token in tokens:
+            if token in self.active:
+                self.active[token].deadline = deadline
+        return {token for token in tokens if token not in self.active}
+
+    def take_all(self, endpoint: str, now: int) -> list[Entry]:
+        """Take every waiting and delayed job of an endpoint out of the books; gathered events come merged."""
+        lane = self.lanes[endpoint]
+        taken: list[Entry] = []
+        while (entry := self.lanes.pop(lane)) is not None:
+            taken.append(entry)
+        self.lanes.settle(lane, now)
+        taken += [entry for _, _, entry in sorted(self.delayed, key=_due_first) if entry.endpoint == endpoint]
+        self.delayed = [item for item in self.delayed if item[2].endpoint != endpoint]
+        heapq.heapify(self.delayed)
+        return taken
+
+    def next_due(self, worker: str, now: int) -> int | None:
+        """Return in how many ms a claim of this worker may find something; None while nothing is in sight."""
+        dues = [lease.deadline for lease in self.active.values()]
+        if self.delayed:
+            dues.append(self.delayed[0][0])
+        full = self._held.get(worker, 0) >= self._pool
+        for standing in (TRUSTED,) if full else (NEW, PROBATION, TRUSTED):
+            turn = self.lanes.first(standing)
+            if turn is not None:
+                dues.append(turn[0])
+        return max(0, min(dues) - now) if dues else None
+
+    def deepest(self, number: int, now: int) -> tuple[int, tuple[LaneDepth, ...]]:
+        """Return the age in ms of the oldest waiting entry, and the deepest lanes."""
+        busy = sorted((lane for lane in self.lanes if len(lane)), key=len, reverse=True)
+        oldest = min((_created(entry) for lane in busy for entry in _heads(lane)), default=now)
+        return max(0, now - oldest), tuple(
+            LaneDepth(lane.endpoint, len(lane), lane.in_flight, max(0, lane.gate - now)) for lane in busy[:number]
+        )
+
+    def _take(self, lane: Lane, worker: str, now: int, lease_ms: int, probation: bool) -> tuple[str, Entry] | None:
+        until = lane.limited(now)
+        if until:
+            lane.gate = until
+            self.lanes.settle(lane, now, rotate=True)
+            return None
+        entry = self.lanes.pop(lane)
+        if entry is None:
+            raise AssertionError("a lane without jobs was listed")
+        token = f"{worker}-{self._boot}:{next(self._serial)}"
+        self.active[token] = Lease(entry, worker, now + lease_ms, probation)
+        if probation:
+            self._held[worker] = self._held.get(worker, 0) + 1
+            lane.allowance = lane.allowance or 1
+        lane.in_flight += 1
+        lane.gate = 0
+        lane.note_claim(now, token)
+        self.lanes.settle(lane, now, rotate=True)
+        return token, entry
+
+    def _unlease(self, token: str) -> Lease:
+        lease = self.active.pop(token)
+        self.lanes[lease.entry.endpoint].in_flight -= 1
+        if lease.probation:
+            self._held[lease.worker] -= 1
+            if not self._held[lease.worker]:
+                del self._held[lease.worker]
+        return lease
+
+
+def _due_first(item: tuple[int, int, Entry]) -> tuple[int, int]:
+    return item[:2]
+
+
+def _heads(lane: Lane) -> list[Entry]:
+    return [entries[0] for entries in (lane.ready, lane.fresh) if entries]
+
+
+def _created(entry: Entry) -> int:
+    return jobs.created_ms(entry.text)

@@ -1,0 +1,236 @@
+"""Lanes: who may be claimed next. The rules of fairness for the drivers that keep their lanes in this process.
+
+Pure: times are integers, milliseconds of whatever clock the driver has. ``lua/queue_*.lua`` say the same for Redis; the
+state machine in ``tests/properties/test_queue.py`` keeps both in step.
+"""
+
+import heapq
+from collections import deque
+from collections.abc import Iterator
+
+from sockudo_py.queues import jobs
+from sockudo_py.queues.base import LanePolicy
+
+NEW, PROBATION, TRUSTED = range(3)  # in the order in which they are served
+_HOUR = 3_600_000
+
+
+class Entry:
+    """A job text. ``row`` is a driver's own key; ``parts`` are the fresh entries that were merged into it.
+
+    ``crashes`` counts lease expiries in a row.
+    """
+
+    __slots__ = ("crashes", "endpoint", "parts", "row", "solo", "text")
+
+    def __init__(self, endpoint: str, text: bytes, row: int = 0, solo: bool = False) -> None:
+        self.endpoint = endpoint
+        self.text = text
+        self.row = row
+        self.solo = solo
+        self.crashes = 0
+        self.parts: list[Entry] = []
+
+
+class Lane:
+    """The jobs of one endpoint that wait, and how many of its jobs may be in flight."""
+
+    __slots__ = (
+        "allowance",
+        "claimed",
+        "endpoint",
+        "fresh",
+        "gate",
+        "in_flight",
+        "listed",
+        "paused",
+        "policy",
+        "ready",
+        "window",
+    )
+
+    def __init__(self, endpoint: str, policy: LanePolicy) -> None:
+        self.endpoint = endpoint
+        self.policy = policy
+        self.ready: deque[Entry] = deque()  # whole jobs, next one left
+        self.fresh: deque[Entry] = deque()  # gathered events, oldest left
+        self.window = 0  # when gathering ends
+        self.gate = 0  # nothing is claimed before
+        self.in_flight = 0
+        self.allowance: int | None = None  # None: never tried
+        self.paused = False
+        self.claimed: deque[tuple[int, str]] = deque()  # time and token, as far back as rate limits look
+        self.listed: tuple[int, int, int] | None = None  # class, due, serial
+
+    def __len__(self) -> int:
+        return len(self.ready) + len(self.fresh)
+
+    def standing(self) -> tuple[int, int]:
+        """Return the class of the lane, and how many of its jobs may be in flight."""
+        most = 1 if self.policy.ordered else self.policy.max_in_flight
+        if not self.policy.slow_start:
+            return TRUSTED, most
+        if self.allowance is None:
+            return NEW, 1
+        if self.allowance <= 1:
+            return PROBATION, 1
+        return TRUSTED, min(self.allowance, most)
+
+    def judge(self, good: bool) -> None:
+        """Raise the allowance by one, or halve it."""
+        if not self.policy.slow_start:
+            return
+        allowance = self.allowance or 1
+        if good:
+            most = 1 if self.policy.ordered else self.policy.max_in_flight
+            self.allowance = min(allowance + 1, max(2, most))  # two is "trusted", also where only one may fly
+        else:
+            self.allowance = max(1, allowance // 2)
+
+    def opens(self) -> int | None:
+        """Return from when on the lane can be claimed; None while there is nothing to claim, or no room for it."""
+        if self.paused or not len(self) or self.in_flight >= self.standing()[1]:
+            return None
+        if self.ready or len(self.fresh) >= self.policy.size:
+            return self.gate
+        return max(self.gate, self.window)
+
+    def limited(self, now: int) -> int:
+        """Return until when the rate limits keep the lane closed; 0 when they let one more claim pass."""
+        until = 0
+        for window, most in self._limits():
+            if most is not None and len(self.claimed) >= most and self.claimed[-most][0] > now - window:
+                until = max(until, self.claimed[-most][0] + window)
+        return until
+
+    def note_claim(self, now: int, token: str) -> None:
+        """Count a claim for the rate limits."""
+        limits = [(window, most) for window, most in self._limits() if most is not None]
+        if limits:
+            while self.claimed and self.claimed[0][0] <= now - limits[-1][0]:
+                self.claimed.popleft()
+            self.claimed.append((now, token))
+
+    def unnote_claim(self, token: str) -> None:
+        """Give back a claim that was not used."""
+        self.claimed = deque(claim for claim in self.claimed if claim[1] != token)
+
+    def _limits(self) -> Iterator[tuple[int, int | None]]:
+        yield 1000, self.policy.per_second
+        yield 60_000, self.policy.per_minute
+        yield _HOUR, self.policy.per_hour
+
+    def pop(self) -> Entry | None:
+        """Take the next job out of the lane: a whole one, or what has gathered, merged."""
+        if self.ready:
+            return self.ready.popleft()
+        if not self.fresh:
+            return None
+        first = self.fresh.popleft()
+        if first.solo or self.policy.size == 1:
+            job = Entry(first.endpoint, first.text, first.row)
+            job.parts = [first]
+            return job
+        parts = [first]
+        size = len(jobs.event_of(first.text))
+        events: list[bytes] = []
+        while self.fresh and len(parts) < self.policy.size and not self.fresh[0].solo:
+            event = jobs.event_of(self.fresh[0].text)
+            size += len(event) + 1
+            if size > self.policy.max_bytes:
+                break
+            events.append(event)
+            parts.append(self.fresh.popleft())
+        job = Entry(first.endpoint, jobs.merge(first.text, events), first.row)
+        job.parts = parts
+        return job
+
+
+class Lanes:
+    """All lanes, and the listing of those that can be claimed from, in the order of their turns."""
+
+    def __init__(self, default: LanePolicy) -> None:
+        self._default = default
+        self._lanes: dict[str, Lane] = {}
+        self._heaps: tuple[list[tuple[int, int, Lane]], ...] = ([], [], [])
+        self._serial = 0
+        self.waiting = 0  # entries in all lanes
+
+    def __getitem__(self, endpoint: str) -> Lane:
+        lane = self._lanes.get(endpoint)
+        if lane is None:
+            lane = self._lanes[endpoint] = Lane(endpoint, self._default)
+        return lane
+
+    def __iter__(self) -> Iterator[Lane]:
+        return iter(self._lanes.values())
+
+    def append(self, entry: Entry, now: int) -> int | None:
+        """Add a fresh event. Returns when its lane opens, if that is news."""
+        lane = self[entry.endpoint]
+        lane.fresh.append(entry)
+        self.waiting += 1
+        gathered = len(lane.fresh)
+        if gathered == 1:
+            lane.window = now + round(lane.policy.window * 1000)
+        if gathered == 1 or gathered == lane.policy.size:
+            return self.settle(lane, now)
+        return None
+
+    def put(self, entry: Entry, now: int, *, head: bool) -> None:
+        """Add a whole job at the head or the tail of its lane."""
+        lane = self[entry.endpoint]
+        if head:
+            lane.ready.appendleft(entry)
+        else:
+            lane.ready.append(entry)
+        self.waiting += 1
+        self.settle(lane, now)
+
+    def pop(self, lane: Lane) -> Entry | None:
+        """Take the next job out of a lane."""
+        entry = lane.pop()
+        if entry is not None:
+            self.waiting -= len(entry.parts) or 1
+        return entry
+
+    def forget(self, endpoint: str) -> None:
+        """Forget policy, allowance and pause of a lane; jobs in flight still come back to it."""
+        lane = self._lanes.pop(endpoint, None)
+        if lane is not None:
+            lane.listed = None
+            if lane.in_flight:
+                self[endpoint].in_flight = lane.in_flight
+
+    def settle(self, lane: Lane, now: int, *, rotate: bool = False) -> int | None:
+        """List a lane where it belongs now; returns when it is due.
+
+        One that was due already keeps its turn, unless ``rotate``: it has had one.
+        """
+        opens = lane.opens()
+        if opens is None:
+            lane.listed = None
+            return None
+        standing = lane.standing()[0]
+        listed = lane.listed
+        if listed is not None and listed[0] == standing and not rotate and opens <= now and listed[1] <= now:
+            return listed[1]
+        due = max(opens, now)
+        self._serial += 1
+        lane.listed = (standing, due, self._serial)
+        heap = self._heaps[standing]
+        heapq.heappush(heap, (due, self._serial, lane))
+        if len(heap) > 4 * len(self._lanes) + 100:  # mostly listings that hold no more
+            heap[:] = [item for item in heap if item[2].listed == (standing, item[0], item[1])]
+            heapq.heapify(heap)
+        return due
+
+    def first(self, standing: int) -> tuple[int, Lane] | None:
+        """Return due time and lane of the next turn in a class; None when there is none."""
+        heap = self._heaps[standing]
+        while heap:
+            due, serial, lane = heap[0]
+            if lane.listed == (standing, due, serial):
+                return due, lane
+            heapq.heappop(heap)
+        return None

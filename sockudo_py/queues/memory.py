@@ -1,0 +1,193 @@
+"""The queue in this process: for tests, trials and servers that may forget their webhooks at a crash. Not durable."""
+
+import itertools
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Sequence
+
+from sockudo_py.metrics import Metrics
+from sockudo_py.queues import jobs
+from sockudo_py.queues.base import ENDPOINT_DELETED, Append, Claim, Depths, LanePolicy, QueueFull
+from sockudo_py.queues.book import Book
+from sockudo_py.queues.counters import Counters
+from sockudo_py.queues.lanes import Entry
+from sockudo_py.queues.waker import Waker
+
+_POLL = 3600.0  # seconds; nobody else can put anything here
+_MOST_SEEN = 200_000  # ids of appended events that are remembered
+
+
+class MemoryQueue:
+    """``Queue`` in memory.
+
+    Args:
+        metrics: Where to count.
+        clock: Seconds since the epoch.
+        slots: How many jobs a worker holds at once; the share of lanes on probation is taken of it.
+        probation_share: That share, 0 to 1.
+        max_queue_len: How many events may wait; ``append`` raises ``QueueFull`` beyond.
+        failed_max_len: How many dead jobs are kept; the oldest go first, and are counted.
+        max_crash_redeliveries: A job whose lease expired more often than this is poison.
+        dedup_ttl: Seconds for which an appended id is known.
+        default_policy: Of lanes without one.
+    """
+
+    durable = False
+
+    def __init__(
+        self,
+        *,
+        metrics: Metrics | None = None,
+        clock: Callable[[], float] = time.time,
+        slots: int = 80,
+        probation_share: float = 0.5,
+        max_queue_len: int = 100_000,
+        failed_max_len: int = 10_000,
+        max_crash_redeliveries: int = 5,
+        dedup_ttl: float = 300.0,
+        default_policy: LanePolicy | None = None,
+    ) -> None:
+        self._clock = clock
+        self._max_queue_len = max_queue_len
+        self._failed_max_len = failed_max_len
+        self._dedup_ms = round(dedup_ttl * 1000)
+        self._book = Book(max(1, int(slots * probation_share)), max_crash_redeliveries, default_policy or LanePolicy())
+        self._failed: deque[bytes] = deque()  # newest left
+        self._seen: OrderedDict[str, int] = OrderedDict()  # event id -> ms
+        self._waker = Waker(_POLL)
+        self._count = Counters(metrics or Metrics())
+
+    async def open(self) -> None:
+        """Nothing to do."""
+
+    async def close(self) -> None:
+        """Nothing to do."""
+
+    async def set_policy(self, endpoint: str, policy: LanePolicy) -> None:  # noqa: D102
+        self._book.set_policy(endpoint, policy, self._now())
+        self._waker.soon()
+
+    async def append(self, events: Sequence[Append]) -> None:  # noqa: D102
+        now = self._now()
+        self._forget_seen(now)
+        fresh = {event.id: event for event in events if event.id not in self._seen}
+        waiting = self._book.lanes.waiting
+        if waiting + len(fresh) > self._max_queue_len:
+            raise QueueFull(
+                f"the webhook queue is full: {waiting} events wait of {self._max_queue_len} (max_queue_len)"
+            )
+        self._count.duplicates.add(amount=len(events) - len(fresh))
+        for event in fresh.values():
+            self._seen[event.id] = now
+            opens = self._book.lanes.append(Entry(event.endpoint, jobs.encode_event(event), solo=event.solo), now)
+            if opens is not None:
+                self._waker.soon((opens - now) / 1000)
+
+    async def claim(self, worker: str, limit: int, lease: float) -> list[Claim]:  # noqa: D102
+        now = self._now()
+        self._waker.begin()
+        moved = self._book.tick(now)
+        self._count.expired.add(amount=len(moved.returned) + len(moved.poisoned))
+        for entry in moved.poisoned:
+            self._count.poison.add()
+            self._to_failed(jobs.bury(entry.text, now, jobs.crashed(entry.crashes)))
+        claims = self._book.claim(worker, limit, round(lease * 1000), now)
+        due = self._book.next_due(worker, now)
+        if due is not None:
+            self._waker.soon(due / 1000)
+        return [Claim(token, jobs.revive(entry.text)) for token, entry in claims]
+
+    async def ack(self, token: str) -> bool:  # noqa: D102
+        return self._end(token, good=True) is not None
+
+    async def retry(self, token: str, job: bytes, delay: float, *, healthy: bool = False) -> bool:  # noqa: D102
+        head = jobs.require_header(job)
+        if self._end(token, good=None if healthy else False) is None:
+            return False
+        now = self._now()
+        self._book.delay(Entry(head[1], job), now + round(delay * 1000), now)
+        self._waker.soon(delay)
+        return True
+
+    async def fail(self, token: str, job: bytes, *, healthy: bool = False) -> bool:  # noqa: D102
+        if self._end(token, good=None if healthy else False) is None:
+            return False
+        self._to_failed(job)
+        return True
+
+    async def release(self, token: str) -> bool:  # noqa: D102
+        self._waker.soon()
+        return self._book.release(token, self._now()) is not None
+
+    async def renew(self, tokens: Sequence[str], lease: float) -> set[str]:  # noqa: D102
+        return self._book.renew(tokens, self._now() + round(lease * 1000))
+
+    async def pause(self, endpoint: str) -> None:  # noqa: D102
+        self._book.set_paused(endpoint, True, self._now())
+
+    async def resume(self, endpoint: str) -> None:  # noqa: D102
+        self._book.set_paused(endpoint, False, self._now())
+        self._waker.soon()
+
+    async def drop(self, endpoint: str, error_class: str) -> int:  # noqa: D102
+        now = self._now()
+        taken = self._book.take_all(endpoint, now)
+        for entry in taken:
+            self._to_failed(jobs.bury(entry.text, now, jobs.dropped(error_class)))
+        if error_class == ENDPOINT_DELETED:
+            self._book.lanes.forget(endpoint)
+        return len(taken)
+
+    async def redrive(self, endpoint: str | None = None, limit: int = 1000) -> int:  # noqa: D102
+        now = self._now()
+        done = 0
+        kept: deque[bytes] = deque()
+        for text in reversed(self._failed):
+            head = jobs.header(text)
+            if done < limit and head is not None and endpoint in (None, head[1]):
+                self._book.lanes.put(Entry(head[1], text), now, head=False)
+                done += 1
+            else:
+                kept.appendleft(text)
+        self._failed = kept
+        self._count.redriven.add(amount=done)
+        self._waker.soon()
+        return done
+
+    async def failed(self, offset: int = 0, limit: int = 50) -> list[bytes]:  # noqa: D102
+        return list(itertools.islice(self._failed, offset, offset + limit))
+
+    async def purge(self, endpoint: str | None = None) -> int:  # noqa: D102
+        before = len(self._failed)
+        self._failed = deque(
+            text for text in self._failed if endpoint is not None and (jobs.header(text) or ("", ""))[1] != endpoint
+        )
+        return before - len(self._failed)
+
+    async def depths(self, lanes: int = 20) -> Depths:  # noqa: D102
+        oldest, deepest = self._book.deepest(lanes, self._now())
+        book = self._book
+        return Depths(book.lanes.waiting, len(book.active), len(book.delayed), len(self._failed), oldest, deepest)
+
+    async def wait(self, timeout: float) -> None:  # noqa: D102
+        await self._waker.wait(timeout)
+
+    def _now(self) -> int:
+        return int(self._clock() * 1000)
+
+    def _end(self, token: str, *, good: bool | None) -> Entry | None:
+        self._waker.soon()
+        return self._book.end(token, self._now(), good)
+
+    def _to_failed(self, text: bytes) -> None:
+        self._failed.appendleft(text)
+        while len(self._failed) > self._failed_max_len:
+            self._failed.pop()
+            self._count.trimmed.add()
+
+    def _forget_seen(self, now: int) -> None:
+        while self._seen:
+            ident, seen_ms = next(iter(self._seen.items()))
+            if seen_ms + self._dedup_ms > now and len(self._seen) <= _MOST_SEEN:
+                return
+            del self._seen[ident]
