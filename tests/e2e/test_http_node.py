@@ -117,6 +117,10 @@ async def test_L167_the_python_sdk_excludes_a_socket(stack: Stack) -> None:
     assert two.take() == [("e", "x"), ("e", "x")]
 
 
+async def test_L175_an_event_that_nobody_waits_for_is_fine(stack: Stack) -> None:
+    assert await stack.ask(stack.sdk.trigger, "empty", "e", "x") == {}
+
+
 async def test_L184_the_python_sdk_triggers_a_batch(stack: Stack) -> None:
     client = stack.client("1.1", "a")
     batch = [{"channel": "a", "name": str(number), "data": "x"} for number in range(3)]
