@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -150,8 +150,8 @@ def _is_up(server: Server, secure: bool) -> bool:
         return False
 
 
-def _spawn(config: Config, folder: Path, env: Mapping[str, str]) -> Server:
-    port, metrics_port = free_ports(2)
+def _spawn(config: Config, folder: Path, env: Mapping[str, str], ports: Sequence[int]) -> Server:
+    port, metrics_port = ports
     full = {**config, "port": port, "metrics": {"host": "127.0.0.1", "port": metrics_port}}
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "config.json"
@@ -168,13 +168,16 @@ def _spawn(config: Config, folder: Path, env: Mapping[str, str]) -> Server:
     return Server(port, metrics_port, process, log_path, full, config.get("path_prefix", ""))
 
 
-def start(config: Config, folder: Path, env: Mapping[str, str] | None = None) -> Server:
+def start(
+    config: Config, folder: Path, env: Mapping[str, str] | None = None, ports: Sequence[int] | None = None
+) -> Server:
     """Start a server on free ports and return it once GET /up says 200.
 
+    ``ports`` (its own and the one of its metrics) are for a server that comes back where it was.
     Raises ServerDied with its log when it ends before that, or is not up within 30 s.
     """
     for attempt in range(START_ATTEMPTS):
-        server = _spawn(config, folder / f"start-{attempt}", env or {})
+        server = _spawn(config, folder / f"start-{attempt}", env or {}, ports or free_ports(2))
         deadline = time.monotonic() + START_DEADLINE
         while time.monotonic() < deadline:
             if server.process.poll() is not None:
@@ -192,9 +195,11 @@ def start(config: Config, folder: Path, env: Mapping[str, str] | None = None) ->
 
 
 @contextmanager
-def running(config: Config, folder: Path, env: Mapping[str, str] | None = None) -> Iterator[Server]:
-    """Run a server for the block; afterwards stop it and insist on exit code 0."""
-    server = start(config, folder, env)
+def running(
+    config: Config, folder: Path, env: Mapping[str, str] | None = None, ports: Sequence[int] | None = None
+) -> Iterator[Server]:
+    """Run a server for the block (see ``start``); afterwards stop it and insist on exit code 0."""
+    server = start(config, folder, env, ports)
     _running.append(server)
     try:
         yield server

@@ -82,6 +82,14 @@ KINDS: dict[str, tuple[int, Kind]] = {  # how many apps of the kind one server h
     "talk": (60, lambda path, url: {"enable_client_messages": True}),
     "counted": (40, lambda path, url: {"enable_subscription_count": True}),
     "watched": (10, lambda path, url: {"enable_watchlist_events": True}),
+    "everything": (
+        4,
+        lambda path, url: {
+            "enable_client_messages": True,
+            "enable_subscription_count": True,
+            "enable_watchlist_events": True,
+        },
+    ),
     "quota": (4, lambda path, url: {"max_connections": 1}),
     "disabled": (4, lambda path, url: {"enabled": False}),
     "tls_only": (4, lambda path, url: {"require_tls": True}),

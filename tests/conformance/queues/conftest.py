@@ -1,0 +1,84 @@
+"""Every queue driver, one after the other, behind one handle that can also move its time."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from sockudo_py.queues.base import Append, Claim, LanePolicy, Queue
+from sockudo_py.queues.memory import MemoryQueue
+from sockudo_py.queues.redis import RedisQueue
+from tests.support.redis_server import redis_server as redis_server
+from tests.support.redis_server import unique_prefix as unique_prefix
+
+NOW = 1_800_000_000.0
+AT_ONCE = LanePolicy(window=0.0, size=1, slow_start=False)  # one event, one job, claimable at once
+LEASE = 30.0
+
+
+class Driver:
+    """Makes queues of one driver, and moves the time that they live in."""
+
+    def __init__(self, kind: str, redis_url: str = "", prefix: str = "") -> None:
+        self.kind = kind
+        self._url = redis_url
+        self._prefix = prefix
+        self._shift = 0.0
+        self._made: list[Queue] = []
+
+    async def make(self, **options: Any) -> Queue:
+        """Return an open queue; ``options`` are those that all drivers have."""
+        queue: Queue
+        if self.kind == "memory":
+            queue = MemoryQueue(clock=lambda: NOW + self._shift, **options)
+        else:
+            queue = RedisQueue(self._url, prefix=self._prefix, clock_shift=self._shift, **options)
+        await queue.open()
+        self._made.append(queue)
+        return queue
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        self._shift += seconds
+        for queue in self._made:
+            if isinstance(queue, RedisQueue):
+                queue.clock_shift = self._shift
+
+    async def close(self) -> None:
+        """Close all queues."""
+        for queue in self._made:
+            await queue.close()
+
+
+@pytest.fixture(params=["memory", "redis"])
+async def driver(request: pytest.FixtureRequest) -> AsyncIterator[Driver]:
+    """The driver under test."""
+    if request.param == "redis":
+        server = request.getfixturevalue("redis_server")
+        made = Driver("redis", server.url, request.getfixturevalue("unique_prefix"))
+    else:
+        made = Driver(request.param)
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def queue(driver: Driver) -> Queue:
+    """A queue that hands out each event at once as a job of its own."""
+    return await driver.make(default_policy=AT_ONCE)
+
+
+def event(number: int | str, endpoint: str = "wh_a", *, solo: bool = False) -> Append:
+    """Return an event; its id is ``e<number>``."""
+    return Append(f"e{number}", endpoint, "app", b'{"name":"e%b"}' % str(number).encode(), int(NOW * 1000), solo)
+
+
+async def claim(queue: Queue, limit: int = 100) -> list[Claim]:
+    """Claim as worker ``w``."""
+    return await queue.claim("w", limit, LEASE)
+
+
+async def claim_one(queue: Queue) -> Claim:
+    """Claim exactly one job."""
+    (only,) = await claim(queue)
+    return only
