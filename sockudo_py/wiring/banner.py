@@ -1,0 +1,51 @@
+"""What an operator sees at start: what listens where, with which drivers."""
+
+from collections.abc import Iterable
+
+from sockudo_py import __version__
+from sockudo_py.apps.base import AppDefinition
+from sockudo_py.config import Config
+
+
+def banner_lines(config: Config, port: int, metrics_port: int | None, apps: Iterable[AppDefinition]) -> list[str]:
+    """Return the lines. No secret is in them."""
+    secure = "s" if config.ssl.enabled else ""
+    host = f"[{config.host}]" if ":" in config.host else config.host
+    base = f"{host}:{port}{config.url_prefix}"
+    definitions = list(apps)
+    endpoints = [endpoint for definition in definitions for endpoint in definition.endpoints]
+    queue = config.queue.driver
+    kept = "lost when this process ends" if queue == "memory" else "kept over restarts"
+    rows = [
+        ("clients", f"ws{secure}://{base}/app/KEY"),
+        ("HTTP API", f"http{secure}://{base}/apps/ID/events"),
+        ("health", f"http{secure}://{host}:{port}/up   /live   /usage"),
+    ]
+    if config.unix_socket.enabled:
+        rows.append(("socket", f"{config.unix_socket.path} (mode {config.unix_socket.permission_mode})"))
+    rows.append(("metrics", "off" if metrics_port is None else f"http://{config.metrics.host}:{metrics_port}/metrics"))
+    rows.append(("apps", f"{_names(definitions)} ({config.app_manager.driver})"))
+    if config.webhooks.enabled:
+        off = sum(not endpoint.enabled for endpoint in endpoints)
+        disabled = f", {off} of them disabled" if off else ""
+        plural = "endpoint" if len(endpoints) == 1 else "endpoints"
+        rows.append(("webhooks", f"{len(endpoints)} {plural}{disabled}; queue {queue}: jobs are {kept}"))
+    else:
+        rows.append(("webhooks", "off"))
+    rows.append(
+        (
+            "drivers",
+            f"adapter {config.adapter.driver}, cache {config.cache.driver}, limits {config.rate_limiter.driver}",
+        )
+    )
+    source = config.source if config.source is not None else "none, the demo app"
+    rows.append(("config", str(source)))
+    return [f"sockudo_py {__version__}", *(f"  {name:<9} {text}" for name, text in rows)]
+
+
+def _names(definitions: list[AppDefinition]) -> str:
+    if not definitions:
+        return "none yet"
+    names = [definition.app.id + ("" if definition.app.enabled else " (disabled)") for definition in definitions[:5]]
+    more = len(definitions) - len(names)
+    return ", ".join(names) + (f" and {more} more" if more else "")

@@ -1,0 +1,188 @@
+"""Which drivers a configuration asks for. Each is imported inside its ``case``: nobody pays for what they don't use."""
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Sequence
+from ipaddress import ip_network
+from pathlib import Path
+from typing import assert_never
+
+from sockudo_py.adapters.base import Adapter
+from sockudo_py.apps.base import AppManager
+from sockudo_py.apps.definition import app_reader, define_apps
+from sockudo_py.caches.base import Cache
+from sockudo_py.config import Config
+from sockudo_py.endpoints import Endpoint
+from sockudo_py.errors import ConfigError
+from sockudo_py.limits.base import RateLimiter
+from sockudo_py.metrics import Metrics
+from sockudo_py.queues.base import Queue
+from sockudo_py.webhooks.guard import AddressGuard
+from sockudo_py.webhooks.service import DeliverySettings
+from sockudo_py.webhooks.spool import SpoolLimits
+from sockudo_py.webhooks.targets.base import Target
+from sockudo_py.webhooks.targets.http import HttpTarget
+from sockudo_py.webhooks.validation import EndpointRules, endpoint_problems
+from sockudo_py.webhooks.worker import WorkerSettings
+
+log = logging.getLogger(__name__)
+
+
+def refuse_unbuilt(config: Config) -> None:
+    """Raise ConfigError naming every option whose feature this version doesn't have: nothing is ignored silently."""
+    webhooks = config.webhooks
+    unbuilt = {
+        "adapter.driver: redis": config.adapter.driver == "redis",
+        "cache.driver: redis": config.cache.driver == "redis",
+        "rate_limiter.driver: redis": config.rate_limiter.driver == "redis",
+        "queue.driver: sqs": config.queue.driver == "sqs",
+        "workers: more than 1 (they need the Redis adapter)": config.workers > 1,
+        "webhooks.circuit_breaker.enabled: true": webhooks.circuit_breaker.enabled,
+        "webhooks.auto_disable.enabled: true": webhooks.auto_disable.enabled,
+        "webhooks.security.egress_proxy": webhooks.security.egress_proxy is not None,
+    }
+    file = config.source or "defaults"
+    problems = [f"{file}: {key}: this version can't do that yet; remove it" for key, asked in unbuilt.items() if asked]
+    if problems:
+        raise ConfigError(problems)
+
+
+def make_adapter(config: Config, loop: asyncio.AbstractEventLoop) -> Adapter:
+    """Return the adapter of ``adapter.driver``."""
+    match config.adapter.driver:
+        case "local":
+            from sockudo_py.adapters.local import LocalAdapter
+
+            return LocalAdapter(config.webhooks.vacate_delay_ms / 1000, loop.call_later, loop.time)
+        case "redis":
+            raise ConfigError(["adapter.driver: redis: not built yet"])
+        case _:
+            assert_never(config.adapter.driver)
+
+
+def make_cache(config: Config) -> Cache:
+    """Return the cache of ``cache.driver``."""
+    match config.cache.driver:
+        case "memory":
+            from sockudo_py.caches.memory import MemoryCache
+
+            return MemoryCache(time.monotonic, config.cache.memory.max_capacity)
+        case "redis":
+            raise ConfigError(["cache.driver: redis: not built yet"])
+        case _:
+            assert_never(config.cache.driver)
+
+
+def make_limiter(config: Config) -> RateLimiter:
+    """Return the rate limiter of ``rate_limiter.driver``."""
+    match config.rate_limiter.driver:
+        case "memory":
+            from sockudo_py.limits.memory import MemoryRateLimiter
+
+            return MemoryRateLimiter(time.monotonic)
+        case "redis":
+            raise ConfigError(["rate_limiter.driver: redis: not built yet"])
+        case _:
+            assert_never(config.rate_limiter.driver)
+
+
+def make_queue(config: Config, metrics: Metrics) -> Queue:
+    """Return the queue of ``queue.driver``, not open yet."""
+    queue, reliability, delivery = config.queue, config.queue.reliability, config.webhooks.delivery
+    slots = queue.concurrency * reliability.worker_prefetch
+    match queue.driver:
+        case "memory":
+            from sockudo_py.queues.memory import MemoryQueue
+
+            return MemoryQueue(
+                metrics=metrics,
+                slots=slots,
+                probation_share=delivery.probation_share,
+                max_queue_len=reliability.memory_capacity,
+                failed_max_len=config.webhooks.dlq.max_len or reliability.memory_capacity,
+                max_crash_redeliveries=reliability.max_crash_redeliveries,
+                dedup_ttl=reliability.deduplication_ttl_ms / 1000,
+            )
+        case "redis":
+            from sockudo_py.queues.redis import RedisQueue
+
+            return RedisQueue(
+                config.redis_url("queue"),
+                prefix=queue.redis.key_prefix,
+                cluster_mode=queue.redis.cluster_mode,
+                response_timeout=queue.redis.response_timeout_ms / 1000,
+                metrics=metrics,
+                slots=slots,
+                probation_share=delivery.probation_share,
+                failed_max_len=config.webhooks.dlq.max_len,
+                max_crash_redeliveries=reliability.max_crash_redeliveries,
+                dedup_ttl=reliability.deduplication_ttl_ms / 1000,
+                wait_replicas=reliability.wait_replicas,
+            )
+        case "sqlite" | "sqs":
+            raise ConfigError([f"queue.driver: {queue.driver}: not built yet; use redis or memory"])
+        case _:
+            assert_never(queue.driver)
+
+
+def make_apps(config: Config, rules: EndpointRules) -> AppManager:
+    """Return the app manager of ``app_manager.driver``."""
+
+    def check(endpoint: Endpoint) -> Sequence[str]:
+        return endpoint_problems(endpoint, rules)
+
+    match config.app_manager.driver:
+        case "memory" | "array":
+            from sockudo_py.apps.config import ConfigApps
+
+            return ConfigApps(define_apps(config, check))
+        case "file":
+            from sockudo_py.apps.file import FileApps
+
+            folder = config.app_manager.file
+            if folder.path is None:
+                raise ConfigError(["app_manager.file.path: is missing; name the folder with the apps' files"])
+            read = app_reader(config, os.environ, check, log.warning)
+            return FileApps(Path(folder.path), read, interval=folder.poll_interval, watch=folder.reload)
+        case _:
+            assert_never(config.app_manager.driver)
+
+
+def make_targets(config: Config) -> dict[str, Target]:
+    """Return the webhook targets by name."""
+    security = config.webhooks.security
+    denied = [ip_network(cidr) for cidr in security.denied_cidrs]
+    return {
+        "http": HttpTarget(
+            guard=AddressGuard(
+                allow_private=security.allow_private_networks,
+                allowed=[ip_network(cidr) for cidr in security.allowed_cidrs],
+                denied=denied,
+            ),
+            trusted_guard=AddressGuard(allow_private=True, denied=denied),
+            response_bytes=config.webhooks.delivery.response_body_bytes,
+        )
+    }
+
+
+def delivery_settings(config: Config, rules: EndpointRules) -> DeliverySettings:
+    """Return what the configuration says about delivery, in seconds."""
+    webhooks, reliability = config.webhooks, config.queue.reliability
+    spool = webhooks.spool
+    return DeliverySettings(
+        worker=WorkerSettings(
+            slots=config.queue.concurrency * reliability.worker_prefetch,
+            lease=reliability.lease_duration_ms / 1000,
+            renew_interval=reliability.lease_renew_interval_ms / 1000,
+            poll_interval=reliability.worker_poll_interval_ms / 1000,
+            max_payload_bytes=webhooks.security.max_payload_bytes,
+            deliveries_per_window=webhooks.delivery.global_rate,
+            rate_window=webhooks.delivery.global_rate_window_ms / 1000,
+        ),
+        spool=SpoolLimits(spool.max_events, spool.max_bytes, Path(spool.path) if spool.path else None),
+        rules=rules,
+        slow_start=webhooks.delivery.slow_start,
+        shutdown_timeout=reliability.shutdown_timeout_ms / 1000,
+    )

@@ -1,0 +1,276 @@
+"""The server of one process: build, start, drain, stop."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from ipaddress import ip_network
+from pathlib import Path
+
+from aiohttp import web
+
+from sockudo_py.apps.base import AppChanged
+from sockudo_py.changes import Change
+from sockudo_py.config import Config
+from sockudo_py.edge.context import FrontContext, FrontLimits
+from sockudo_py.edge.proxies import TrustedProxies
+from sockudo_py.edge.server import EdgeServer
+from sockudo_py.errors import ConfigError, SockudoError
+from sockudo_py.http.api import Api
+from sockudo_py.http.app import build_app
+from sockudo_py.http.context import RequestLimit
+from sockudo_py.http.cors import Cors
+from sockudo_py.http.health import Health
+from sockudo_py.http.lag import LoopLag
+from sockudo_py.http.metrics import build_metrics_app
+from sockudo_py.metrics import Metrics
+from sockudo_py.node import Node
+from sockudo_py.protocol.session import Settings
+from sockudo_py.webhooks.service import WebhookService
+from sockudo_py.webhooks.validation import EndpointRules
+from sockudo_py.wiring.drivers import (
+    delivery_settings,
+    make_adapter,
+    make_apps,
+    make_cache,
+    make_limiter,
+    make_queue,
+    make_targets,
+    refuse_unbuilt,
+)
+from sockudo_py.wiring.tls import server_context
+from sockudo_py.ws.context import ConnectionContext
+from sockudo_py.ws.wheel import Wheel, tick_for
+
+log = logging.getLogger(__name__)
+
+CLOSING_HANDSHAKE = 3.0  # seconds at shutdown that connections get for their part of the close
+METRICS_SHUTDOWN = 1.0
+
+
+class Server:
+    """Everything of one process. ``start`` once, then ``stop`` once, also when ``start`` raised."""
+
+    def __init__(self, config: Config) -> None:
+        refuse_unbuilt(config)
+        self._config = config
+        self._loop = loop = asyncio.get_running_loop()
+        self.metrics = metrics = Metrics()
+        self._limiter = make_limiter(config)
+        self._cache = make_cache(config)
+        self._queue = make_queue(config, metrics)
+        security = config.webhooks.security
+        self._rules = EndpointRules(
+            require_https=security.require_https,
+            allowed_ports=security.allowed_ports,
+            max_headers=security.max_custom_headers,
+            max_header_value_bytes=security.max_header_value_bytes,
+        )
+        self.apps = make_apps(config, self._rules)
+        self.webhooks = WebhookService(
+            self._queue, make_targets(config), metrics, delivery_settings(config, self._rules)
+        )
+        on_change: Callable[[Change], None] = self.webhooks.add if config.webhooks.enabled else _ignore
+        adapter = make_adapter(config, loop)
+        self._adapter = adapter
+        self.node = Node(
+            adapter=adapter,
+            cache=self._cache,
+            metrics=metrics,
+            call_soon=loop.call_soon,
+            call_later=loop.call_later,
+            clock=loop.time,
+            max_connections=config.max_connections,
+            on_change=on_change,
+        )
+        limits = config.rate_limiter
+        health = Health(
+            node=self.node,
+            apps=self.apps,
+            metrics=metrics,
+            checks={"adapter": adapter.healthy},
+            webhooks=self._usage,
+        )
+        self._health = health
+        api_limit = limits.api_rate_limit
+        self._api = Api(
+            node=self.node,
+            apps=self.apps,
+            metrics=metrics,
+            limiter=self._limiter,
+            health=health,
+            address_limit=RequestLimit(api_limit.max_requests, api_limit.window_seconds) if limits.enabled else None,
+            path_prefix=config.url_prefix,
+        )
+        self._lag = LoopLag(metrics)
+        self._edge: EdgeServer | None = None
+        self._http: web.AppRunner | None = None
+        self._scrape: web.AppRunner | None = None
+        self._scrape_port: int | None = None
+        self._started: list[str] = []
+
+    @property
+    def port(self) -> int:
+        """The port of clients and of the HTTP API."""
+        return self._edge.port if self._edge else self._config.port
+
+    @property
+    def metrics_port(self) -> int | None:
+        """The port of ``/metrics``; None when it is off."""
+        return self._scrape_port
+
+    async def start(self) -> None:
+        """Open the drivers, then the ports. Raises ConfigError or SockudoError."""
+        config = self._config
+        await self._queue.open()
+        self._started.append("queue")
+        await self.apps.start(self._app_changed)
+        self._started.append("apps")
+        for definition in self.apps.all():
+            self.webhooks.replace(definition.app.id, definition.endpoints)
+        if config.webhooks.enabled:
+            await self.webhooks.start()
+            self._started.append("webhooks")
+        self._lag.start()
+        await self._start_metrics()
+        self._edge = await self._make_edge()
+        await self._edge.start()
+        log.info("listening on %s:%s", config.host, self.port)
+
+    async def stop(self) -> None:
+        """Drain clients, hand over and deliver what is left, close. Each part is bounded in time."""
+        config = self._config
+        if self._edge is not None:
+            count = self.node.connections()
+            log.info("draining %d connections over at most %gs", count, config.shutdown_grace_period)
+            await self.node.drain(config.shutdown_grace_period)
+            await self._edge.close(CLOSING_HANDSHAKE)
+        if self._http is not None:
+            await self._http.cleanup()
+        await self._adapter.stop()
+        if "apps" in self._started:
+            await self.apps.stop()
+        if "webhooks" in self._started:
+            await self.webhooks.stop()
+        if "queue" in self._started:
+            await self._queue.close()
+        await self._cache.close()
+        await self._limiter.close()
+        self._lag.stop()
+        if self._scrape is not None:
+            await self._scrape.cleanup()
+        log.info("stopped")
+
+    async def _make_edge(self) -> EdgeServer:
+        config = self._config
+        http, limits = config.http_api, config.rate_limiter
+        max_body = http.request_limit_in_mb * 1024 * 1024
+        cors = Cors(
+            origins=config.cors.origin,
+            methods=config.cors.methods,
+            allowed_headers=config.cors.allowed_headers,
+            credentials=config.cors.credentials,
+        )
+        proxies = TrustedProxies(
+            [ip_network(cidr) for cidr in config.trusted_proxies],
+            limits.api_rate_limit.trust_hops if limits.enabled else 0,
+        )
+
+        def client_address(request: web.BaseRequest) -> str:
+            return proxies.client(request.remote or "", request.headers.get("X-Forwarded-For"))
+
+        app = build_app(
+            self._api,
+            path_prefix=config.url_prefix,
+            cors=cors,
+            max_body_bytes=max_body,
+            body_timeout=http.body_timeout,
+            remote=client_address,
+        )
+        self._http = web.AppRunner(
+            app, access_log=None, keepalive_timeout=http.keep_alive_timeout, shutdown_timeout=CLOSING_HANDSHAKE
+        )
+        await self._http.setup()
+        fallback = self._http.server
+        if fallback is None:
+            raise RuntimeError("an AppRunner has a server after setup")
+        tick = tick_for(config.activity_timeout, config.pong_timeout, config.user_authentication_timeout)
+        connect = limits.websocket_rate_limit
+        context = FrontContext(
+            connections=ConnectionContext(
+                node=self.node,
+                wheel=Wheel(self._loop.time, self._loop.call_later, tick),
+                clock=self._loop.time,
+                max_message_bytes=config.websocket_max_payload_kb * 1024,
+                max_unsent_bytes=config.websocket.max_bytes,
+                close_timeout=CLOSING_HANDSHAKE,
+            ),
+            apps=self.apps,
+            api=self._api,
+            fallback=fallback,
+            metrics=self.metrics,
+            settings=Settings(
+                activity_timeout=config.activity_timeout,
+                pong_timeout=config.pong_timeout,
+                error_style=config.subscription_error_style,
+                strict_protocol=config.strict_protocol,
+            ),
+            limits=FrontLimits(
+                max_body_bytes=max_body,
+                head_timeout=http.header_timeout,
+                body_timeout=http.body_timeout,
+                idle_timeout=http.keep_alive_timeout,
+            ),
+            path_prefix=config.url_prefix,
+            proxies=proxies,
+            cors=cors,
+            limiter=self._limiter,
+            connect_limit=RequestLimit(connect.max_requests, connect.window_seconds) if limits.enabled else None,
+        )
+        tls = None
+        if config.ssl.enabled:
+            passphrase = config.ssl.passphrase.get_secret_value() if config.ssl.passphrase else None
+            tls = server_context(config.ssl.cert_path, config.ssl.key_path, passphrase)
+        unix = config.unix_socket
+        return EdgeServer(
+            context,
+            host=config.host,
+            port=config.port,
+            tls=tls,
+            unix_path=Path(unix.path) if unix.enabled else None,
+            unix_mode=unix.mode,
+        )
+
+    async def _start_metrics(self) -> None:
+        metrics = self._config.metrics
+        if not metrics.enabled:
+            return
+        app = build_metrics_app(self.metrics, prefix=metrics.prometheus.prefix)
+        self._scrape = web.AppRunner(app, access_log=None, shutdown_timeout=METRICS_SHUTDOWN)
+        await self._scrape.setup()
+        try:
+            await web.TCPSite(self._scrape, metrics.host, metrics.port).start()
+        except OSError as problem:
+            raise SockudoError(
+                f"can't listen on {metrics.host}:{metrics.port} for metrics: {problem.strerror}; "
+                "choose another metrics.port, or set metrics.enabled to false"
+            ) from problem
+        self._scrape_port = self._scrape.addresses[0][1]
+
+    def _app_changed(self, change: AppChanged) -> None:
+        old, new = change.old, change.new
+        app_id = new.app.id if new is not None else old.app.id if old is not None else ""
+        try:
+            self.webhooks.replace(app_id, () if new is None else new.endpoints)
+        except ConfigError as problem:
+            log.error("webhooks of app %s stay as they were: %s", app_id, problem, extra={"app_id": app_id})
+        if old is not None and new is not None and old.app.id != new.app.id:
+            self.webhooks.replace(old.app.id, ())
+        self.node.app_changed(old.app if old else None, new.app if new else None)
+
+    async def _usage(self) -> Mapping[str, object]:
+        config = self._config
+        return {"enabled": config.webhooks.enabled, "queue_driver": config.queue.driver, **self.webhooks.usage()}
+
+
+def _ignore(change: Change) -> None:
+    """Take the place of the webhooks where they are switched off."""
