@@ -122,7 +122,7 @@ local function take(ep, class)
   redis.call('HDEL', P .. 'gates', ep)
   claims[#claims + 1] = token
   served = served + 1
-  settle(ep, now + served / 1000) -- behind those that wait for their turn since before
+  settle(ep, math.min(exact + served * 0.0003, now + 0.9995)) -- behind those that wait since before
   return true
 end
 
@@ -149,7 +149,7 @@ local wait = -1
 local function due(key)
   local first = redis.call('ZRANGE', P .. key, 0, 0, 'WITHSCORES')
   if first[2] then
-    local ms = math.max(0, math.ceil(tonumber(first[2]) - now))
+    local ms = math.max(0, math.floor(tonumber(first[2]) - now))
     if wait < 0 or ms < wait then wait = ms end
   end
 end

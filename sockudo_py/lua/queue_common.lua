@@ -34,6 +34,7 @@
 local P = KEYS[1]
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000) + tonumber(ARGV[1])
+local exact = now + clock[2] % 1000 / 1000 -- for turns: many calls fall into one ms
 local policies = {}
 
 -- What an operator may read or another program parses gets whole numbers, never 1.8e+12.
@@ -105,9 +106,9 @@ local function settle(ep, turn)
   if ready == 0 and gathered < rule.size then
     from = math.max(from, tonumber(redis.call('HGET', P .. 'windows', ep) or 0))
   end
-  local score = math.max(from, turn or now)
+  local score = math.max(from, turn or exact)
   local listed = redis.call('ZSCORE', P .. class, ep)
-  if listed and not turn and from <= now and tonumber(listed) <= now then return tonumber(listed) end
+  if listed and not turn and from <= now and tonumber(listed) < now + 1 then return tonumber(listed) end
   if not listed then unlist(ep) end
   redis.call('ZADD', P .. class, score, ep)
   return score
