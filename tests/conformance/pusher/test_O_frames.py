@@ -36,9 +36,9 @@ async def act(client: Client, other: Client, site: Site) -> None:
     for channel in ("c", "private-encrypted-c", "cache-c", "#server-to-user-1"):
         for data in ("text", '{"a":1}', ""):
             site.api.publish(channel, data=data)
-    for data in (None, {"a": 1}, "text", 5):
-        await other.trigger("private-c", "client-x", data)
-        await other.trigger("presence-c", "client-x", data)
+    for sent in (None, {"a": 1}, "text", 5):
+        await other.trigger("private-c", "client-x", sent)
+        await other.trigger("presence-c", "client-x", sent)
     for wrong in ("not json", '{"event":"x"}', '{"event":"pusher:subscribe"}', '{"event":"pusher:signin","data":{}}'):
         await client.send(wrong)
     await client.ask("private-refused", auth="x")
