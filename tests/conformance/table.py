@@ -69,9 +69,9 @@ def page() -> str:
         "# Conformance",
         "",
         "Which test shows which item of the Pusher conformance checklist: 230 items, section 9 of the protocol",
-        "reference. The tests run a real server process and talk to it over real sockets. The number of an item is in the",
-        "name of its tests: `make test ARGS='-k test_027'`. This page is written by `python -m tests.conformance.table`,",
-        "and a test keeps it complete.",
+        "reference. The tests run a real server process and talk to it over real sockets. The number of an item is",
+        "in the name of its tests: `make test ARGS='-k test_027'`. This page is written by",
+        "`python -m tests.conformance.table`, and a test keeps it complete.",
         "",
         f"{shown} of {len(ITEMS)} items are tested here, {len(LEFT_OUT)} are left out with a reason.",
     ]
