@@ -14,6 +14,7 @@ Headers = dict[bytes, bytes]
 # Heads with one of these are for a complete HTTP implementation.
 _NOT_PLAIN = (b"transfer-encoding", b"expect", b"content-encoding")
 
+_VERSIONS = ("1.1", "1.0")
 _NOT_HTTP = "This is an HTTP server, and what came is not an HTTP request (TLS is not spoken on this port)"
 _NO_CRLF = "The lines of a request's head must end in CRLF"
 
@@ -39,7 +40,10 @@ class Head:
         path, _, query = target.decode("ascii").partition("#")[0].partition("?")
         self.method = parser.get_method()
         self.version = parser.get_http_version()
-        self.keep_alive = parser.should_keep_alive()
+        if self.version not in _VERSIONS:
+            raise BadHead("This server speaks HTTP/1.1", 505)
+        # The parser's own answer is gone once the message is complete; in this server only HTTP/1.1 stays.
+        self.keep_alive = self.version == "1.1" and b"close" not in headers.get(b"connection", b"").lower()
         self.path = path
         self.query = query
         self.headers = headers
@@ -99,7 +103,7 @@ def parse_head(raw: bytes) -> Head:
     parser = _parse(raw, targets, found.__setitem__)
     if len(targets) != 1:
         raise BadHead("The request line is malformed")
-    headers = {name.lower(): value for name, value in found.items()}
+    headers = {name.lower(): value.strip() for name, value in found.items()}
     if len(headers) != raw.count(b"\r\n") - 2:  # some name is there twice
         headers = _joined(raw)
     return Head(parser, targets[0], headers)
@@ -109,7 +113,7 @@ def _joined(raw: bytes) -> Headers:
     headers: Headers = {}
 
     def add(name: bytes, value: bytes) -> None:
-        name = name.lower()
+        name, value = name.lower(), value.strip()
         if name not in headers:
             headers[name] = value
         elif name in _SINGLE:

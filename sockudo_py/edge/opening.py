@@ -32,7 +32,9 @@ def open_connection(
     app = None if key is None else context.apps.by_key(key)
     refused = _refusal(context, head, key, app, secure=secure, address=address)
     acceptance = handshake.acceptance(head)
-    if refused is None and app is not None:
+    if refused is not None and app is not None:
+        context.metrics.app(app.id).connection_errors += 1  # the node counts those that it refuses
+    elif app is not None:
         connections = context.connections
         session = Session(app, context.socket_ids.next(), context.settings, context.clock())
         client = WebSocketConnection(connections, transport, session, context.metrics.app(app.id))
@@ -42,8 +44,6 @@ def open_connection(
             return
     if refused is not None:
         context.refused.add(str(refused.code))
-        if app is not None:
-            context.metrics.app(app.id).connection_errors += 1
         RefusedConnection(context.connections, transport).start(acceptance + _frames(refused), received)
 
 

@@ -1,48 +1,7 @@
-from collections.abc import Callable
-
 import pytest
 
 from sockudo_py.ws.wheel import MAX_TICK, MIN_TICK, Wheel, tick_for
-
-
-class Handle:
-    def __init__(self, due: float, call: Callable[[], None]) -> None:
-        self.due = due
-        self.call: Callable[[], None] | None = call
-
-    def cancel(self) -> None:
-        self.call = None
-
-
-class FakeLoop:
-    """A clock that only moves when told to, and timers that run on the way."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-        self.timers: list[Handle] = []
-        self.turns = 0
-
-    def clock(self) -> float:
-        return self.now
-
-    def call_later(self, delay: float, call: Callable[[], None]) -> Handle:
-        handle = Handle(self.now + delay, call)
-        self.timers.append(handle)
-        return handle
-
-    def advance(self, seconds: float) -> None:
-        end = self.now + seconds
-        while True:
-            self.timers = [timer for timer in self.timers if timer.call is not None]
-            timer = min(self.timers, key=lambda timer: timer.due, default=None)
-            if timer is None or timer.due > end:
-                break
-            self.timers.remove(timer)
-            self.now = max(self.now, timer.due)
-            self.turns += 1
-            assert timer.call is not None
-            timer.call()
-        self.now = end
+from tests.support.edge_bench import FakeLoop
 
 
 class Item:
@@ -171,7 +130,7 @@ def test_a_stopped_wheel_asks_nobody(loop: FakeLoop, wheel: Wheel) -> None:
     wheel.stop()
     loop.advance(5)
     assert item.asked == []
-    assert all(timer.call is None for timer in loop.timers)
+    assert loop.pending == 0
 
 
 def test_abort_all_empties_the_wheel(wheel: Wheel) -> None:
