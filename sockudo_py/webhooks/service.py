@@ -5,7 +5,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sockudo_py.changes import Change
@@ -35,9 +35,9 @@ _LANES_SHOWN = 20
 class DeliverySettings:
     """Everything that the configuration says about delivery, but for the endpoints. Seconds."""
 
-    worker: WorkerSettings = WorkerSettings()
-    spool: SpoolLimits = SpoolLimits()
-    rules: EndpointRules = EndpointRules()
+    worker: WorkerSettings = field(default_factory=WorkerSettings)
+    spool: SpoolLimits = field(default_factory=SpoolLimits)
+    rules: EndpointRules = field(default_factory=EndpointRules)
     slow_start: bool = True
     shutdown_timeout: float = 30.0
 

@@ -1,0 +1,179 @@
+import json
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sockudo_py.endpoints import EnvelopeName, ProfileName
+from sockudo_py.webhooks.envelopes import bodies, dump, envelope_time, js_stable
+from tests.unit.webhooks.make import NOW_MS, endpoint, job
+
+OCCUPIED = {"name": "channel_occupied", "channel": "c", "time_ms": NOW_MS + 1}
+MEMBER = {
+    "name": "member_added",
+    "channel": "presence-c",
+    "user_id": "10",
+    "socket_id": "1.2",
+    "data": '{"user_id":"10"}',
+    "time_ms": NOW_MS + 2,
+}
+CUSTOM = {"name": "call.completed", "event_id": "call_7", "data": {"seconds": 61.0}, "time_ms": NOW_MS + 1500}
+
+
+def test_n205_a_pusher_body_has_exactly_a_time_and_the_events() -> None:
+    [body] = bodies(endpoint(), job(OCCUPIED, MEMBER), NOW_MS + 60)
+    assert body.id == "dl_1"
+    assert body.content == (
+        b'{"time_ms":1700000000000,"events":[{"name":"channel_occupied","channel":"c","time_ms":1700000000001},'
+        b'{"name":"member_added","channel":"presence-c","user_id":"10","socket_id":"1.2",'
+        b'"data":"{\\"user_id\\":\\"10\\"}","time_ms":1700000000002}]}'
+    )
+
+
+def test_the_pusher_style_omits_what_hosted_pusher_does_not_send() -> None:
+    [body] = bodies(endpoint(payload="pusher"), job(OCCUPIED, MEMBER), NOW_MS)
+    assert orjson.loads(body.content) == {
+        "time_ms": NOW_MS,
+        "events": [
+            {"name": "channel_occupied", "channel": "c"},
+            {"name": "member_added", "channel": "presence-c", "user_id": "10"},
+        ],
+    }
+
+
+def test_n223_text_beyond_ascii_travels_as_utf8() -> None:
+    [body] = bodies(endpoint(), job({**OCCUPIED, "channel": "ünïcode-✓"}), NOW_MS)
+    assert "ünïcode-✓".encode() in body.content
+
+
+def test_the_python_style_is_what_json_dumps_writes() -> None:
+    [body] = bodies(endpoint(json_style="python"), job({**OCCUPIED, "channel": "ü"}), NOW_MS)
+    assert body.content == json.dumps(json.loads(body.content)).encode()
+    assert b'"channel": "\\u00fc"' in body.content
+
+
+@pytest.mark.parametrize(
+    ("now_ms", "time_ms"),
+    [
+        (NOW_MS, NOW_MS),
+        (NOW_MS + 239_999, NOW_MS),
+        (NOW_MS + 240_000, NOW_MS + 240_000),
+        (NOW_MS + 3_600_000, NOW_MS + 3_600_000),
+        (
+            NOW_MS - 10,
+            NOW_MS - 10,
+        ),  # the clock was set back: better a little early than refused for being in the future
+    ],
+)
+def test_n217_the_time_of_a_pusher_body_is_its_creation_until_it_would_be_refused(now_ms: int, time_ms: int) -> None:
+    assert envelope_time(NOW_MS, now_ms) == time_ms
+
+
+WRAPPED: list[tuple[ProfileName, dict[str, object]]] = [
+    (
+        "pulse",
+        {
+            "event": "call.completed",
+            "project_id": "app-1",
+            "timestamp": "2023-11-14T22:13:21Z",
+            "data": {"seconds": 61},
+        },
+    ),
+    ("realcast", {"event": "call.completed", "timestamp": "2023-11-14T22:13:21Z", "data": {"seconds": 61}}),
+    (
+        "remotedevai",
+        {"id": "call_7", "type": "call.completed", "timestamp": "2023-11-14T22:13:21Z", "data": {"seconds": 61}},
+    ),
+    (
+        "irisx",
+        {
+            "event": "call.completed",
+            "event_id": "call_7",
+            "timestamp": "2023-11-14T22:13:21Z",
+            "data": {"seconds": 61},
+        },
+    ),
+    ("standard", {"type": "call.completed", "timestamp": "2023-11-14T22:13:21Z", "data": {"seconds": 61}}),
+]
+
+
+@pytest.mark.parametrize(("profile", "expected"), WRAPPED)
+def test_other_envelopes_hold_one_event(profile: ProfileName, expected: dict[str, object]) -> None:
+    [body] = bodies(endpoint(profile=profile), job(CUSTOM), NOW_MS + 10_000_000)
+    assert orjson.loads(body.content) == expected
+    assert list(orjson.loads(body.content)) == list(expected)
+
+
+def test_a_channel_event_in_another_envelope_keeps_its_fields_as_data() -> None:
+    [body] = bodies(endpoint(profile="irisx"), job(MEMBER), NOW_MS)
+    assert orjson.loads(body.content) == {
+        "event": "member_added",
+        "event_id": "dl_1",
+        "timestamp": "2023-11-14T22:13:20Z",
+        "data": {key: value for key, value in MEMBER.items() if key != "name"},
+    }
+
+
+@pytest.mark.parametrize("profile", ["pulse", "realcast", "remotedevai", "irisx", "standard"])
+def test_a_body_with_one_event_is_the_same_on_every_attempt(profile: ProfileName) -> None:
+    target = endpoint(profile=profile)
+    assert bodies(target, job(CUSTOM), NOW_MS) == bodies(target, job(CUSTOM, attempt=4), NOW_MS + 3_600_000)
+
+
+def test_a_job_with_several_events_becomes_several_bodies_with_ids_that_stay() -> None:
+    target = endpoint(profile="irisx")
+    first = bodies(target, job(OCCUPIED, MEMBER), NOW_MS)
+    assert [body.id for body in first] == ["dl_1_0", "dl_1_1"]
+    assert [orjson.loads(body.content)["event"] for body in first] == ["channel_occupied", "member_added"]
+    assert bodies(target, job(OCCUPIED, MEMBER, attempt=1), NOW_MS + 5000) == first
+
+
+@pytest.mark.parametrize(("envelope", "count"), [("pusher", 1), ("irisx", 2)])
+def test_an_endpoint_can_choose_another_envelope_than_its_profiles(envelope: EnvelopeName, count: int) -> None:
+    assert len(bodies(endpoint(profile="custom", envelope=envelope), job(OCCUPIED, MEMBER), NOW_MS)) == count
+
+
+def test_an_event_that_a_person_wrote_without_a_usable_time_gets_the_jobs() -> None:
+    [body] = bodies(endpoint(profile="realcast"), job({"name": "x", "time_ms": "yesterday"}), NOW_MS)
+    assert orjson.loads(body.content)["timestamp"] == "2023-11-14T22:13:20Z"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (1.0, b"1"),
+        (-0.0, b"0"),
+        (0.5, b"0.5"),
+        (2**53 - 1, b"9007199254740991"),
+        (2**53, b'"9007199254740992"'),
+        (True, b"true"),
+        ({"b": 1, "10": 2, "2": 3, "01": 4}, b'{"2":3,"10":2,"b":1,"01":4}'),
+        ({"4294967295": 1, "a": 2, "1": 3}, b'{"1":3,"4294967295":1,"a":2}'),
+        ([1.0, {"x": [2.0]}], b'[1,{"x":[2]}]'),
+        ("</script>✓", '"</script>✓"'.encode()),
+    ],
+)
+def test_a_compact_body_is_what_javascript_would_write_of_it(value: object, text: bytes) -> None:
+    assert dump(value, "compact") == text
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.text(st.characters(exclude_categories=["Cs"])),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(st.characters(codec="utf-8")), inner, max_size=4)
+    ),
+    max_leaves=20,
+)
+
+
+@given(JSON)
+def test_making_a_value_stable_twice_changes_nothing_more(value: object) -> None:
+    once = js_stable(value)
+    assert dump(once, "compact") == dump(orjson.loads(dump(value, "compact")), "compact")
+
+
+@given(JSON)
+def test_a_python_body_survives_pythons_parse_and_dump(value: object) -> None:
+    text = dump(value, "python")
+    assert json.dumps(json.loads(text)).encode() == text
