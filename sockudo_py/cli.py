@@ -1,6 +1,203 @@
-"""The command line."""
+"""The command line: ``start``, ``check-config``, ``print-config``.
+
+The name ``webhooks`` is reserved for commands about dead letters.
+"""
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import ssl
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from sockudo_py import __version__, logs
+from sockudo_py.apps.base import AppDefinition
+from sockudo_py.apps.definition import app_reader, define_apps
+from sockudo_py.apps.file import FileApps
+from sockudo_py.config import Config, load
+from sockudo_py.config.describe import redacted, secrets_of
+from sockudo_py.endpoints import PRESETS, Endpoint
+from sockudo_py.errors import ConfigError, SockudoError
+
+OK, FAILED, UNUSABLE = 0, 1, 2  # UNUSABLE: the command line or the configuration, as argparse has it
 
 
-def main() -> int:
-    """Run the command line and return the exit code."""
-    raise NotImplementedError
+def main(arguments: Sequence[str] | None = None, env: Mapping[str, str] | None = None) -> int:
+    """Run a command and return the exit code: 0; 1: it failed; 2: command line or configuration are unusable."""
+    options = _parser().parse_args(arguments)
+    env = os.environ if env is None else env
+    try:
+        code: int = options.run(options, env)
+    except ConfigError as error:
+        _complain(error.problems)
+        return UNUSABLE
+    except SockudoError as error:
+        _complain([str(error)])
+        return FAILED
+    except KeyboardInterrupt:
+        return 130
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="sockudo-py", description="A self-hosted, Pusher-compatible realtime server with webhooks."
+    )
+    parser.add_argument("--version", action="version", version=f"sockudo-py {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    start = commands.add_parser("start", help="run the server until SIGTERM or SIGINT")
+    _add_config(start)
+    start.set_defaults(run=_start)
+
+    check = commands.add_parser("check-config", help="tell every mistake of a configuration, or what it amounts to")
+    _add_config(check)
+    check.set_defaults(run=_check)
+
+    show = commands.add_parser("print-config", help="print the configuration in effect, without its secrets")
+    _add_config(show)
+    kind = show.add_mutually_exclusive_group()
+    kind.add_argument("--defaults", action="store_true", help="print every key with its default instead")
+    kind.add_argument("--reference", action="store_true", help="print docs/configuration.md instead")
+    show.set_defaults(run=_print)
+    return parser
+
+
+def _add_config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", type=Path, metavar="FILE", help="the configuration; without it: the demo's")
+
+
+def _start(options: argparse.Namespace, env: Mapping[str, str]) -> int:
+    config = load(options.config, env)
+    style = config.logging
+    logs.configure(
+        level=style.level or ("debug" if config.debug else "info"),
+        style=style.format,
+        colours=style.colors_enabled,
+        target=style.include_target,
+        secrets=logs.Secrets(secrets_of(config)),
+    )
+    for warning in config.warnings:
+        logging.getLogger("sockudo_py.config").warning("%s", warning)
+    # Here, not above: the other commands must not pay for the whole server.
+    from sockudo_py.wiring import run
+
+    return run(config, banner=sys.stdout.isatty())
+
+
+def _check(options: argparse.Namespace, env: Mapping[str, str]) -> int:
+    try:
+        config = load(options.config, env)
+        apps, warnings = _apps(config, env)
+        problems = list(_missing_files(config))
+        if problems:
+            raise ConfigError(problems)
+    except ConfigError as error:
+        _complain(error.problems)
+        count = len(error.problems)
+        _complain([f"{count} mistake{'s' if count > 1 else ''}"])
+        return FAILED
+    for warning in (*config.warnings, *warnings):
+        print(f"warning: {warning}")
+    print("\n".join(_summary(config, apps)))
+    return OK
+
+
+def _print(options: argparse.Namespace, env: Mapping[str, str]) -> int:
+    # Here, not above: `start` has no use for it.
+    from sockudo_py.config.reference import example, reference
+
+    if options.defaults:
+        print(example(), end="")
+    elif options.reference:
+        print(reference(_presets(), _profiles()))
+    else:
+        print(json.dumps(redacted(load(options.config, env)), indent=2))
+    return OK
+
+
+def _apps(config: Config, env: Mapping[str, str]) -> tuple[list[AppDefinition], list[str]]:
+    """Return the apps and warnings about them. Raises ConfigError with what is wrong with any of them."""
+    from sockudo_py.webhooks.validation import EndpointRules, endpoint_problems
+
+    security = config.webhooks.security
+    rules = EndpointRules(
+        require_https=security.require_https,
+        allowed_ports=security.allowed_ports,
+        max_headers=security.max_custom_headers,
+        max_header_value_bytes=security.max_header_value_bytes,
+    )
+
+    def check(endpoint: Endpoint) -> list[str]:
+        return endpoint_problems(endpoint, rules)
+
+    manager = config.app_manager
+    if manager.driver != "file" or manager.file.path is None:
+        return define_apps(config, check), []
+    warnings: list[str] = []
+    folder = FileApps(Path(manager.file.path), app_reader(config, env, check, warnings.append), watch=False)
+    asyncio.run(folder.start(lambda _: None))
+    return list(folder.all()), warnings
+
+
+def _missing_files(config: Config) -> Iterable[str]:
+    if not config.ssl.enabled:
+        return
+    passphrase = config.ssl.passphrase.get_secret_value() if config.ssl.passphrase else ""
+    try:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        # A passphrase that is not asked for keeps OpenSSL from asking on the terminal.
+        context.load_cert_chain(config.ssl.cert_path, config.ssl.key_path, password=passphrase)
+    except ssl.SSLError as error:
+        problem = f"certificate and key can't be used ({error.reason}); check both files and passphrase"
+        yield f"{config.source}: ssl: {problem}"
+    except OSError as error:
+        yield f"{config.source}: ssl: cert_path or key_path can't be read: {error.strerror}"
+
+
+def _summary(config: Config, apps: Sequence[AppDefinition]) -> Iterable[str]:
+    scheme = "https and wss" if config.ssl.enabled else "http and ws"
+    yield f"{config.source or 'the demo'}: OK"
+    yield f"  listens   {config.host}:{config.port}{config.url_prefix} ({scheme}), {config.workers} worker(s)"
+    if config.metrics.enabled:
+        yield f"  metrics   {config.metrics.host}:{config.metrics.port}"
+    yield (
+        f"  drivers   adapter {config.adapter.driver}, cache {config.cache.driver}, queue {config.queue.driver}, "
+        f"rate limiter {config.rate_limiter.driver}, apps {config.app_manager.driver}"
+    )
+    yield f"  apps      {len(apps)}"
+    for definition in apps:
+        app = definition.app
+        yield f"    {app.id}: {len(app.keys)} key(s){'' if app.enabled else ', disabled'}"
+        for endpoint in definition.endpoints:
+            yield f"      webhook {endpoint.name or endpoint.uid}: {_endpoint(endpoint)}"
+
+
+def _endpoint(endpoint: Endpoint) -> str:
+    # Of the URL only the host: the path of some receivers is their secret.
+    host = endpoint.url.split("/")[2] if endpoint.url else ""
+    target = f"lambda {endpoint.function.function_name}" if endpoint.function else host
+    state = "" if endpoint.enabled else ", disabled"
+    events = ", ".join(sorted(endpoint.event_types)) or "no events"
+    return f"{target}, {events}, {endpoint.profile}, {len(endpoint.retry.schedule)} retries{state}"
+
+
+def _presets() -> dict[str, tuple[tuple[float, ...], str, float]]:
+    return {name: (preset.schedule, preset.retry_on, preset.request_timeout) for name, preset in PRESETS.items()}
+
+
+def _profiles() -> dict[str, tuple[str, str]]:
+    from sockudo_py.webhooks.profiles import SCHEMES
+
+    return {
+        name: (scheme.header, f"{scheme.prefix}{scheme.encoding} of {scheme.content}")
+        for name, scheme in SCHEMES.items()
+    }
+
+
+def _complain(lines: Iterable[str]) -> None:
+    for line in lines:
+        print(line, file=sys.stderr)

@@ -8,6 +8,7 @@ connections.
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ log = logging.getLogger(__name__)
 
 Read = Callable[[bytes, str], AppDefinition]
 Stamp = tuple[int, int, int]  # mtime in ns, size, inode: what changes when a file does
+SETTLED_NS = 100_000_000  # a file system's clock ticks a few ms at a time: a younger stamp may stand for two contents
 
 
 @dataclass(slots=True)
@@ -44,6 +46,7 @@ class _Sight:
     stamp: Stamp | None
     content: bytes | None = None
     outcome: AppDefinition | tuple[str, ...] | None = None
+    at_rest: bool = True
 
 
 class FileApps:
@@ -140,17 +143,18 @@ class FileApps:
                 return _Sight(stamp)
             content = path.read_bytes()
             if _stamp(path) != stamp:
-                return _Sight(None)  # written to while we read: the next look finds it at rest
+                return _Sight(None, at_rest=False)  # written to while we read
+            settled = stamp if time.time_ns() - stamp[0] > SETTLED_NS else None
         except FileNotFoundError:
             raise
         except OSError as error:
             return _Sight(None, None, (f"{path}: can't be read: {error.strerror}",))
         if content == old_content:
-            return _Sight(stamp)
+            return _Sight(settled)
         try:
-            return _Sight(stamp, content, self._read(content, str(path)))
+            return _Sight(settled, content, self._read(content, str(path)))
         except ConfigError as error:
-            return _Sight(stamp, content, tuple(error.problems))
+            return _Sight(settled, content, tuple(error.problems))
 
     # -- on the loop --
 
@@ -159,15 +163,15 @@ class FileApps:
         for name, sight in seen.items():
             entry = self._entries.setdefault(name, _Entry())
             entry.missing = False
-            if sight.outcome is None:
-                self._tell(entry)
+            if sight.outcome is None or sight.outcome == entry.problems:
                 entry.stamp = sight.stamp or entry.stamp
+                if sight.at_rest:
+                    self._tell(entry)
                 continue
             entry.stamp, entry.content = sight.stamp, sight.content
             entry.candidate = None
             if isinstance(sight.outcome, tuple):
-                if sight.outcome != entry.problems:
-                    entry.problems, entry.told = sight.outcome, False
+                entry.problems, entry.told = sight.outcome, False
             else:
                 entry.candidate, entry.problems, entry.told = sight.outcome, (), True
                 changed = True
@@ -196,8 +200,12 @@ class FileApps:
             if name in refused:
                 if refused[name] != entry.problems:
                     entry.problems, entry.told = refused[name], False
-            elif entry.candidate is not None:
+            elif entry.candidate is not None and not entry.missing:
                 entry.current, entry.candidate, entry.problems, entry.told = entry.candidate, None, (), True
+        in_force = {id(definition) for definition in view.all()}
+        for entry in self._entries.values():
+            if entry.current is not None and id(entry.current) not in in_force:  # another file has its app now
+                entry.stamp = entry.content = entry.current = None
         old = {definition.app.id: definition for definition in self._view.all()}
         new = {definition.app.id: definition for definition in view.all()}
         self._view = view
@@ -209,22 +217,23 @@ class FileApps:
     def _arrange(self, refused: dict[str, tuple[str, ...]]) -> AppView | None:
         """Return the apps as they would be, or None after adding a candidate that can't be to ``refused``."""
         view = AppView()
-        chosen = {name: entry for name, entry in self._entries.items() if entry.candidate and name not in refused}
-        staying = {name: entry for name, entry in self._entries.items() if name not in chosen and entry.current}
-        for name, entry in staying.items():
-            if entry.current is not None and not entry.missing:
-                view.add(entry.current, name)
-        for name, entry in sorted(chosen.items()):
+        chosen, staying, leaving = {}, {}, {}
+        for name, entry in self._entries.items():
+            if entry.candidate is not None and name not in refused and not entry.missing:
+                chosen[name] = entry.candidate
+            elif entry.current is not None:
+                (leaving if entry.missing else staying)[name] = entry.current
+        for name, definition in staying.items():
+            view.add(definition, name)
+        for name, definition in sorted(chosen.items()):
             try:
-                if entry.candidate is not None:
-                    view.add(entry.candidate, str(self._folder / name))
+                view.add(definition, str(self._folder / name))
             except ConfigError as error:
                 refused[name] = tuple(error.problems)
                 return None
-        for name, entry in staying.items():
-            if entry.current is not None and entry.missing:
-                with suppress(ConfigError):  # the file was renamed: its app lives on in another one
-                    view.add(entry.current, name)
+        for name, definition in leaving.items():
+            with suppress(ConfigError):  # the file was renamed: its app lives on in another one
+                view.add(definition, name)
         return view
 
 

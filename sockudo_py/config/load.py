@@ -23,6 +23,7 @@ DEMO_WARNING = (
     "no configuration file: this is the demo app app-id / app-key, whose secret is published, on 127.0.0.1; "
     "start with --config FILE for anything else"
 )
+PLACEHOLDER_SECRET = "change-me-in-production"  # noqa: S105 - of the examples; warned about
 _FIRST_APP: Loc = ("app_manager", "array", "apps", 0)
 
 
@@ -165,8 +166,8 @@ def _advice(config: Config, origins: Origins) -> list[str]:
         advice.append(Problem(base, "has no effect with the driver file", "move the apps to app_manager.file.path"))
     for index, app in enumerate(manager.array.apps):
         secrets = {app.secret.get_secret_value(), *(pair.secret.get_secret_value() for pair in app.keys)}
-        if config.mode == "production" and DEMO_APP["secret"] in secrets:
-            text = "is the published demo secret, and mode is production"
+        if config.mode == "production" and secrets & {DEMO_APP["secret"], PLACEHOLDER_SECRET}:
+            text = "is a published demo secret, and mode is production"
             advice.append(Problem((*base, index, "secret"), text, "make one: openssl rand -hex 20"))
         advice += endpoint_advice(app, (*base, index, "webhooks"))
     return [origins.line(problem) for problem in advice]

@@ -1,0 +1,68 @@
+"""What a configuration holds, for people: without its secrets."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from pydantic import BaseModel, SecretStr
+
+HIDDEN = "***"
+
+
+def redacted(section: BaseModel) -> dict[str, Any]:
+    """Return a section as a JSON object in its written form. Secrets are ``***``, in URLs too."""
+    return {info.alias or name: _shown(getattr(section, name)) for name, info in type(section).model_fields.items()}
+
+
+def secrets_of(section: BaseModel) -> Iterator[str]:
+    """Yield every secret in a section, so that the log can leave it out. Of a URL: its password."""
+    for name in type(section).model_fields:
+        yield from _secrets(getattr(section, name))
+
+
+def redact_url(url: str) -> str:
+    """Return a URL without user, password and query."""
+    bare = re.sub(r"(?<=://)[^/?#]*@", HIDDEN + "@", url)
+    return re.sub(r"\?.*", "?" + HIDDEN, bare, flags=re.DOTALL)
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return redacted(value)
+    if isinstance(value, SecretStr):
+        text = value.get_secret_value()
+        return redact_url(text) if "://" in text else HIDDEN
+    if isinstance(value, tuple):
+        return [_shown(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _shown(item) for key, item in value.items()}
+    if isinstance(value, str) and "://" in value:
+        return redact_url(value)
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value
+
+
+def _secrets(value: Any) -> Iterator[str]:
+    if isinstance(value, BaseModel):
+        yield from secrets_of(value)
+    elif isinstance(value, SecretStr):
+        text = value.get_secret_value()
+        yield text
+        if "://" in text and (password := _password(text)):
+            yield password
+            yield unquote(password)
+    elif isinstance(value, tuple):
+        for item in value:
+            yield from _secrets(item)
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _secrets(item)
+
+
+def _password(url: str) -> str | None:
+    try:
+        return urlsplit(url).password
+    except ValueError:
+        return None

@@ -1,0 +1,201 @@
+"""The reference of all keys, made from the models: `docs/configuration.md` and `config.example.json`."""
+
+import json
+import types
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel, SecretStr
+
+from sockudo_py.config.app import AppConfig
+from sockudo_py.config.describe import redacted
+from sockudo_py.config.endpoint import EndpointConfig
+from sockudo_py.config.environment import DEFAULT_APP, OVERRIDES
+from sockudo_py.config.load import PLACEHOLDER_SECRET
+from sockudo_py.config.model import Config
+from sockudo_py.config.normalise import MOVES
+from sockudo_py.config.problems import item_type, walk
+from sockudo_py.config.unused import UNUSED
+
+EXAMPLE_APP = {
+    "id": "my-app",
+    "key": "my-key",
+    "secret": PLACEHOLDER_SECRET,
+}
+EXAMPLE_ENDPOINT = {
+    "name": "occupancy",
+    "enabled": False,
+    "url": "https://example.com/webhooks",
+    "event_types": ["channel_occupied", "channel_vacated", "member_added", "member_removed"],
+    "filter": {"channel_prefix": "presence-"},
+}
+INTRODUCTION = """\
+# Configuration
+
+Made from the models by `sockudo-py print-config --reference`; a test keeps it fresh. `config.example.json` holds every
+key with its default. `sockudo-py check-config --config FILE` tells every mistake of a file at once.
+
+- A file is one JSON object. Without a file the server is a demo on 127.0.0.1: app `app-id` / `app-key` / `app-secret`.
+- `${NAME}` and `${NAME:-default}` stand for environment variables inside any text; `$${` is a literal `${`. A value
+  that is only a reference may be a number or a flag. A variable that is unset or empty, without a default, is an error.
+- `secret_env: "NAME"` may stand for `secret`. Environment variables [below](#environment) override the file.
+- Relative paths are relative to the folder that the server is started in.
+- Unknown keys are errors. Keys of Sockudo that have no use here ([list](#keys-without-effect)) cause a warning.
+"""
+
+
+def example() -> str:
+    """Return ``config.example.json``: every key with its default, an app and an endpoint."""
+    config = redacted(Config())
+    app = redacted(AppConfig.model_validate(EXAMPLE_APP)) | {"secret": f"${{SOCKUDO_APP_SECRET:-{PLACEHOLDER_SECRET}}}"}
+    endpoint = redacted(EndpointConfig.model_validate(EXAMPLE_ENDPOINT))
+    config["app_manager"]["array"]["apps"] = [app | {"webhooks": [endpoint]}]
+    return json.dumps(config, indent=2) + "\n"
+
+
+Presets = Mapping[str, tuple[tuple[float, ...], str, float]]
+Profiles = Mapping[str, tuple[str, str]]
+
+
+def reference(presets: Presets, profiles: Profiles) -> str:
+    """Return ``docs/configuration.md``.
+
+    Args:
+        presets: Waits in seconds, ``retry_on`` and timeout in seconds, by the preset's name.
+        profiles: Header of the signature and its shape, by the profile's name.
+    """
+    lines = [INTRODUCTION]
+    for place, section in walk(Config):
+        if place == "app_manager.array.apps[]":
+            lines += [
+                "",
+                "## An app",
+                "",
+                "An entry of `app_manager.array.apps`, or a file in `app_manager.file.path`.",
+                "",
+            ]
+        elif place == "app_manager.array.apps[].webhooks[]":
+            lines += ["", "## A webhook endpoint", "", "An entry of `webhooks` of an app.", ""]
+        else:
+            short = place.replace("app_manager.array.apps[].webhooks[].", "endpoint ")
+            title = short.replace("app_manager.array.apps[].", "app ") or "Top level"
+            lines += ["", f"## {title}", "", str(section.__doc__).split("\n")[0], ""]
+        lines += _table(section)
+    lines += [
+        "",
+        *_profiles(profiles),
+        "",
+        *_presets(presets),
+        "",
+        *_environment(),
+        "",
+        *_spellings(),
+        "",
+        *_without_effect(),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _table(section: type[BaseModel]) -> Iterable[str]:
+    yield "| key | type | default | meaning |"
+    yield "|---|---|---|---|"
+    for name, info in section.model_fields.items():
+        inner = item_type(info.annotation)
+        kind = ("list" if "tuple" in str(info.annotation) else "object") if inner else _kind(info.annotation)
+        if info.is_required():
+            default = "required"
+        elif inner:
+            default = ""
+        else:
+            default = f"`{_written(info.get_default(call_default_factory=True))}`"
+        meaning = str(info.description).replace("|", "\\|")
+        yield f"| `{info.alias or name}` | {kind} | {default} | {meaning} |"
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return json.dumps(list(value) if isinstance(value, tuple) else value)
+
+
+_KINDS: Mapping[Any, str] = {
+    bool: "flag",
+    int: "number",
+    float: "number",
+    str: "text",
+    SecretStr: "secret",
+    type(None): "null",
+}
+
+
+def _kind(annotation: Any) -> str:
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        return _kind(get_args(annotation)[0])
+    if origin is Literal:
+        return ", ".join(f"`{value}`" for value in get_args(annotation))
+    if origin in (Union, types.UnionType):
+        return ", ".join(dict.fromkeys(_kind(argument) for argument in get_args(annotation)))
+    if origin is tuple:
+        return f"list of {_kind(get_args(annotation)[0])}"
+    if origin is dict:
+        return "object"
+    return _KINDS[annotation]
+
+
+def _profiles(profiles: Profiles) -> Iterable[str]:
+    yield from ("## Signature profiles", "", "| profile | header | value |", "|---|---|---|")
+    for name, (header, value) in profiles.items():
+        yield f"| `{name}` | `{header}` | `{value}` |"
+    yield "| `custom` | `signature_header` | `signature_prefix` and the HMAC of `signature_template` |"
+
+
+def _presets(presets: Presets) -> Iterable[str]:
+    yield from (
+        "## Retry presets",
+        "",
+        "| preset | waits in seconds | retried | timeout in seconds |",
+        "|---|---|---|---|",
+    )
+    for name, (schedule, retry_on, timeout) in presets.items():
+        yield f"| `{name}` | {', '.join(f'{wait:g}' for wait in schedule)} | `{retry_on}` | {timeout:g} |"
+    yield ""
+    yield "An endpoint's own preset counts; else that of a `profile` it names, where there is one of that name; else "
+    yield "`webhooks.retry.preset`. Numbers beside a preset change it; those of `webhooks.retry` only there."
+
+
+def _environment() -> Iterable[str]:
+    yield from (
+        "## Environment",
+        "",
+        "Empty variables don't count. Of several names the first that is set counts.",
+        "",
+        "| variable | key |",
+        "|---|---|",
+    )
+    kinds = {"value": "", "list": " (separated by commas)", "switch_on": " (only `1`, `true`, `yes`, `on` count)"}
+    for row in OVERRIDES:
+        names, keys = ", ".join(f"`{name}`" for name in row.names), ", ".join(f"`{key}`" for key in row.keys)
+        dropped = f"; replaces {', '.join(f'`{key}`' for key in row.drops)}" if row.drops else ""
+        yield f"| {names} | {keys}{kinds[row.kind]}{dropped} |"
+    yield ""
+    yield "An app can be given by variables. The first three belong together; the app joins those of the file, and "
+    yield "replaces settings of the one with the same id."
+    yield ""
+    yield from ("| variable | key of the app |", "|---|---|")
+    for name, key in DEFAULT_APP:
+        yield f"| `{name}` | `{key}` |"
+
+
+def _spellings() -> Iterable[str]:
+    yield from ("## Other spellings", "", "Accepted for the key on the right. `.*` is everything in that object.", "")
+    yield from ("| also | key |", "|---|---|")
+    for old, new in MOVES:
+        short = [name.replace("app_manager.array.apps[].", "app: ") for name in (old, new)]
+        yield f"| `{short[0]}` | `{short[1]}` |"
+
+
+def _without_effect() -> Iterable[str]:
+    yield from ("## Keys without effect", "", "Keys of Sockudo that are accepted with a warning.", "")
+    yield ", ".join(f"`{key.replace('app_manager.array.apps[].', 'app: ')}`" for key in UNUSED)
