@@ -323,7 +323,9 @@ class Front(asyncio.Protocol):
         self._transport.abort()
 
     def _depart(self) -> None:
-        """Be gone: the connection is lost or another protocol's."""
+        """Be gone, once: the connection is lost or another protocol's."""
+        if self._state == _GONE:
+            return
         self._state = _GONE
         self._buffer, self._head = b"", None
         self._leave_room()
