@@ -41,7 +41,9 @@ if last then
   end
 end
 
-for _, token in ipairs(redis.call('ZRANGEBYSCORE', P .. 'leases', '-inf', now, 'LIMIT', 0, MOVES)) do
+local overdue = redis.call('ZRANGEBYSCORE', P .. 'leases', '-inf', now, 'LIMIT', 0, MOVES)
+for at = #overdue, 1, -1 do -- the one that expired first goes to the head last
+  local token = overdue[at]
   local job = redis.call('HGET', P .. 'active', token)
   if job then
     local id, ep = header(job)
@@ -104,7 +106,7 @@ local function take(ep, class)
     unlist(ep)
     return false
   end
-  local token = worker .. ':' .. sequence .. ':' .. #claims + 1
+  local token = string.format('%s:%010d:%03d', worker, sequence, #claims + 1) -- ties in leases: in order of claims
   if class ~= 'lanes' then
     token = token .. ':p'
     held = redis.call('HINCRBY', P .. 'probation', worker, 1)

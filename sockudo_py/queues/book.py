@@ -70,7 +70,9 @@ class Book:
     def tick(self, now: int) -> Moved:
         """Take back expired leases, and let delayed jobs that are due into their lanes."""
         moved = Moved()
-        for token in [token for token, lease in self.active.items() if lease.deadline <= now]:
+        overdue = [token for token, lease in self.active.items() if lease.deadline <= now]
+        overdue.sort(key=lambda token: self.active[token].deadline)
+        for token in reversed(overdue):  # the one that expired first goes to the head last
             entry = self._unlease(token).entry
             entry.crashes += 1
             if entry.crashes > self._max_crashes:

@@ -180,6 +180,7 @@ class Lanes:
     def put(self, entry: Entry, now: int, *, head: bool) -> None:
         """Add a whole job at the head or the tail of its lane."""
         lane = self[entry.endpoint]
+        entry.parts = []  # one entry from now on
         if head:
             lane.ready.appendleft(entry)
         else:
