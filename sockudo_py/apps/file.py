@@ -217,7 +217,9 @@ class FileApps:
     def _arrange(self, refused: dict[str, tuple[str, ...]]) -> AppView | None:
         """Return the apps as they would be, or None after adding a candidate that can't be to ``refused``."""
         view = AppView()
-        chosen, staying, leaving = {}, {}, {}
+        chosen: dict[str, AppDefinition] = {}
+        staying: dict[str, AppDefinition] = {}
+        leaving: dict[str, AppDefinition] = {}
         for name, entry in self._entries.items():
             if entry.candidate is not None and name not in refused and not entry.missing:
                 chosen[name] = entry.candidate
@@ -225,9 +227,10 @@ class FileApps:
                 (leaving if entry.missing else staying)[name] = entry.current
         for name, definition in staying.items():
             view.add(definition, name)
-        for name, definition in sorted(chosen.items()):
+        # An app in force has the first claim to its id and keys, whatever another file says by now.
+        for name in sorted(chosen, key=lambda name: (self._entries[name].current is None, name)):
             try:
-                view.add(definition, str(self._folder / name))
+                view.add(chosen[name], str(self._folder / name))
             except ConfigError as error:
                 refused[name] = tuple(error.problems)
                 return None

@@ -25,9 +25,9 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "bool_parsing": ("must be true or false", ""),
     "string_type": ("must be text", "put it in quotes"),
     "tuple_type": ("must be a list", "put it in [ ]"),
-    "dict_type": ("must be an object", "put it in { }"),
-    "model_type": ("must be an object", "put it in { }"),
-    "model_attributes_type": ("must be an object", "put it in { }"),
+    "dict_type": ("must be an object", "put it in {{ }}"),
+    "model_type": ("must be an object", "put it in {{ }}"),
+    "model_attributes_type": ("must be an object", "put it in {{ }}"),
     "literal_error": ("must be {expected}", ""),
     "greater_than": ("must be more than {gt}", ""),
     "greater_than_equal": ("must be {ge} or more", ""),
@@ -114,8 +114,15 @@ def _text(details: ErrorDetails) -> tuple[str, str]:
     if kind == "value_error":
         text, _, remedy = str(context.get("error", "is not valid")).partition("; ")
         return text, remedy
-    text, remedy = TEXTS.get(kind, (details["msg"], ""))
-    return text.format(**context), remedy.format(**context)
+    if kind not in TEXTS:
+        return details["msg"], ""
+    text, remedy = TEXTS[kind]
+    rules = {name: _plain(rule) for name, rule in context.items()}
+    return text.format(**rules), remedy.format(**rules)
+
+
+def _plain(rule: object) -> object:
+    return int(rule) if isinstance(rule, float) and rule.is_integer() else rule
 
 
 def _hint(loc: Loc, model: type[BaseModel]) -> str:
