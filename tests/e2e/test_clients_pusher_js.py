@@ -118,7 +118,8 @@ async def test_226_pusher_js_comes_back_after_a_restart_with_everything(tmp_path
     app = app_config(TestApp())
     config = server_config(app)
     first = start(config, tmp_path / "first", ports=ports)
-    setting = scenario(first, TestApp(), user={"id": "u1"}, members={"presence-c": {"user_id": "u1"}})
+    # Its first new attempt finds nobody and is given up after 15 s: faster timers make that 1.5.
+    setting = scenario(first, TestApp(), user={"id": "u1"}, members={"presence-c": {"user_id": "u1"}}, hurry=10)
     async with program("client", setting) as client:
         await connected(client)
         await client.value("signin")

@@ -118,7 +118,13 @@ class Client:
     @classmethod
     async def open(cls, url: str, app: TestApp | None = None, **options: Any) -> Self:
         """Do the WebSocket handshake only. ``options`` go to ``websockets.connect``."""
-        settings: dict[str, Any] = {"ping_interval": None, "compression": None, "proxy": None, **options}
+        settings: dict[str, Any] = {
+            "ping_interval": None,
+            "compression": None,
+            "proxy": None,
+            "max_queue": None,
+            **options,
+        }
         connection = await websockets.asyncio.client.connect(url, open_timeout=DEADLINE, close_timeout=2, **settings)
         return cls(connection, app or TestApp())
 

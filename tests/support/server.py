@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,7 @@ def server_config(*apps: Config, **settings: Any) -> Config:
         "app_manager": {"driver": "memory", "array": {"apps": list(apps)}},
         "adapter": {"driver": "local"},
         "cache": {"driver": "memory"},
-        "queue": {"driver": "memory"},
+        "queue": {"driver": "memory", "reliability": {"shutdown_timeout_ms": 500}},
         "webhooks": {"batching": {"enabled": False}, "vacate_delay_ms": 0},
         "shutdown_grace_period": 5,
         **settings,
@@ -79,7 +79,8 @@ class Server:
     config: Config
     path_prefix: str = ""
     host: str = "127.0.0.1"
-    expected_exit: int | None = field(default=0)
+    expected_exit: int = 0
+    told: bool = False  # it has got its SIGTERM; a second one would mean "leave without finishing"
 
     def ws_url(self, path: str, *, secure: bool = False) -> str:
         """Return the WebSocket URL of ``path``, which begins with a slash."""
@@ -91,6 +92,7 @@ class Server:
 
     def terminate(self) -> None:
         """Ask it to stop (SIGTERM); does not wait."""
+        self.told = True
         self.process.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
@@ -112,7 +114,7 @@ class Server:
 
     def stop(self) -> None:
         """Stop it with SIGTERM and insist on exit code 0."""
-        if self.process.poll() is None:
+        if self.process.poll() is None and not self.told:
             self.terminate()
         code = self.wait()
         if code != self.expected_exit:

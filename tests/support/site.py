@@ -78,10 +78,10 @@ def _routed(path: str, url: str) -> Config:
 
 Kind = Callable[[str, str], Config]  # (mailbox path, receiver URL) -> settings of the app
 KINDS: dict[str, tuple[int, Kind]] = {  # how many apps of the kind one server has, and their settings
-    "plain": (120, lambda path, url: {"enable_client_messages": False}),
-    "talk": (60, lambda path, url: {"enable_client_messages": True}),
-    "counted": (40, lambda path, url: {"enable_subscription_count": True}),
-    "watched": (10, lambda path, url: {"enable_watchlist_events": True}),
+    "plain": (500, lambda path, url: {"enable_client_messages": False}),
+    "talk": (150, lambda path, url: {"enable_client_messages": True}),
+    "counted": (80, lambda path, url: {"enable_subscription_count": True}),
+    "watched": (20, lambda path, url: {"enable_watchlist_events": True}),
     "everything": (
         4,
         lambda path, url: {
@@ -95,9 +95,9 @@ KINDS: dict[str, tuple[int, Kind]] = {  # how many apps of the kind one server h
     "tls_only": (4, lambda path, url: {"require_tls": True}),
     "origins": (4, lambda path, url: {"allowed_origins": ["https://good.example"]}),
     "two_keys": (4, _two_keys),
-    "hooked": (40, _hooked),
+    "hooked": (60, _hooked),
     "hooked_counted": (6, _hooked_counted),
-    "routed": (12, _routed),
+    "routed": (24, _routed),
 }
 
 

@@ -105,7 +105,7 @@ def test_151_other_versions_are_refused(site: Site, version: str) -> None:
     refused(site.api.signed("POST", site.api.path("/events"), EVENT, auth=auth))
 
 
-@pytest.mark.parametrize("timestamp", ["now", "", "1e9", "-5", "١٢٣", "9" * 40, f"{time.time():.3f}"])
+@pytest.mark.parametrize("timestamp", ["now", "", "1e9", "-5", "١٢٣", "9" * 40, "1353088179.5"])
 def test_151_a_timestamp_that_is_no_integer_is_refused(site: Site, timestamp: str) -> None:
     auth = auth_pairs(site.app, EVENT, timestamp=timestamp)
     refused(site.api.signed("POST", site.api.path("/events"), EVENT, auth=auth))

@@ -16,6 +16,8 @@ from sockudo_py.webhooks.envelopes import bodies
 from sockudo_py.webhooks.profiles import signed_headers
 from tests.support.client import connected, eventually
 from tests.support.hook_receiver import HookReceiver
+from tests.support.redis_server import RedisServer
+from tests.support.redis_server import private_redis as private_redis
 from tests.support.server import KEY, SECRET, TestApp, app_config, free_ports, running, server_config, start
 from tests.support.site import Site, endpoint
 
@@ -120,14 +122,13 @@ async def test_220_a_hanging_endpoint_delays_neither_clients_nor_other_apps(make
         await client.expect("my-event", "c0")
 
 
-async def test_221_after_a_crash_the_persistent_queue_delivers_what_was_waiting(tmp_path: Path) -> None:
+async def test_221_after_a_crash_the_persistent_queue_delivers_what_was_waiting(
+    tmp_path: Path, private_redis: RedisServer
+) -> None:
     (port,) = free_ports(1)
     webhook = endpoint(f"http://127.0.0.1:{port}/all", retry={"schedule_ms": [200] * 50})
-    queue = {
-        "driver": "sqlite",
-        "sqlite": {"path": str(tmp_path / "queue.sqlite3")},
-        "reliability": {"lease_duration_ms": 1000, "lease_renew_interval_ms": 300},
-    }
+    lease = {"lease_duration_ms": 1000, "lease_renew_interval_ms": 300}
+    queue = {"driver": "redis", "redis": {"url_override": private_redis.url}, "reliability": lease}
     config = server_config(app_config(TestApp(), webhooks=[webhook]), queue=queue)
     doomed = start(config, tmp_path / "doomed")
     try:

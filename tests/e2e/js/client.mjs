@@ -43,6 +43,7 @@ export function authorize({ socketId, channelName }, callback) {
 const pusher = new Pusher(scenario.key, {
   wsHost: scenario.host,
   wsPort: scenario.port,
+  wssPort: scenario.port,
   forceTLS: false,
   enabledTransports: ["ws", "wss"],
   cluster: "mt1",
