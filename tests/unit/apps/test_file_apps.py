@@ -44,10 +44,14 @@ class Folder:
         self.changes.clear()
         for _ in range(times):
             await self.manager.look()
-        return [(change.old and change.old.app.id, change.new and change.new.app.id) for change in self.changes]
+        return [(_id(change.old), _id(change.new)) for change in self.changes]
 
     def ids(self) -> list[str]:
         return sorted(definition.app.id for definition in self.manager.all())
+
+
+def _id(definition: AppDefinition | None) -> str | None:
+    return None if definition is None else definition.app.id
 
 
 def app(app_id: str, **settings: Any) -> dict[str, Any]:
@@ -161,13 +165,13 @@ async def test_a_broken_edit_keeps_the_last_good_version_and_is_logged_once(
 ) -> None:
     folder.write("a.json", app("a", max_connections=5))
     await folder.start()
-    folder.write("a.json", app("a", max_conections=6))
+    folder.write("a.json", app("a", max_conns=6))
     assert await folder.look(4) == []
     kept = folder.manager.by_id("a")
     assert kept is not None
     assert kept.max_connections == 5
     assert [record.getMessage() for record in caplog.records] == [
-        "a.json: max_conections: is not a known key; did you mean max_connections?; the last good version stays in force"
+        "a.json: max_conns: is not a known key; did you mean max_connections?; the last good version stays in force"
     ]
 
 
@@ -272,7 +276,7 @@ async def test_a_folder_that_goes_away_takes_no_app_with_it(folder: Folder, capl
 
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(10):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - the file system has no event
             await asyncio.sleep(0.005)
 
 

@@ -1,0 +1,266 @@
+import json
+import subprocess
+import sys
+import types
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+
+from sockudo_py import __version__
+from sockudo_py.cli import main
+from sockudo_py.config import Config
+from sockudo_py.errors import ConfigError, SockudoError
+from tests.unit.test_logs import restored_logging
+
+ROOT = Path(__file__).parents[2]
+APP = {"id": "1", "key": "key-1", "secret": "tops3cret-of-the-app"}
+ENDPOINT = {"name": "hook", "url": "https://example.com/token/tops3cret", "event_types": ["*"]}
+
+
+@pytest.fixture(autouse=True)
+def untouched_logging() -> Iterator[None]:
+    with restored_logging():
+        yield
+
+
+@pytest.fixture
+def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """Write ``config.json`` into the current folder and return its name."""
+    monkeypatch.chdir(tmp_path)
+
+    def write(document: Any, **settings: Any) -> str:
+        text = document if isinstance(document, str) else json.dumps({**document, **settings})
+        Path("config.json").write_text(text)
+        return "config.json"
+
+    return write
+
+
+@pytest.fixture
+def runs(monkeypatch: pytest.MonkeyPatch) -> list[Config]:
+    """Stand in for the server: remember the configurations it was to run with, and end with code 7."""
+    seen: list[Config] = []
+
+    def run(config: Config, *, banner: bool) -> int:
+        assert banner in (True, False)
+        seen.append(config)
+        return 7
+
+    wiring = types.ModuleType("sockudo_py.wiring")
+    wiring.run = run  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "sockudo_py.wiring", wiring)
+    return seen
+
+
+def with_app(**settings: Any) -> dict[str, Any]:
+    return {"app_manager": {"array": {"apps": [{**APP, **settings}]}}}
+
+
+def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--version"], {})
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"sockudo-py {__version__}\n"
+
+
+@pytest.mark.parametrize("arguments", [[], ["frobnicate"], ["start", "--confg", "x"]])
+def test_a_wrong_command_line_ends_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments, {})
+    assert ended.value.code == 2
+    assert "usage: sockudo-py" in capsys.readouterr().err
+
+
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"], {})
+    out = capsys.readouterr().out
+    assert all(command in out for command in ("start", "check-config", "print-config"))
+    assert "webhooks " not in out
+
+
+def test_start_runs_the_server_with_the_file_and_returns_its_code(
+    write: Callable[..., str], runs: list[Config]
+) -> None:
+    assert main(["start", "--config", write(with_app())], {"PORT": "7001"}) == 7
+    assert [config.port for config in runs] == [7001]
+    assert runs[0].app_manager.array.apps[0].id == "1"
+
+
+def test_start_without_a_file_is_the_demo_with_a_warning(
+    runs: list[Config], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["start"], {}) == 7
+    assert (runs[0].host, runs[0].app_manager.array.apps[0].id) == ("127.0.0.1", "app-id")
+    (line,) = capsys.readouterr().err.splitlines()
+    logged = json.loads(line)
+    assert logged["level"] == "warning"
+    assert "demo app" in logged["message"]
+
+
+def test_start_hides_the_secrets_of_the_configuration_in_the_log(
+    write: Callable[..., str], runs: list[Config], capsys: pytest.CaptureFixture[str]
+) -> None:
+    import logging
+
+    main(["start", "--config", write(with_app())], {})
+    logging.getLogger("sockudo_py.x").error("with %s", APP["secret"])
+    assert json.loads(capsys.readouterr().err.splitlines()[-1])["message"] == "with ***"
+
+
+@pytest.mark.parametrize(
+    ("document", "env", "debugs"),
+    [({}, {}, False), ({"debug": True}, {}, True), ({"debug": True}, {"LOG_LEVEL": "info"}, False)],
+)
+def test_debug_sets_the_level_unless_it_is_chosen(
+    write: Callable[..., str],
+    runs: list[Config],
+    document: dict[str, Any],
+    env: Mapping[str, str],
+    debugs: bool,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    import logging
+
+    main(["start", "--config", write(with_app(), **document)], env)
+    assert logging.getLogger("sockudo_py.x").isEnabledFor(logging.DEBUG) is debugs
+    assert len(runs) == 1
+    capsys.readouterr()
+
+
+def test_start_with_mistakes_prints_them_and_ends_with_2(
+    write: Callable[..., str], runs: list[Config], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["start", "--config", write({"port": "x", "hots": 1})], {}) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.splitlines() == [
+        "config.json: port: must be a whole number",
+        "config.json: hots: is not a known key; did you mean host?",
+    ]
+    assert runs == []
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(ConfigError(["config.json: a: b"]), 2), (SockudoError("port 1 is in use"), 1)]
+)
+def test_an_error_of_the_server_is_a_line_and_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: SockudoError, code: int
+) -> None:
+    def run(config: Config, *, banner: bool) -> int:
+        raise error
+
+    wiring = types.ModuleType("sockudo_py.wiring")
+    wiring.run = run  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "sockudo_py.wiring", wiring)
+    assert main(["start"], {}) == code
+    assert capsys.readouterr().err.splitlines()[1:] == [str(error)]
+
+
+def test_check_config_sums_up_what_a_good_file_amounts_to(
+    write: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["check-config", "--config", write(with_app(webhooks=[ENDPOINT]), history={}, port=6002)], {}) == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    assert captured.out.splitlines() == [
+        "warning: config.json: these keys of Sockudo have no effect here: history",
+        "config.json: OK",
+        "  listens   0.0.0.0:6002 (http and ws), 1 worker(s)",
+        "  metrics   0.0.0.0:9601",
+        "  drivers   adapter local, cache memory, queue sqlite, rate limiter memory, apps memory",
+        "  apps      1",
+        "    1: 1 key(s)",
+        "      webhook hook: example.com, *, pusher, 5 retries",
+    ]
+
+
+def test_check_config_prints_every_mistake_and_ends_with_1(
+    write: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["check-config", "--config", write({"port": "x", "hots": 1})], {}) == 1
+    assert capsys.readouterr().err.splitlines() == [
+        "config.json: port: must be a whole number",
+        "config.json: hots: is not a known key; did you mean host?",
+        "2 mistakes",
+    ]
+
+
+def test_check_config_finds_endpoints_that_could_not_be_used(
+    write: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    endpoint = {**ENDPOINT, "headers": {"Host": "tops3cret"}}
+    assert main(["check-config", "--config", write(with_app(webhooks=[endpoint]))], {}) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("config.json: app 1: webhook hook: headers.Host")
+    assert "tops3cret" not in error
+
+
+def test_check_config_reads_a_folder_of_apps(write: Callable[..., str], capsys: pytest.CaptureFixture[str]) -> None:
+    name = write({"app_manager": {"driver": "file", "file": {"path": "apps"}}})
+    Path("apps").mkdir()
+    Path("apps/good.json").write_text(json.dumps({**APP, "history": {}}))
+    assert main(["check-config", "--config", name], {}) == 0
+    out = capsys.readouterr().out
+    assert "warning: apps/good.json: these keys of Sockudo have no effect here: history" in out
+    assert "    1: 1 key(s)" in out
+    Path("apps/bad.json").write_text("{}")
+    assert main(["check-config", "--config", name], {}) == 1
+    assert "apps/bad.json: secret: is missing; add it" in capsys.readouterr().err
+
+
+def test_check_config_opens_the_certificate(write: Callable[..., str], capsys: pytest.CaptureFixture[str]) -> None:
+    ssl = {"enabled": True, "cert_path": "cert.pem", "key_path": "key.pem"}
+    name = write(with_app(), ssl=ssl)
+    assert main(["check-config", "--config", name], {}) == 1
+    assert "config.json: ssl: cert_path or key_path can't be read: No such file" in capsys.readouterr().err
+    Path("cert.pem").write_text("x")
+    Path("key.pem").write_text("x")
+    assert main(["check-config", "--config", name], {}) == 1
+    assert "check both files and passphrase" in capsys.readouterr().err
+    certificate = trustme.CA().issue_cert("localhost")
+    certificate.cert_chain_pems[0].write_to_path("cert.pem")
+    certificate.private_key_pem.write_to_path("key.pem")
+    assert main(["check-config", "--config", name], {}) == 0
+    assert "(https and wss)" in capsys.readouterr().out
+
+
+def test_print_config_prints_what_is_in_effect_without_secrets(
+    write: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = write(with_app(), database={"redis": {"password": "tops3cret"}})
+    assert main(["print-config", "--config", name], {"PORT": "1", "REDIS_URL": "redis://u:tops3cret@h"}) == 0
+    out = capsys.readouterr().out
+    assert "tops3cret" not in out
+    printed = json.loads(out)
+    assert printed["port"] == 1
+    assert printed["app_manager"]["array"]["apps"][0]["secret"] == "***"
+    assert printed["database"]["redis"]["url"] == "redis://***@h"
+    assert printed["webhooks"]["batching"]["duration"] == 50
+
+
+def test_print_config_can_print_the_defaults(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["print-config", "--defaults"], {}) == 0
+    assert capsys.readouterr().out == (ROOT / "config.example.json").read_text()
+
+
+def test_the_reference_of_all_keys_is_fresh(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["print-config", "--reference"], {}) == 0
+    assert capsys.readouterr().out == (ROOT / "docs/configuration.md").read_text(), (
+        "make it again: sockudo-py print-config --reference > docs/configuration.md"
+    )
+
+
+def test_the_package_is_a_program() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "sockudo_py", "check-config", "--config", "no-such.json"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.splitlines()[0] == "no-such.json: there is no such file; name one with --config"
