@@ -102,6 +102,8 @@ class Server:
             path_prefix=config.url_prefix,
         )
         self._lag = LoopLag(metrics)
+        tick = tick_for(config.activity_timeout, config.pong_timeout, config.user_authentication_timeout)
+        self._wheel = Wheel(loop.time, loop.call_later, tick)
         self._edge: EdgeServer | None = None
         self._http: web.AppRunner | None = None
         self._scrape: web.AppRunner | None = None
@@ -144,6 +146,7 @@ class Server:
             log.info("draining %d connections over at most %gs", count, config.shutdown_grace_period)
             await self.node.drain(config.shutdown_grace_period)
             await self._edge.close(CLOSING_HANDSHAKE)
+        self._wheel.stop()
         if self._http is not None:
             await self._http.cleanup()
         await self._adapter.stop()
@@ -187,18 +190,22 @@ class Server:
             remote=client_address,
         )
         self._http = web.AppRunner(
-            app, access_log=None, keepalive_timeout=http.keep_alive_timeout, shutdown_timeout=CLOSING_HANDSHAKE
+            app,
+            access_log=None,
+            keepalive_timeout=http.keep_alive_timeout,
+            shutdown_timeout=CLOSING_HANDSHAKE,
+            lingering_time=2.0,
         )
         await self._http.setup()
         fallback = self._http.server
         if fallback is None:
             raise RuntimeError("an AppRunner has a server after setup")
-        tick = tick_for(config.activity_timeout, config.pong_timeout, config.user_authentication_timeout)
+        self._wheel.start()
         connect = limits.websocket_rate_limit
         context = FrontContext(
             connections=ConnectionContext(
                 node=self.node,
-                wheel=Wheel(self._loop.time, self._loop.call_later, tick),
+                wheel=self._wheel,
                 clock=self._loop.time,
                 max_message_bytes=config.websocket_max_payload_kb * 1024,
                 max_unsent_bytes=config.websocket.max_bytes,
