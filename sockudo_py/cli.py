@@ -8,9 +8,8 @@ import asyncio
 import json
 import logging
 import os
-import ssl
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from sockudo_py import __version__, logs
@@ -89,18 +88,24 @@ def _start(options: argparse.Namespace, env: Mapping[str, str]) -> int:
 
 
 def _check(options: argparse.Namespace, env: Mapping[str, str]) -> int:
+    problems: list[str] = []
+    apps: list[AppDefinition] = []
+    warnings: list[str] = []
     try:
         config = load(options.config, env)
-        apps, warnings = _apps(config, env)
-        problems = list(_missing_files(config))
-        if problems:
-            raise ConfigError(problems)
     except ConfigError as error:
-        _complain(error.problems)
-        count = len(error.problems)
-        _complain([f"{count} mistake{'s' if count > 1 else ''}"])
+        problems = error.problems
+    else:
+        warnings += config.warnings
+        for step in (_check_built, _check_tls, lambda config: apps.extend(_apps(config, env, warnings.append))):
+            try:
+                step(config)
+            except ConfigError as error:
+                problems += error.problems
+    if problems:
+        _complain([*problems, f"{len(problems)} mistake{'s' if len(problems) > 1 else ''}"])
         return FAILED
-    for warning in (*config.warnings, *warnings):
+    for warning in warnings:
         print(f"warning: {warning}")
     print("\n".join(_summary(config, apps)))
     return OK
@@ -119,8 +124,25 @@ def _print(options: argparse.Namespace, env: Mapping[str, str]) -> int:
     return OK
 
 
-def _apps(config: Config, env: Mapping[str, str]) -> tuple[list[AppDefinition], list[str]]:
-    """Return the apps and warnings about them. Raises ConfigError with what is wrong with any of them."""
+def _check_built(config: Config) -> None:
+    from sockudo_py.wiring.drivers import refuse_unbuilt
+
+    refuse_unbuilt(config)
+
+
+def _check_tls(config: Config) -> None:
+    from sockudo_py.wiring.tls import server_context
+
+    tls = config.ssl
+    if tls.enabled:
+        try:
+            server_context(tls.cert_path, tls.key_path, tls.passphrase.get_secret_value() if tls.passphrase else None)
+        except ConfigError as error:
+            raise ConfigError([f"{config.source or 'defaults'}: {problem}" for problem in error.problems]) from error
+
+
+def _apps(config: Config, env: Mapping[str, str], on_warning: Callable[[str], None]) -> list[AppDefinition]:
+    """Return the apps. Raises ConfigError with what is wrong with any of them."""
     from sockudo_py.webhooks.validation import EndpointRules, endpoint_problems
 
     security = config.webhooks.security
@@ -136,26 +158,10 @@ def _apps(config: Config, env: Mapping[str, str]) -> tuple[list[AppDefinition], 
 
     manager = config.app_manager
     if manager.driver != "file" or manager.file.path is None:
-        return define_apps(config, check), []
-    warnings: list[str] = []
-    folder = FileApps(Path(manager.file.path), app_reader(config, env, check, warnings.append), watch=False)
+        return define_apps(config, check)
+    folder = FileApps(Path(manager.file.path), app_reader(config, env, check, on_warning), watch=False)
     asyncio.run(folder.start(lambda _: None))
-    return list(folder.all()), warnings
-
-
-def _missing_files(config: Config) -> Iterable[str]:
-    if not config.ssl.enabled:
-        return
-    passphrase = config.ssl.passphrase.get_secret_value() if config.ssl.passphrase else ""
-    try:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        # A passphrase that is not asked for keeps OpenSSL from asking on the terminal.
-        context.load_cert_chain(config.ssl.cert_path, config.ssl.key_path, password=passphrase)
-    except ssl.SSLError as error:
-        problem = f"certificate and key can't be used ({error.reason}); check both files and passphrase"
-        yield f"{config.source}: ssl: {problem}"
-    except OSError as error:
-        yield f"{config.source}: ssl: cert_path or key_path can't be read: {error.strerror}"
+    return list(folder.all())
 
 
 def _summary(config: Config, apps: Sequence[AppDefinition]) -> Iterable[str]:

@@ -63,10 +63,9 @@ def _redis_url(value: SecretStr) -> SecretStr:
 
 def _cidr(value: str) -> str:
     try:
-        ipaddress.ip_network(value, strict=False)
+        return str(ipaddress.ip_network(value, strict=False))
     except ValueError:
         raise ValueError('must be an address or a network, such as "10.0.0.0/8"') from None
-    return value
 
 
 def _http_url(value: str) -> str:

@@ -199,6 +199,18 @@ def test_check_config_finds_endpoints_that_could_not_be_used(
     assert "tops3cret" not in error
 
 
+def test_check_config_tells_what_this_version_can_not_do_and_all_else_too(
+    write: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    endpoint = {**ENDPOINT, "headers": {"Host": "x"}}
+    name = write(with_app(webhooks=[endpoint]), webhooks={"security": {"egress_proxy": "http://u:tops3cret@proxy"}})
+    assert main(["check-config", "--config", name], {}) == 1
+    error = capsys.readouterr().err
+    assert "config.json: webhooks.security.egress_proxy: this version can't do that yet" in error
+    assert "headers.Host" in error
+    assert "tops3cret" not in error
+
+
 def test_check_config_reads_a_folder_of_apps(write: Callable[..., str], capsys: pytest.CaptureFixture[str]) -> None:
     name = write({"app_manager": {"driver": "file", "file": {"path": "apps"}}})
     Path("apps").mkdir()
@@ -216,11 +228,11 @@ def test_check_config_opens_the_certificate(write: Callable[..., str], capsys: p
     ssl = {"enabled": True, "cert_path": "cert.pem", "key_path": "key.pem"}
     name = write(with_app(), ssl=ssl)
     assert main(["check-config", "--config", name], {}) == 1
-    assert "config.json: ssl: cert_path or key_path can't be read: No such file" in capsys.readouterr().err
+    assert "config.json: ssl.cert_path: can't read 'cert.pem': No such file" in capsys.readouterr().err
     Path("cert.pem").write_text("x")
     Path("key.pem").write_text("x")
     assert main(["check-config", "--config", name], {}) == 1
-    assert "check both files and passphrase" in capsys.readouterr().err
+    assert "config.json: ssl: 'cert.pem' and 'key.pem' can't be used together" in capsys.readouterr().err
     certificate = trustme.CA().issue_cert("localhost")
     certificate.cert_chain_pems[0].write_to_path("cert.pem")
     certificate.private_key_pem.write_to_path("key.pem")

@@ -192,6 +192,11 @@ def test_a_path_prefix_has_no_slash_at_its_end(read: Load) -> None:
     assert read({}).url_prefix == ""
 
 
+def test_a_network_is_brought_into_its_plain_form(read: Load) -> None:
+    config = read({"trusted_proxies": ["10.1.2.3/8", "::1", "127.0.0.1"]})
+    assert config.trusted_proxies == ("10.0.0.0/8", "::1/128", "127.0.0.1/32")
+
+
 def test_a_redis_url_is_made_of_its_parts(read: Load) -> None:
     redis = {"host": "h", "port": 1, "db": 2, "username": "u", "password": "p@:/"}
     assert read({"database": {"redis": redis}}).redis_url("queue") == "redis://u:p%40%3A%2F@h:1/2"
