@@ -168,14 +168,15 @@ class Dispatcher:
         self._metrics.spool_events.set(value=self.waiting)
 
     def _drop(self) -> None:
-        app_id, count = self._spool.overflow()
-        self._metrics.spool_dropped.add(app_id, amount=count)
+        dropped = self._spool.overflow()
+        for app_id, count in dropped.items():
+            self._metrics.spool_dropped.add(app_id, amount=count)
         now = self._clock()
         if abs(now - self._last_drop) >= 1.0:  # one line a second, the metric has them all
             self._last_drop = now
             log.error(
-                "the webhook spool is full (webhooks.spool.max_events): the noisiest app loses its oldest events",
-                extra={"app_id": app_id, "dropped": count},
+                "the webhook spool is full (webhooks.spool.max_events): the noisiest apps lose their oldest events",
+                extra={"dropped": dict(dropped)},
             )
 
     async def _replay(self, path: Path) -> None:

@@ -61,14 +61,14 @@ def wants_retry(failure: Failure, retry_on: RetryOn) -> bool:
     return retry_on == "transient" and status in _TRANSIENT_STATUS
 
 
-def decide(policy: RetryPolicy, failure: Failure, attempt: int, age: float, dice: float) -> Retry | GiveUp:
+def decide(policy: RetryPolicy, failure: Failure, attempt: int, age: float | None, dice: float) -> Retry | GiveUp:
     """Return what to do after a failed attempt.
 
     Args:
         policy: The endpoint's.
         failure: What went wrong.
         attempt: Number of the failed attempt, 1 for the first one.
-        age: Seconds since the delivery came into being.
+        age: Seconds since the delivery came into being; None where that does not count.
         dice: A random number in [0, 1) for the jitter.
     """
     if not wants_retry(failure, policy.retry_on):
@@ -78,7 +78,7 @@ def decide(policy: RetryPolicy, failure: Failure, attempt: int, age: float, dice
     if delay is None:
         return GiveUp(failure.error_class)
     delay *= 1 + policy.jitter * dice
-    if policy.max_age is not None and age + delay > policy.max_age:
+    if policy.max_age is not None and age is not None and age + delay > policy.max_age:
         return GiveUp("expired")
     return Retry(delay)
 

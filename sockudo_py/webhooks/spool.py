@@ -2,7 +2,7 @@
 
 import base64
 import os
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,17 +42,24 @@ class Spool:
         waiting.append(event)
         self.count += 1
         self._bytes += len(event.event) + _OVERHEAD
+        return self._over()
+
+    def _over(self) -> bool:
         return self.count > self._limits.max_events or self._bytes > self._limits.max_bytes
 
-    def overflow(self) -> tuple[str, int]:
-        """Drop the oldest events of the noisiest app, a thousandth of what fits; return that app and how many."""
-        app_id = max(self._apps, key=lambda key: len(self._apps[key]))
-        count = max(1, self._limits.max_events // 1000)
-        dropped = 0
-        while dropped < count and app_id in self._apps:
-            self._pop(app_id)
-            dropped += 1
-        return app_id, dropped
+    def overflow(self) -> Counter[str]:
+        """Drop the oldest events of the noisiest apps until the rest fits; return how many, by app.
+
+        A thousandth more goes than must, so that a flood does not have to look for the noisiest app at every event.
+        """
+        dropped: Counter[str] = Counter()
+        count = self.count - self.count // 1000
+        while self._apps and (self.count >= count or self._over()):
+            app_id = max(self._apps, key=lambda key: len(self._apps[key]))
+            while app_id in self._apps and (self.count >= count or self._over()):
+                self._pop(app_id)
+                dropped[app_id] += 1
+        return dropped
 
     def take(self, limit: int) -> list[Append]:
         """Remove and return up to ``limit`` events; every app gets its share."""

@@ -112,6 +112,11 @@ class Worker:
         """Deliveries under way from here, per endpoint."""
         return self._endpoints
 
+    @property
+    def tokens(self) -> list[str]:
+        """The leases that this worker holds."""
+        return list(self._active)
+
     # -- claiming
 
     async def _claim_loop(self) -> None:
@@ -272,7 +277,8 @@ class Worker:
             self._recorder.record(attempt, endpoint)
             await self._settle(token, lambda: self._queue.ack(token))
             return
-        age = 0.0 if job.redrives else (self._now_ms() - job.created_ms) / 1000  # a redriven job gets its full schedule
+        # A dead letter that an operator sends again is old by nature, and gets its full schedule.
+        age = None if job.redrives else (self._now_ms() - job.created_ms) / 1000
         decision = decide(endpoint.retry, outcome, number, age, self._dice())
         healthy = outcome.error_class in ANSWERED
         if isinstance(decision, Retry):

@@ -1,0 +1,277 @@
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import orjson
+import pytest
+
+from sockudo_py.changes import (
+    Change,
+    ChannelOccupied,
+    ChannelVacated,
+    ClientEventSent,
+    ConnectionEstablished,
+    MemberAdded,
+)
+from sockudo_py.endpoints import ChannelFilter
+from sockudo_py.metrics import Metrics
+from sockudo_py.webhooks.dispatcher import Dispatcher
+from sockudo_py.webhooks.metrics import WebhookMetrics
+from sockudo_py.webhooks.registry import EndpointRegistry
+from sockudo_py.webhooks.spool import SpoolLimits, read_spool
+from tests.unit.webhooks.fakes import FlakyQueue, until
+from tests.unit.webhooks.make import NOW, NOW_MS, endpoint
+
+
+class Site:
+    def __init__(self, spool: SpoolLimits | None = None) -> None:
+        self.queue = FlakyQueue()
+        self.registry = EndpointRegistry()
+        self.metrics = WebhookMetrics(Metrics())
+        self.dispatcher = Dispatcher(self.queue, self.registry, self.metrics, spool=spool, clock=lambda: NOW)
+
+    def events(self) -> list[tuple[str, str]]:
+        return [(append.endpoint, orjson.loads(append.event)["name"]) for append in self.queue.taken]
+
+
+@asynccontextmanager
+async def running(spool: SpoolLimits | None = None) -> AsyncIterator[Site]:
+    site = Site(spool)
+    await site.dispatcher.start()
+    try:
+        yield site
+    finally:
+        site.queue.away = False
+        await site.dispatcher.stop()
+
+
+async def test_a_change_reaches_the_lane_of_every_endpoint_that_wants_it() -> None:
+    async with running() as site:
+        site.registry.replace(
+            "app-1",
+            [
+                endpoint("wh_all"),
+                endpoint("wh_members", event_types=frozenset({"member_added"})),
+                endpoint("wh_off", enabled=False),
+            ],
+        )
+        site.registry.replace("app-2", [endpoint("wh_other", app_id="app-2")])
+        site.dispatcher.add(ChannelOccupied("app-1", "presence-a"))
+        site.dispatcher.add(MemberAdded("app-1", "presence-a", "10", "1.2"))
+        await until(lambda: len(site.queue.taken) == 3)
+        assert site.events() == [
+            ("wh_all", "channel_occupied"),
+            ("wh_all", "member_added"),
+            ("wh_members", "member_added"),
+        ]
+
+
+async def test_an_append_carries_time_app_and_a_unique_id() -> None:
+    async with running() as site:
+        site.registry.replace("app-1", [endpoint("wh_1"), endpoint("wh_2")])
+        site.dispatcher.add(ChannelOccupied("app-1", "a"))
+        await until(lambda: len(site.queue.taken) == 2)
+        first, second = site.queue.taken
+        assert (first.app_id, first.created_ms) == ("app-1", NOW_MS)
+        assert first.event == b'{"name":"channel_occupied","channel":"a","time_ms":%d}' % NOW_MS
+        assert first.id != second.id
+
+
+async def test_n212_a_filter_keeps_events_back_before_they_are_queued() -> None:
+    async with running() as site:
+        site.registry.replace("app-1", [endpoint(filter=ChannelFilter(channel_type="presence"))])
+        site.dispatcher.add(ChannelOccupied("app-1", "news"))
+        site.dispatcher.add(ChannelOccupied("app-1", "presence-a"))
+        await until(lambda: len(site.queue.taken) == 1)
+        assert orjson.loads(site.queue.taken[0].event)["channel"] == "presence-a"
+        assert site.metrics.filtered.values == {(): 1}
+
+
+async def test_a_channel_filter_does_not_speak_of_events_without_a_channel() -> None:
+    async with running() as site:
+        listed = frozenset({"connection_established"})
+        site.registry.replace("app-1", [endpoint(event_types=listed, filter=ChannelFilter(channel_type="presence"))])
+        site.dispatcher.add(ConnectionEstablished("app-1", "1.2"))
+        await until(lambda: site.events() == [("wh_1", "connection_established")])
+
+
+@pytest.mark.parametrize(
+    ("change", "solo"),
+    [
+        (ChannelOccupied("app-1", "news"), False),
+        (ChannelOccupied("app-1", "private-encrypted-a"), True),
+        (ConnectionEstablished("app-1", "1.2"), True),
+    ],
+)
+async def test_n214_n215_events_that_must_be_alone_are_marked(change: Change, solo: bool) -> None:
+    async with running() as site:
+        site.registry.replace("app-1", [endpoint(event_types=frozenset({"*", "connection_established"}))])
+        site.dispatcher.add(change)
+        await until(lambda: len(site.queue.taken) == 1)
+        assert site.queue.taken[0].solo is solo
+
+
+async def test_changes_of_one_turn_of_the_loop_go_in_one_call() -> None:
+    async with running() as site:
+        site.registry.replace("app-1", [endpoint()])
+        for number in range(50):
+            site.dispatcher.add(ChannelOccupied("app-1", f"c-{number}"))
+        await until(lambda: len(site.queue.taken) == 50)
+        assert len(site.queue.calls) == 1
+
+
+async def test_a_change_that_nobody_wants_wakes_nobody() -> None:
+    async with running() as site:
+        site.registry.replace("app-1", [endpoint(event_types=frozenset({"channel_vacated"}))])
+        site.dispatcher.add(ChannelOccupied("app-1", "c"))
+        site.dispatcher.add(ChannelOccupied("app-without-webhooks", "c"))
+        site.dispatcher.add(ChannelVacated("app-1", "c"))
+        await until(lambda: len(site.queue.taken) == 1)
+        assert site.events() == [("wh_1", "channel_vacated")]
+
+
+async def test_while_the_queue_is_away_events_wait_in_order_and_are_taken_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with running() as site:
+        site.registry.replace("app-1", [endpoint()])
+        site.queue.away = True
+        site.dispatcher.add(ChannelOccupied("app-1", "c-0"))
+        await until(lambda: len(site.queue.calls) >= 2)
+        for number in range(1, 10):
+            site.dispatcher.add(ChannelOccupied("app-1", f"c-{number}"))
+        assert site.dispatcher.waiting == 10
+        site.queue.away = False
+        await until(lambda: len(site.queue.taken) == 10)
+        channels = [orjson.loads(append.event)["channel"] for append in site.queue.taken]
+        assert channels == [f"c-{number}" for number in range(10)]
+        assert site.dispatcher.waiting == 0
+        assert site.metrics.enqueue_failures.values[("unavailable",)] >= 2
+        outages = [record for record in caplog.records if record.levelno == logging.ERROR]
+        assert len(outages) == 1, "one line per outage"
+
+
+async def test_after_a_lost_reply_the_very_same_call_is_repeated_and_nothing_is_doubled() -> None:
+    async with running() as site:
+        site.registry.replace("app-1", [endpoint()])
+        site.queue.lost_replies = 1
+        site.dispatcher.add(ChannelOccupied("app-1", "c"))
+        await until(lambda: len(site.queue.calls) == 2)
+        assert site.queue.calls[0] == site.queue.calls[1]
+        assert (await site.queue.depths()).waiting == 1
+
+
+async def test_a_bug_in_the_queue_loses_nothing() -> None:
+    async with running() as site:
+        site.registry.replace("app-1", [endpoint()])
+        site.queue.bugs = 1
+        site.dispatcher.add(ChannelOccupied("app-1", "c"))
+        await until(lambda: len(site.queue.taken) == 1)
+        assert site.metrics.enqueue_failures.values == {("error",): 1}
+
+
+async def test_a_full_spool_drops_from_the_noisy_app_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    async with running(SpoolLimits(max_events=5)) as site:
+        site.registry.replace("quiet", [endpoint("wh_q", app_id="quiet")])
+        site.registry.replace("noisy", [endpoint("wh_n", app_id="noisy")])
+        site.queue.away = True
+        site.dispatcher.add(ChannelOccupied("quiet", "in-hand"))
+        await until(lambda: len(site.queue.calls) >= 1)
+        site.dispatcher.add(ChannelOccupied("quiet", "c"))
+        for number in range(20):
+            site.dispatcher.add(ChannelOccupied("noisy", f"c-{number}"))
+        assert site.metrics.spool_dropped.values == {("noisy",): 16}
+        assert sum("spool is full" in record.message for record in caplog.records) == 1
+        site.queue.away = False
+        await until(lambda: len(site.queue.taken) == 6)
+        kept = [orjson.loads(a.event)["channel"] for a in site.queue.taken if a.app_id == "noisy"]
+        assert kept == ["c-16", "c-17", "c-18", "c-19"]
+
+
+async def test_stop_hands_over_what_is_left() -> None:
+    site = Site()
+    site.registry.replace("app-1", [endpoint()])
+    await site.dispatcher.start()
+    site.dispatcher.add(ChannelOccupied("app-1", "c"))
+    await site.dispatcher.stop()
+    assert len(site.queue.taken) == 1
+
+
+async def test_what_can_not_be_handed_over_is_written_down_and_comes_back(tmp_path: Path) -> None:
+    limits = SpoolLimits(path=tmp_path / "spool")
+    before = Site(limits)
+    before.registry.replace("app-1", [endpoint()])
+    before.queue.away = True
+    await before.dispatcher.start()
+    for number in range(3):
+        before.dispatcher.add(ChannelOccupied("app-1", f"c-{number}"))
+    await before.dispatcher.stop(timeout=0.01)
+    written, _ = read_spool(tmp_path / "spool")
+    assert len(written) == 3
+
+    async with running(limits) as after:
+        await until(lambda: len(after.queue.taken) == 3)
+        assert after.queue.taken == written
+        await until(lambda: not (tmp_path / "spool").exists())
+
+
+async def test_a_spool_file_stays_until_the_queue_has_its_events(tmp_path: Path) -> None:
+    limits = SpoolLimits(path=tmp_path / "spool")
+    before = Site(limits)
+    before.registry.replace("app-1", [endpoint()])
+    before.queue.away = True
+    await before.dispatcher.start()
+    before.dispatcher.add(ChannelOccupied("app-1", "c"))
+    await before.dispatcher.stop(timeout=0.01)
+
+    again = Site(limits)
+    again.queue.away = True
+    await again.dispatcher.start()
+    await until(lambda: len(again.queue.calls) >= 1)
+    assert (tmp_path / "spool").exists()
+    await again.dispatcher.stop(timeout=0.01)
+    assert len(read_spool(tmp_path / "spool")[0]) == 1
+
+
+async def test_unreadable_lines_are_kept_for_a_person(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "spool").write_bytes(b"garbage\n")
+    async with running(SpoolLimits(path=tmp_path / "spool")):
+        assert (tmp_path / "spool.bad").read_bytes() == b"garbage\n"
+        assert not (tmp_path / "spool").exists()
+        assert "could not be read" in caplog.text
+
+
+async def test_without_a_spool_file_the_loss_at_shutdown_is_told_and_counted(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    site = Site()
+    site.registry.replace("app-1", [endpoint()])
+    site.queue.away = True
+    await site.dispatcher.start()
+    site.dispatcher.add(ChannelOccupied("app-1", "c"))
+    await site.dispatcher.stop(timeout=0.01)
+    assert "webhooks.spool.path is not set" in caplog.text
+    assert site.metrics.spool_dropped.values == {("app-1",): 1}
+
+
+def cost_of(call: Callable[[], None], rounds: int = 2000) -> float:
+    """Microseconds of CPU of one call, the best of ten."""
+    best = float("inf")
+    for _ in range(10):
+        started = time.process_time()
+        for _ in range(rounds):
+            call()
+        best = min(best, time.process_time() - started)
+    return best / rounds * 1e6
+
+
+async def test_adding_is_cheap_where_somebody_listens_and_free_where_nobody_does() -> None:
+    site = Site()
+    site.registry.replace("app-1", [endpoint()])
+    event = ClientEventSent("app-1", "private-a", "client-x", '{"x":1}', "1.2")
+    nobody = ClientEventSent("app-2", "private-a", "client-x", '{"x":1}', "1.2")
+    assert cost_of(lambda: site.dispatcher.add(nobody)) < 1.5  # measured 0.1
+    assert cost_of(lambda: site.dispatcher.add(event)) < 20  # measured 3.5 to 6
+    site.queue.away = True

@@ -1,0 +1,104 @@
+import pytest
+
+from sockudo_py.changes import ChannelOccupied, ChannelVacated, ConnectionEstablished, MemberAdded
+from sockudo_py.endpoints import ChannelFilter, Endpoint
+from sockudo_py.errors import ConfigError
+from sockudo_py.webhooks.registry import EndpointRegistry
+from tests.unit.webhooks.make import endpoint
+
+
+def test_an_endpoint_is_found_by_uid_and_by_app() -> None:
+    registry = EndpointRegistry()
+    first, second = endpoint("wh_1"), endpoint("wh_2")
+    registry.replace("app-1", [first, second])
+    assert registry.by_uid("wh_2") is second
+    assert registry.by_app("app-1") == (first, second)
+    assert set(registry.all()) == {first, second}
+    assert registry.by_uid("wh_3") is None
+    assert registry.by_app("app-2") == ()
+
+
+def test_two_endpoints_with_the_same_url_are_two_endpoints() -> None:
+    registry = EndpointRegistry()
+    registry.replace("app-1", [endpoint("wh_1"), endpoint("wh_2")])
+    assert [route.endpoint for route in registry.routes["app-1"][ChannelOccupied]] == ["wh_1", "wh_2"]
+
+
+def test_a_kind_of_change_that_nobody_lists_is_not_in_the_routes() -> None:
+    registry = EndpointRegistry()
+    registry.replace("app-1", [endpoint(event_types=frozenset({"channel_occupied", "custom.event"}))])
+    assert set(registry.routes["app-1"]) == {ChannelOccupied}
+
+
+def test_an_app_without_an_interested_endpoint_is_not_in_the_routes() -> None:
+    registry = EndpointRegistry()
+    registry.replace("app-1", [endpoint(event_types=frozenset())])
+    assert registry.routes == {}
+    assert len(registry.by_app("app-1")) == 1
+
+
+def test_star_leaves_the_connection_events_out() -> None:
+    registry = EndpointRegistry()
+    registry.replace("app-1", [endpoint()])
+    assert ConnectionEstablished not in registry.routes["app-1"]
+    assert MemberAdded in registry.routes["app-1"]
+
+
+def test_a_disabled_endpoint_gets_no_new_events_but_stays_known() -> None:
+    registry = EndpointRegistry()
+    registry.replace("app-1", [endpoint(enabled=False)])
+    assert registry.routes == {}
+    assert registry.by_uid("wh_1") is not None
+
+
+def test_a_filter_is_compiled_into_the_route() -> None:
+    registry = EndpointRegistry()
+    registry.replace("app-1", [endpoint(filter=ChannelFilter(channel_prefix="chat-"))])
+    [route] = registry.routes["app-1"][ChannelVacated]
+    assert route.test is not None
+    assert route.test("chat-1")
+    assert not route.test("news")
+
+
+def test_replacing_tells_what_changed() -> None:
+    registry = EndpointRegistry()
+    told: list[tuple[Endpoint | None, Endpoint | None]] = []
+    first, second, third = endpoint("wh_1"), endpoint("wh_2"), endpoint("wh_3")
+    registry.replace("app-1", [first, second])
+    registry.subscribe(lambda old, new: told.append((old, new)))
+    newer = endpoint("wh_2", url="http://elsewhere.example/")
+    registry.replace("app-1", [newer, third])
+    assert told == [(second, newer), (None, third), (first, None)]
+    assert registry.by_uid("wh_1") is None
+
+
+def test_no_endpoints_means_the_app_is_gone() -> None:
+    registry = EndpointRegistry()
+    registry.replace("app-1", [endpoint()])
+    registry.replace("app-1", [])
+    assert registry.routes == {}
+    assert list(registry.all()) == []
+
+
+def test_a_mistake_changes_nothing_and_names_everything() -> None:
+    registry = EndpointRegistry()
+    good = endpoint("wh_1")
+    registry.replace("app-1", [good])
+    with pytest.raises(ConfigError) as caught:
+        registry.replace("app-1", [endpoint("wh_2", url="ftp://x/"), endpoint("wh_3", url=None)])
+    assert len(caught.value.problems) == 2
+    assert registry.by_app("app-1") == (good,)
+
+
+def test_a_uid_belongs_to_one_endpoint() -> None:
+    registry = EndpointRegistry()
+    registry.replace("app-1", [endpoint("wh_1")])
+    with pytest.raises(ConfigError, match="used twice"):
+        registry.replace("app-2", [endpoint("wh_1", app_id="app-2")])
+    with pytest.raises(ConfigError, match="used twice"):
+        registry.replace("app-1", [endpoint("wh_2"), endpoint("wh_2")])
+
+
+def test_an_endpoint_belongs_to_its_app() -> None:
+    with pytest.raises(ConfigError, match="belongs to app app-1"):
+        EndpointRegistry().replace("app-2", [endpoint("wh_1")])

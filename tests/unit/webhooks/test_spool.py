@@ -1,0 +1,114 @@
+from collections import Counter
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sockudo_py.queues.base import Append
+from sockudo_py.webhooks.spool import Spool, SpoolLimits, read_spool, write_spool
+
+
+def event(number: int, app_id: str = "a", size: int = 10) -> Append:
+    return Append(f"id-{number}", "wh_1", app_id, b"x" * size, 1000 + number)
+
+
+def numbers(events: list[Append]) -> list[str]:
+    return [append.id for append in events]
+
+
+def test_events_of_an_app_come_out_in_the_order_in_which_they_went_in() -> None:
+    spool = Spool(SpoolLimits())
+    for number in range(5):
+        spool.put(event(number))
+    assert numbers(spool.take(3)) == ["id-0", "id-1", "id-2"]
+    assert numbers(spool.take(3)) == ["id-3", "id-4"]
+    assert spool.take(3) == []
+    assert spool.count == 0
+
+
+def test_a_noisy_app_leaves_others_their_share_of_a_batch() -> None:
+    spool = Spool(SpoolLimits())
+    for number in range(1000):
+        spool.put(event(number, "noisy"))
+    spool.put(event(1000, "quiet"))
+    assert Counter(append.app_id for append in spool.take(10)) == {"noisy": 5, "quiet": 1}
+
+
+def test_apps_take_turns_at_being_first() -> None:
+    spool = Spool(SpoolLimits())
+    for number in range(6):
+        spool.put(event(number, "abc"[number % 3]))
+    assert [spool.take(1)[0].app_id for _ in range(6)] == ["a", "b", "c", "a", "b", "c"]
+
+
+def test_a_full_spool_drops_the_oldest_of_the_noisiest_app() -> None:
+    spool = Spool(SpoolLimits(max_events=3))
+    assert not spool.put(event(0, "quiet"))
+    assert not spool.put(event(1, "noisy"))
+    assert not spool.put(event(2, "noisy"))
+    assert spool.put(event(3, "noisy"))
+    assert spool.overflow() == {"noisy": 1}
+    assert sorted(numbers(spool.take(10))) == ["id-0", "id-2", "id-3"]
+
+
+def test_a_spool_is_bounded_in_bytes_too() -> None:
+    spool = Spool(SpoolLimits(max_bytes=1000))
+    assert not spool.put(event(0, size=700))
+    assert spool.put(event(1, size=700))
+    spool.overflow()
+    assert numbers(spool.take(10)) == ["id-1"]
+    assert not spool.put(event(2, size=700))
+
+
+def test_a_flood_makes_room_for_a_thousandth_at_once() -> None:
+    spool = Spool(SpoolLimits(max_events=5000))
+    for number in range(5001):
+        spool.put(event(number))
+    assert spool.overflow() == {"a": 6}
+    assert spool.count == 4995
+
+
+def test_an_event_that_is_larger_than_the_spool_goes_too() -> None:
+    spool = Spool(SpoolLimits(max_bytes=1000))
+    spool.put(event(0, "quiet"))
+    assert spool.put(event(1, "loud", size=2000))
+    assert spool.overflow() == {"quiet": 1, "loud": 1}
+    assert spool.count == 0
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 7)), max_size=40))
+def test_nothing_is_lost_or_doubled_or_reordered_within_an_app(steps: list[tuple[str, int]]) -> None:
+    spool = Spool(SpoolLimits())
+    put: list[Append] = []
+    taken: list[Append] = []
+    for number, (app_id, limit) in enumerate(steps):
+        append = event(number, app_id)
+        put.append(append)
+        spool.put(append)
+        if number % 3 == 2:
+            batch = spool.take(limit)
+            assert len(batch) <= limit
+            taken.extend(batch)
+    while batch := spool.take(4):
+        taken.extend(batch)
+    assert spool.count == 0
+    for app_id in "abc":
+        assert [a for a in taken if a.app_id == app_id] == [a for a in put if a.app_id == app_id]
+
+
+def test_what_was_written_down_comes_back(tmp_path: Path) -> None:
+    events = [Append("1", "wh_1", "a", '{"x":"ü\n"}'.encode(), 5, solo=True), event(2)]
+    write_spool(tmp_path / "spool", events)
+    assert read_spool(tmp_path / "spool") == (events, 0)
+    assert [path.name for path in tmp_path.iterdir()] == ["spool"]
+
+
+def test_no_file_means_no_events(tmp_path: Path) -> None:
+    assert read_spool(tmp_path / "spool") == ([], 0)
+
+
+def test_lines_that_can_not_be_read_are_counted_and_the_others_kept(tmp_path: Path) -> None:
+    path = tmp_path / "spool"
+    write_spool(path, [event(1)])
+    path.write_bytes(b"garbage\n{}\n" + path.read_bytes() + b"[]\n")
+    assert read_spool(path) == ([event(1)], 3)
