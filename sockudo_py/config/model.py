@@ -44,7 +44,7 @@ RedisUser = Literal["adapter", "cache", "queue", "rate_limiter"]
 
 
 class Config(Section):
-    """The configuration of one server. Frozen; made by ``load``."""
+    """The configuration of one server."""
 
     debug: bool = Field(default=False, description="Log at level debug.")
     mode: Name = Field(default="production", description="`production` warns about demo secrets.")
