@@ -169,7 +169,7 @@ async def test_227_after_4100_pusher_js_tries_again_after_a_second(tmp_path: Pat
         async with site.connect() as occupant, program("client", scenario(site.server, site.app)) as client:
             first = await client.expect(on="error", code=4100)
             second = await client.expect(on="error", code=4100)
-            assert 900 < second["t"] - first["t"] < 5000
+            assert 900 < second["t"] - first["t"] < 10000
             await occupant.close()
             await connected(client)
 
@@ -183,7 +183,7 @@ def test_229_the_fallback_of_pusher_js_is_404_quickly(site: Site) -> None:
     response.read()
     connection.close()
     assert response.status == 404
-    assert time.monotonic() - since < 2
+    assert time.monotonic() - since < 5
 
 
 async def test_229_with_fallbacks_allowed_pusher_js_connects_by_websocket(site: Site) -> None:

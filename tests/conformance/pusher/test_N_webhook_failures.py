@@ -117,7 +117,7 @@ async def test_220_a_hanging_endpoint_delays_neither_clients_nor_other_apps(make
         await client.quiet()
         await neighbour.subscribe("c")
         await eventually(lambda: other.events() == [occupied("c")], "the other app's webhook arrives")
-        assert time.monotonic() - since < 3
+        assert time.monotonic() - since < 8
         slow.api.publish("c0")
         await client.expect("my-event", "c0")
 
