@@ -172,10 +172,11 @@ class Node:
             if classify(channel).cached:
                 self._cache.store(app_id, channel, payload, app.cache_ttl)
             user_id = user_of(channel)
+            self._publish_here(app_id, channel, payload, exclude_socket)
             if user_id is None:
-                self._broadcast(Publication(app_id, channel, payload, exclude_socket))
+                self._adapter.publish(Publication(app_id, channel, payload, exclude_socket))
             else:
-                self._broadcast(UserMessage(app_id, user_id, payload, exclude_socket))
+                self._adapter.publish(UserMessage(app_id, user_id, payload, exclude_socket))
 
     def terminate_user(self, app: App, user_id: str) -> None:
         """Close all signed-in connections of a user in the cluster, with 4009."""

@@ -1,0 +1,288 @@
+"""The hub, the node and the local adapter against a model of plain sets and lists."""
+
+import json
+from collections import defaultdict
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from sockudo_py.adapters.base import ChannelStats
+from sockudo_py.changes import ChannelOccupied, ChannelVacated, MemberAdded, MemberRemoved
+from sockudo_py.hub import Hub, Share
+from sockudo_py.metrics import Metrics
+from sockudo_py.protocol.framing import text_frame
+from tests.support.fake_loop import FakeLoop
+from tests.support.sink import RecordingSink, make_app
+from tests.unit.node.kit import VACATE_DELAY, Bench
+
+T = TypeVar("T")
+
+SOCKETS = st.integers(0, 6)
+CHANNELS = st.sampled_from(["c", "d"])
+
+
+class Outbox(RuleBasedStateMachine):
+    """Each subscriber receives exactly what was published while it was subscribed, in order, but what excluded it.
+
+    Slices, bytes per write and backlog are so small that every path of the outbox is taken.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = FakeLoop()
+        self.metrics = Metrics()
+        self.hub = Hub(self.loop.call_soon, self.metrics, slice_size=2, flush_bytes=24, backlog_bytes=150)
+        app = make_app()
+        self.sinks = [RecordingSink(app, f"1.{number}") for number in range(7)]
+        for sink in self.sinks:
+            self.hub.add("1", sink)
+        # What each (socket, channel) must have received in the end, and what waits for a replay of it.
+        self.expected: dict[tuple[int, str], list[str]] = defaultdict(list)
+        self.held: dict[tuple[int, str], tuple[Share, list[str]]] = {}
+        self.on: set[tuple[int, str]] = set()
+        self.number = 0
+
+    def received(self, socket: int, channel: str) -> list[str]:
+        texts = [payload.decode() for payload in self.sinks[socket].payloads]
+        return [text for text in texts if text.startswith(channel)]
+
+    def text(self, channel: str) -> str:
+        self.number += 1
+        return f"{channel}{self.number}"
+
+    @initialize(number=st.sampled_from([0, 5, 7]))
+    def begin_with_a_channel_larger_than_a_slice(self, number: int) -> None:
+        for socket in range(number):
+            self.join(socket, "c")
+
+    @rule(socket=SOCKETS, channel=CHANNELS)
+    def join(self, socket: int, channel: str) -> None:
+        assert self.hub.join("1", channel, self.sinks[socket]) == ((socket, channel) not in self.on)
+        self.on.add((socket, channel))
+
+    @rule(socket=SOCKETS, channel=CHANNELS)
+    def join_with_replay(self, socket: int, channel: str) -> None:
+        if self.hub.join("1", channel, self.sinks[socket]):
+            share = self.hub.hold("1", channel, self.sinks[socket])
+            assert share is not None
+            self.on.add((socket, channel))
+            self.held[socket, channel] = (share, [])
+
+    @precondition(lambda self: self.held)
+    @rule(data=st.data())
+    def replay(self, data: st.DataObject) -> None:
+        socket, channel = data.draw(st.sampled_from(sorted(self.held)))
+        share, gathered = self.held.pop((socket, channel))
+        replayed = self.text(channel)
+        self.hub.release("1", channel, self.sinks[socket], share, text_frame(replayed.encode()))
+        self.expected[socket, channel] += [replayed, *gathered]
+        assert self.received(socket, channel) == self.expected[socket, channel]
+
+    @rule(socket=SOCKETS, channel=CHANNELS)
+    def leave(self, socket: int, channel: str) -> None:
+        self.held.pop((socket, channel), None)
+        assert self.hub.leave("1", channel, self.sinks[socket]) == ((socket, channel) in self.on)
+        self.on.discard((socket, channel))
+        assert self.received(socket, channel) == self.expected[socket, channel]
+
+    @rule(socket=SOCKETS, channel=CHANNELS)
+    def vanish(self, socket: int, channel: str) -> None:
+        """The socket is gone: nothing is owed to it any more."""
+        self.held.pop((socket, channel), None)
+        self.hub.drop("1", channel, self.sinks[socket])
+        self.on.discard((socket, channel))
+        self.expected[socket, channel] = self.received(socket, channel)
+
+    @rule(socket=SOCKETS, channel=CHANNELS)
+    def catch_up(self, socket: int, channel: str) -> None:
+        self.hub.catch_up("1", [channel], self.sinks[socket])
+        assert self.received(socket, channel) == self.expected[socket, channel]
+
+    @rule(channel=CHANNELS, exclude=st.none() | SOCKETS, padding=st.integers(0, 30))
+    def publish(self, channel: str, exclude: int | None, padding: int) -> None:
+        text = self.text(channel) + "." * padding
+        excluded = None if exclude is None else self.sinks[exclude]
+        self.hub.publish("1", channel, text_frame(text.encode()), excluded)
+        for socket, name in self.on:
+            if name == channel and socket != exclude:
+                if (socket, name) in self.held:
+                    self.held[socket, name][1].append(text)
+                else:
+                    self.expected[socket, name].append(text)
+
+    @rule()
+    def turn(self) -> None:
+        self.loop.turn()
+
+    @rule()
+    def settle(self) -> None:
+        self.loop.settle()
+        for key in self.expected:
+            assert self.received(*key) == self.expected[key]
+        assert self.hub.backlog == 0
+
+    @invariant()
+    def nothing_but_what_is_due_was_received_and_in_order(self) -> None:
+        for key in self.on | set(self.expected):
+            received = self.received(*key)
+            assert received == self.expected[key][: len(received)]
+
+    @invariant()
+    def the_hub_knows_who_is_on_what(self) -> None:
+        for channel in ("c", "d"):
+            there = {self.sinks.index(sink) for sink in self.hub.subscribers("1", channel)}  # type: ignore[arg-type]
+            assert there == {socket for socket, name in self.on if name == channel}
+        counters = self.metrics.app("1")
+        assert counters.subscriptions == len(self.on)
+        assert counters.channels == len({name for _, name in self.on})
+
+    def teardown(self) -> None:
+        self.settle()
+
+
+def answer_of(question: Coroutine[Any, Any, T]) -> T:
+    """Return the answer of a coroutine that doesn't wait."""
+    try:
+        question.send(None)
+    except StopIteration as stopped:
+        return stopped.value  # type: ignore[no-any-return]
+    raise AssertionError("it waited")
+
+
+USERS = st.sampled_from(["ann", "bob", "cid"])
+NAMES = st.sampled_from(["c", "presence-c", "presence-d"])
+
+
+Transition = ChannelOccupied | ChannelVacated | MemberAdded | MemberRemoved
+
+
+def step(change: Transition) -> tuple[tuple[str, str | None], bool]:
+    """Return what the change is about, and whether that is there now."""
+    user_id = change.user_id if isinstance(change, MemberAdded | MemberRemoved) else None
+    return (change.channel, user_id), isinstance(change, ChannelOccupied | MemberAdded)
+
+
+class Occupancy(RuleBasedStateMachine):
+    """Node, hub and local adapter agree with a set of (client, channel, user), however late the adapter answers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bench = Bench(slow_adapter=True)
+        self.clients: list[RecordingSink | None] = [None] * 5
+        self.wanted: dict[int, dict[str, str | None]] = {number: {} for number in range(5)}
+        # What each presence subscriber sees of the members, kept from the messages that it receives.
+        self.seen: dict[RecordingSink, dict[str, set[str]]] = {}
+
+    @rule(number=st.integers(0, 4))
+    def connect_or_drop(self, number: int) -> None:
+        client = self.clients[number]
+        if client is None:
+            self.clients[number] = client = self.bench.client()
+            self.seen[client] = {}
+        else:
+            self.read()
+            self.bench.node.disconnect(client)
+            self.clients[number] = None
+            self.wanted[number] = {}
+            del self.seen[client]
+
+    @rule(number=st.integers(0, 4), channel=NAMES, user=USERS)
+    def subscribe(self, number: int, channel: str, user: str) -> None:
+        client = self.clients[number]
+        if client is not None and channel not in self.wanted[number]:
+            user_id = user if channel.startswith("presence-") else None
+            self.wanted[number][channel] = user_id
+            self.bench.subscribe(client, channel, user_id)
+
+    @rule(number=st.integers(0, 4), channel=NAMES)
+    def unsubscribe(self, number: int, channel: str) -> None:
+        client = self.clients[number]
+        if client is not None and channel in self.wanted[number]:
+            self.bench.loop.settle()
+            self.read()
+            del self.wanted[number][channel]
+            self.seen[client].pop(channel, None)
+            self.bench.unsubscribe(client, channel)
+
+    @rule(number=st.integers(1, 3))
+    def answer(self, number: int) -> None:
+        self.bench.adapter.answer(number)
+
+    @rule()
+    def turn(self) -> None:
+        self.bench.loop.turn()
+
+    @rule(seconds=st.sampled_from([0.5, 1.5, VACATE_DELAY]))
+    def pass_time(self, seconds: float) -> None:
+        self.bench.loop.advance(seconds)
+
+    def read(self) -> None:
+        """Take in what the clients received, as pusher-js does."""
+        for client, channels in self.seen.items():
+            for message in client.messages:
+                channel = message["channel"]
+                data = json.loads(message["data"])
+                match message["event"]:
+                    case "pusher_internal:subscription_succeeded":
+                        channels[channel] = set(data.get("presence", {}).get("ids", []))
+                    case "pusher_internal:member_added":
+                        assert data["user_id"] not in channels[channel]
+                        channels[channel].add(data["user_id"])
+                    case "pusher_internal:member_removed":
+                        channels[channel].remove(data["user_id"])
+            client.writes.clear()
+
+    @rule()
+    def everything_agrees_when_all_is_answered(self) -> None:
+        bench = self.bench
+        bench.adapter.answer()
+        bench.loop.settle()
+        self.read()
+        subscriptions = [
+            (channel, user_id) for wanted in self.wanted.values() for channel, user_id in sorted(wanted.items())
+        ]
+        rosters = {channel: {user for name, user in subscriptions if name == channel} for channel, _ in subscriptions}
+        counts = {channel: [name for name, _ in subscriptions].count(channel) for channel in rosters}
+        assert answer_of(bench.node.channels(bench.app, "")) == {
+            channel: ChannelStats(count, len(rosters[channel]) if channel.startswith("presence-") else None)
+            for channel, count in counts.items()
+        }
+        for channel in rosters:
+            if channel.startswith("presence-"):
+                assert set(answer_of(bench.node.members(bench.app, channel))) == rosters[channel]
+        for number, client in enumerate(self.clients):
+            if client is not None:
+                assert dict(client.session.subscriptions()).keys() == self.wanted[number].keys()
+                for channel in self.wanted[number]:
+                    expected = rosters[channel] if channel.startswith("presence-") else set()
+                    assert self.seen[client][channel] == expected
+        counters = bench.metrics.app("1")
+        assert counters.subscriptions == len(subscriptions)
+        assert counters.channels == len(rosters)
+        assert counters.connections == bench.node.connections() == len(self.seen)
+
+    @invariant()
+    def transitions_alternate(self) -> None:
+        state: dict[tuple[str, str | None], bool] = defaultdict(bool)
+        for change in self.bench.changes:
+            if isinstance(change, Transition):
+                key, now = step(change)
+                assert state[key] is not now, change
+                state[key] = now
+
+    def teardown(self) -> None:
+        self.everything_agrees_when_all_is_answered()
+        self.bench.loop.advance(VACATE_DELAY)
+        last = dict(step(change) for change in self.bench.changes if isinstance(change, Transition))
+        wanted = [item for channels in self.wanted.values() for item in channels.items()]
+        expected = {(channel, None) for channel, _ in wanted} | {item for item in wanted if item[1] is not None}
+        assert {key for key, is_there in last.items() if is_there} == expected
+
+
+TestOutbox = Outbox.TestCase
+TestOutbox.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
+TestOccupancy = Occupancy.TestCase
+TestOccupancy.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)

@@ -1,0 +1,73 @@
+"""A client that only remembers what it was sent."""
+
+import json
+from typing import Any
+
+from sockudo_py.protocol.app import App, AppKey
+from sockudo_py.protocol.session import Session, Settings
+
+KEY = AppKey("key", b"secret")
+
+
+def make_app(app_id: str = "1", **limits: Any) -> App:
+    return App(app_id, (KEY,), **limits)
+
+
+class RecordingSink:
+    """A ``hub.Sink``. ``writes`` are the bytes of each write, ``closed`` is the code it was closed with."""
+
+    def __init__(self, app: App, socket_id: str = "1.1") -> None:
+        self.session = Session(app, socket_id, Settings(error_style="pusher"), 0.0)
+        self.writes: list[bytes] = []
+        self.closed: int | None = None
+
+    def __repr__(self) -> str:
+        return f"<sink {self.session.socket_id}>"
+
+    def write(self, frames: bytes) -> None:
+        assert self.closed is None, "written to after close"
+        self.writes.append(frames)
+
+    def close(self, code: int, reason: str) -> None:
+        assert self.closed is None, "closed twice"
+        self.closed = code
+
+    @property
+    def payloads(self) -> list[bytes]:
+        """The payloads of all frames so far."""
+        return payloads(b"".join(self.writes))
+
+    @property
+    def messages(self) -> list[dict[str, Any]]:
+        """The messages so far."""
+        return [json.loads(payload) for payload in self.payloads]
+
+    @property
+    def events(self) -> list[tuple[str, Any]]:
+        """Event name and data of each message so far; the data of errors is only their code."""
+        return [(m["event"], m["data"] if isinstance(m["data"], str) else m["data"]["code"]) for m in self.messages]
+
+    def take(self) -> list[tuple[str, Any]]:
+        """Return the events since the last take."""
+        events = self.events
+        self.writes.clear()
+        return events
+
+
+def payloads(frames: bytes) -> list[bytes]:
+    """Split whole unmasked WebSocket frames."""
+    found = []
+    position = 0
+    while position < len(frames):
+        length = frames[position + 1]
+        position += 2
+        if length == 126:
+            length = int.from_bytes(frames[position : position + 2], "big")
+            position += 2
+        elif length == 127:
+            length = int.from_bytes(frames[position : position + 8], "big")
+            position += 8
+        found.append(frames[position : position + length])
+        position += length
+    assert position == len(frames), "a frame was cut"
+    return found

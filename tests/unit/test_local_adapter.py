@@ -1,0 +1,69 @@
+"""What only the local adapter promises: one timer, and no work that grows."""
+
+import pytest
+
+from sockudo_py.adapters.base import Left
+from sockudo_py.adapters.local import LocalAdapter
+from sockudo_py.changes import Change, ChannelVacated
+from tests.support.fake_loop import FakeLoop
+
+
+def ignore(outcome: object) -> None:
+    pass
+
+
+def started(loop: FakeLoop, delay: float = 3.0) -> tuple[LocalAdapter, list[Change]]:
+    adapter = LocalAdapter(delay, loop.call_later, loop.clock)
+    changes: list[Change] = []
+    adapter.start(ignore, changes.append)
+    return adapter, changes
+
+
+def test_one_timer_serves_all_pending_changes_each_at_its_time() -> None:
+    loop = FakeLoop()
+    adapter, changes = started(loop)
+    for number in range(3):
+        adapter.join("1", f"c{number}", "1.1", None, 100, ignore)
+        adapter.leave("1", f"c{number}", "1.1", None, ignore)
+        assert len(loop.timers) == 1
+        loop.advance(1.0)
+    changes_at = []
+    for _ in range(3):
+        changes_at.append([change.channel for change in changes if isinstance(change, ChannelVacated)])
+        loop.advance(1.0)
+    assert changes_at == [["c0"], ["c0", "c1"], ["c0", "c1", "c2"]]
+    assert loop.timers == []
+
+
+def test_flapping_leaves_nothing_behind() -> None:
+    loop = FakeLoop()
+    adapter, changes = started(loop)
+    for _ in range(1000):
+        adapter.join("1", "c", "1.1", None, 100, ignore)
+        adapter.leave("1", "c", "1.1", None, ignore)
+    assert len(loop.timers) == 1
+    loop.advance(3.0)
+    assert len(changes) == 2
+    assert loop.timers == []
+
+
+def test_answers_come_before_the_call_returns() -> None:
+    adapter, _ = started(FakeLoop())
+    answers: list[object] = []
+    adapter.join("1", "c", "1.1", None, 100, answers.append)
+    adapter.leave("1", "c", "1.1", None, answers.append)
+    assert answers[1:] == [Left(0)]
+
+
+def test_an_answer_may_lead_to_the_next_step() -> None:
+    adapter, _ = started(FakeLoop())
+    answers: list[object] = []
+    adapter.join("1", "c", "1.1", None, 100, lambda _: adapter.leave("1", "c", "1.1", None, answers.append))
+    assert answers == [Left(0)]
+
+
+def test_an_adapter_that_was_not_started_says_so() -> None:
+    loop = FakeLoop()
+    adapter = LocalAdapter(3.0, loop.call_later, loop.clock)
+    with pytest.raises(RuntimeError, match="before start"):
+        adapter.join("1", "c", "1.1", None, 100, ignore)
