@@ -1,17 +1,27 @@
 #!lua flags=allow-oom
--- A leased job was delivered: forget it.
+-- Leased jobs were delivered: forget them.
 --
 -- KEYS[1], ARGV[1..2]  see queue_common.lua
--- ARGV[3]  token
--- Returns 1, or 0 when the lease is gone.
+-- ARGV[3..]  tokens
+-- Returns for each token 1, or 0 when its lease is gone.
 -- include queue_common.lua
 
-local token = ARGV[3]
-local job = redis.call('HGET', P .. 'active', token)
-if not job then return 0 end
-local id, ep = header(job)
-judge(ep, true)
-redis.call('HDEL', P .. 'crashes', id)
-unlease(token, ep)
-settle(ep)
-return 1
+local answers, touched = {}, {}
+for at = 3, #ARGV do
+  local token = ARGV[at]
+  local job = redis.call('HGET', P .. 'active', token)
+  if job then
+    local id, ep = header(job)
+    judge(ep, true)
+    redis.call('HDEL', P .. 'crashes', id)
+    unlease(token, ep)
+    touched[#touched + 1] = ep
+  end
+  answers[#answers + 1] = job and 1 or 0
+end
+local settled = {}
+for _, ep in ipairs(touched) do
+  if not settled[ep] then settle(ep) end
+  settled[ep] = true
+end
+return answers

@@ -15,6 +15,7 @@ from sockudo_py.metrics import Metrics
 from sockudo_py.queues import jobs
 from sockudo_py.queues.base import ENDPOINT_DELETED, Append, Claim, Depths, LaneDepth, LanePolicy, QueueFull
 from sockudo_py.queues.counters import Counters
+from sockudo_py.queues.gather import Gather
 from sockudo_py.queues.redis_link import RedisLink, Script
 from sockudo_py.queues.waker import Waker
 
@@ -92,6 +93,7 @@ class RedisQueue:
         self._boot = secrets.token_hex(4)  # tells this instance's claims from those of any other
         self._sequences: dict[str, int] = {}
         self._claiming = asyncio.Lock()
+        self._acks = Gather(self._ack_all, _CHUNK)
         self._waker = Waker(_POLL)
         self._mended: float | None = None
 
@@ -122,6 +124,7 @@ class RedisQueue:
             _log.warning("Redis at %s has appendonly no: a crash there loses queued webhooks", self._link.where)
 
     async def close(self) -> None:  # noqa: D102
+        await self._acks.close()
         await self._link.close()
 
     async def set_policy(self, endpoint: str, policy: LanePolicy) -> None:  # noqa: D102
@@ -177,7 +180,9 @@ class RedisQueue:
         return [Claim(pairs[at].decode(), jobs.revive(pairs[at + 1])) for at in range(0, len(pairs), 2)]
 
     async def ack(self, token: str) -> bool:  # noqa: D102
-        return await self._end("ack", token)
+        done = await self._acks.ask(token)
+        self._waker.soon()
+        return done
 
     async def retry(self, token: str, job: bytes, delay: float, *, healthy: bool = False) -> bool:  # noqa: D102
         jobs.require_header(job)
@@ -250,6 +255,9 @@ class RedisQueue:
     async def _call(self, name: str, *words: _Word) -> Any:
         script, prefix, args = self._words(name, words)
         return await self._link.call(script, prefix, args)
+
+    async def _ack_all(self, tokens: Sequence[str]) -> list[bool]:
+        return [answer == 1 for answer in await self._call("ack", *tokens)]
 
     async def _end(self, name: str, token: str, *words: _Word) -> bool:
         done: int = await self._call(name, token, *words)

@@ -1,0 +1,64 @@
+"""Many callers, one call: what is asked while a call is under way goes together in the next one."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+from sockudo_py.errors import Unavailable
+
+
+class Gather:
+    """Answers ``ask(item)`` by calls of ``together(items)``, which returns an answer for each item, in order.
+
+    When a call raises ``Unavailable``, so does every ``ask`` that was in it. ``most`` is how many items one call takes.
+    """
+
+    def __init__(self, together: Callable[[Sequence[str]], Awaitable[Sequence[bool]]], most: int) -> None:
+        self._together = together
+        self._most = most
+        self._asked: list[tuple[str, asyncio.Future[bool]]] = []
+        self._task: asyncio.Task[None] | None = None
+
+    async def ask(self, item: str) -> bool:
+        """Return the answer for one item."""
+        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._asked.append((item, future))
+        if self._task is None:
+            self._task = asyncio.create_task(self._run())
+        return await future
+
+    async def close(self) -> None:
+        """Wait for what is under way."""
+        if self._task is not None:
+            await self._task
+
+    async def _run(self) -> None:
+        try:
+            while self._asked:
+                await asyncio.sleep(0)  # let all that are ready now ask
+                batch, self._asked = self._asked[: self._most], self._asked[self._most :]
+                await self._answer(batch)
+        finally:
+            self._task = None
+
+    async def _answer(self, batch: Sequence[tuple[str, asyncio.Future[bool]]]) -> None:
+        try:
+            answers = await self._together([item for item, _ in batch])
+        except Unavailable as error:
+            for _, future in batch:
+                if not future.done():  # its caller was cancelled
+                    future.set_exception(_copy(error))
+            return
+        except BaseException:
+            for _, future in batch:
+                future.cancel()
+            raise
+        for (_, future), answer in zip(batch, answers, strict=True):
+            if not future.done():
+                future.set_result(answer)
+
+
+def _copy(error: Unavailable) -> Unavailable:
+    """Return an equal error: one exception object raised in many tasks would mix their tracebacks."""
+    copy = Unavailable(str(error))
+    copy.__cause__ = error.__cause__
+    return copy
