@@ -11,7 +11,7 @@ from typing import Final, cast
 
 from sockudo_py.edge import handshake
 from sockudo_py.edge.context import FrontContext
-from sockudo_py.edge.head import BadHead, Head, next_head
+from sockudo_py.edge.head import BadHead, Head, TextHeaders, next_head
 from sockudo_py.edge.opening import open_connection
 from sockudo_py.edge.waiting import WaitingRoom
 from sockudo_py.http.messages import ApiRequest, ApiResponse, error
@@ -213,7 +213,7 @@ class Front(asyncio.Protocol):
                 status, text, headers = problem
                 self._refuse(status, text, *headers)
                 return
-            secure = self._secure or context.proxies.secure(self._address(), head.text(b"x-forwarded-proto"))
+            secure = self._secure or self._secure_before(head)
             transport, received = self._transport, bytes(data[end:])
             address = self._client(head) if context.connect_limit is not None else ""
             self._depart()
@@ -232,7 +232,7 @@ class Front(asyncio.Protocol):
             "POST",
             head.path[len(context.prefix) :],
             head.query,
-            {name.decode("ascii"): value.decode("latin-1") for name, value in head.headers.items()},
+            TextHeaders(head.headers),
             body,
             self._client(head),
         )
@@ -340,6 +340,11 @@ class Front(asyncio.Protocol):
             name = self._transport.get_extra_info("peername")
             self._peer = name[0] if isinstance(name, tuple) else ""
         return self._peer
+
+    def _secure_before(self, head: Head) -> bool:
+        """Return whether a trusted proxy says that the client came to it over TLS."""
+        said = head.text(b"x-forwarded-proto")
+        return said is not None and self._context.proxies.secure(self._address(), said)
 
     def _client(self, head: Head) -> str:
         return self._context.proxies.client(self._address(), head.text(b"x-forwarded-for"))

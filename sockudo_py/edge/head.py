@@ -4,15 +4,12 @@
 Content-Lengths, Content-Length beside Transfer-Encoding, folded lines, bare LFs, blanks before colons.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
 Headers = dict[bytes, bytes]
 
-
-# Heads with one of these are for a complete HTTP implementation.
-_NOT_PLAIN = (b"transfer-encoding", b"expect", b"content-encoding")
 
 _VERSIONS = ("1.1", "1.0")
 _NOT_HTTP = "This is an HTTP server, and what came is not an HTTP request (TLS is not spoken on this port)"
@@ -27,6 +24,24 @@ class BadHead(Exception):
         self.status = status
 
 
+class TextHeaders(Mapping[str, str]):
+    """Headers by lower-case name as text, decoded when somebody asks: the hot path never does."""
+
+    __slots__ = ("_headers",)
+
+    def __init__(self, headers: Headers) -> None:
+        self._headers = headers
+
+    def __getitem__(self, name: str) -> str:
+        return self._headers[name.encode("latin-1", "replace")].decode("latin-1")
+
+    def __iter__(self) -> Iterator[str]:
+        return (name.decode("latin-1") for name in self._headers)
+
+    def __len__(self) -> int:
+        return len(self._headers)
+
+
 class Head:
     """A request's head; names in ``headers`` are lower case, repeated ones joined by commas.
 
@@ -37,15 +52,16 @@ class Head:
     __slots__ = ("headers", "keep_alive", "method", "path", "query", "upgrade", "version")
 
     def __init__(self, parser: HttpRequestParser, target: bytes, headers: Headers) -> None:
-        path, _, query = target.decode("ascii").partition("#")[0].partition("?")
+        if b"#" in target:
+            target = target.partition(b"#")[0]
+        self.path, _, self.query = target.decode("ascii").partition("?")
         self.method = parser.get_method()
         self.version = parser.get_http_version()
         if self.version not in _VERSIONS:
             raise BadHead("This server speaks HTTP/1.1", 505)
         # The parser's own answer is gone once the message is complete; in this server only HTTP/1.1 stays.
-        self.keep_alive = self.version == "1.1" and b"close" not in headers.get(b"connection", b"").lower()
-        self.path = path
-        self.query = query
+        connection = headers.get(b"connection")
+        self.keep_alive = self.version == "1.1" and (connection is None or b"close" not in connection.lower())
         self.headers = headers
         self.upgrade = headers.get(b"upgrade", b"").lower() if parser.should_upgrade() else b""
 
@@ -58,7 +74,14 @@ class Head:
         """Return the length of the body that simply follows; None when it follows in another way, or there is none."""
         headers = self.headers
         length = headers.get(b"content-length")
-        if length is None or self.version != "1.1" or self.upgrade or any(name in headers for name in _NOT_PLAIN):
+        if (
+            length is None
+            or self.version != "1.1"
+            or self.upgrade
+            or b"transfer-encoding" in headers
+            or b"content-encoding" in headers
+            or b"expect" in headers
+        ):
             return None
         return int(length)
 

@@ -1,0 +1,104 @@
+"""Whatever bytes come, in whatever pieces: an answer or an orderly end, and never an error of our own."""
+
+import itertools
+import logging
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sockudo_py.edge.context import FrontLimits
+from tests.support.edge_bench import BINARY, CLOSE, CONT, PING, PONG, TEXT, Bench, Peer, frame, post, subscribe, upgrade
+
+BENCH = Bench(limits=FrontLimits(max_head_bytes=2000, max_body_bytes=2000), max_message_bytes=500)
+RELAXED = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+REQUESTS = st.sampled_from(
+    [
+        post(b"{}"),
+        post(b""),
+        upgrade(),
+        upgrade("/app/"),
+        b"GET /up HTTP/1.1\r\n\r\n",
+        b"\r\n",
+        b"POST /apps/3/events HTTP/1.1\r\nContent-Length: 7\r\n\r\n",
+        b"GET / HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 1\r\n\r\n",
+    ]
+)
+FRAMES = st.builds(
+    frame,
+    st.sampled_from([TEXT, BINARY, CONT, CLOSE, PING, PONG, 3, 11]),
+    st.one_of(st.binary(max_size=140), st.sampled_from([b'{"event":"pusher:ping"}', b"x" * 501, b"\x03\xe8"])),
+    fin=st.booleans(),
+    masked=st.sampled_from([True, True, True, False]),
+    rsv=st.sampled_from([0, 0, 0, 0, 4]),
+)
+
+
+def mutated(stream: bytes, at: int, byte: int) -> bytes:
+    """Return ``stream`` with one byte replaced."""
+    at %= max(1, len(stream))
+    return stream[:at] + bytes([byte]) + stream[at + 1 :]
+
+
+def deliver(peer: Peer, stream: bytes, cuts: list[int]) -> None:
+    """Send the stream in pieces, until the server reads no more."""
+    bounds = sorted({0, len(stream), *(cut % (len(stream) + 1) for cut in cuts)})
+    for start, end in itertools.pairwise(bounds):
+        if peer.transport.closed or not peer.transport.reading:
+            break
+        peer.transport.protocol.data_received(stream[start:end])
+
+
+@RELAXED
+@given(
+    st.lists(st.one_of(REQUESTS, st.binary(max_size=50)), max_size=6),
+    st.lists(st.integers(0, 5000), max_size=5),
+    st.integers(0, 5000),
+    st.integers(0, 255),
+)
+def test_any_requests_in_any_pieces(
+    caplog: pytest.LogCaptureFixture, parts: list[bytes], cuts: list[int], at: int, byte: int
+) -> None:
+    with caplog.at_level(logging.ERROR):
+        caplog.clear()
+        for stream in (b"".join(parts), mutated(b"".join(parts), at, byte)):
+            peer = BENCH.dial()
+            deliver(peer, stream, cuts)
+            peer.lose()
+        assert caplog.records == []
+    assert BENCH.connections.census.count == 0
+    assert BENCH.node.connections() == 0
+
+
+@RELAXED
+@given(
+    st.lists(FRAMES, max_size=12), st.lists(st.integers(0, 5000), max_size=5), st.integers(0, 5000), st.integers(0, 255)
+)
+def test_any_frames_in_any_pieces(
+    caplog: pytest.LogCaptureFixture, frames: list[bytes], cuts: list[int], at: int, byte: int
+) -> None:
+    with caplog.at_level(logging.ERROR):
+        caplog.clear()
+        for stream in (b"".join(frames), mutated(b"".join(frames), at, byte)):
+            peer, other = BENCH.websocket(), BENCH.websocket()
+            deliver(peer, stream, cuts)
+            other.send(subscribe("x"))
+            assert b"subscription_succeeded" in other.frames()[0][1]
+            peer.lose()
+            other.lose()
+        assert caplog.records == []
+    assert BENCH.node.connections() == 0
+
+
+@RELAXED
+@given(st.lists(FRAMES, max_size=12), st.lists(st.integers(0, 5000), max_size=8))
+def test_the_pieces_make_no_difference(frames: list[bytes], cuts: list[int]) -> None:
+    stream = b"".join(frames)
+    answers = []
+    for pieces in ([], cuts, list(range(len(stream)))):
+        peer = BENCH.websocket()
+        deliver(peer, stream, pieces)
+        answers.append(sorted(peer.frames()))  # a pong may come before the answers to what arrived with the ping
+        peer.lose()
+    assert answers[0] == answers[1] == answers[2]
