@@ -176,18 +176,18 @@ class Client:
         return refusal
 
     async def barrier(self) -> list[Frame]:
-        """Return every frame that comes before the answer to a ping sent now.
+        """Return every frame that comes before the answer to the second of two pings.
 
-        What the server did before it read that ping has reached us by then. To see what *another* connection
-        caused, pass that one's barrier first.
+        A channel's messages leave at the end of the loop turn in which they came up: the answer to a ping that is read
+        in that same turn may overtake them, the answer to one sent afterwards can't. So what the server did before the
+        call has reached us. To see what *another* connection caused, pass that one's barrier first.
         """
-        await self.send(PING)
         seen: list[Frame] = []
-        while True:
-            frame = await self.receive()
-            if frame.event == "pusher:pong":
-                return seen
-            seen.append(frame)
+        for _ in range(2):
+            await self.send(PING)
+            while (frame := await self.receive()).event != "pusher:pong":
+                seen.append(frame)
+        return seen
 
     async def quiet(self) -> None:
         """Fail when anything came before the answer to a ping."""
