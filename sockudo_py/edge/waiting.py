@@ -5,7 +5,7 @@ from typing import Protocol
 
 from sockudo_py.ws.wheel import Wheel
 
-_LATE_PER_TURN = 250  # each may cost a response and two calls of the kernel: some 10 ms together
+_LATE_PER_TURN = 1000  # 7 us each
 
 
 class Waiting(Protocol):
