@@ -62,14 +62,14 @@ for at = #overdue, 1, -1 do -- the one that expired first goes to the head last
     redis.call('ZREM', P .. 'leases', token)
   end
 end
+local bad, gone = route(MOVES, dead_most)
+poisoned, trimmed = poisoned + bad, trimmed + gone
 for _, job in ipairs(redis.call('ZRANGEBYSCORE', P .. 'delayed', '-inf', now, 'LIMIT', 0, MOVES)) do
   local _, ep = header(job)
   push_tail(ep, job)
   redis.call('ZREM', P .. 'delayed', job)
   settle(ep)
 end
-local bad, gone = route(MOVES, dead_most)
-poisoned, trimmed = poisoned + bad, trimmed + gone
 
 -- True when the rate limits of the lane let one more claim pass; otherwise gates it until the moment they will.
 local function passes(ep, rule)

@@ -2,25 +2,29 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
 
 from sockudo_py.errors import Unavailable
 
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
 
-class Gather:
+
+class Gather(Generic[Item, Answer]):
     """Answers ``ask(item)`` by calls of ``together(items)``, which returns an answer for each item, in order.
 
-    When a call raises ``Unavailable``, so does every ``ask`` that was in it. ``most`` is how many items one call takes.
+    When a call raises, so does every ``ask`` that was in it. ``most`` is how many items one call takes.
     """
 
-    def __init__(self, together: Callable[[Sequence[str]], Awaitable[Sequence[bool]]], most: int) -> None:
+    def __init__(self, together: Callable[[Sequence[Item]], Awaitable[Sequence[Answer]]], most: int) -> None:
         self._together = together
         self._most = most
-        self._asked: list[tuple[str, asyncio.Future[bool]]] = []
+        self._asked: list[tuple[Item, asyncio.Future[Answer]]] = []
         self._task: asyncio.Task[None] | None = None
 
-    async def ask(self, item: str) -> bool:
+    async def ask(self, item: Item) -> Answer:
         """Return the answer for one item."""
-        future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._asked.append((item, future))
         if self._task is None:
             self._task = asyncio.create_task(self._run())
@@ -40,17 +44,15 @@ class Gather:
         finally:
             self._task = None
 
-    async def _answer(self, batch: Sequence[tuple[str, asyncio.Future[bool]]]) -> None:
+    async def _answer(self, batch: Sequence[tuple[Item, asyncio.Future[Answer]]]) -> None:
         try:
             answers = await self._together([item for item, _ in batch])
-        except Unavailable as error:
+        except BaseException as error:
             for _, future in batch:
-                if not future.done():  # its caller was cancelled
-                    future.set_exception(_copy(error))
-            return
-        except BaseException:
-            for _, future in batch:
-                future.cancel()
+                if not future.done():  # else its caller was cancelled
+                    future.set_exception(_copy(error) if isinstance(error, Unavailable) else error)
+            if isinstance(error, Exception):
+                return  # those who asked have it
             raise
         for (_, future), answer in zip(batch, answers, strict=True):
             if not future.done():

@@ -16,12 +16,13 @@ _HOUR = 3_600_000
 
 
 class Entry:
-    """A job text. ``row`` is a driver's own key; ``parts`` are the fresh entries that were merged into it.
+    """A job text, with the ``row`` of a store that it lies in.
 
-    ``crashes`` counts lease expiries in a row.
+    ``gathered`` is how many entries of the lane it was merged from (1: none), ``spare`` the rows of the others, as long
+    as the store has not merged them as well. ``crashes`` counts lease expiries in a row.
     """
 
-    __slots__ = ("crashes", "endpoint", "parts", "row", "solo", "text")
+    __slots__ = ("crashes", "endpoint", "gathered", "row", "solo", "spare", "text")
 
     def __init__(self, endpoint: str, text: bytes, row: int = 0, solo: bool = False) -> None:
         self.endpoint = endpoint
@@ -29,7 +30,8 @@ class Entry:
         self.row = row
         self.solo = solo
         self.crashes = 0
-        self.parts: list[Entry] = []
+        self.gathered = 1
+        self.spare: tuple[int, ...] = ()
 
 
 class Lane:
@@ -128,22 +130,22 @@ class Lane:
             return None
         first = self.fresh.popleft()
         if first.solo or self.policy.size == 1:
-            job = Entry(first.endpoint, first.text, first.row)
-            job.parts = [first]
-            return job
-        parts = [first]
+            return first
         size = len(jobs.event_of(first.text))
         events: list[bytes] = []
-        while self.fresh and len(parts) < self.policy.size and not self.fresh[0].solo:
+        rows: list[int] = []
+        while self.fresh and len(events) + 1 < self.policy.size and not self.fresh[0].solo:
             event = jobs.event_of(self.fresh[0].text)
             size += len(event) + 1
             if size > self.policy.max_bytes:
                 break
             events.append(event)
-            parts.append(self.fresh.popleft())
-        job = Entry(first.endpoint, jobs.merge(first.text, events), first.row)
-        job.parts = parts
-        return job
+            rows.append(self.fresh.popleft().row)
+        if events:
+            first.text = jobs.merge(first.text, events)
+            first.gathered += len(events)
+            first.spare = tuple(rows)
+        return first
 
 
 class Lanes:
@@ -180,7 +182,7 @@ class Lanes:
     def put(self, entry: Entry, now: int, *, head: bool) -> None:
         """Add a whole job at the head or the tail of its lane."""
         lane = self[entry.endpoint]
-        entry.parts = []  # one entry from now on
+        entry.gathered = 1  # whole from now on
         if head:
             lane.ready.appendleft(entry)
         else:
@@ -192,7 +194,7 @@ class Lanes:
         """Take the next job out of a lane."""
         entry = lane.pop()
         if entry is not None:
-            self.waiting -= len(entry.parts) or 1
+            self.waiting -= entry.gathered
         return entry
 
     def forget(self, endpoint: str) -> None:

@@ -2,9 +2,11 @@
 
 import asyncio
 import re
+import sqlite3
 import uuid
 from collections.abc import Coroutine
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 from hypothesis import HealthCheck, Phase, settings
@@ -13,9 +15,11 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from sockudo_py.queues import jobs
 from sockudo_py.queues.base import Append, LanePolicy, Queue
+from sockudo_py.queues.book import Book
 from sockudo_py.queues.jobs import Job, JobError
 from sockudo_py.queues.memory import MemoryQueue
 from sockudo_py.queues.redis import RedisQueue
+from sockudo_py.queues.sqlite import SqliteQueue
 from tests.support.redis_server import RedisServer
 from tests.support.redis_server import redis_server as redis_server
 
@@ -69,10 +73,15 @@ def without_times(job: Job) -> Job:
     return job if job.failed_ms is None else replace(job, failed_ms=0)
 
 
-class QueueMachine(RuleBasedStateMachine):
-    """Does the same to a memory queue, a Redis queue and a model."""
+def events_in(texts: list[bytes]) -> list[str]:
+    """Return the ids of all events in these job texts, each as often as it is there."""
+    return [ident.decode() for text in texts for ident in EVENT.findall(text)]
 
-    def __init__(self, server: RedisServer) -> None:
+
+class QueueMachine(RuleBasedStateMachine):
+    """Does the same to a queue of each driver and to a model."""
+
+    def __init__(self, server: RedisServer, folder: Path) -> None:
         super().__init__()
         self.runner = asyncio.Runner()
         self.now = 0.0
@@ -81,8 +90,11 @@ class QueueMachine(RuleBasedStateMachine):
         options: dict[str, Any] = {"default_policy": POLICY, "max_crash_redeliveries": CRASHES}
         self.memory = MemoryQueue(clock=lambda: 1_800_000_000 + self.now, **options)
         self.redis = RedisQueue(server.url, prefix=self.prefix, **options)
-        self.queues: tuple[Queue, ...] = (self.memory, self.redis)
+        self.path = folder / f"{self.prefix[:-1]}.sqlite3"
+        self.sqlite = SqliteQueue(self.path, clock=lambda: 1_800_000_000 + self.now, **options)
+        self.queues: tuple[Queue, ...] = (self.memory, self.redis, self.sqlite)
         for queue in self.queues:
+            self.run(queue.open())
             self.run(queue.set_policy("wh_ordered", replace(POLICY, ordered=True)))
         self.lanes = {endpoint: ModelLane(endpoint == "wh_ordered") for endpoint in ENDPOINTS}
         self.held: list[Held] = []
@@ -96,10 +108,10 @@ class QueueMachine(RuleBasedStateMachine):
     def run(self, call: Coroutine[Any, Any, T]) -> T:
         return self.runner.run(call)
 
-    def both(self, *calls: Coroutine[Any, Any, T]) -> T:
+    def all(self, *calls: Coroutine[Any, Any, T]) -> T:
         """Run the same call on every driver; they must agree."""
         answers = [self.run(call) for call in calls]
-        assert answers[0] == answers[1]
+        assert all(answer == answers[0] for answer in answers)
         return answers[0]
 
     def tick(self, seconds: float = 1.0) -> None:
@@ -120,7 +132,7 @@ class QueueMachine(RuleBasedStateMachine):
             self.appended.append(ident)
             lane.fresh.append((ident, solo))
             batch.append(Append(ident, endpoint, "app", b'{"event":"%b"}' % ident.encode(), 1, solo))
-        self.both(*(queue.append(batch) for queue in self.queues))
+        self.all(*(queue.append(batch) for queue in self.queues))
         self.tick()
 
     @precondition(lambda self: self.appended)
@@ -130,7 +142,7 @@ class QueueMachine(RuleBasedStateMachine):
             Append(ident, endpoint, "app", b'{"event":"%b"}' % ident.encode(), 1)
             for ident in data.draw(st.lists(st.sampled_from(self.appended[-10:]), max_size=3))
         ]
-        self.both(*(queue.append(again) for queue in self.queues))
+        self.all(*(queue.append(again) for queue in self.queues))
 
     @rule()
     def claim(self) -> None:
@@ -142,7 +154,7 @@ class QueueMachine(RuleBasedStateMachine):
                 assert [jobs.decode(one.job) for one in got] == [handed_out(raw) for raw in raws]
             for raw, *same in zip(raws, *of_lane, strict=True):
                 self.held.append(Held(raw, tuple(one.token for one in same), self.now + LEASE))
-        assert [len(got) for got in claims] == [sum(map(len, expected.values()))] * 2
+        assert [len(got) for got in claims] == [sum(map(len, expected.values()))] * len(claims)
         self.tick()
 
     def expected_claims(self) -> dict[str, list[Job]]:
@@ -182,7 +194,7 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def ack(self, data: st.DataObject) -> None:
         one = self.take(data)
-        assert self.both(*(queue.ack(token) for queue, token in zip(self.queues, one.tokens, strict=True)))
+        assert self.all(*(queue.ack(token) for queue, token in zip(self.queues, one.tokens, strict=True)))
         self.crashes.pop(one.raw.id, None)
         self.delivered += EVENT.findall(one.raw.events_text)
 
@@ -193,7 +205,7 @@ class QueueMachine(RuleBasedStateMachine):
         shown = handed_out(one.raw)
         job = replace(shown, attempt=shown.attempt + 1)
         text = jobs.encode(job)
-        assert self.both(
+        assert self.all(
             *(
                 queue.retry(token, text, delay, healthy=healthy)
                 for queue, token in zip(self.queues, one.tokens, strict=True)
@@ -214,7 +226,7 @@ class QueueMachine(RuleBasedStateMachine):
         one = self.take(data)
         dead = replace(handed_out(one.raw), failed_ms=0, error=JobError("http_5xx", "no", 500))
         text = jobs.encode(dead)
-        assert self.both(*(queue.fail(token, text) for queue, token in zip(self.queues, one.tokens, strict=True)))
+        assert self.all(*(queue.fail(token, text) for queue, token in zip(self.queues, one.tokens, strict=True)))
         self.crashes.pop(dead.id, None)
         self.failed.insert(0, dead)
 
@@ -222,7 +234,7 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def release(self, data: st.DataObject) -> None:
         one = self.take(data)
-        assert self.both(*(queue.release(token) for queue, token in zip(self.queues, one.tokens, strict=True)))
+        assert self.all(*(queue.release(token) for queue, token in zip(self.queues, one.tokens, strict=True)))
         self.lanes[one.raw.endpoint].ready.insert(0, one.raw)
 
     @precondition(lambda self: self.lost)
@@ -264,7 +276,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(endpoint=st.sampled_from(ENDPOINTS))
     def drop(self, endpoint: str) -> None:
-        moved = self.both(*(queue.drop(endpoint, "expired") for queue in self.queues))
+        moved = self.all(*(queue.drop(endpoint, "expired") for queue in self.queues))
         lane = self.lanes[endpoint]
         dropped = []
         while lane.ready or lane.fresh:
@@ -278,7 +290,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(endpoint=st.sampled_from([None, *ENDPOINTS]), limit=st.integers(1, 3))
     def redrive(self, endpoint: str | None, limit: int) -> None:
-        moved = self.both(*(queue.redrive(endpoint, limit) for queue in self.queues))
+        moved = self.all(*(queue.redrive(endpoint, limit) for queue in self.queues))
         wanted = [job for job in reversed(self.failed) if endpoint in (None, job.endpoint)][:limit]
         assert moved == len(wanted)
         for job in wanted:
@@ -289,6 +301,7 @@ class QueueMachine(RuleBasedStateMachine):
     def the_operator_moves_one_back(self) -> None:
         self.admin.rpoplpush(f"{self.prefix}failed", f"{self.prefix}default")
         self.run(self.memory.redrive(limit=1))
+        self.run(self.sqlite.redrive(limit=1))
         if self.failed:
             job = self.failed.pop()
             self.lanes[job.endpoint].ready.append(job)
@@ -299,22 +312,25 @@ class QueueMachine(RuleBasedStateMachine):
     def every_event_is_in_exactly_one_place(self) -> None:
         living = sorted(set(self.appended) - {ident.decode() for ident in self.delivered})
         assert sorted(self.stored_in_redis()) == living
-        assert sorted(self.stored_in_memory()) == living
+        assert sorted(self.stored_in(self.memory._book, list(self.memory._failed))) == living
+        with sqlite3.connect(self.path) as db:
+            rows = db.execute("SELECT text, died FROM queue_jobs").fetchall()
+        db.close()
+        assert sorted(events_in([text for text, _ in rows])) == living
+        assert sorted(self.stored_in(self.sqlite._book, [text for text, died in rows if died is not None])) == living
 
     @invariant()
     def the_drivers_agree_with_the_model(self) -> None:
         for queue in self.queues:
             dead = [without_times(jobs.decode(text)) for text in self.run(queue.failed(0, 10_000))]
             assert dead == self.failed
-        one, other = (self.run(queue.depths()) for queue in self.queues)
-        assert (one.waiting, one.active, one.delayed, one.failed) == (
-            other.waiting,
-            other.active,
-            other.delayed,
-            other.failed,
-        )
-        assert (one.active, one.delayed) == (len(self.held), len(self.delayed))
-        assert one.waiting == sum(len(lane.ready) + len(lane.fresh) for lane in self.lanes.values())
+            depths = self.run(queue.depths())
+            assert (depths.active, depths.delayed, depths.failed) == (
+                len(self.held),
+                len(self.delayed),
+                len(self.failed),
+            )
+            assert depths.waiting == sum(len(lane.ready) + len(lane.fresh) for lane in self.lanes.values())
 
     def stored_in_redis(self) -> list[str]:
         def ask(*words: str) -> list[bytes]:
@@ -330,15 +346,14 @@ class QueueMachine(RuleBasedStateMachine):
                 texts += ask("HVALS", key)
             elif name == "delayed":
                 texts += ask("ZRANGE", key, "0", "-1")
-        return [ident.decode() for text in texts for ident in EVENT.findall(text)]
+        return events_in(texts)
 
-    def stored_in_memory(self) -> list[str]:
-        book = self.memory._book
+    @staticmethod
+    def stored_in(book: Book, dead: list[bytes]) -> list[str]:
         entries = [entry for lane in book.lanes for entry in (*lane.ready, *lane.fresh)]
         entries += [lease.entry for lease in book.active.values()]
         entries += [entry for _, _, entry in book.delayed]
-        texts = [entry.text for entry in entries] + list(self.memory._failed)
-        return [ident.decode() for text in texts for ident in EVENT.findall(text)]
+        return events_in([entry.text for entry in entries] + dead)
 
     def teardown(self) -> None:
         """Nothing is left over in the counters of Redis, and all that is not dead can be delivered."""
@@ -353,21 +368,22 @@ class QueueMachine(RuleBasedStateMachine):
             self.claim()
             for one in list(self.held):
                 self.held.remove(one)
-                self.both(*(queue.ack(token) for queue, token in zip(self.queues, one.tokens, strict=True)))
+                self.all(*(queue.ack(token) for queue, token in zip(self.queues, one.tokens, strict=True)))
                 self.delivered += EVENT.findall(one.raw.events_text)
         self.every_event_is_in_exactly_one_place()
         for name in ("inflight", "active", "probation", "lanes", "leases", "depth", "delayed", "default"):
             assert not self.admin.exists(f"{self.prefix}{name}"), name
         assert int(self.admin.get(f"{self.prefix}waiting") or 0) == 0
-        self.run(self.redis.close())
+        for queue in self.queues:
+            self.run(queue.close())
         self.admin.close()
         self.runner.close()
 
 
-def test_each_job_is_in_exactly_one_place_and_all_drivers_agree(redis_server: RedisServer) -> None:
+def test_each_job_is_in_exactly_one_place_and_all_drivers_agree(redis_server: RedisServer, tmp_path: Path) -> None:
     class Machine(QueueMachine):
         def __init__(self) -> None:
-            super().__init__(redis_server)
+            super().__init__(redis_server, tmp_path)
 
     run_state_machine_as_test(
         Machine,

@@ -1,6 +1,7 @@
 """Every queue driver, one after the other, behind one handle that can also move its time."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from sockudo_py.queues.base import Append, Claim, LanePolicy, Queue
 from sockudo_py.queues.memory import MemoryQueue
 from sockudo_py.queues.redis import RedisQueue
+from sockudo_py.queues.sqlite import SqliteQueue
 from tests.support.redis_server import redis_server as redis_server
 from tests.support.redis_server import unique_prefix as unique_prefix
 
@@ -19,8 +21,9 @@ LEASE = 30.0
 class Driver:
     """Makes queues of one driver, and moves the time that they live in."""
 
-    def __init__(self, kind: str, redis_url: str = "", prefix: str = "") -> None:
+    def __init__(self, kind: str, folder: Path, redis_url: str = "", prefix: str = "") -> None:
         self.kind = kind
+        self._folder = folder
         self._url = redis_url
         self._prefix = prefix
         self._shift = 0.0
@@ -31,6 +34,9 @@ class Driver:
         queue: Queue
         if self.kind == "memory":
             queue = MemoryQueue(clock=lambda: NOW + self._shift, **options)
+        elif self.kind == "sqlite":
+            path = self._folder / f"queue{len(self._made)}.sqlite3"
+            queue = SqliteQueue(path, clock=lambda: NOW + self._shift, **options)
         else:
             queue = RedisQueue(self._url, prefix=self._prefix, clock_shift=self._shift, **options)
         await queue.open()
@@ -50,14 +56,14 @@ class Driver:
             await queue.close()
 
 
-@pytest.fixture(params=["memory", "redis"])
-async def driver(request: pytest.FixtureRequest) -> AsyncIterator[Driver]:
+@pytest.fixture(params=["memory", "sqlite", "redis"])
+async def driver(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Driver]:
     """The driver under test."""
     if request.param == "redis":
         server = request.getfixturevalue("redis_server")
-        made = Driver("redis", server.url, request.getfixturevalue("unique_prefix"))
+        made = Driver("redis", tmp_path, server.url, request.getfixturevalue("unique_prefix"))
     else:
-        made = Driver(request.param)
+        made = Driver(request.param, tmp_path)
     yield made
     await made.close()
 

@@ -1,0 +1,291 @@
+"""The queue in a SQLite file: durable on one machine with nothing to install. One process uses a file at a time.
+
+The books (``book.py``) are in memory; every step is written to the file before it is reported done, and the books are
+made again from the file at start. Jobs that were in flight when the process died come back then, as after a lost lease.
+"""
+
+import sqlite3
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from sockudo_py.metrics import Metrics
+from sockudo_py.queues import jobs
+from sockudo_py.queues import sqlite_rows as rows
+from sockudo_py.queues.base import ENDPOINT_DELETED, Append, Claim, Depths, LanePolicy, QueueFull
+from sockudo_py.queues.book import Book
+from sockudo_py.queues.counters import Counters
+from sockudo_py.queues.lanes import Entry
+from sockudo_py.queues.sqlite_rows import FRESH
+from sockudo_py.queues.sqlite_store import SqliteStore
+from sockudo_py.queues.waker import Waker
+
+_POLL = 0.25  # seconds; as the other durable driver
+
+
+class SqliteQueue:
+    """``Queue`` in a SQLite file.
+
+    Args:
+        path: The file; it and its folder are made when missing.
+        sync: Wait for the disk (fsync) at each step; without it a power cut may lose the last moments.
+        metrics: Where to count.
+        clock: Seconds since the epoch.
+        slots: How many jobs a worker holds at once; the share of lanes on probation is taken of it.
+        probation_share: That share, 0 to 1.
+        max_queue_len: How many events may wait; ``append`` raises ``QueueFull`` beyond.
+        failed_max_len: How many dead jobs are kept; the oldest go first, and are counted. 0: any number.
+        max_crash_redeliveries: A job whose lease expired more often than this is poison.
+        dedup_ttl: Seconds for which an appended id is known.
+        default_policy: Of lanes without one.
+    """
+
+    durable = True
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        sync: bool = False,
+        metrics: Metrics | None = None,
+        clock: Callable[[], float] = time.time,
+        slots: int = 80,
+        probation_share: float = 0.5,
+        max_queue_len: int = 1_000_000,
+        failed_max_len: int = 0,
+        max_crash_redeliveries: int = 5,
+        dedup_ttl: float = 300.0,
+        default_policy: LanePolicy | None = None,
+    ) -> None:
+        self._store = SqliteStore(Path(path), sync=sync)
+        self._clock = clock
+        self._max_queue_len = max_queue_len
+        self._failed_max_len = failed_max_len
+        self._max_crashes = max_crash_redeliveries
+        self._dedup_ms = round(dedup_ttl * 1000)
+        self._book = Book(max(1, int(slots * probation_share)), max_crash_redeliveries, default_policy or LanePolicy())
+        self._dead = 0
+        self._swept = 0  # ms at which old ids were last forgotten
+        self._waker = Waker(_POLL)
+        self._count = Counters(metrics or Metrics())
+
+    async def open(self) -> None:
+        """Open the file and make the books from it."""
+        await self._store.open()
+        now = self._now()
+        for row, state, endpoint, solo, claimed, crashes, due, gated, text in await self._store.run(rows.load):
+            entry = Entry(endpoint, text, row, bool(solo))
+            entry.crashes = crashes + claimed
+            if state == FRESH:
+                self._book.lanes.append(entry, now)
+            elif entry.crashes > self._max_crashes:
+                await self._bury(entry, jobs.bury(text, now, jobs.crashed(entry.crashes)))
+                self._count.poison.add()
+            elif gated or due <= now:
+                self._book.lanes.put(entry, now, head=False)
+                if gated:
+                    self._book.lanes[endpoint].gate = due
+                    self._book.lanes.settle(self._book.lanes[endpoint], now)
+            else:
+                self._book.delay(entry, due, now)
+        for endpoint in await self._store.run(rows.paused):
+            self._book.set_paused(endpoint, True, now)
+        self._dead = await self._store.run(rows.count_dead)
+
+    async def close(self) -> None:
+        """Let go of the file."""
+        await self._store.close()
+
+    async def set_policy(self, endpoint: str, policy: LanePolicy) -> None:  # noqa: D102
+        self._book.set_policy(endpoint, policy, self._now())
+        self._waker.soon()
+
+    async def append(self, events: Sequence[Append]) -> None:  # noqa: D102
+        now = self._now()
+        forget = now - self._dedup_ms if now - self._swept > 10_000 else None
+        if forget is not None:
+            self._swept = now
+
+        def work(db: sqlite3.Connection) -> list[Entry]:
+            if forget is not None:
+                db.execute("DELETE FROM queue_seen WHERE ms <= ?", (forget,))
+            entries = []
+            for event in events:
+                known = db.execute("INSERT OR IGNORE INTO queue_seen VALUES (?, ?)", (event.id, now)).rowcount == 0
+                if not known:
+                    text = jobs.encode_event(event)
+                    made = db.execute(
+                        "INSERT INTO queue_jobs (state, endpoint, solo, text) VALUES (?, ?, ?, ?)",
+                        (FRESH, event.endpoint, event.solo, text),
+                    )
+                    entries.append(Entry(event.endpoint, text, made.lastrowid or 0, event.solo))
+            waiting = (
+                self._book.lanes.waiting
+            )  # a number; the loop may change it meanwhile, the bound is not that sharp
+            if entries and waiting + len(entries) > self._max_queue_len:
+                raise QueueFull(f"the webhook queue is full: {waiting} events wait of {self._max_queue_len}")
+            return entries
+
+        fresh = await self._store.run(work)
+        self._count.duplicates.add(amount=len(events) - len(fresh))
+        now = self._now()
+        for entry in fresh:
+            opens = self._book.lanes.append(entry, now)
+            if opens is not None:
+                self._waker.soon((opens - now) / 1000)
+
+    async def claim(self, worker: str, limit: int, lease: float) -> list[Claim]:  # noqa: D102
+        now = self._now()
+        self._waker.begin()
+        moved = self._book.tick(now)
+        self._count.expired.add(amount=len(moved.returned) + len(moved.poisoned))
+        for entry in moved.poisoned:
+            self._count.poison.add()
+            await self._bury(entry, jobs.bury(entry.text, now, jobs.crashed(entry.crashes)))
+        claims = self._book.claim(worker, limit, round(lease * 1000), now)
+        due = self._book.next_due(worker, now)
+        if due is not None:
+            self._waker.soon(due / 1000)
+        entries = [entry for _, entry in claims]
+        try:
+            if entries:
+                await self._store.run(lambda db: rows.claim(db, entries))
+        except BaseException:
+            for token, _ in reversed(claims):
+                self._book.release(token, now)
+            raise
+        for entry in entries:
+            entry.spare = ()
+        return [Claim(token, jobs.revive(entry.text)) for token, entry in claims]
+
+    async def ack(self, token: str) -> bool:  # noqa: D102
+        entry = self._end(token, good=True)
+        if entry is None:
+            return False
+        await self._keep(entry, lambda db: rows.delete(db, entry))
+        return True
+
+    async def retry(self, token: str, job: bytes, delay: float, *, healthy: bool = False) -> bool:  # noqa: D102
+        endpoint = jobs.require_header(job)[1]
+        entry = self._end(token, good=None if healthy else False)
+        if entry is None:
+            return False
+        due = self._now() + round(delay * 1000)
+        gated = self._book.lanes[endpoint].policy.ordered
+        await self._keep(entry, lambda db: rows.replace(db, entry, endpoint, job, due, gated))
+        self._book.delay(Entry(endpoint, job, entry.row), due, self._now())
+        self._waker.soon(delay)
+        return True
+
+    async def fail(self, token: str, job: bytes, *, healthy: bool = False) -> bool:  # noqa: D102
+        entry = self._end(token, good=None if healthy else False)
+        if entry is None:
+            return False
+        await self._bury(entry, job)
+        return True
+
+    async def release(self, token: str) -> bool:  # noqa: D102
+        entry = self._book.release(token, self._now())
+        self._waker.soon()
+        if entry is None:
+            return False
+        await self._store.run(lambda db: rows.unclaim(db, entry))
+        return True
+
+    async def renew(self, tokens: Sequence[str], lease: float) -> set[str]:  # noqa: D102
+        return self._book.renew(tokens, self._now() + round(lease * 1000))
+
+    async def pause(self, endpoint: str) -> None:  # noqa: D102
+        await self._store.run(
+            lambda db: db.execute("INSERT OR IGNORE INTO queue_paused VALUES (?)", (endpoint,)).rowcount
+        )
+        self._book.set_paused(endpoint, True, self._now())
+
+    async def resume(self, endpoint: str) -> None:  # noqa: D102
+        await self._store.run(
+            lambda db: db.execute("DELETE FROM queue_paused WHERE endpoint = ?", (endpoint,)).rowcount
+        )
+        self._book.set_paused(endpoint, False, self._now())
+        self._waker.soon()
+
+    async def drop(self, endpoint: str, error_class: str) -> int:  # noqa: D102
+        now = self._now()
+        taken = self._book.take_all(endpoint, now)
+        error = jobs.dropped(error_class)
+
+        def work(db: sqlite3.Connection) -> int:
+            return sum(rows.to_failed(db, one, jobs.bury(one.text, now, error), self._failed_max_len) for one in taken)
+
+        try:
+            trimmed = await self._store.run(work)
+        except BaseException:
+            for entry in taken:
+                self._book.lanes.put(entry, now, head=False)
+            raise
+        self._died(len(taken), trimmed)
+        if error_class == ENDPOINT_DELETED:
+            await self.resume(endpoint)
+            self._book.lanes.forget(endpoint)
+        return len(taken)
+
+    async def redrive(self, endpoint: str | None = None, limit: int = 1000) -> int:  # noqa: D102
+        revived = await self._store.run(lambda db: rows.redrive(db, endpoint, limit))
+        now = self._now()
+        for row, target, text in revived:
+            self._book.lanes.put(Entry(target, text, row), now, head=False)
+        self._dead -= len(revived)
+        self._count.redriven.add(amount=len(revived))
+        self._waker.soon()
+        return len(revived)
+
+    async def failed(self, offset: int = 0, limit: int = 50) -> list[bytes]:  # noqa: D102
+        def work(db: sqlite3.Connection) -> list[bytes]:
+            page = "SELECT text FROM queue_jobs WHERE died IS NOT NULL ORDER BY died DESC LIMIT ? OFFSET ?"
+            return [text for (text,) in db.execute(page, (max(0, limit), offset))]
+
+        return await self._store.run(work)
+
+    async def purge(self, endpoint: str | None = None) -> int:  # noqa: D102
+        def work(db: sqlite3.Connection) -> int:
+            if endpoint is None:
+                return db.execute("DELETE FROM queue_jobs WHERE died IS NOT NULL").rowcount
+            return db.execute("DELETE FROM queue_jobs WHERE died IS NOT NULL AND endpoint = ?", (endpoint,)).rowcount
+
+        gone = await self._store.run(work)
+        self._dead -= gone
+        return gone
+
+    async def depths(self, lanes: int = 20) -> Depths:  # noqa: D102
+        oldest, deepest = self._book.deepest(lanes, self._now())
+        book = self._book
+        return Depths(book.lanes.waiting, len(book.active), len(book.delayed), self._dead, oldest, deepest)
+
+    async def wait(self, timeout: float) -> None:  # noqa: D102
+        await self._waker.wait(timeout)
+
+    def _now(self) -> int:
+        return int(self._clock() * 1000)
+
+    def _end(self, token: str, *, good: bool | None) -> Entry | None:
+        self._waker.soon()
+        return self._book.end(token, self._now(), good)
+
+    async def _keep(self, entry: Entry, work: Callable[[sqlite3.Connection], None]) -> None:
+        """Write how a lease ended. When that fails, the job is claimable again: delivered twice rather than lost."""
+        try:
+            await self._store.run(work)
+        except BaseException:
+            self._book.lanes.put(entry, self._now(), head=True)
+            raise
+
+    async def _bury(self, entry: Entry, text: bytes) -> None:
+        try:
+            trimmed = await self._store.run(lambda db: rows.to_failed(db, entry, text, self._failed_max_len))
+        except BaseException:
+            self._book.lanes.put(entry, self._now(), head=True)
+            raise
+        self._died(1, trimmed)
+
+    def _died(self, number: int, trimmed: int) -> None:
+        self._dead += number - trimmed
+        self._count.trimmed.add(amount=trimmed)

@@ -1,0 +1,148 @@
+"""The file of the SQLite queue: one thread, one connection, and one transaction for all that is asked at a time."""
+
+import asyncio
+import fcntl
+import os
+import sqlite3
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sockudo_py.errors import SockudoError, Unavailable
+from sockudo_py.queues.base import QueueFull
+from sockudo_py.queues.gather import Gather
+
+_VERSION = 1
+_MOST = 500  # pieces of work in one transaction
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS queue_jobs (
+    row INTEGER PRIMARY KEY AUTOINCREMENT,
+    state INTEGER NOT NULL,
+    endpoint TEXT NOT NULL,
+    solo INTEGER NOT NULL DEFAULT 0,
+    claimed INTEGER NOT NULL DEFAULT 0,
+    crashes INTEGER NOT NULL DEFAULT 0,
+    due INTEGER NOT NULL DEFAULT 0,
+    gated INTEGER NOT NULL DEFAULT 0,
+    died INTEGER,
+    text BLOB NOT NULL
+);
+CREATE INDEX IF NOT EXISTS queue_dead ON queue_jobs (died) WHERE died IS NOT NULL;
+CREATE TABLE IF NOT EXISTS queue_seen (id TEXT PRIMARY KEY, ms INTEGER NOT NULL) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS queue_seen_ms ON queue_seen (ms);
+CREATE TABLE IF NOT EXISTS queue_paused (endpoint TEXT PRIMARY KEY) WITHOUT ROWID;
+"""
+
+T = TypeVar("T")
+Work = Callable[[sqlite3.Connection], Any]
+
+
+class SqliteStore:
+    """Runs work in transactions. A piece of work is a function of the connection; it may raise ``QueueFull``.
+
+    ``sync``: have each transaction on the disk (fsync) before it is reported. Without it a crash of this process loses
+    nothing, a power cut what came in the last moments.
+    """
+
+    def __init__(self, path: Path, *, sync: bool) -> None:
+        self._path = path
+        self._sync = sync
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="queue-sqlite")
+        self._connection: sqlite3.Connection | None = None
+        self._lock: int | None = None
+        self._closed = False
+        self._gather: Gather[Work, Any] = Gather(self._transact, _MOST)
+
+    async def open(self) -> None:
+        """Open, lock and prepare the file. Raises SockudoError when it can't be used."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._open)
+
+    async def close(self) -> None:
+        """Finish what is under way, and let go of the file. Once is enough; more does no harm."""
+        if self._closed:
+            return
+        self._closed = True
+        await self._gather.close()
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
+        self._thread.shutdown()
+
+    async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Do a piece of work in a transaction; returns its answer once it is kept. Raises ``Unavailable``."""
+        if self._closed:
+            raise Unavailable(f"the queue in {self._path} is closed")
+        answer: T | QueueFull = await self._gather.ask(work)
+        if isinstance(answer, QueueFull):
+            raise answer
+        return answer
+
+    def _open(self) -> None:
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = os.open(f"{self._path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self._unlock()
+            raise SockudoError(
+                f"queue.sqlite.path: {self._path} is in use by another process; "
+                "give each its own file, or use the redis driver for several"
+            ) from error
+        except OSError as error:
+            self._unlock()
+            raise SockudoError(f"queue.sqlite.path: {self._path}: {error.strerror}") from error
+        try:
+            connection = sqlite3.connect(self._path, isolation_level=None, timeout=5.0)
+            self._connection = connection
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute(f"PRAGMA synchronous={'FULL' if self._sync else 'NORMAL'}")
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            if version not in (0, _VERSION):
+                raise SockudoError(f"queue.sqlite.path: {self._path} is of a newer version ({version})")
+            connection.executescript(_SCHEMA)
+            connection.execute(f"PRAGMA user_version={_VERSION}")
+        except sqlite3.Error as error:
+            self._close()
+            raise SockudoError(f"queue.sqlite.path: {self._path} can't be used: {error}") from error
+        except SockudoError:
+            self._close()
+            raise
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+        self._unlock()
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    async def _transact(self, works: Sequence[Work]) -> list[Any]:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._run_all, works)
+
+    def _run_all(self, works: Sequence[Work]) -> list[Any]:
+        connection = self._connection
+        if connection is None:
+            raise Unavailable(f"the queue in {self._path} is not open")
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            answers = [self._savepoint(connection, work) for work in works]
+            connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise Unavailable(f"the queue in {self._path} can't be written: {error}") from error
+        finally:
+            if connection.in_transaction:
+                connection.rollback()
+        return answers
+
+    @staticmethod
+    def _savepoint(connection: sqlite3.Connection, work: Work) -> Any:
+        connection.execute("SAVEPOINT work")
+        try:
+            answer = work(connection)
+        except QueueFull as error:
+            connection.execute("ROLLBACK TO work")
+            answer = error
+        connection.execute("RELEASE work")
+        return answer
