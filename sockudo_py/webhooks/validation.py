@@ -1,13 +1,20 @@
 """Is an endpoint usable? Asked before it goes live, whoever made it. Pure."""
 
+import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from sockudo_py.endpoints import Endpoint
+from sockudo_py.endpoints import Endpoint, LambdaTarget
 from sockudo_py.webhooks.filters import filter_problems
 from sockudo_py.webhooks.guard import url_problems
 from sockudo_py.webhooks.headers import MAX_HEADERS, MAX_VALUE_BYTES, header_problems, name_problems
 from sockudo_py.webhooks.profiles import Scheme, scheme_headers, scheme_of, standard_key
+
+_FUNCTION = re.compile(
+    r"(arn:(aws[a-zA-Z-]*)?:lambda:[a-z0-9-]+:\d{12}:function:)?[a-zA-Z0-9_-]{1,64}(:[a-zA-Z0-9$_-]+)?"
+)
+_REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d{1,2}")
+_QUALIFIER = re.compile(r"[a-zA-Z0-9$_-]{1,128}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +39,22 @@ def _problems(endpoint: Endpoint, rules: EndpointRules) -> Iterable[str]:
     if endpoint.url is not None:
         https = rules.require_https or endpoint.require_https
         yield from url_problems(endpoint.url, require_https=https, allowed_ports=rules.allowed_ports)
+    if endpoint.function is not None:
+        yield from _function_problems(endpoint.function)
     yield from header_problems(
         endpoint.headers, max_headers=rules.max_headers, max_value_bytes=rules.max_header_value_bytes
     )
     yield from filter_problems(endpoint.filter)
     yield from _signature_problems(endpoint)
+
+
+def _function_problems(function: LambdaTarget) -> Iterable[str]:
+    if not _FUNCTION.fullmatch(function.function_name):
+        yield "lambda.function_name: not the name or ARN of a function"
+    if not _REGION.fullmatch(function.region):
+        yield "lambda.region: not an AWS region, as us-east-1"
+    if function.qualifier is not None and not _QUALIFIER.fullmatch(function.qualifier):
+        yield "lambda.qualifier: not a version or alias"
 
 
 def _signature_problems(endpoint: Endpoint) -> Iterable[str]:

@@ -19,7 +19,7 @@ from sockudo_py.webhooks.delivery import Attempt, requests_for
 from sockudo_py.webhooks.rate import RateWindow
 from sockudo_py.webhooks.recorder import Recorder
 from sockudo_py.webhooks.registry import EndpointRegistry
-from sockudo_py.webhooks.retry import Retry, decide
+from sockudo_py.webhooks.retry import GiveUp, Retry, decide
 from sockudo_py.webhooks.targets.base import ANSWERED, Delivered, Failure, Outcome, Request, Target
 
 log = logging.getLogger(__name__)
@@ -280,6 +280,8 @@ class Worker:
         # A dead letter that an operator sends again is old by nature, and gets its full schedule.
         age = None if job.redrives else (self._now_ms() - job.created_ms) / 1000
         decision = decide(endpoint.retry, outcome, number, age, self._dice())
+        if self._registry.by_uid(job.endpoint) is None:  # deleted meanwhile: its other jobs are dead letters by now
+            decision = GiveUp(ENDPOINT_DELETED)
         healthy = outcome.error_class in ANSWERED
         if isinstance(decision, Retry):
             delay = decision.delay

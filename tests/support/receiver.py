@@ -212,7 +212,7 @@ def _answer_head(answer: Answer) -> bytes:
         lines.append("Connection: close")
     if answer.huge:
         return "\r\n".join([*lines, "Transfer-Encoding: chunked", "", ""]).encode()
-    if answer.status == 204:
+    if answer.status in (204, 304):
         return "\r\n".join([*lines, "", ""]).encode()
     return "\r\n".join([*lines, f"Content-Length: {len(answer.body)}", "", ""]).encode() + answer.body
 

@@ -45,6 +45,7 @@ class HttpTarget:
     """Posts requests. Trusted and untrusted endpoints use connections of their own.
 
     A connection that a trusted endpoint opened to a private address must never serve an untrusted one of the same host.
+    ``proxy``: URL of an HTTP proxy for all requests.
     """
 
     name = "http"
@@ -57,12 +58,15 @@ class HttpTarget:
         response_bytes: int = RESPONSE_BYTES,
         ssl_context: ssl.SSLContext | None = None,
         lookup: Lookup | None = None,
+        proxy: str | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._guards = {False: guard, True: trusted_guard}
+        # Through a proxy we dial nothing but the proxy, and what it may reach is its own affair.
+        self._guards = {False: guard if proxy is None else trusted_guard, True: trusted_guard}
         self._response_bytes = response_bytes
         self._ssl = ssl_context or default_ssl_context()
         self._lookup = lookup
+        self._proxy = proxy
         self._clock = clock
         self._sessions: dict[bool, aiohttp.ClientSession] = {}
         self._resolvers: list[GuardedResolver] = []
@@ -74,7 +78,12 @@ class HttpTarget:
         timeout = aiohttp.ClientTimeout(total=request.timeout, connect=connect, ceil_threshold=_NO_CEILING)
         try:
             async with self._session(request.trusted).post(
-                request.url or "", data=request.body, headers=request.headers, timeout=timeout, allow_redirects=False
+                request.url or "",
+                data=request.body,
+                headers=request.headers,
+                timeout=timeout,
+                allow_redirects=False,
+                proxy=self._proxy,
             ) as response:
                 ttfb_ms = _ms_since(started)
                 body, truncated = await self._read(response)

@@ -88,3 +88,18 @@ def test_a_custom_profile_needs_the_name_of_its_header() -> None:
 def test_the_name_that_the_operator_gave_is_used_in_messages() -> None:
     [problem] = endpoint_problems(endpoint(name="billing", url=None))
     assert problem == "app app-1: webhook billing: give exactly one of url and lambda"
+
+
+@pytest.mark.parametrize(
+    "name", ["sockudoEventHandler", "my-fn_1", "fn:PROD", "arn:aws:lambda:us-east-1:123456789012:function:fn"]
+)
+def test_a_function_is_named_as_aws_names_it(name: str) -> None:
+    assert problems(endpoint(function=LambdaTarget(name, "eu-central-1", qualifier="PROD"))) == []
+
+
+def test_a_function_that_aws_could_not_have_is_refused() -> None:
+    assert problems(endpoint(function=LambdaTarget("../x", "http://evil/", qualifier="a b"))) == [
+        "lambda.function_name: not the name or ARN of a function",
+        "lambda.region: not an AWS region, as us-east-1",
+        "lambda.qualifier: not a version or alias",
+    ]

@@ -195,6 +195,23 @@ async def test_a_job_without_an_endpoint_is_a_dead_letter() -> None:
         assert (dead["ep"], dead["error"]["class"]) == ("wh_gone", "endpoint_deleted")
 
 
+async def test_an_endpoint_that_is_deleted_during_its_request_gets_no_retry() -> None:
+    async with running() as site:
+        await site.endpoints(endpoint())
+        site.target.hold = {"wh_1"}
+        site.target.outcomes = [SERVER_ERROR]
+        await site.append("1")
+        await site.target.got(1)
+        site.registry.replace("app-1", [])
+        site.target.release()
+        await until(lambda: site.statuses() == ["failed"])
+        assert (await site.dead())[0]["error"] == {
+            "class": "endpoint_deleted",
+            "status": 500,
+            "message": "http_5xx: the endpoint answered 500",
+        }
+
+
 async def test_a_job_that_can_not_be_read_is_a_dead_letter_and_the_others_go_on() -> None:
     async with running() as site:
         await site.endpoints(endpoint())

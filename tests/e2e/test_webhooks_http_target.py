@@ -1,0 +1,402 @@
+"""What one attempt makes of what a receiver does; over real sockets."""
+
+import asyncio
+import gzip
+import ipaddress
+import socket
+import ssl
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import trustme
+
+from sockudo_py.webhooks.guard import AddressGuard
+from sockudo_py.webhooks.targets.base import Delivered, Failure, Outcome, Request
+from sockudo_py.webhooks.targets.http import HttpTarget, default_ssl_context
+from sockudo_py.webhooks.targets.resolver import AddrInfo, Lookup
+from tests.support.receiver import Answer, Behaviour, Hang, Raw, Receiver, Reset
+
+LOOPBACK = ipaddress.ip_network("127.0.0.0/8")
+
+
+def names(**hosts: list[str]) -> Lookup:
+    """A name service that knows these hosts."""
+
+    def lookup(host: str, port: int, family: int) -> list[AddrInfo]:
+        found = hosts.get(host.removesuffix(".test"))
+        if found is None:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return [
+            (
+                socket.AF_INET6 if ":" in address else socket.AF_INET,
+                socket.SOCK_STREAM,
+                6,
+                "",
+                (address, port, 0, 0) if ":" in address else (address, port),
+            )
+            for address in found
+        ]
+
+    return lookup
+
+
+@asynccontextmanager
+async def target(**fields: Any) -> AsyncIterator[HttpTarget]:
+    made = HttpTarget(
+        **{"guard": AddressGuard(allowed=[LOOPBACK]), "trusted_guard": AddressGuard(allow_private=True), **fields}
+    )
+    try:
+        yield made
+    finally:
+        await made.close()
+
+
+def request(url: str, **fields: Any) -> Request:
+    given: dict[str, Any] = {
+        "endpoint": "wh_1",
+        "body": b'{"x":1}',
+        "headers": (("Content-Type", "application/json"), ("X-Pusher-Signature", "abc")),
+        **fields,
+    }
+    return Request(url=url, **given)
+
+
+async def outcome_of(behaviour: Behaviour, **fields: Any) -> Outcome:
+    async with Receiver(default=behaviour) as receiver, target() as http:
+        return await http.send(request(receiver.url(), **fields))
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
+async def test_n216_every_2xx_is_a_success(status: int) -> None:
+    outcome = await outcome_of(Answer(status))
+    assert isinstance(outcome, Delivered)
+    assert outcome.status == status
+
+
+@pytest.mark.parametrize(
+    ("status", "error_class"),
+    [
+        (300, "redirect"),
+        (304, "redirect"),
+        (400, "http_4xx"),
+        (404, "http_4xx"),
+        (410, "http_4xx"),
+        (429, "http_4xx"),
+        (500, "http_5xx"),
+        (503, "http_5xx"),
+        (600, "http_5xx"),
+    ],
+)
+async def test_n216_every_other_status_is_a_failure_of_its_class(status: int, error_class: str) -> None:
+    outcome = await outcome_of(Answer(status, b"why"))
+    assert isinstance(outcome, Failure)
+    assert (outcome.error_class, outcome.status) == (error_class, status)
+    assert outcome.response_body == (b"" if status == 304 else b"why")
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "error_class"),
+    [
+        (Reset(), "reset"),
+        (Raw(b""), "reset"),
+        (Raw(b"HTTP/1.1 200 OK\r\nContent-"), "reset"),
+        (Raw(b"SSH-2.0-OpenSSH_9.2\r\n\r\n"), "protocol"),
+        (Raw(b"HTTP/1.1 abc OK\r\n\r\n"), "protocol"),
+        (Raw(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 20000 + b"\r\n\r\n"), "protocol"),
+    ],
+)
+async def test_what_is_no_answer_has_a_class(behaviour: Behaviour, error_class: str) -> None:
+    outcome = await outcome_of(behaviour)
+    assert isinstance(outcome, Failure)
+    assert outcome.error_class == error_class
+    assert outcome.status is None
+
+
+@pytest.mark.parametrize(
+    "behaviour", [Hang(), Answer(delay=5), Raw(b"HTTP/1.1 200 OK\r\n" + b"X: x\r\n" * 500, pause=0.05)]
+)
+async def test_n216_an_answer_that_takes_too_long_is_a_timeout(behaviour: Behaviour) -> None:
+    started = time.monotonic()
+    outcome = await outcome_of(behaviour, timeout=0.2)
+    assert isinstance(outcome, Failure)
+    assert outcome.error_class == "timeout_read"
+    assert time.monotonic() - started < 2
+
+
+async def test_a_timeout_over_five_seconds_is_not_rounded_up_to_whole_ones() -> None:
+    started = time.monotonic()
+    outcome = await outcome_of(Hang(), timeout=5.05)
+    assert isinstance(outcome, Failure)
+    assert time.monotonic() - started < 5.5
+
+
+async def test_an_answer_in_the_last_moment_counts() -> None:
+    assert isinstance(await outcome_of(Answer(delay=0.3), timeout=5), Delivered)
+
+
+async def test_n216_a_refused_connection_is_a_failure() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        async with target() as http:
+            outcome = await http.send(request(f"http://127.0.0.1:{taken.getsockname()[1]}/"))
+    assert isinstance(outcome, Failure)
+    assert outcome.error_class == "connect"
+
+
+async def test_a_listener_that_never_accepts_is_a_connect_timeout() -> None:
+    with socket.socket() as full, socket.socket() as filler, socket.socket() as filler2:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        for one in (filler, filler2):  # fill the backlog: further connections wait for ever
+            one.setblocking(False)
+            one.connect_ex(full.getsockname())
+        async with target() as http:
+            outcome = await http.send(
+                request(f"http://127.0.0.1:{full.getsockname()[1]}/", connect_timeout=0.2, timeout=5.0)
+            )
+    assert isinstance(outcome, Failure)
+    assert outcome.error_class == "timeout_connect"
+
+
+async def test_an_unknown_name_is_a_dns_failure() -> None:
+    async with target(lookup=names()) as http:
+        outcome = await http.send(request("http://nowhere.test/"))
+    assert isinstance(outcome, Failure)
+    assert (outcome.error_class, outcome.message) == ("dns", "Name or service not known")
+
+
+async def test_a_name_service_that_hangs_delays_only_those_who_ask_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sockudo_py.webhooks.targets.resolver.TIMEOUT", 0.3)
+
+    def lookup(host: str, port: int, family: int) -> list[AddrInfo]:
+        if host.startswith("slow"):
+            time.sleep(0.6)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+
+    async with Receiver() as receiver, target(lookup=lookup) as http:
+        slow = [
+            asyncio.create_task(http.send(request(receiver.url(host=f"slow{number}.test")))) for number in range(20)
+        ]
+        started = time.monotonic()
+        assert isinstance(await http.send(request(receiver.url(host="fast.test"))), Delivered)
+        assert time.monotonic() - started < 0.3
+        for outcome in await asyncio.gather(*slow):
+            assert isinstance(outcome, Failure)
+            assert outcome.error_class == "dns"
+
+
+async def test_n206_n219_headers_go_out_as_given_each_once() -> None:
+    headers = (
+        ("X-Source", "sockudo"),
+        ("Content-Type", "application/json"),
+        ("X-Pusher-Key", "k"),
+        ("X-Pusher-Signature", "abc"),
+        ("webhook-id", "dl_1"),
+        ("User-Agent", "sockudo-py/x"),
+    )
+    async with Receiver() as receiver, target() as http:
+        await http.send(request(receiver.url("/hook?a=b"), headers=headers))
+        [got] = receiver.received
+    assert got.request_line == b"POST /hook?a=b HTTP/1.1"
+    for name, value in headers:
+        assert got.values(name.encode()) == [value.encode()]
+    assert set(got.headers) - {name.lower() for name, _ in headers} == {"host", "accept", "content-length"}
+    assert got.body == b'{"x":1}'
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_n216_a_redirect_is_not_followed(status: int) -> None:
+    async with Receiver() as elsewhere, Receiver() as receiver, target() as http:
+        receiver.script(Answer(status, headers=(("Location", elsewhere.url()),)))
+        outcome = await http.send(request(receiver.url()))
+        assert isinstance(outcome, Failure)
+        assert outcome.error_class == "redirect"
+        assert elsewhere.received == []
+        assert len(receiver.received) == 1
+
+
+async def test_a_cookie_is_not_sent_back() -> None:
+    async with Receiver(default=Answer(headers=(("Set-Cookie", "a=b; Path=/"),))) as receiver, target() as http:
+        await http.send(request(receiver.url(host="localhost")))
+        await http.send(request(receiver.url(host="localhost")))
+        assert "cookie" not in receiver.received[1].headers
+
+
+async def test_a_proxy_in_the_environment_does_not_divert_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with Receiver() as proxy, Receiver() as receiver, target() as http:
+        monkeypatch.setenv("http_proxy", proxy.url(""))
+        assert isinstance(await http.send(request(receiver.url())), Delivered)
+        assert proxy.received == []
+
+
+async def test_a_proxy_that_the_operator_names_gets_every_request() -> None:
+    async with Receiver() as proxy, target(guard=AddressGuard(), proxy=proxy.url("")) as http:
+        assert isinstance(await http.send(request("http://internal.test/hook")), Delivered)
+        [got] = proxy.received
+        assert got.request_line == b"POST http://internal.test/hook HTTP/1.1"
+
+
+async def test_a_huge_answer_is_read_for_four_kilobytes_and_cut_off() -> None:
+    async with Receiver(default=Answer(huge=1 << 30)) as receiver, target() as http:
+        outcome = await http.send(request(receiver.url()))
+        assert isinstance(outcome, Delivered)
+        assert outcome.response_body == b"x" * 4096
+        assert outcome.response_truncated
+        assert receiver.huge_sent < 1 << 26
+
+
+async def test_a_compressed_answer_is_not_unpacked() -> None:
+    packed = gzip.compress(bytes(1 << 20))
+    outcome = await outcome_of(Answer(body=packed, headers=(("Content-Encoding", "gzip"),)))
+    assert isinstance(outcome, Delivered)
+    assert outcome.response_body == packed[:4096]
+
+
+async def test_a_body_that_breaks_off_after_a_success_is_a_success() -> None:
+    outcome = await outcome_of(Raw(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"))
+    assert isinstance(outcome, Delivered)
+
+
+async def test_retry_after_is_reported() -> None:
+    outcome = await outcome_of(Answer(429, headers=(("Retry-After", "7"),)))
+    assert isinstance(outcome, Failure)
+    assert outcome.retry_after == 7.0
+
+
+async def test_informational_answers_are_passed_over() -> None:
+    raw = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.0 200 OK\r\n\r\nOK"
+    outcome = await outcome_of(Raw(raw))
+    assert isinstance(outcome, Delivered)
+    assert outcome.response_body == b"OK"
+
+
+async def test_a_connection_is_used_again() -> None:
+    async with Receiver() as receiver, target() as http:
+        for _ in range(3):
+            await http.send(request(receiver.url()))
+        assert receiver.connections == 1
+
+
+async def test_times_are_measured() -> None:
+    outcome = await outcome_of(Answer(delay=0.05))
+    assert 50 <= (outcome.timing.ttfb_ms or 0) <= outcome.timing.total_ms < 5000
+
+
+BLOCKED = [
+    "127.0.0.1",
+    "localhost",
+    "2130706433",
+    "0x7f000001",
+    "127.1",
+    "0177.0.0.1",
+    "[::1]",
+    "[::ffff:127.0.0.1]",
+    "0.0.0.0",
+    "[fe80::1%25lo]",
+]
+
+
+@pytest.mark.parametrize("host", BLOCKED)
+async def test_no_spelling_of_an_internal_address_is_dialled_for_strangers(host: str) -> None:
+    async with Receiver() as receiver, target(guard=AddressGuard()) as http:
+        outcome = await http.send(request(f"http://{host}:{receiver.port}/"))
+        assert isinstance(outcome, Failure)
+        assert receiver.connections == 0
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]"])
+async def test_a_blocked_address_is_reported_as_such_without_saying_more(host: str) -> None:
+    async with target(guard=AddressGuard()) as http:
+        outcome = await http.send(request(f"http://{host}:9/"))
+    assert isinstance(outcome, Failure)
+    assert (outcome.error_class, outcome.message) == ("blocked_address", "address not allowed")
+
+
+async def test_a_name_with_one_internal_address_among_others_is_blocked() -> None:
+    async with (
+        Receiver() as receiver,
+        target(guard=AddressGuard(), lookup=names(mixed=["93.184.216.34", "127.0.0.1"])) as http,
+    ):
+        outcome = await http.send(request(receiver.url(host="mixed.test")))
+        assert isinstance(outcome, Failure)
+        assert outcome.error_class == "blocked_address"
+        assert receiver.connections == 0
+
+
+async def test_an_endpoint_of_the_operator_may_be_on_this_machine_but_not_at_a_metadata_service() -> None:
+    async with Receiver() as receiver, target(guard=AddressGuard()) as http:
+        assert isinstance(await http.send(request(receiver.url(), trusted=True)), Delivered)
+        outcome = await http.send(request("http://169.254.169.254/latest/meta-data", trusted=True))
+        assert isinstance(outcome, Failure)
+        assert outcome.error_class == "blocked_address"
+
+
+async def test_a_stranger_does_not_get_a_connection_that_the_operator_opened() -> None:
+    async with Receiver() as receiver, target(guard=AddressGuard()) as http:
+        assert isinstance(await http.send(request(receiver.url(), trusted=True)), Delivered)
+        outcome = await http.send(request(receiver.url(), trusted=False))
+        assert isinstance(outcome, Failure)
+        assert outcome.error_class == "blocked_address"
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+def server_context(authority: trustme.CA, *hosts: str) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(*hosts).configure_cert(context)
+    return context
+
+
+async def tls_outcome(server: ssl.SSLContext, client: ssl.SSLContext) -> Outcome:
+    async with (
+        Receiver(ssl_context=server) as receiver,
+        target(ssl_context=client, lookup=names(receiver=["127.0.0.1"])) as http,
+    ):
+        return await http.send(request(receiver.url(host="receiver.test")))
+
+
+async def test_https_with_a_certificate_that_we_trust(authority: trustme.CA) -> None:
+    client = default_ssl_context()
+    authority.configure_trust(client)
+    assert isinstance(await tls_outcome(server_context(authority, "receiver.test"), client), Delivered)
+
+
+async def test_a_certificate_from_a_stranger_is_a_tls_failure(authority: trustme.CA) -> None:
+    outcome = await tls_outcome(server_context(authority, "receiver.test"), default_ssl_context())
+    assert isinstance(outcome, Failure)
+    assert outcome.error_class == "tls"
+    assert "certificate" in outcome.message
+
+
+async def test_a_certificate_for_another_host_is_a_tls_failure(authority: trustme.CA) -> None:
+    client = default_ssl_context()
+    authority.configure_trust(client)
+    outcome = await tls_outcome(server_context(authority, "other.test"), client)
+    assert isinstance(outcome, Failure)
+    assert outcome.error_class == "tls"
+
+
+async def test_https_to_a_port_that_speaks_http_is_a_tls_failure() -> None:
+    async def refuse(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    async with server, target() as http:
+        port = server.sockets[0].getsockname()[1]
+        outcome = await http.send(request(f"https://127.0.0.1:{port}/"))
+    assert isinstance(outcome, Failure)
+    assert outcome.error_class == "tls"
+
+
+def test_tls_below_1_2_is_not_spoken() -> None:
+    context = default_ssl_context()
+    assert context.minimum_version == ssl.TLSVersion.TLSv1_2
+    assert context.verify_mode == ssl.CERT_REQUIRED
+    assert context.check_hostname
