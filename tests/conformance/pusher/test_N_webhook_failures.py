@@ -83,7 +83,7 @@ async def test_218_after_the_last_attempt_it_is_a_dead_letter_and_not_tried_agai
 
             async with connected(server, TestApp()) as client:
                 await client.subscribe("c")
-                await eventually(dead, "one dead letter is counted")
+                await eventually(dead, "one dead letter is counted", 30)
                 await client.subscribe("sentinel")
                 await eventually(lambda: occupied("sentinel") in hooks.events("/all"), "the sentinel arrives")
             assert hooks.events("/all")[:5] == [occupied("c")] * 4 + [occupied("sentinel")]
