@@ -1,0 +1,60 @@
+"""The listing of lanes: what the conformance suite can't see from outside."""
+
+from sockudo_py.queues import jobs
+from sockudo_py.queues.base import Append, LanePolicy
+from sockudo_py.queues.lanes import NEW, TRUSTED, Entry, Lanes
+
+POLICY = LanePolicy(window=0.0, size=1, slow_start=False)
+
+
+def entry(number: int, endpoint: str = "wh_a") -> Entry:
+    return Entry(endpoint, jobs.encode_event(Append(f"e{number}", endpoint, "app", b"{}", 1)))
+
+
+def test_listings_that_hold_no_more_do_not_pile_up() -> None:
+    lanes = Lanes(POLICY)
+    lanes.append(entry(1), 0)
+    for now in range(5000):
+        lanes["wh_a"].paused = now % 2 == 0
+        lanes.settle(lanes["wh_a"], now)
+    assert len(lanes._heaps[TRUSTED]) < 200
+
+
+def test_a_lane_is_listed_in_one_class_at_a_time() -> None:
+    lanes = Lanes(LanePolicy(window=0.0, size=1))
+    lanes.append(entry(1), 0)
+    assert lanes.first(NEW) == (0, lanes["wh_a"])
+    lanes["wh_a"].allowance = 2
+    lanes.settle(lanes["wh_a"], 5)
+    assert lanes.first(NEW) is None
+    assert lanes.first(TRUSTED) == (5, lanes["wh_a"])
+
+
+def test_a_lane_that_was_due_keeps_its_turn() -> None:
+    lanes = Lanes(POLICY)
+    lanes.append(entry(1), 3)
+    lanes.settle(lanes["wh_a"], 9)
+    assert lanes.first(TRUSTED) == (3, lanes["wh_a"])
+
+
+def test_a_lane_that_was_served_goes_behind_the_others() -> None:
+    lanes = Lanes(POLICY)
+    lanes.append(entry(1), 3)
+    lanes.append(entry(2, "wh_b"), 3)
+    lanes.settle(lanes["wh_a"], 3, rotate=True)
+    assert lanes.first(TRUSTED) == (3, lanes["wh_b"])
+
+
+def test_forgetting_a_lane_keeps_count_of_its_jobs_in_flight() -> None:
+    lanes = Lanes(POLICY)
+    lanes["wh_a"].in_flight = 2
+    lanes.forget("wh_a")
+    assert lanes["wh_a"].in_flight == 2
+    assert lanes["wh_a"].allowance is None
+
+
+def test_rate_limits_remember_no_more_than_their_longest_window() -> None:
+    lanes = Lanes(LanePolicy(per_second=10))
+    for now in range(0, 100_000, 100):
+        lanes["wh_a"].note_claim(now, f"t{now}")
+    assert len(lanes["wh_a"].claimed) <= 10

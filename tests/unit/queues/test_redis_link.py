@@ -1,0 +1,44 @@
+"""What of a Redis URL is shown, and what the scripts are made of."""
+
+from pathlib import Path
+
+import pytest
+
+from sockudo_py.queues.redis_link import Script, where
+
+LUA = Path(__file__).parents[3] / "sockudo_py" / "lua"
+NAMES = [path.stem.removeprefix("queue_") for path in LUA.glob("queue_*.lua") if path.stem != "queue_common"]
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://host:6380/1", "host:6380"),
+        ("redis://user:secret@host/0", "host:6379"),
+        ("rediss://:secret@10.0.0.1:1?password=secret", "10.0.0.1:1"),
+        ("unix:///run/redis.sock?password=secret", "/run/redis.sock"),
+        ("unix://:secret@/run/redis.sock", "/run/redis.sock"),
+        ("redis://:secret@host:secret", "host"),
+        ("redis://", "localhost:6379"),
+    ],
+)
+def test_only_the_place_of_a_url_is_shown(url: str, shown: str) -> None:
+    assert where(url) == shown
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_script_begins_with_its_flags_and_explains_its_arguments(name: str) -> None:
+    text = (LUA / f"queue_{name}.lua").read_text()
+    assert text.startswith("#!lua")
+    assert "-- KEYS[1]" in text
+    assert "-- Returns" in text
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_script_gets_the_common_part_once(name: str) -> None:
+    assert Script(name).text.count("local P = KEYS[1]") == 1
+
+
+def test_only_append_may_be_refused_by_a_full_redis() -> None:
+    refused = [name for name in NAMES if not Script(name).text.startswith("#!lua flags=allow-oom")]
+    assert refused == ["append"]
