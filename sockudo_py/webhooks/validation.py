@@ -23,6 +23,7 @@ class EndpointRules:
 
     require_https: bool = False
     allowed_ports: Collection[int] | None = None
+    functions: bool = False  # the server has a target for AWS Lambda
     max_headers: int = MAX_HEADERS
     max_header_value_bytes: int = MAX_VALUE_BYTES
 
@@ -39,7 +40,9 @@ def _problems(endpoint: Endpoint, rules: EndpointRules) -> Iterable[str]:
     if endpoint.url is not None:
         https = rules.require_https or endpoint.require_https
         yield from url_problems(endpoint.url, require_https=https, allowed_ports=rules.allowed_ports)
-    if endpoint.function is not None:
+    if endpoint.function is not None and not rules.functions:
+        yield "lambda: this server can't invoke functions; give a url instead"
+    elif endpoint.function is not None:
         yield from _function_problems(endpoint.function)
     yield from header_problems(
         endpoint.headers, max_headers=rules.max_headers, max_value_bytes=rules.max_header_value_bytes

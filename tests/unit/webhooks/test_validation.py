@@ -5,6 +5,7 @@ from sockudo_py.webhooks.validation import EndpointRules, endpoint_problems
 from tests.unit.webhooks.make import endpoint
 
 FUNCTION = LambdaTarget("f", "us-east-1")
+FUNCTIONS = EndpointRules(functions=True)
 
 
 def problems(target: Endpoint, rules: EndpointRules | None = None) -> list[str]:
@@ -18,8 +19,9 @@ def test_an_ordinary_endpoint_has_no_problem(profile: ProfileName) -> None:
     assert problems(endpoint(profile=profile)) == []
 
 
-def test_a_function_instead_of_a_url_has_no_problem() -> None:
-    assert problems(endpoint(function=FUNCTION)) == []
+def test_a_function_instead_of_a_url_has_no_problem_where_functions_can_be_invoked() -> None:
+    assert problems(endpoint(function=FUNCTION), FUNCTIONS) == []
+    assert problems(endpoint(function=FUNCTION)) == ["lambda: this server can't invoke functions; give a url instead"]
 
 
 def test_there_must_be_somewhere_to_send_to() -> None:
@@ -94,11 +96,11 @@ def test_the_name_that_the_operator_gave_is_used_in_messages() -> None:
     "name", ["sockudoEventHandler", "my-fn_1", "fn:PROD", "arn:aws:lambda:us-east-1:123456789012:function:fn"]
 )
 def test_a_function_is_named_as_aws_names_it(name: str) -> None:
-    assert problems(endpoint(function=LambdaTarget(name, "eu-central-1", qualifier="PROD"))) == []
+    assert problems(endpoint(function=LambdaTarget(name, "eu-central-1", qualifier="PROD")), FUNCTIONS) == []
 
 
 def test_a_function_that_aws_could_not_have_is_refused() -> None:
-    assert problems(endpoint(function=LambdaTarget("../x", "http://evil/", qualifier="a b"))) == [
+    assert problems(endpoint(function=LambdaTarget("../x", "http://evil/", qualifier="a b")), FUNCTIONS) == [
         "lambda.function_name: not the name or ARN of a function",
         "lambda.region: not an AWS region, as us-east-1",
         "lambda.qualifier: not a version or alias",
