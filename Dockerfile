@@ -12,7 +12,9 @@ COPY --from=build /opt/sockudo /opt/sockudo
 COPY config /etc/sockudo/config
 ENV PATH=/opt/sockudo/bin:$PATH \
     PYTHONUNBUFFERED=1 \
-    HOST=0.0.0.0
+    HOST=0.0.0.0 \
+    METRICS_HOST=0.0.0.0 \
+    QUEUE_SQLITE_PATH=/var/lib/sockudo/queue.sqlite3
 WORKDIR /etc/sockudo
 VOLUME ["/var/lib/sockudo"]
 USER sockudo

@@ -133,12 +133,8 @@ def _check_built(config: Config) -> None:
 def _check_tls(config: Config) -> None:
     from sockudo_py.wiring.tls import server_context
 
-    tls = config.ssl
-    if tls.enabled:
-        try:
-            server_context(tls.cert_path, tls.key_path, tls.passphrase.get_secret_value() if tls.passphrase else None)
-        except ConfigError as error:
-            raise ConfigError([f"{config.source or 'defaults'}: {problem}" for problem in error.problems]) from error
+    if config.ssl.enabled:
+        server_context(config)
 
 
 def _apps(config: Config, env: Mapping[str, str], on_warning: Callable[[str], None]) -> list[AppDefinition]:

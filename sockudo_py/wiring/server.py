@@ -2,13 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from ipaddress import ip_network
 from pathlib import Path
 
 from aiohttp import web
 
-from sockudo_py.apps.base import AppChanged
+from sockudo_py import logs
+from sockudo_py.apps.base import AppChanged, AppDefinition
 from sockudo_py.changes import Change
 from sockudo_py.config import Config
 from sockudo_py.edge.context import FrontContext, FrontLimits
@@ -128,6 +129,7 @@ class Server:
         await self.apps.start(self._app_changed)
         self._started.append("apps")
         for definition in self.apps.all():
+            logs.hide(_secrets(definition))
             self.webhooks.replace(definition.app.id, definition.endpoints)
         if config.webhooks.enabled:
             await self.webhooks.start()
@@ -233,10 +235,7 @@ class Server:
             limiter=self._limiter,
             connect_limit=RequestLimit(connect.max_requests, connect.window_seconds) if limits.enabled else None,
         )
-        tls = None
-        if config.ssl.enabled:
-            passphrase = config.ssl.passphrase.get_secret_value() if config.ssl.passphrase else None
-            tls = server_context(config.ssl.cert_path, config.ssl.key_path, passphrase)
+        tls = server_context(config) if config.ssl.enabled else None
         unix = config.unix_socket
         return EdgeServer(
             context,
@@ -265,6 +264,8 @@ class Server:
 
     def _app_changed(self, change: AppChanged) -> None:
         old, new = change.old, change.new
+        if new is not None:
+            logs.hide(_secrets(new))
         app_id = new.app.id if new is not None else old.app.id if old is not None else ""
         try:
             self.webhooks.replace(app_id, () if new is None else new.endpoints)
@@ -277,6 +278,15 @@ class Server:
     async def _usage(self) -> Mapping[str, object]:
         config = self._config
         return {"enabled": config.webhooks.enabled, "queue_driver": config.queue.driver, **self.webhooks.usage()}
+
+
+def _secrets(definition: AppDefinition) -> Iterator[str]:
+    """Yield what the log must never show. Apps of a folder are not in the configuration that set the log up."""
+    for pair in definition.app.keys:
+        yield pair.secret.decode(errors="replace")
+    for endpoint in definition.endpoints:
+        for secret in endpoint.secrets:
+            yield secret.value
 
 
 def _ignore(change: Change) -> None:

@@ -2,28 +2,32 @@
 
 import ssl
 
+from sockudo_py.config import Config
 from sockudo_py.errors import ConfigError
 
 
-def server_context(cert_path: str, key_path: str, passphrase: str | None) -> ssl.SSLContext:
-    """Return the context for these PEM files, TLS 1.2 or newer. Raises ConfigError with key, file and remedy."""
+def server_context(config: Config) -> ssl.SSLContext:
+    """Return the context for the PEM files of ``ssl``, TLS 1.2 or newer.
+
+    Raises ConfigError with file, key and remedy.
+    """
+    tls, source = config.ssl, config.source or "defaults"
+    passphrase = tls.passphrase.get_secret_value() if tls.passphrase else ""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
-    for key, path in (("cert_path", cert_path), ("key_path", key_path)):
+    for key, path in (("cert_path", tls.cert_path), ("key_path", tls.key_path)):
         try:
             with open(path, "rb"):
                 pass
         except OSError as problem:
-            raise ConfigError([f"ssl.{key}: can't read {path!r}: {problem.strerror}; give the PEM file"]) from problem
+            why = f"can't read {path!r}: {problem.strerror}; give the PEM file"
+            raise ConfigError([f"{source}: ssl.{key}: {why}"]) from problem
     try:
         # A callable: without it OpenSSL would ask the terminal for the passphrase of an encrypted key.
-        context.load_cert_chain(cert_path, key_path, lambda: passphrase or "")
+        context.load_cert_chain(tls.cert_path, tls.key_path, lambda: passphrase)
     except (ssl.SSLError, ValueError) as problem:
-        raise ConfigError(
-            [
-                f"ssl: {cert_path!r} and {key_path!r} can't be used together ({problem.args[-1]}); both must be PEM, "
-                "belong to each other, and ssl.passphrase must fit when the key is encrypted"
-            ]
-        ) from problem
+        why = f"{tls.cert_path!r} and {tls.key_path!r} can't be used together ({problem.args[-1]})"
+        remedy = "both must be PEM, belong to each other, and ssl.passphrase must fit when the key is encrypted"
+        raise ConfigError([f"{source}: ssl: {why}; {remedy}"]) from problem
     return context
