@@ -121,8 +121,20 @@ def make_queue(config: Config, metrics: Metrics) -> Queue:
                 dedup_ttl=reliability.deduplication_ttl_ms / 1000,
                 wait_replicas=reliability.wait_replicas,
             )
-        case "sqlite" | "sqs":
-            raise ConfigError([f"queue.driver: {queue.driver}: not built yet; use redis or memory"])
+        case "sqlite":
+            from sockudo_py.queues.sqlite import SqliteQueue
+
+            return SqliteQueue(
+                Path(queue.sqlite.path),
+                metrics=metrics,
+                slots=slots,
+                probation_share=delivery.probation_share,
+                failed_max_len=config.webhooks.dlq.max_len,
+                max_crash_redeliveries=reliability.max_crash_redeliveries,
+                dedup_ttl=reliability.deduplication_ttl_ms / 1000,
+            )
+        case "sqs":
+            raise ConfigError(["queue.driver: sqs: not built yet; use redis"])
         case _:
             assert_never(queue.driver)
 

@@ -1,6 +1,7 @@
 """The server of one process: build, start, drain, stop."""
 
 import asyncio
+import gc
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from ipaddress import ip_network
@@ -138,6 +139,9 @@ class Server:
         await self._start_metrics()
         self._edge = await self._make_edge()
         await self._edge.start()
+        # What lives as long as the process need not be looked at by every full collection: pauses get shorter.
+        gc.collect()
+        gc.freeze()
         log.info("listening on %s:%s", config.host, self.port)
 
     async def stop(self) -> None:
