@@ -4,6 +4,7 @@ import asyncio
 import gc
 import logging
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AsyncExitStack
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -47,6 +48,7 @@ log = logging.getLogger(__name__)
 
 CLOSING_HANDSHAKE = 3.0  # seconds at shutdown that connections get for their part of the close
 METRICS_SHUTDOWN = 1.0
+LINGER = 2.0  # seconds that a client may go on sending a body that was refused
 
 
 class Server:
@@ -106,11 +108,15 @@ class Server:
         self._lag = LoopLag(metrics)
         tick = tick_for(config.activity_timeout, config.pong_timeout, config.user_authentication_timeout)
         self._wheel = Wheel(loop.time, loop.call_later, tick)
+        cors = config.cors
+        self._cors = Cors(cors.origin, cors.methods, cors.allowed_headers, cors.credentials)
+        self._proxies = TrustedProxies(
+            [ip_network(cidr) for cidr in config.trusted_proxies], api_limit.trust_hops if limits.enabled else 0
+        )
+        self._max_body = config.http_api.request_limit_in_mb * 1024 * 1024
         self._edge: EdgeServer | None = None
-        self._http: web.AppRunner | None = None
-        self._scrape: web.AppRunner | None = None
         self._scrape_port: int | None = None
-        self._started: list[str] = []
+        self._opened = AsyncExitStack()
 
     @property
     def port(self) -> int:
@@ -124,89 +130,76 @@ class Server:
 
     async def start(self) -> None:
         """Open the drivers, then the ports. Raises ConfigError or SockudoError."""
-        config = self._config
+        config, opened = self._config, self._opened
+        opened.callback(log.info, "stopped")
+        await self._start_metrics()
+        self._lag.start()
+        opened.callback(self._lag.stop)
+        opened.push_async_callback(self._cache.close)
+        opened.push_async_callback(self._limiter.close)
         await self._queue.open()
-        self._started.append("queue")
+        opened.push_async_callback(self._queue.close)
         await self.apps.start(self._app_changed)
-        self._started.append("apps")
+        opened.push_async_callback(self.apps.stop)
         for definition in self.apps.all():
             logs.hide(_secrets(definition))
             self.webhooks.replace(definition.app.id, definition.endpoints)
         if config.webhooks.enabled:
             await self.webhooks.start()
-            self._started.append("webhooks")
-        self._lag.start()
-        await self._start_metrics()
-        self._edge = await self._make_edge()
-        await self._edge.start()
+            opened.push_async_callback(self.webhooks.stop)
+        opened.push_async_callback(self._adapter.stop)  # the node started it
+        self._wheel.start()
+        opened.callback(self._wheel.stop)
+        fallback = await self._start_http()
+        self._edge = edge = self._make_edge(fallback)
+        await edge.start()
+        opened.push_async_callback(edge.close, CLOSING_HANDSHAKE)
+        opened.push_async_callback(self._drain)
         # What lives as long as the process need not be looked at by every full collection: pauses get shorter.
         gc.collect()
         gc.freeze()
         log.info("listening on %s:%s", config.host, self.port)
 
     async def stop(self) -> None:
-        """Drain clients, hand over and deliver what is left, close. Each part is bounded in time."""
-        config = self._config
-        if self._edge is not None:
-            count = self.node.connections()
-            log.info("draining %d connections over at most %gs", count, config.shutdown_grace_period)
-            await self.node.drain(config.shutdown_grace_period)
-            await self._edge.close(CLOSING_HANDSHAKE)
-        self._wheel.stop()
-        if self._http is not None:
-            await self._http.cleanup()
-        await self._adapter.stop()
-        if "apps" in self._started:
-            await self.apps.stop()
-        if "webhooks" in self._started:
-            await self.webhooks.stop()
-        if "queue" in self._started:
-            await self._queue.close()
-        await self._cache.close()
-        await self._limiter.close()
-        self._lag.stop()
-        if self._scrape is not None:
-            await self._scrape.cleanup()
-        log.info("stopped")
+        """Undo ``start`` in reverse: drain clients, deliver what is left, close. Each part is bounded in time."""
+        await self._opened.aclose()
 
-    async def _make_edge(self) -> EdgeServer:
+    async def _drain(self) -> None:
+        grace, count = self._config.shutdown_grace_period, self.node.connections()
+        log.info("draining %d connections over at most %gs", count, grace)
+        await self.node.drain(grace)
+
+    async def _start_http(self) -> Callable[[], asyncio.Protocol]:
         config = self._config
-        http, limits = config.http_api, config.rate_limiter
-        max_body = http.request_limit_in_mb * 1024 * 1024
-        cors = Cors(
-            origins=config.cors.origin,
-            methods=config.cors.methods,
-            allowed_headers=config.cors.allowed_headers,
-            credentials=config.cors.credentials,
-        )
-        proxies = TrustedProxies(
-            [ip_network(cidr) for cidr in config.trusted_proxies],
-            limits.api_rate_limit.trust_hops if limits.enabled else 0,
-        )
+        http = config.http_api
 
         def client_address(request: web.BaseRequest) -> str:
-            return proxies.client(request.remote or "", request.headers.get("X-Forwarded-For"))
+            return self._proxies.client(request.remote or "", request.headers.get("X-Forwarded-For"))
 
         app = build_app(
             self._api,
             path_prefix=config.url_prefix,
-            cors=cors,
-            max_body_bytes=max_body,
+            cors=self._cors,
+            max_body_bytes=self._max_body,
             body_timeout=http.body_timeout,
             remote=client_address,
         )
-        self._http = web.AppRunner(
+        runner = web.AppRunner(
             app,
             access_log=None,
             keepalive_timeout=http.keep_alive_timeout,
             shutdown_timeout=CLOSING_HANDSHAKE,
-            lingering_time=2.0,
+            lingering_time=LINGER,
         )
-        await self._http.setup()
-        fallback = self._http.server
-        if fallback is None:
+        self._opened.push_async_callback(runner.cleanup)
+        await runner.setup()
+        if runner.server is None:
             raise RuntimeError("an AppRunner has a server after setup")
-        self._wheel.start()
+        return runner.server
+
+    def _make_edge(self, fallback: Callable[[], asyncio.Protocol]) -> EdgeServer:
+        config = self._config
+        http, limits = config.http_api, config.rate_limiter
         connect = limits.websocket_rate_limit
         context = FrontContext(
             connections=ConnectionContext(
@@ -228,14 +221,14 @@ class Server:
                 strict_protocol=config.strict_protocol,
             ),
             limits=FrontLimits(
-                max_body_bytes=max_body,
+                max_body_bytes=self._max_body,
                 head_timeout=http.header_timeout,
                 body_timeout=http.body_timeout,
                 idle_timeout=http.keep_alive_timeout,
             ),
             path_prefix=config.url_prefix,
-            proxies=proxies,
-            cors=cors,
+            proxies=self._proxies,
+            cors=self._cors,
             limiter=self._limiter,
             connect_limit=RequestLimit(connect.max_requests, connect.window_seconds) if limits.enabled else None,
         )
@@ -255,16 +248,17 @@ class Server:
         if not metrics.enabled:
             return
         app = build_metrics_app(self.metrics, prefix=metrics.prometheus.prefix)
-        self._scrape = web.AppRunner(app, access_log=None, shutdown_timeout=METRICS_SHUTDOWN)
-        await self._scrape.setup()
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=METRICS_SHUTDOWN)
+        self._opened.push_async_callback(runner.cleanup)
+        await runner.setup()
         try:
-            await web.TCPSite(self._scrape, metrics.host, metrics.port).start()
+            await web.TCPSite(runner, metrics.host, metrics.port).start()
         except OSError as problem:
             raise SockudoError(
                 f"can't listen on {metrics.host}:{metrics.port} for metrics: {problem.strerror}; "
                 "choose another metrics.port, or set metrics.enabled to false"
             ) from problem
-        self._scrape_port = self._scrape.addresses[0][1]
+        self._scrape_port = runner.addresses[0][1]
 
     def _app_changed(self, change: AppChanged) -> None:
         old, new = change.old, change.new

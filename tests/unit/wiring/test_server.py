@@ -1,0 +1,123 @@
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from sockudo_py.config import load
+from sockudo_py.errors import ConfigError, SockudoError
+from sockudo_py.wiring.banner import banner_lines
+from sockudo_py.wiring.drivers import refuse_unbuilt
+from sockudo_py.wiring.server import Server
+from tests.support.hook_receiver import HookReceiver
+
+APP = {"id": "1", "key": "key-1", "secret": "tops3cret"}
+
+
+def write(folder: Path, *, app: dict[str, Any] | None = None, **settings: Any) -> Path:
+    document = {
+        "host": "127.0.0.1",
+        "port": 0,
+        "metrics": {"host": "127.0.0.1", "port": 0},
+        "queue": {"driver": "memory"},
+        "shutdown_grace_period": 0,
+        "app_manager": {"array": {"apps": [{**APP, **(app or {})}]}},
+        **settings,
+    }
+    path = folder / "config.json"
+    path.write_text(json.dumps(document))
+    return path
+
+
+@asynccontextmanager
+async def running(path: Path) -> AsyncIterator[Server]:
+    server = Server(load(path, {}))
+    try:
+        await server.start()
+        yield server
+    finally:
+        await server.stop()
+
+
+async def fetch(url: str) -> tuple[int, str]:
+    async with aiohttp.ClientSession() as session, session.get(url) as response:
+        return response.status, await response.text()
+
+
+async def test_it_serves_and_leaves_no_task_behind(tmp_path: Path) -> None:
+    before = asyncio.all_tasks()
+    async with running(write(tmp_path)) as server:
+        assert await fetch(f"http://127.0.0.1:{server.port}/up") == (200, "OK")
+        status, text = await fetch(f"http://127.0.0.1:{server.metrics_port}/metrics")
+        assert status == 200
+        assert "sockudo_connected" in text
+    assert asyncio.all_tasks() == before
+
+
+async def test_metrics_can_be_off(tmp_path: Path) -> None:
+    async with running(write(tmp_path, metrics={"enabled": False})) as server:
+        assert server.metrics_port is None
+
+
+@pytest.mark.parametrize("what", ["port", "metrics"])
+async def test_a_port_in_use_is_named_and_everything_opened_before_is_closed(tmp_path: Path, what: str) -> None:
+    before = asyncio.all_tasks()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        settings = {"port": port} if what == "port" else {"metrics": {"host": "127.0.0.1", "port": port}}
+        with pytest.raises(SockudoError, match=f"127.0.0.1:{port}"):
+            async with running(write(tmp_path, **settings)):
+                pass
+    assert asyncio.all_tasks() == before
+
+
+async def test_stopping_tells_of_the_channels_that_the_drained_clients_were_on(tmp_path: Path) -> None:
+    with HookReceiver() as receiver:
+        hook = {"url": f"{receiver.url}/hook", "event_types": ["channel_occupied", "channel_vacated"]}
+        path = write(tmp_path, app={"webhooks": [hook]}, webhooks={"batching": {"enabled": False}})
+        async with running(path) as server, aiohttp.ClientSession() as session:
+            async with session.ws_connect(f"http://127.0.0.1:{server.port}/app/key-1?protocol=7") as client:
+                await client.receive_json()
+                await client.send_json({"event": "pusher:subscribe", "data": {"channel": "c"}})
+                await client.receive_json()
+                await server.stop()
+        names = [event["name"] for found in receiver.wait("/hook", 2) for event in found.events]
+    assert names == ["channel_occupied", "channel_vacated"]
+
+
+def unbuilt(tmp_path: Path, **settings: Any) -> str:
+    with pytest.raises(ConfigError) as caught:
+        refuse_unbuilt(load(write(tmp_path, **settings), {}))
+    return str(caught.value)
+
+
+def test_every_option_without_its_feature_is_refused_at_once_and_by_name(tmp_path: Path) -> None:
+    said = unbuilt(tmp_path, adapter={"driver": "redis"}, cache={"driver": "redis"}, workers=4)
+    assert [line.split(": ", 1)[1].split(":")[0] for line in said.splitlines()] == [
+        "adapter.driver",
+        "cache.driver",
+        "workers",
+    ]
+    assert all(line.startswith(str(tmp_path / "config.json")) for line in said.splitlines())
+
+
+async def test_the_banner_says_what_listens_and_shows_no_secret(tmp_path: Path) -> None:
+    config = load(write(tmp_path, app={"webhooks": [{"url": "https://x.example/t0ken", "event_types": ["*"]}]}), {})
+    server = Server(config)
+    try:
+        await server.apps.start(lambda change: None)
+        text = "\n".join(banner_lines(config, 6001, 9601, server.apps.all()))
+    finally:
+        await server.stop()
+    assert "ws://127.0.0.1:6001/app/KEY" in text
+    assert "http://127.0.0.1:9601/metrics" in text
+    assert "1 endpoint; queue memory: jobs are lost when this process ends" in text
+    assert "tops3cret" not in text
+    assert "t0ken" not in text
