@@ -82,14 +82,16 @@ async def test_stopping_tells_of_the_channels_that_the_drained_clients_were_on(t
     with HookReceiver() as receiver:
         hook = {"url": f"{receiver.url}/hook", "event_types": ["channel_occupied", "channel_vacated"]}
         path = write(tmp_path, app={"webhooks": [hook]}, webhooks={"batching": {"enabled": False}})
-        async with running(path) as server, aiohttp.ClientSession() as session:
-            async with session.ws_connect(f"http://127.0.0.1:{server.port}/app/key-1?protocol=7") as client:
-                await client.receive_json()
-                await client.send_json({"event": "pusher:subscribe", "data": {"channel": "c"}})
-                await client.receive_json()
-                await server.stop()
-        names = [event["name"] for found in receiver.wait("/hook", 2) for event in found.events]
-    assert names == ["channel_occupied", "channel_vacated"]
+        async with (
+            running(path) as server,
+            aiohttp.ClientSession() as session,
+            session.ws_connect(f"http://127.0.0.1:{server.port}/app/key-1?protocol=7") as client,
+        ):
+            await client.receive_json()
+            await client.send_json({"event": "pusher:subscribe", "data": {"channel": "c"}})
+            await client.receive_json()
+            await server.stop()
+        assert [event["name"] for event in receiver.events("/hook")] == ["channel_occupied", "channel_vacated"]
 
 
 def unbuilt(tmp_path: Path, **settings: Any) -> str:
