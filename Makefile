@@ -13,6 +13,7 @@ help: ## list the targets
 
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed (make PYTHON=python3.12 ...)")'
+	@echo "making $(VENV) with what run, test and check need: once, a minute or two ..."
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable . --group dev
@@ -21,7 +22,7 @@ $(STAMP): pyproject.toml
 setup: $(STAMP) ## make .venv with everything that run, test and check need
 
 run: $(STAMP) ## start the server on embedded defaults (CONFIG=file to use yours)
-	$(BIN)/sockudo-py start $(if $(CONFIG),--config $(CONFIG))
+	$(BIN)/sockudo-py start$(if $(CONFIG), --config $(CONFIG))
 
 test: $(STAMP) ## run the tests (ARGS='-k name' to choose)
 	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)

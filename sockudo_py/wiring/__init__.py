@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import os
 import signal
 import sys
@@ -13,9 +14,13 @@ from sockudo_py.wiring.server import Server
 
 log = logging.getLogger(__name__)
 
+SAME_SIGNAL = 0.5  # seconds; make, timeout and terminals signal the whole group, then forward it to the child as well
+
 
 def run(config: Config, *, banner: bool = True) -> int:
-    """Serve until SIGTERM or SIGINT, drain, and return the exit code. A second signal ends the process at once.
+    """Serve until SIGTERM or SIGINT, drain, and return the exit code. Another signal after half a second ends it at once.
+
+    What listens where is told on standard error: as a table for people with ``banner``, else as a line of the log.
 
     Raises ConfigError and SockudoError when the server can't start.
     """
@@ -32,21 +37,27 @@ def run(config: Config, *, banner: bool = True) -> int:
 
 async def _serve(config: Config, banner: bool) -> int:
     stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    first = math.inf
 
     def stop_or_exit() -> None:
-        if stop.is_set():
+        nonlocal first
+        if loop.time() - first > SAME_SIGNAL:
             log.warning("second signal: leaving without finishing")
             os._exit(1)
+        first = min(first, loop.time())
         stop.set()
 
-    loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop_or_exit)
     server = Server(config)
     try:
         await server.start()
+        lines = banner_lines(config, server.port, server.metrics_port, server.apps.all())
         if banner:
-            print("\n".join(banner_lines(config, server.port, server.metrics_port, server.apps.all())), file=sys.stderr)  # noqa: T201
+            print("\n".join(lines), file=sys.stderr)  # noqa: T201
+        else:
+            log.info("%s", "; ".join(" ".join(line.split()) for line in lines))
         await stop.wait()
     finally:
         await server.stop()

@@ -1,0 +1,26 @@
+"""The server as a process: what an operator sees and does from outside."""
+
+from pathlib import Path
+
+from tests.support.server import TestApp, app_config, running, server_config
+
+APP = TestApp()
+
+
+def test_a_signal_that_arrives_twice_at_once_still_drains_and_exits_with_0(tmp_path: Path) -> None:
+    # `timeout` and Ctrl-C below `make` signal the process group, and then the child once more.
+    with running(server_config(app_config(APP)), tmp_path) as server:
+        server.terminate()
+        server.terminate()
+        assert server.wait() == 0
+        assert "second signal" not in server.log()
+
+
+def test_without_a_terminal_the_log_tells_what_listens_where_with_which_drivers(tmp_path: Path) -> None:
+    with running(server_config(app_config(APP)), tmp_path) as server:
+        server.stop()
+        log = server.log()
+    assert f"clients ws://127.0.0.1:{server.port}/app/KEY" in log
+    assert f"metrics http://127.0.0.1:{server.metrics_port}/metrics" in log
+    assert "queue memory" in log
+    assert APP.secret not in log
