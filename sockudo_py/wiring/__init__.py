@@ -18,7 +18,7 @@ SAME_SIGNAL = 0.5  # seconds; make, timeout and terminals signal the whole group
 
 
 def run(config: Config, *, banner: bool = True) -> int:
-    """Serve until SIGTERM or SIGINT, drain, and return the exit code. Another signal after half a second ends it at once.
+    """Serve until SIGTERM or SIGINT, drain, return the exit code. Another signal after half a second ends it at once.
 
     What listens where is told on standard error: as a table for people with ``banner``, else as a line of the log.
 

@@ -1,4 +1,6 @@
 import io
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator
@@ -10,8 +12,11 @@ import pytest
 from botocore import exceptions as aws
 
 from sockudo_py.endpoints import LambdaTarget
+from sockudo_py.metrics import Metrics
 from sockudo_py.webhooks.delivery import requests_for
-from sockudo_py.webhooks.targets.aws_lambda import LambdaClient, LambdaInvoker
+from sockudo_py.webhooks.retry import wants_retry
+from sockudo_py.webhooks.targets.aws_invoke import MOST_CLIENTS, Clients, LambdaClient
+from sockudo_py.webhooks.targets.aws_lambda import ASYNC_BYTES, LambdaInvoker
 from sockudo_py.webhooks.targets.base import Delivered, Failure, Outcome, Request
 from tests.unit.webhooks import verifiers
 from tests.unit.webhooks.make import APP_SECRET, NOW, endpoint, job
@@ -104,18 +109,17 @@ async def test_a_function_that_answers_well_took_it(answer: dict[str, Any], body
 
 
 def refusal(code: str, status: int = 400) -> aws.ClientError:
-    return aws.ClientError(
-        {"Error": {"Code": code, "Message": "hush"}, "ResponseMetadata": {"HTTPStatusCode": status}},  # type: ignore[typeddict-item]
-        "Invoke",
-    )
+    answer: Any = {"Error": {"Code": code, "Message": "hush"}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    return aws.ClientError(answer, "Invoke")
 
 
 @pytest.mark.parametrize(
     ("answer", "body", "error_class", "status"),
     [
-        ({"StatusCode": 200, "FunctionError": "Unhandled"}, b'{"errorMessage":"x"}', "lambda_error", 200),
+        ({"StatusCode": 200, "FunctionError": "Unhandled"}, b'{"errorMessage":"x"}', "lambda_error", None),
         ({"StatusCode": 200}, b'{"statusCode":401}', "http_4xx", 401),
         ({"StatusCode": 200}, b'{"statusCode":503}', "http_5xx", 503),
+        ({"StatusCode": 200}, b'{"statusCode":"503"}', "http_5xx", 503),
         ({"StatusCode": 204}, b"", "lambda_error", 204),
         (refusal("TooManyRequestsException", 429), b"", "lambda_throttle", 429),
         (refusal("ResourceNotFoundException", 404), b"", "lambda_error", 404),
@@ -146,7 +150,7 @@ async def test_an_event_that_aws_did_not_accept_is_a_failure() -> None:
 async def test_a_payload_beyond_what_aws_takes_is_not_sent() -> None:
     client = FakeClient({"StatusCode": 202})
     async with invoker(client) as target:
-        [big] = requests_for(endpoint(function=FUNCTION), job({"name": "x", "data": "y" * 1_000_000}), NOW)
+        [big] = requests_for(endpoint(function=FUNCTION), job({"name": "x", "data": "y" * ASYNC_BYTES}), NOW)
         outcome = await target.send(big)
     assert isinstance(outcome, Failure)
     assert outcome.error_class == "too_large"
@@ -182,3 +186,59 @@ async def test_clients_are_made_once_per_region_and_timeouts() -> None:
         await target.send(request(request_timeout=timeout))
     await target.close()
     assert made == [("us-east-1", 5.0, 10.0), ("us-east-1", 5.0, 20.0)]
+
+
+async def test_the_clients_that_are_kept_are_bounded() -> None:
+    made: list[FakeClient] = []
+
+    def factory(region: str, connect: float, read: float) -> LambdaClient:
+        made.append(FakeClient({"StatusCode": 202}))
+        return made[-1]
+
+    clients = Clients(factory)
+    for number in range(MOST_CLIENTS):
+        clients.get("us-east-1", 5.0, number)
+    clients.get("us-east-1", 5.0, 0)
+    clients.get("us-east-1", 5.0, MOST_CLIENTS)
+    assert [client.closed for client in made] == [False, True] + [False] * (MOST_CLIENTS - 1)
+    clients.close()
+    assert all(client.closed for client in made)
+
+
+async def test_missing_credentials_are_named_with_the_remedy() -> None:
+    outcome = await outcome_of(FakeClient(aws.NoCredentialsError()))
+    assert isinstance(outcome, Failure)
+    assert outcome.message.startswith("no AWS credentials for this server: set AWS_ACCESS_KEY_ID")
+
+
+async def test_a_throttling_that_says_for_how_long_is_heard() -> None:
+    error = refusal("TooManyRequestsException", 429)
+    error.response["ResponseMetadata"]["HTTPHeaders"] = {"retry-after": "7"}
+    outcome = await outcome_of(FakeClient(error))
+    assert isinstance(outcome, Failure)
+    assert outcome.retry_after == 7.0
+
+
+async def test_a_function_that_failed_is_tried_again_where_only_trouble_on_its_side_is() -> None:
+    outcome = await outcome_of(FakeClient({"StatusCode": 200, "FunctionError": "Unhandled"}), DIRECT)
+    assert isinstance(outcome, Failure)
+    assert wants_retry(outcome, "5xx")
+
+
+async def test_invocations_are_counted_by_type() -> None:
+    metrics = Metrics()
+    client = FakeClient({"StatusCode": 202})
+    target = LambdaInvoker(metrics=metrics, client_factory=lambda region, connect, read: client)
+    await target.send(request())
+    await target.send(request(DIRECT))
+    await target.send(request())
+    await target.close()
+    assert metrics.series["webhook_lambda_invocations_total"].values == {("Event",): 2, ("RequestResponse",): 1}
+
+
+def test_the_client_library_is_not_loaded_before_the_first_invocation() -> None:
+    code = (
+        "import sys, sockudo_py.webhooks.targets.aws_lambda as one, sockudo_py.wiring.drivers as two;"
+        "one.LambdaInvoker(); assert not {'boto3', 'botocore'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
