@@ -2,8 +2,8 @@
 -- Change how lanes behave.
 --
 -- KEYS[1], ARGV[1..2]  see queue_common.lua
--- ARGV[3]  policy | pause | resume
--- ARGV[4..]  policy: endpoint, packed policy, endpoint, packed policy ...; else one endpoint
+-- ARGV[3]  policy | pause | resume | gate
+-- ARGV[4..]  policy: endpoint, packed policy, endpoint, packed policy ...; gate: endpoint, ms; else one endpoint
 -- Returns 1.
 -- include queue_common.lua
 
@@ -14,6 +14,14 @@ if ARGV[3] == 'policy' then
   end
 elseif ARGV[3] == 'pause' then
   redis.call('SADD', P .. 'paused', ARGV[4])
+  settle(ARGV[4])
+elseif ARGV[3] == 'gate' then
+  local ms = tonumber(ARGV[5])
+  if ms > 0 then
+    redis.call('HSET', P .. 'gates', ARGV[4], whole(now + ms))
+  else
+    redis.call('HDEL', P .. 'gates', ARGV[4])
+  end
   settle(ARGV[4])
 else
   redis.call('SREM', P .. 'paused', ARGV[4])

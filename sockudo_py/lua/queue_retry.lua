@@ -18,7 +18,8 @@ local _, target = header(job)
 if not target then return -1 end
 if policy(target).ordered then
   push_head(target, job)
-  redis.call('HSET', P .. 'gates', target, whole(now + delay))
+  local gate = tonumber(redis.call('HGET', P .. 'gates', target) or 0)
+  redis.call('HSET', P .. 'gates', target, whole(math.max(gate, now + delay)))
 else
   redis.call('ZADD', P .. 'delayed', now + delay, job)
 end

@@ -158,6 +158,13 @@ class Queue(Protocol):
     async def resume(self, endpoint: str) -> None:
         """Undo ``pause``."""
 
+    async def gate(self, endpoint: str, seconds: float) -> None:
+        """Hand out nothing of the lane for ``seconds``; 0: from now on again, whatever held it back until then.
+
+        Unlike a pause it ends by itself, and a restart of the store may forget it. A retry of an ordered lane and a
+        rate limit never shorten it.
+        """
+
     async def drop(self, endpoint: str, error_class: str) -> int:
         """Move every waiting and delayed job of the endpoint to ``failed`` with this error class; return how many."""
 

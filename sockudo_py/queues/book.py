@@ -67,6 +67,12 @@ class Book:
         lane.paused = paused
         self.lanes.settle(lane, now)
 
+    def gate(self, endpoint: str, until: int, now: int) -> None:
+        """Close a lane until then; a time that has passed opens it."""
+        lane = self.lanes[endpoint]
+        lane.gate = until
+        self.lanes.settle(lane, now)
+
     def tick(self, now: int) -> Moved:
         """Take back expired leases, and let delayed jobs that are due into their lanes."""
         moved = Moved()
@@ -118,7 +124,7 @@ class Book:
         """Let a job wait until ``due``. Returns False when it waits in its lane: at the head, if that is ordered."""
         lane = self.lanes[entry.endpoint]
         if lane.policy.ordered:
-            lane.gate = due
+            lane.gate = max(lane.gate, due)
             self.lanes.put(entry, now, head=True)
             return False
         heapq.heappush(self.delayed, (due, next(self._serial), entry))

@@ -129,6 +129,11 @@ class MemoryQueue:
         self._book.set_paused(endpoint, False, self._now())
         self._waker.soon()
 
+    async def gate(self, endpoint: str, seconds: float) -> None:  # noqa: D102
+        now = self._now()
+        self._book.gate(endpoint, now + round(seconds * 1000), now)
+        self._waker.soon(seconds)
+
     async def drop(self, endpoint: str, error_class: str) -> int:  # noqa: D102
         now = self._now()
         taken = self._book.take_all(endpoint, now)

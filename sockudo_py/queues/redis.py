@@ -212,6 +212,10 @@ class RedisQueue:
         await self._call("lane", "resume", endpoint)
         self._waker.soon()
 
+    async def gate(self, endpoint: str, seconds: float) -> None:  # noqa: D102
+        await self._call("lane", "gate", endpoint, round(seconds * 1000))
+        self._waker.soon(seconds)
+
     async def drop(self, endpoint: str, error_class: str) -> int:  # noqa: D102
         forget = int(error_class == ENDPOINT_DELETED)
         if forget:

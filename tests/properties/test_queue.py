@@ -215,7 +215,7 @@ class QueueMachine(RuleBasedStateMachine):
         lane = self.lanes[job.endpoint]
         if lane.ordered:
             lane.ready.insert(0, job)
-            lane.gate = self.now + delay
+            lane.gate = max(lane.gate, self.now + delay)
         else:
             self.delayed.append((self.now + delay, job))
         self.tick()
@@ -273,6 +273,13 @@ class QueueMachine(RuleBasedStateMachine):
         for queue in self.queues:
             self.run(queue.pause(endpoint) if paused else queue.resume(endpoint))
         self.lanes[endpoint].paused = paused
+
+    @rule(endpoint=st.sampled_from(ENDPOINTS), seconds=st.sampled_from([0, 1, 5, 40]))
+    def gate(self, endpoint: str, seconds: float) -> None:
+        for queue in self.queues:
+            self.run(queue.gate(endpoint, seconds))
+        self.lanes[endpoint].gate = self.now + seconds
+        self.tick()
 
     @rule(endpoint=st.sampled_from(ENDPOINTS))
     def drop(self, endpoint: str) -> None:

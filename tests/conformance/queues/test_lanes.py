@@ -266,6 +266,57 @@ async def test_a_pause_holds_for_retries_and_expired_leases(queue: Queue, driver
     assert len(await claim(queue)) == 2
 
 
+async def test_a_gate_holds_back_what_waits_and_what_comes_and_ends_by_itself(queue: Queue, driver: Driver) -> None:
+    await many(queue, 1)
+    await queue.gate("wh_a", 10)
+    await queue.append([event(5)])
+    driver.advance(9)
+    assert await claim(queue) == []
+    assert (await queue.depths()).waiting == 2
+    driver.advance(1)
+    assert len(await claim(queue)) == 2
+
+
+async def test_a_gate_can_be_opened_early_and_moved(queue: Queue, driver: Driver) -> None:
+    await many(queue, 1)
+    await queue.gate("wh_a", 10)
+    await queue.gate("wh_a", 100)
+    driver.advance(50)
+    assert await claim(queue) == []
+    await queue.gate("wh_a", 0)
+    assert len(await claim(queue)) == 1
+
+
+async def test_a_gate_is_of_one_lane_and_a_resume_does_not_open_it(queue: Queue) -> None:
+    await many(queue, 1)
+    await many(queue, 1, "wh_b")
+    await queue.gate("wh_a", 10)
+    await queue.resume("wh_a")
+    assert [jobs.decode(got.job).endpoint for got in await claim(queue)] == ["wh_b"]
+
+
+async def test_a_retry_of_an_ordered_lane_does_not_shorten_its_gate(driver: Driver) -> None:
+    queue = await driver.make(default_policy=ORDERED)
+    await queue.append([event(1)])
+    held = await claim_one(queue)
+    await queue.gate("wh_a", 10)
+    await queue.retry(held.token, held.job, 1)
+    driver.advance(9)
+    assert await claim(queue) == []
+    driver.advance(1)
+    assert (await claim_one(queue)).job == held.job
+
+
+async def test_a_released_job_waits_at_the_gate(queue: Queue, driver: Driver) -> None:
+    await many(queue, 1)
+    held = await claim_one(queue)
+    await queue.gate("wh_a", 10)
+    await queue.release(held.token)
+    assert await claim(queue) == []
+    driver.advance(10)
+    assert (await claim_one(queue)).job == held.job
+
+
 async def test_the_default_policy_is_the_one_of_the_contract(driver: Driver) -> None:
     queue = await driver.make()
     await queue.append([event(number) for number in range(3)])
