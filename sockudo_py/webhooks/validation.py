@@ -10,8 +10,10 @@ from sockudo_py.webhooks.guard import url_problems
 from sockudo_py.webhooks.headers import MAX_HEADERS, MAX_VALUE_BYTES, header_problems, name_problems
 from sockudo_py.webhooks.profiles import Scheme, scheme_headers, scheme_of, standard_key
 
+# AWS's own pattern: a name, a part of an ARN, or all of it.
 _FUNCTION = re.compile(
-    r"(arn:(aws[a-zA-Z-]*)?:lambda:[a-z0-9-]+:\d{12}:function:)?[a-zA-Z0-9_-]{1,64}(:[a-zA-Z0-9$_-]+)?"
+    r"(arn:aws[a-zA-Z-]*:lambda:)?(?P<region>[a-z]{2}(-[a-z]+)+-\d{1,2}:)?(\d{12}:)?(function:)?[a-zA-Z0-9_-]{1,64}"
+    r"(:(\$LATEST|[a-zA-Z0-9_-]{1,128}))?"
 )
 _REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d{1,2}")
 _QUALIFIER = re.compile(r"[a-zA-Z0-9$_-]{1,128}")
@@ -23,7 +25,7 @@ class EndpointRules:
 
     require_https: bool = False
     allowed_ports: Collection[int] | None = None
-    functions: bool = False  # the server has a target for AWS Lambda
+    functions: bool = True  # the server has a target for AWS Lambda
     max_headers: int = MAX_HEADERS
     max_header_value_bytes: int = MAX_VALUE_BYTES
 
@@ -52,8 +54,11 @@ def _problems(endpoint: Endpoint, rules: EndpointRules) -> Iterable[str]:
 
 
 def _function_problems(function: LambdaTarget) -> Iterable[str]:
-    if not _FUNCTION.fullmatch(function.function_name):
+    name = _FUNCTION.fullmatch(function.function_name)
+    if name is None:
         yield "lambda.function_name: not the name or ARN of a function"
+    elif name["region"] not in (None, f"{function.region}:"):
+        yield f"lambda.region: {function.region}, but the ARN of the function says {name['region'][:-1]}"
     if not _REGION.fullmatch(function.region):
         yield "lambda.region: not an AWS region, as us-east-1"
     if function.qualifier is not None and not _QUALIFIER.fullmatch(function.qualifier):

@@ -22,6 +22,7 @@ from sockudo_py.queues.base import Queue
 from sockudo_py.webhooks.guard import AddressGuard
 from sockudo_py.webhooks.service import DeliverySettings
 from sockudo_py.webhooks.spool import SpoolLimits
+from sockudo_py.webhooks.targets.aws_lambda import LambdaInvoker
 from sockudo_py.webhooks.targets.base import Target
 from sockudo_py.webhooks.targets.http import HttpTarget
 from sockudo_py.webhooks.validation import EndpointRules, endpoint_problems
@@ -162,9 +163,9 @@ def make_apps(config: Config, rules: EndpointRules) -> AppManager:
             assert_never(config.app_manager.driver)
 
 
-def make_targets(config: Config) -> dict[str, Target]:
+def make_targets(config: Config, metrics: Metrics) -> dict[str, Target]:
     """Return the webhook targets by name."""
-    security = config.webhooks.security
+    security, delivery = config.webhooks.security, config.webhooks.delivery
     denied = [ip_network(cidr) for cidr in security.denied_cidrs]
     return {
         "http": HttpTarget(
@@ -174,8 +175,9 @@ def make_targets(config: Config) -> dict[str, Target]:
                 denied=denied,
             ),
             trusted_guard=AddressGuard(allow_private=True, denied=denied),
-            response_bytes=config.webhooks.delivery.response_body_bytes,
-        )
+            response_bytes=delivery.response_body_bytes,
+        ),
+        "lambda": LambdaInvoker(metrics=metrics, response_bytes=delivery.response_body_bytes),
     }
 
 

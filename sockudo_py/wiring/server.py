@@ -71,7 +71,7 @@ class Server:
         )
         self.apps = make_apps(config, self._rules)
         self.webhooks = WebhookService(
-            self._queue, make_targets(config), metrics, delivery_settings(config, self._rules)
+            self._queue, make_targets(config, metrics), metrics, delivery_settings(config, self._rules)
         )
         on_change: Callable[[Change], None] = self.webhooks.add if config.webhooks.enabled else _ignore
         adapter = make_adapter(config, loop)

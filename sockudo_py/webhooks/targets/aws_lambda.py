@@ -1,79 +1,60 @@
-"""Webhooks by AWS Lambda: the signed request as an API gateway would hand it to the function."""
+"""Webhooks by AWS Lambda: the signed request as an API gateway would hand it to the function.
+
+The client library is imported by the first invocation, in its thread: a server without functions never pays for it.
+"""
 
 import asyncio
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Protocol
+from typing import TYPE_CHECKING
 
-import boto3
 import orjson
-from botocore import exceptions as aws
-from botocore.config import Config
 
 from sockudo_py.endpoints import LambdaTarget
-from sockudo_py.webhooks.targets.base import Delivered, Failure, Outcome, Request, Timing
-from sockudo_py.webhooks.targets.http import status_class
+from sockudo_py.metrics import Metrics
+from sockudo_py.webhooks.targets.base import Failure, Outcome, Request, Timing
 
-# The client library blocks, and a function that hangs holds a thread for its whole timeout: more threads than the eight
-# that one endpoint may have in flight, so that it can't hold them all.
-THREADS = 32
+if TYPE_CHECKING:
+    from sockudo_py.webhooks.targets.aws_invoke import ClientFactory, Clients
+
+# The library blocks: an invocation that hangs holds a thread for up to one and a half of its timeouts (connecting and
+# reading are timed apart). Of a worker's 80 slots hung endpoints get at most half, so they can't hold all of these.
+THREADS = 64
 RESPONSE_BYTES = 4096
-ASYNC_BYTES = 1_000_000  # what AWS takes for invocation type Event
-SYNC_BYTES = 6_000_000
-
-_THROTTLED = frozenset({"TooManyRequestsException", "ThrottlingException", "Throttling", "RequestLimitExceeded"})
-# First match wins.
-_ERROR_CLASSES: tuple[tuple[type[BaseException], str], ...] = (
-    (aws.ConnectTimeoutError, "timeout_connect"),
-    (aws.ReadTimeoutError, "timeout_read"),
-    (aws.SSLError, "tls"),
-    (aws.ConnectionClosedError, "reset"),
-    (aws.EndpointConnectionError, "connect"),
-    (aws.HTTPClientError, "connect"),
-)
-
-
-class LambdaClient(Protocol):
-    """What is used of boto3's client. ``Payload`` of the answer is a stream."""
-
-    def invoke(self, **parameters: Any) -> dict[str, Any]:
-        """Invoke a function. Raises botocore's errors."""
-
-    def close(self) -> None:
-        """Close connections."""
-
-
-ClientFactory = Callable[[str, float, float], LambdaClient]
-
-
-def make_client(region: str, connect_timeout: float, read_timeout: float) -> LambdaClient:
-    """Return a client that never tries again by itself: that would invoke a function twice."""
-    client: LambdaClient = boto3.session.Session().client(
-        "lambda",
-        region_name=region,
-        config=Config(
-            retries={"total_max_attempts": 1},
-            connect_timeout=connect_timeout,
-            read_timeout=read_timeout,
-            max_pool_connections=THREADS,
-        ),
-    )
-    return client
+# What AWS takes. Should it take less one day, its refusal is classed too_large as well.
+ASYNC_BYTES = 1024 * 1024
+SYNC_BYTES = 6 * 1024 * 1024
 
 
 class LambdaInvoker:
-    """Invokes functions, in threads of its own. Credentials come from where boto3 finds them."""
+    """Invokes functions, in threads of its own. Credentials come from where boto3 finds them, at each invocation.
+
+    Never tries again by itself: the library's own retries would invoke a function twice. An invocation that came to
+    its timeout may still be carried out.
+
+    Args:
+        metrics: Where to count.
+        response_bytes: How much of an answer is kept.
+        client_factory: Makes a client out of region, connect timeout and read timeout; boto3's unless a test says else.
+    """
 
     name = "lambda"
 
-    def __init__(self, *, client_factory: ClientFactory = make_client, response_bytes: int = RESPONSE_BYTES) -> None:
+    def __init__(
+        self,
+        *,
+        metrics: Metrics | None = None,
+        response_bytes: int = RESPONSE_BYTES,
+        client_factory: "ClientFactory | None" = None,
+    ) -> None:
         self._make = client_factory
         self._response_bytes = response_bytes
-        self._clients: dict[tuple[str, float, float], LambdaClient] = {}
-        self._making = threading.Lock()
+        self._clients: Clients | None = None
         self._pool = ThreadPoolExecutor(THREADS, "webhook-lambda")
+        self._invocations = (metrics or Metrics()).counter(
+            "webhook_lambda_invocations_total", "Invocations of AWS Lambda functions", ("type",)
+        )
 
     async def send(self, request: Request) -> Outcome:
         """Make one attempt."""
@@ -85,61 +66,34 @@ class LambdaInvoker:
         limit = ASYNC_BYTES if function.invocation_type == "Event" else SYNC_BYTES
         if len(payload) > limit:
             return Failure("too_large", f"the payload has {len(payload)} bytes; AWS takes {limit}")
+        self._invocations.add(function.invocation_type)
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(request.timeout):
                 return await loop.run_in_executor(self._pool, self._invoke, request, function, payload, started)
         except TimeoutError:
-            return Failure("timeout_read", "no answer within the request timeout", timing=_timing(started))
+            timing = Timing(round((time.perf_counter() - started) * 1000))
+            return Failure("timeout_read", "no answer within the request timeout", timing=timing)
 
     async def close(self) -> None:
-        """Let go of the threads; an invocation under way ends by itself."""
+        """Let go of threads and connections; an invocation under way ends by itself."""
         self._pool.shutdown(wait=False, cancel_futures=True)
-        for client in self._clients.values():
-            client.close()
-        self._clients.clear()
+        if self._clients is not None:
+            self._clients.close()
 
     def _invoke(self, request: Request, function: LambdaTarget, payload: bytes, started: float) -> Outcome:
-        parameters: dict[str, Any] = {
-            "FunctionName": function.function_name,
-            "InvocationType": function.invocation_type,
-            "Payload": payload,
-        }
-        if function.qualifier is not None:
-            parameters["Qualifier"] = function.qualifier
-        try:
-            answer = self._client(function.region, request).invoke(**parameters)
-            body = answer["Payload"].read() if "Payload" in answer else b""
-        except aws.ClientError as error:
-            return _refused(error, _timing(started))
-        except (aws.BotoCoreError, OSError) as error:
-            error_class = next((name for kind, name in _ERROR_CLASSES if isinstance(error, kind)), "lambda_error")
-            return Failure(error_class, type(error).__name__, timing=_timing(started))
-        return self._judge(function, answer, body, _timing(started))
+        from sockudo_py.webhooks.targets import aws_invoke
 
-    def _judge(self, function: LambdaTarget, answer: dict[str, Any], body: bytes, timing: Timing) -> Outcome:
-        kept, truncated = body[: self._response_bytes], len(body) > self._response_bytes
-        status = int(answer.get("StatusCode", 0))
-        function_error = answer.get("FunctionError")
-        if function_error is not None:
-            return Failure(
-                "lambda_error", f"the function failed: {function_error}"[:200], status, None, timing, kept, truncated
-            )
-        if status != (202 if function.invocation_type == "Event" else 200):
-            return Failure("lambda_error", f"AWS answered {status}", status, None, timing, kept, truncated)
-        own_status = _own_status(body)
-        if own_status is not None and not 200 <= own_status <= 299:
-            message = f"the function answered {own_status}"
-            return Failure(status_class(own_status), message, own_status, None, timing, kept, truncated)
-        return Delivered(own_status or status, timing, kept, truncated)
-
-    def _client(self, region: str, request: Request) -> LambdaClient:
-        key = (region, request.connect_timeout, request.timeout)
-        with self._making:  # making clients is not safe in threads, using them is
-            client = self._clients.get(key)
-            if client is None:
-                client = self._clients[key] = self._make(*key)
-            return client
+        if self._clients is None:  # two threads may both make one: the other is only not kept
+            self._clients = aws_invoke.Clients(self._make or aws_invoke.make_client)
+        return aws_invoke.invoke(
+            self._clients,
+            function,
+            payload,
+            timeouts=(request.connect_timeout, request.timeout),
+            response_bytes=self._response_bytes,
+            clock=_since(started),
+        )
 
 
 def payload_of(request: Request, function: LambdaTarget) -> bytes:
@@ -158,23 +112,5 @@ def payload_of(request: Request, function: LambdaTarget) -> bytes:
     )
 
 
-def _refused(error: aws.ClientError, timing: Timing) -> Failure:
-    details = error.response
-    code = str(details.get("Error", {}).get("Code", "unknown"))
-    status = details.get("ResponseMetadata", {}).get("HTTPStatusCode")
-    error_class = "lambda_throttle" if code in _THROTTLED or status == 429 else "lambda_error"
-    return Failure(error_class, f"AWS answered {code}"[:200], status, timing=timing)
-
-
-def _own_status(body: bytes) -> int | None:
-    """Return the ``statusCode`` that the function itself gave, if it did."""
-    try:
-        answer = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return None
-    status = answer.get("statusCode") if isinstance(answer, dict) else None
-    return status if isinstance(status, int) and not isinstance(status, bool) else None
-
-
-def _timing(started: float) -> Timing:
-    return Timing(round((time.perf_counter() - started) * 1000))
+def _since(started: float) -> Callable[[], Timing]:
+    return lambda: Timing(round((time.perf_counter() - started) * 1000))

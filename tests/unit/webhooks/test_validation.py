@@ -5,7 +5,7 @@ from sockudo_py.webhooks.validation import EndpointRules, endpoint_problems
 from tests.unit.webhooks.make import endpoint
 
 FUNCTION = LambdaTarget("f", "us-east-1")
-FUNCTIONS = EndpointRules(functions=True)
+NO_FUNCTIONS = EndpointRules(functions=False)
 
 
 def problems(target: Endpoint, rules: EndpointRules | None = None) -> list[str]:
@@ -20,8 +20,10 @@ def test_an_ordinary_endpoint_has_no_problem(profile: ProfileName) -> None:
 
 
 def test_a_function_instead_of_a_url_has_no_problem_where_functions_can_be_invoked() -> None:
-    assert problems(endpoint(function=FUNCTION), FUNCTIONS) == []
-    assert problems(endpoint(function=FUNCTION)) == ["lambda: this server can't invoke functions; give a url instead"]
+    assert problems(endpoint(function=FUNCTION)) == []
+    assert problems(endpoint(function=FUNCTION), NO_FUNCTIONS) == [
+        "lambda: this server can't invoke functions; give a url instead"
+    ]
 
 
 def test_there_must_be_somewhere_to_send_to() -> None:
@@ -93,14 +95,37 @@ def test_the_name_that_the_operator_gave_is_used_in_messages() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["sockudoEventHandler", "my-fn_1", "fn:PROD", "arn:aws:lambda:us-east-1:123456789012:function:fn"]
+    "name",
+    [
+        "sockudoEventHandler",
+        "my-fn_1",
+        "fn:PROD",
+        "fn:$LATEST",
+        "123456789012:function:fn",
+        "arn:aws:lambda:eu-central-1:123456789012:function:fn",
+        "arn:aws-cn:lambda:eu-central-1:123456789012:function:fn:PROD",
+    ],
 )
 def test_a_function_is_named_as_aws_names_it(name: str) -> None:
-    assert problems(endpoint(function=LambdaTarget(name, "eu-central-1", qualifier="PROD")), FUNCTIONS) == []
+    assert problems(endpoint(function=LambdaTarget(name, "eu-central-1", qualifier="PROD"))) == []
+
+
+def test_an_arn_of_another_region_is_refused() -> None:
+    name = "arn:aws:lambda:us-east-1:123456789012:function:fn"
+    assert problems(endpoint(function=LambdaTarget(name, "eu-central-1"))) == [
+        "lambda.region: eu-central-1, but the ARN of the function says us-east-1"
+    ]
+
+
+@pytest.mark.parametrize("name", ["", "a" * 65, "fn:a:b", "fn/../x", "fn name", "fn?Qualifier=1", "arn:aws:s3:::fn"])
+def test_what_is_no_function_name_is_refused(name: str) -> None:
+    assert problems(endpoint(function=LambdaTarget(name, "us-east-1"))) == [
+        "lambda.function_name: not the name or ARN of a function"
+    ]
 
 
 def test_a_function_that_aws_could_not_have_is_refused() -> None:
-    assert problems(endpoint(function=LambdaTarget("../x", "http://evil/", qualifier="a b")), FUNCTIONS) == [
+    assert problems(endpoint(function=LambdaTarget("../x", "http://evil/", qualifier="a b"))) == [
         "lambda.function_name: not the name or ARN of a function",
         "lambda.region: not an AWS region, as us-east-1",
         "lambda.qualifier: not a version or alias",
