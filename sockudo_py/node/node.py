@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final, assert_never
 
@@ -115,8 +115,10 @@ class Node:
         counters.connection_errors += 1
         return refusal(code)
 
-    def perform(self, client: Sink, effects: Iterable[Effect]) -> None:
+    def perform(self, client: Sink, effects: Sequence[Effect]) -> None:
         """Carry out effects in order. ``Close`` disconnects as well, since a peer may take its time to close."""
+        if effects and type(effects[-1]) is Close:
+            self._catch_up(client)  # before the error that comes with it: nothing follows that but the close
         for effect in effects:
             match effect:
                 case Reply():
@@ -262,12 +264,14 @@ class Node:
             ClientEventSent(app_id, event.channel, event.event, event.data, session.socket_id, event.user_id)
         )
 
-    def _close(self, client: Sink, effect: Close) -> None:
+    def _catch_up(self, client: Sink) -> None:
         session = client.session
         channels = [channel for channel, _ in session.subscriptions()]
         if session.user_id is not None:
             channels.append(user_channel(session.user_id))
         self._hub.catch_up(session.app.id, channels, client)
+
+    def _close(self, client: Sink, effect: Close) -> None:
         client.close(effect.code, effect.reason)
         self.disconnect(client)
 

@@ -1,6 +1,6 @@
 """Joining and leaving channels: what the adapter's answers mean to the client and to the others on the channel."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from sockudo_py.adapters.base import Adapter, ChannelFull, Envelope, Joined, Left, Publication
@@ -32,7 +32,7 @@ class Subscriptions:
         cache: Cache,
         call_later: Callable[[float, Callable[[], None]], object],
         clock: Callable[[], float],
-        perform: Callable[[Sink, Iterable[Effect]], None],
+        perform: Callable[[Sink, Sequence[Effect]], None],
         broadcast: Callable[[Envelope], None],
         on_change: Callable[[Change], None],
     ) -> None:

@@ -1,6 +1,6 @@
 """The signed-in users of this node: messages to all connections of a user, who watches whom, terminating."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from sockudo_py.adapters.base import Adapter, UserStatus
@@ -26,7 +26,7 @@ def _watch_channel(user_id: str) -> str:
 class Users:
     """Signs connections in and out. A user's connections and watchers are channels of the hub."""
 
-    def __init__(self, hub: Hub, adapter: Adapter, perform: Callable[[Sink, Iterable[Effect]], None]) -> None:
+    def __init__(self, hub: Hub, adapter: Adapter, perform: Callable[[Sink, Sequence[Effect]], None]) -> None:
         """``perform`` carries out what the sessions answer."""
         self._hub = hub
         self._adapter = adapter

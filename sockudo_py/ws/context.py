@@ -1,7 +1,7 @@
 """What all WebSocket connections of a server share."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from sockudo_py.protocol.effects import Effect
@@ -19,7 +19,7 @@ class ClientNode(Protocol):
     def connect(self, client: "WebSocketConnection") -> Refusal | None:
         """Count the client, or say why it can't be."""
 
-    def perform(self, client: "WebSocketConnection", effects: Iterable[Effect]) -> None:
+    def perform(self, client: "WebSocketConnection", effects: Sequence[Effect]) -> None:
         """Carry out what the client's session asked for."""
 
     def disconnect(self, client: "WebSocketConnection") -> None:
