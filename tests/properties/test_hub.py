@@ -81,28 +81,25 @@ class Outbox(RuleBasedStateMachine):
         self.expected[socket, channel] += [replayed, *gathered]
         assert self.received(socket, channel) == self.expected[socket, channel]
 
-    @rule(socket=SOCKETS, channel=CHANNELS)
-    def leave(self, socket: int, channel: str) -> None:
-        self.held.pop((socket, channel), None)
-        assert self.hub.leave("1", channel, self.sinks[socket]) == ((socket, channel) in self.on)
-        self.on.discard((socket, channel))
-        assert self.received(socket, channel) == self.expected[socket, channel]
+    @rule(socket=SOCKETS, channel=CHANNELS, how=st.sampled_from(["leave", "vanish", "catch up"]))
+    def interrupt(self, socket: int, channel: str, how: str) -> None:
+        """Unsubscribe, lose the connection (then nothing is owed any more), or be about to be closed."""
+        key = (socket, channel)
+        if how == "vanish":
+            self.hub.drop("1", channel, self.sinks[socket])
+            self.expected[key] = self.received(socket, channel)
+        elif how == "leave":
+            assert self.hub.leave("1", channel, self.sinks[socket]) == (key in self.on)
+        else:
+            self.hub.catch_up("1", [channel], self.sinks[socket])
+        if how != "catch up":
+            self.held.pop(key, None)
+            self.on.discard(key)
+        assert self.received(socket, channel) == self.expected[key]
 
-    @rule(socket=SOCKETS, channel=CHANNELS)
-    def vanish(self, socket: int, channel: str) -> None:
-        """The socket is gone: nothing is owed to it any more."""
-        self.held.pop((socket, channel), None)
-        self.hub.drop("1", channel, self.sinks[socket])
-        self.on.discard((socket, channel))
-        self.expected[socket, channel] = self.received(socket, channel)
-
-    @rule(socket=SOCKETS, channel=CHANNELS)
-    def catch_up(self, socket: int, channel: str) -> None:
-        self.hub.catch_up("1", [channel], self.sinks[socket])
-        assert self.received(socket, channel) == self.expected[socket, channel]
-
-    @rule(channel=CHANNELS, exclude=st.none() | SOCKETS, padding=st.integers(0, 30))
-    def publish(self, channel: str, exclude: int | None, padding: int) -> None:
+    @rule(channel=CHANNELS, exclude=st.none() | SOCKETS, padding=st.integers(0, 30), turns=st.integers(0, 2))
+    def publish(self, channel: str, exclude: int | None, padding: int, turns: int) -> None:
+        """Publish and let some of it be flushed, so that what comes next often comes between two slices."""
         text = self.text(channel) + "." * padding
         excluded = None if exclude is None else self.sinks[exclude]
         self.hub.publish("1", channel, text_frame(text.encode()), excluded)
@@ -112,14 +109,17 @@ class Outbox(RuleBasedStateMachine):
                     self.held[socket, name][1].append(text)
                 else:
                     self.expected[socket, name].append(text)
+        for _ in range(turns):
+            self.loop.turn()
 
-    @rule()
-    def turn(self) -> None:
-        self.loop.turn()
+    @rule(turns=st.integers(1, 12))
+    def turn(self, turns: int) -> None:
+        for _ in range(turns):
+            self.loop.turn()
+        if not self.loop.soon:
+            self.everything_due_was_received()
 
-    @rule()
-    def settle(self) -> None:
-        self.loop.settle()
+    def everything_due_was_received(self) -> None:
         for key in self.expected:
             assert self.received(*key) == self.expected[key]
         assert self.hub.backlog == 0
@@ -140,7 +140,8 @@ class Outbox(RuleBasedStateMachine):
         assert counters.channels == len({name for _, name in self.on})
 
     def teardown(self) -> None:
-        self.settle()
+        self.loop.settle()
+        self.everything_due_was_received()
 
 
 def answer_of(question: Coroutine[Any, Any, T]) -> T:
@@ -153,7 +154,9 @@ def answer_of(question: Coroutine[Any, Any, T]) -> T:
 
 
 USERS = st.sampled_from(["ann", "bob", "cid"])
-NAMES = st.sampled_from(["c", "presence-c", "presence-d"])
+NAMES = st.sampled_from(["c", "presence-c"])
+NUMBERS = st.integers(0, 3)
+ANSWERS = st.sampled_from([9, 0, 1, 2])
 
 
 Transition = ChannelOccupied | ChannelVacated | MemberAdded | MemberRemoved
@@ -171,52 +174,45 @@ class Occupancy(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.bench = Bench(slow_adapter=True)
-        self.clients: list[RecordingSink | None] = [None] * 5
-        self.wanted: dict[int, dict[str, str | None]] = {number: {} for number in range(5)}
+        self.clients: list[RecordingSink | None] = [None] * 4
+        self.wanted: dict[int, dict[str, str | None]] = {number: {} for number in range(4)}
         # What each presence subscriber sees of the members, kept from the messages that it receives.
         self.seen: dict[RecordingSink, dict[str, set[str]]] = {}
 
-    @rule(number=st.integers(0, 4))
-    def connect_or_drop(self, number: int) -> None:
+    @rule(number=NUMBERS, channel=NAMES, user=USERS, answers=ANSWERS)
+    def toggle(self, number: int, channel: str, user: str, answers: int) -> None:
+        """Subscribe, connecting first if need be, or unsubscribe; then let the adapter answer some questions."""
         client = self.clients[number]
         if client is None:
             self.clients[number] = client = self.bench.client()
             self.seen[client] = {}
-        else:
-            self.read()
-            self.bench.node.disconnect(client)
-            self.clients[number] = None
-            self.wanted[number] = {}
-            del self.seen[client]
-
-    @rule(number=st.integers(0, 4), channel=NAMES, user=USERS)
-    def subscribe(self, number: int, channel: str, user: str) -> None:
-        client = self.clients[number]
-        if client is not None and channel not in self.wanted[number]:
-            user_id = user if channel.startswith("presence-") else None
-            self.wanted[number][channel] = user_id
-            self.bench.subscribe(client, channel, user_id)
-
-    @rule(number=st.integers(0, 4), channel=NAMES)
-    def unsubscribe(self, number: int, channel: str) -> None:
-        client = self.clients[number]
-        if client is not None and channel in self.wanted[number]:
+        if channel in self.wanted[number]:
             self.bench.loop.settle()
             self.read()
             del self.wanted[number][channel]
             self.seen[client].pop(channel, None)
             self.bench.unsubscribe(client, channel)
+        else:
+            user_id = user if channel.startswith("presence-") else None
+            self.wanted[number][channel] = user_id
+            self.bench.subscribe(client, channel, user_id)
+        self.bench.adapter.answer(answers)
 
-    @rule(number=st.integers(1, 3))
-    def answer(self, number: int) -> None:
-        self.bench.adapter.answer(number)
+    @rule(number=NUMBERS, answers=ANSWERS)
+    def disconnect(self, number: int, answers: int) -> None:
+        client = self.clients[number]
+        if client is not None:
+            self.read()
+            self.bench.node.disconnect(client)
+            self.clients[number] = None
+            self.wanted[number] = {}
+            del self.seen[client]
+            self.bench.adapter.answer(answers)
 
-    @rule()
-    def turn(self) -> None:
+    @rule(seconds=st.sampled_from([0.0, 0.5, 1.5, VACATE_DELAY]), answers=ANSWERS)
+    def pass_time(self, seconds: float, answers: int) -> None:
+        self.bench.adapter.answer(answers)
         self.bench.loop.turn()
-
-    @rule(seconds=st.sampled_from([0.5, 1.5, VACATE_DELAY]))
-    def pass_time(self, seconds: float) -> None:
         self.bench.loop.advance(seconds)
 
     def read(self) -> None:
@@ -283,6 +279,6 @@ class Occupancy(RuleBasedStateMachine):
 
 
 TestOutbox = Outbox.TestCase
-TestOutbox.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
+TestOutbox.settings = settings(max_examples=200, stateful_step_count=60, deadline=None)
 TestOccupancy = Occupancy.TestCase
-TestOccupancy.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
+TestOccupancy.settings = settings(max_examples=200, stateful_step_count=60, deadline=None)

@@ -198,6 +198,18 @@ def test_a_leaver_between_slices_is_served_once_and_in_order() -> None:
     assert [texts(sink) for sink in sinks] == [["a", "b"]] * 5
 
 
+def test_who_is_gone_between_slices_is_not_written_to() -> None:
+    bench = Bench(slice_size=2)
+    sinks = bench.sinks(5, on="c")
+    bench.publish("a")
+    bench.loop.turn()
+    late = [sink for sink in sinks if not sink.writes]
+    for sink in late:
+        bench.hub.drop("1", "c", sink)
+    bench.loop.settle()
+    assert [texts(sink) for sink in late] == [[]] * 3
+
+
 def test_catching_up_between_slices_is_not_done_twice() -> None:
     bench = Bench(slice_size=2)
     sinks = bench.sinks(5, on="c")
@@ -234,13 +246,14 @@ def test_bounded_writes_keep_exclusions_and_joins_in_place() -> None:
     (sink,) = bench.sinks(1, on="c")
     for text in ("message1", "message2", "message3"):
         bench.publish(text)
-    (late,) = bench.sinks(1, on="c")
-    bench.publish("message4")
+    late, later = bench.sinks(2, on="c")
+    bench.publish("message4", exclude=late)
     bench.publish("message5", exclude=sink)
     bench.publish("message6")
     bench.loop.settle()
     assert texts(sink) == [f"message{number}" for number in (1, 2, 3, 4, 6)]
-    assert texts(late) == [f"message{number}" for number in (4, 5, 6)]
+    assert texts(late) == ["message5", "message6"]
+    assert texts(later) == ["message4", "message5", "message6"]
 
 
 def test_a_full_outbox_is_written_on_the_spot() -> None:

@@ -63,6 +63,17 @@ def test_a_client_that_drops_out_is_counted_out() -> None:
     assert one.take() == [count(1)]
 
 
+def test_the_last_count_is_right_when_a_joiner_is_gone_before_the_answer() -> None:
+    bench = Bench(app=make_app(subscription_count=True), slow_adapter=True)
+    stays = bench.subscriber("c")
+    goes = bench.client()
+    bench.subscribe(goes, "c")
+    bench.node.disconnect(goes)
+    bench.adapter.answer()
+    bench.loop.settle()
+    assert stays.take() == [count(2), count(1)]
+
+
 def test_presence_channels_have_no_counts() -> None:
     bench = Bench(app=make_app(subscription_count=True))
     client = bench.client()
