@@ -1,7 +1,4 @@
-"""The command line: ``start``, ``check-config``, ``print-config``.
-
-The name ``webhooks`` is reserved for commands about dead letters.
-"""
+"""The command line: ``start``, ``check-config``, ``print-config``, ``webhooks``."""
 
 import argparse
 import asyncio
@@ -12,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from sockudo_py import __version__, logs
+from sockudo_py import __version__, cli_webhooks, logs
 from sockudo_py.apps.base import AppDefinition
 from sockudo_py.apps.definition import app_reader, define_apps
 from sockudo_py.apps.file import FileApps
@@ -62,6 +59,8 @@ def _parser() -> argparse.ArgumentParser:
     kind.add_argument("--defaults", action="store_true", help="print every key with its default instead")
     kind.add_argument("--reference", action="store_true", help="print docs/configuration.md instead")
     show.set_defaults(run=_print)
+
+    cli_webhooks.add_commands(commands, _add_config, _apps)
     return parser
 
 
