@@ -180,6 +180,8 @@ def classify(error: BaseException) -> str:
     """Return the error class of an exception."""
     if isinstance(getattr(error, "os_error", error), BlockedAddress):
         return "blocked_address"
+    if isinstance(error, aiohttp.ClientConnectorError) and isinstance(error.os_error, ConnectionResetError):
+        return "tls"  # a port that is closed refuses; a reset while connecting is the end of a handshake
     for kind, error_class in _ERROR_CLASSES:
         if isinstance(error, kind):
             return error_class
@@ -191,6 +193,8 @@ def describe(error_class: str, error: BaseException) -> str:
     if error_class in _MESSAGES:
         return _MESSAGES[error_class]
     cause = getattr(error, "os_error", error)
+    if isinstance(cause, ConnectionResetError):
+        return "the connection was closed during the TLS handshake"
     text = getattr(cause, "verify_message", None) or getattr(cause, "strerror", None) or type(cause).__name__
     return str(text)[:200]
 
