@@ -130,6 +130,8 @@ def _parse(content: bytes, file: str) -> dict[str, Any]:
         text = content.decode("utf-8-sig")
         raw = json.loads(text, object_pairs_hook=object_of, parse_constant=no_constant)
     except json.JSONDecodeError as error:
+        if not text.strip():
+            _refuse(f"{file}: is empty; put a JSON object into it: {{ }}")
         _refuse(f"{file}: line {error.lineno}, column {error.colno}: is not valid JSON: {error.msg}")
     except UnicodeDecodeError as error:
         _refuse(f"{file}: byte {error.start + 1}: is not UTF-8; save the file as UTF-8")

@@ -36,7 +36,7 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "string_too_short": ("must not be empty", ""),
     "string_too_long": ("must not be longer than {max_length} characters", ""),
     "too_long": ("must not have more than {max_length} entries", ""),
-    "too_short": ("must have at least {min_length} entry", ""),
+    "too_short": ("must not be empty", ""),
     "string_pattern_mismatch": ("has characters or a shape that are not allowed here", "it must match {pattern}"),
 }
 

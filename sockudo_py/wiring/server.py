@@ -4,7 +4,7 @@ import asyncio
 import gc
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, contextmanager
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -55,13 +55,7 @@ class Server:
     """Everything of one process. ``start`` once, then ``stop`` once, also when ``start`` raised."""
 
     def __init__(self, config: Config) -> None:
-        refuse_unbuilt(config)
         self._config = config
-        self._loop = loop = asyncio.get_running_loop()
-        self.metrics = metrics = Metrics()
-        self._limiter = make_limiter(config)
-        self._cache = make_cache(config)
-        self._queue = make_queue(config, metrics)
         security = config.webhooks.security
         self._rules = EndpointRules(
             require_https=security.require_https,
@@ -69,7 +63,20 @@ class Server:
             max_headers=security.max_custom_headers,
             max_header_value_bytes=security.max_header_value_bytes,
         )
-        self.apps = make_apps(config, self._rules)
+        problems: list[str] = []
+        with _gathered(problems):
+            refuse_unbuilt(config)
+        with _gathered(problems):
+            self._tls = server_context(config) if config.ssl.enabled else None
+        with _gathered(problems):
+            self.apps = make_apps(config, self._rules)
+        if problems:
+            raise ConfigError(problems)
+        self._loop = loop = asyncio.get_running_loop()
+        self.metrics = metrics = Metrics()
+        self._limiter = make_limiter(config)
+        self._cache = make_cache(config)
+        self._queue = make_queue(config, metrics)
         self.webhooks = WebhookService(
             self._queue, make_targets(config, metrics), metrics, delivery_settings(config, self._rules)
         )
@@ -232,13 +239,12 @@ class Server:
             limiter=self._limiter,
             connect_limit=RequestLimit(connect.max_requests, connect.window_seconds) if limits.enabled else None,
         )
-        tls = server_context(config) if config.ssl.enabled else None
         unix = config.unix_socket
         return EdgeServer(
             context,
             host=config.host,
             port=config.port,
-            tls=tls,
+            tls=self._tls,
             unix_path=Path(unix.path) if unix.enabled else None,
             unix_mode=unix.mode,
         )
@@ -276,6 +282,15 @@ class Server:
     async def _usage(self) -> Mapping[str, object]:
         config = self._config
         return {"enabled": config.webhooks.enabled, "queue_driver": config.queue.driver, **self.webhooks.usage()}
+
+
+@contextmanager
+def _gathered(problems: list[str]) -> Iterator[None]:
+    """Note what a step finds wrong instead of raising it: mistakes are told all at once."""
+    try:
+        yield
+    except ConfigError as error:
+        problems += error.problems
 
 
 def _secrets(definition: AppDefinition) -> Iterator[str]:

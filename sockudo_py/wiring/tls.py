@@ -16,13 +16,15 @@ def server_context(config: Config) -> ssl.SSLContext:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
+    problems = []
     for key, path in (("cert_path", tls.cert_path), ("key_path", tls.key_path)):
         try:
             with open(path, "rb"):
                 pass
         except OSError as problem:
-            why = f"can't read {path!r}: {problem.strerror}; give the PEM file"
-            raise ConfigError([f"{source}: ssl.{key}: {why}"]) from problem
+            problems.append(f"{source}: ssl.{key}: can't read {path!r}: {problem.strerror}; give the PEM file")
+    if problems:
+        raise ConfigError(problems)
     try:
         # A callable: without it OpenSSL would ask the terminal for the passphrase of an encrypted key.
         context.load_cert_chain(tls.cert_path, tls.key_path, lambda: passphrase)

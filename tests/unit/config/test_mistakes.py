@@ -50,6 +50,7 @@ def test_every_mistake_is_told_at_once(problems: Problems) -> None:
         ({"port": None}, "port: must be a whole number"),
         ({"host": 1}, "host: must be text; put it in quotes"),
         ({"host": ""}, "host: must not be empty"),
+        (with_apps(app(secret="")), "app_manager.array.apps[0].secret: must not be empty"),
         ({"debug": 3}, "debug: must be true or false"),
         ({"websocket": []}, "websocket: must be an object; put it in { }"),
         ({"cors": {"origin": "*"}}, "cors.origin: must be a list; put it in [ ]"),
@@ -89,7 +90,7 @@ def test_a_mistake_names_file_key_and_remedy(problems: Problems, document: dict[
     ("text", "line"),
     [
         ('{"port": 1,\n "host": }', "line 2, column 10: is not valid JSON: Expecting value"),
-        ("", "line 1, column 1: is not valid JSON: Expecting value"),
+        ("", "is empty; put a JSON object into it: { }"),
         ("[]", "must be an object; put it in { }"),
         ('{"port": 1, "port": 2}', "the key port stands twice in one object; keep one"),
         ('{"port": NaN}', "holds a number that can't be read; write it with fewer digits"),

@@ -110,6 +110,21 @@ def test_every_option_without_its_feature_is_refused_at_once_and_by_name(tmp_pat
     assert all(line.startswith(str(tmp_path / "config.json")) for line in said.splitlines())
 
 
+async def test_mistakes_of_every_kind_are_told_at_once(tmp_path: Path) -> None:
+    path = write(
+        tmp_path,
+        app={"webhooks": [{"name": "hook", "url": "https://user:pass@example.com/", "event_types": ["*"]}]},
+        cache={"driver": "redis"},
+        ssl={"enabled": True, "cert_path": str(tmp_path / "none.pem"), "key_path": str(tmp_path / "none.key")},
+    )
+    with pytest.raises(ConfigError) as caught:
+        Server(load(path, {}))
+    said = str(caught.value)
+    assert [
+        key for key in ("cache.driver", "ssl.cert_path", "ssl.key_path", "webhook hook: url") if key not in said
+    ] == []
+
+
 async def test_the_banner_says_what_listens_and_shows_no_secret(tmp_path: Path) -> None:
     config = load(write(tmp_path, app={"webhooks": [{"url": "https://x.example/t0ken", "event_types": ["*"]}]}), {})
     server = Server(config)
