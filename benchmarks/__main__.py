@@ -1,42 +1,39 @@
-"""``python -m benchmarks [workload ...] [--quick]``: run workloads and print one table."""
+"""``python -m benchmarks [workload ...]``: run workloads against all servers that can be had, and print one table.
+
+The repetitions of a row are interleaved over the servers, so that what else the machine does hits all of them alike.
+"""
 
 import argparse
 import asyncio
 import importlib
+import os
 import platform
+import subprocess
 import sys
+import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from benchmarks.harness import Result
+from benchmarks import budgets, fanout
+from benchmarks.harness import Result, merged
+from benchmarks.subjects import Starter, peers, sockudo_py
+from benchmarks.tables import table, to_json
 
 WORKLOADS = ("fanout", "publish", "client_events", "connections", "webhooks")
-
-
-def table(results: list[Result]) -> str:
-    """Return the results as a Markdown table."""
-
-    def number(value: float | None, digits: int = 2) -> str:
-        return "" if value is None else f"{value:,.{digits}f}"
-
-    rows = [
-        "| workload | subject | units | CPU us/unit | p50 ms | p99 ms | KB/conn | load CPU | |",
-        "|---|---|---:|---:|---:|---:|---:|---:|---|",
-    ]
-    rows += [
-        f"| {r.workload} | {r.subject} | {r.units:,} | {number(r.cpu_us)} | {number(r.p50_ms)} | {number(r.p99_ms)} "
-        f"| {number(r.rss_kb)} | {number(r.load_share)} | {r.note} |"
-        for r in results
-    ]
-    return "\n".join(rows)
 
 
 def main() -> int:
     """Run what was asked for."""
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
     parser.add_argument("workload", nargs="*", choices=[*WORKLOADS, []], default=[])
-    parser.add_argument("--quick", action="store_true", help="a tenth of the work, for a first look")
+    parser.add_argument("--quick", action="store_true", help="a tenth of the work, once: for a first look")
+    parser.add_argument("--repeat", type=int, default=3, help="repetitions of each row, interleaved (default 3)")
+    parser.add_argument("--no-peers", action="store_true", help="sockudo_py and the floor only")
+    parser.add_argument("--check", action="store_true", help="exit with 1 when a target is missed")
+    parser.add_argument("--json", type=Path, help="also write the rows there")
     arguments = parser.parse_args()
+    scale, repeat = (0.1, 1) if arguments.quick else (1.0, arguments.repeat)
     runner: Callable[[Any], Any] = asyncio.run
     try:
         import uvloop
@@ -44,13 +41,45 @@ def main() -> int:
         runner = uvloop.run
     except ImportError:
         print("without uvloop the load generator may be the bottleneck: look at its CPU column", file=sys.stderr)
-    results: list[Result] = []
+    starters: list[Starter] = [sockudo_py, *([] if arguments.no_peers else peers())]
+    load_before, begun = os.getloadavg(), time.time()
+    rows: dict[tuple[str, str], list[Result]] = {}
     for name in arguments.workload or WORKLOADS:
-        print(f"{name} ...", file=sys.stderr)
-        results += runner(importlib.import_module(f"benchmarks.{name}").run(arguments.quick))
-    print(f"Python {platform.python_version()}, {platform.machine()}, Linux {platform.release()}\n")
-    print(table(results))
-    return 0
+        module = importlib.import_module(f"benchmarks.{name}")
+        for round_number in range(repeat):
+            runs: list[tuple[str, Any]] = [(starter.__name__, module.run(starter, scale)) for starter in starters]
+            if module is fanout:
+                runs.insert(0, ("send() floor", fanout.run_floor(scale)))
+            for subject, run in runs:
+                print(f"{name}, {subject}, {round_number + 1} of {repeat} ...", file=sys.stderr)
+                for result in runner(run):
+                    rows.setdefault((result.workload, result.subject), []).append(result)
+    order = list(dict.fromkeys(workload for workload, _ in rows))
+    results = [merged(found) for _, found in sorted(rows.items(), key=lambda row: order.index(row[0][0]))]
+    print(f"{environment()}\nload average before {load_before[0]:.1f}, after {os.getloadavg()[0]:.1f}; ", end="")
+    print(f"{time.time() - begun:.0f} s, {repeat} repetitions\n")
+    print(table(results), end="\n\n")
+    missed = budgets.report(results)
+    if arguments.json:
+        arguments.json.write_bytes(to_json(results))
+    return 1 if missed and arguments.check else 0
+
+
+def environment() -> str:
+    """Return machine and versions in two lines."""
+    model = next(
+        (
+            line.partition(":")[2].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if "model name" in line
+        ),
+        platform.machine(),
+    )
+    node = subprocess.run(["node", "--version"], capture_output=True, text=True, check=False).stdout.strip()
+    return (
+        f"{model}, {os.cpu_count()} cores, Linux {platform.release()}\n"
+        f"Python {platform.python_version()}, Node {node or 'none'}"
+    )
 
 
 if __name__ == "__main__":

@@ -3,16 +3,17 @@
 import asyncio
 import time
 
-from benchmarks.harness import Meter, Result, quantile, sockudo
+from benchmarks.harness import Meter, Result, quantile
 from benchmarks.load import client_frame, connect
+from benchmarks.subjects import Options, Starter
 
 
-async def run(quick: bool) -> list[Result]:
+async def run(starter: Starter, scale: float) -> list[Result]:
     """Send events one after the other, then in bursts of 32."""
-    rounds = 4_000 if quick else 20_000
+    rounds = int(20_000 * scale)
     results = []
     frame = client_frame({"event": "client-move", "channel": "private-room", "data": {"x": 1, "y": 2}})
-    with sockudo() as subject:
+    with starter(Options()) as subject:
         sender = await connect(subject.port, "private-room")
         receiver = await connect(subject.port, "private-room")
         seen = asyncio.Event()
@@ -26,24 +27,25 @@ async def run(quick: bool) -> list[Result]:
         receiver.on_bytes = arrived
         sender.on_bytes = lambda data: None
         for burst in (1, 32):
-            latencies, total = [], 0
+            latencies: list[float] = []
+            total, done = 0, 0
             count = rounds // burst
             with Meter(subject) as meter:
-                for index in range(count):
+                for _ in range(count):
                     start = time.perf_counter()
                     sender.transport.write(frame * burst)
-                    while total < (index + 1) * burst:
+                    done += burst
+                    while total < done:
                         seen.clear()
                         await asyncio.wait_for(seen.wait(), 10)
                     latencies.append((time.perf_counter() - start) * 1e3)
-            units = count * burst
             results.append(
                 Result(
-                    "client event, one at a time" if burst == 1 else f"client event, bursts of {burst}",
+                    "client event" if burst == 1 else f"client event, bursts of {burst}",
                     subject.name,
-                    units,
+                    done,
                     meter.seconds,
-                    meter.per_unit(units),
+                    meter.per_unit(done),
                     quantile(latencies, 0.5),
                     quantile(latencies, 0.99),
                     load_share=meter.load_share,

@@ -3,75 +3,77 @@
 import asyncio
 import gc
 
-from benchmarks.harness import Meter, Result, app_config, quantile, sockudo
-from benchmarks.load import connect, connect_many
+from benchmarks.harness import Meter, Result, Subject, quantile
+from benchmarks.load import Client, connect, connect_many
+from benchmarks.subjects import Options, Starter
 
 
-async def storm(count: int) -> Result:
+def release(clients: list[Client]) -> None:
+    """Drop the clients' connections."""
+    for client in clients:
+        client.transport.abort()
+
+
+async def storm(subject: Subject, count: int) -> Result:
     """Connect and subscribe ``count`` clients to a public channel each of their own, 100 at a time."""
-    with sockudo() as subject:
-        await connect_many(subject.port, [f"warm-{index}" for index in range(200)])
-        with Meter(subject) as meter:
-            clients = await connect_many(subject.port, [f"storm-{index}" for index in range(count)])
-        for client in clients:
-            client.transport.abort()
-        return Result(
-            "connect + subscribe",
-            subject.name,
-            count,
-            meter.seconds,
-            meter.per_unit(count),
-            load_share=meter.load_share,
-            note=f"{count / meter.seconds:,.0f}/s",
-        )
+    release(await connect_many(subject.port, [f"warm-{index}" for index in range(500)]))
+    await asyncio.sleep(0.2)
+    with Meter(subject) as meter:
+        clients = await connect_many(subject.port, [f"storm-{index}" for index in range(count)])
+    release(clients)
+    return Result(
+        "connect + subscribe",
+        subject.name,
+        count,
+        meter.seconds,
+        meter.per_unit(count),
+        load_share=meter.load_share,
+        note=f"{count / meter.seconds:,.0f}/s",
+    )
 
 
-async def presence(members: int) -> Result:
+async def presence(subject: Subject, members: int) -> Result:
     """Join ``members`` users one after the other; a unit is one join, its roster and its broadcast included."""
-    app = app_config()
     latencies = []
     loop = asyncio.get_running_loop()
-    with sockudo(app, presence={"max_members_per_channel": members}) as subject:
-        clients = []
-        with Meter(subject) as meter:
-            for index in range(members):
-                start = loop.time()
-                client = await connect(
-                    subject.port, "presence-room", f'{{"user_id":"{index}","user_info":{{"name":"User {index}"}}}}'
-                )
-                client.on_bytes = lambda data: None
-                latencies.append((loop.time() - start) * 1e3)
-                clients.append(client)
-        for client in clients:
-            client.transport.abort()
-        return Result(
-            f"presence join, {members} members",
-            subject.name,
-            members,
-            meter.seconds,
-            meter.per_unit(members),
-            quantile(latencies, 0.5),
-            quantile(latencies, 0.99),
-            load_share=meter.load_share,
-            note=f"{members * (members - 1) // 2:,} member_added deliveries among them",
-        )
+    clients = []
+    with Meter(subject) as meter:
+        for index in range(members):
+            start = loop.time()
+            client = await connect(
+                subject.port, "presence-room", f'{{"user_id":"{index}","user_info":{{"name":"User {index}"}}}}'
+            )
+            client.on_bytes = lambda data: None
+            latencies.append((loop.time() - start) * 1e3)
+            clients.append(client)
+    release(clients)
+    return Result(
+        f"presence join, {members} members",
+        subject.name,
+        members,
+        meter.seconds,
+        meter.per_unit(members),
+        quantile(latencies, 0.5),
+        quantile(latencies, 0.99),
+        load_share=meter.load_share,
+        note=f"{members * (members - 1) // 2:,} member_added deliveries among them",
+    )
 
 
-async def memory(count: int) -> Result:
-    """Hold ``count`` idle subscribed connections; RSS is per connection, over an empty server."""
-    with sockudo() as subject:
-        warm = await connect_many(subject.port, [f"warm-{index}" for index in range(100)])
-        before = subject.rss()
-        with Meter(subject) as meter:
-            clients = await connect_many(subject.port, [f"idle-{index}" for index in range(count)])
-        await asyncio.sleep(1)
-        grown = subject.rss() - before
-        for client in warm + clients:
-            client.transport.abort()
+async def memory(subject: Subject, count: int) -> Result:
+    """Hold ``count`` idle subscribed connections; RSS is per connection, over a server that has served 100."""
+    warm = await connect_many(subject.port, [f"warm-{index}" for index in range(100)])
+    await asyncio.sleep(0.2)
+    before = subject.rss()
+    with Meter(subject) as meter:
+        clients = await connect_many(subject.port, [f"idle-{index}" for index in range(count)])
+    await asyncio.sleep(1)
+    grown = subject.rss() - before
+    release(warm + clients)
     del clients, warm
     gc.collect()
     return Result(
-        f"idle memory at {count} connections",
+        f"idle memory at {count:,}",
         subject.name,
         count,
         meter.seconds,
@@ -81,11 +83,15 @@ async def memory(count: int) -> Result:
     )
 
 
-async def run(quick: bool) -> list[Result]:
-    """Run all connection workloads."""
-    return [
-        await storm(2_000 if quick else 8_000),
-        await presence(200 if quick else 500),
-        await memory(1_000),
-        *([] if quick else [await memory(10_000)]),
-    ]
+async def run(starter: Starter, scale: float) -> list[Result]:
+    """Measure one server, a fresh process for each workload."""
+    results = []
+    with starter(Options()) as subject:
+        results.append(await storm(subject, int(6_000 * scale)))
+    members = int(500 * min(1.0, scale * 2))
+    with starter(Options(presence_members=members)) as subject:
+        results.append(await presence(subject, members))
+    for count in (1_000, 10_000) if scale >= 1 else (1_000,):
+        with starter(Options()) as subject:
+            results.append(await memory(subject, count))
+    return results

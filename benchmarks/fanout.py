@@ -1,16 +1,22 @@
-"""Fan-out: one publish to many subscribers, at a pace and saturated, against a C program that does nothing but send()."""
+"""Fan-out: one publish to many subscribers, at a pace and saturated; and what a bystander notices of it.
+
+The floor is a C program that does nothing but ``send()``, once per delivery.
+"""
 
 import asyncio
 import time
 
-from benchmarks.harness import Meter, Result, Subject, floor, quantile, sockudo
-from benchmarks.load import Client, connect_many, publish_request, publisher
+from benchmarks.harness import Meter, Result, Subject, quantile
+from benchmarks.load import Client, Poster, connect, connect_many, publish_request
+from benchmarks.subjects import Options, Starter, floor
 
-FRAME_DATA = "x" * 64
+DATA = "x" * 64
+PAYLOAD = b'{"event":"bench","data":"' + DATA.encode() + b'","channel":"fan-0"}'
+FLOOR_FRAME = len(PAYLOAD) + 2
 
 
 class Receiver:
-    """Counts received messages by bytes; remembers when the last byte of each round came."""
+    """Counts received bytes of all clients together."""
 
     def __init__(self, clients: list[Client]) -> None:
         self.bytes = 0
@@ -28,38 +34,46 @@ class Receiver:
                 raise TimeoutError(f"{self.bytes} of {total} bytes arrived")
             await asyncio.sleep(0.001)
 
-
-def frame_size(channel: str) -> int:
-    """Return the bytes of one delivered message with its WebSocket header."""
-    payload = len('{"event":"bench","data":"","channel":""}') + len(FRAME_DATA) + len(channel)
-    return payload + (2 if payload < 126 else 4)
+    async def settled(self) -> int:
+        """Return the bytes received when nothing more has come for a while."""
+        before = -1
+        while self.bytes != before:
+            before = self.bytes
+            await asyncio.sleep(0.1)
+        return before
 
 
 def request(channel: str) -> bytes:
     """Return one publish to the channel."""
-    return publish_request({"name": "bench", "channel": channel, "data": FRAME_DATA})
+    return publish_request({"name": "bench", "channel": channel, "data": DATA})
+
+
+async def frame_size(poster: Poster, receiver: Receiver, subscribers: int) -> int:
+    """Return the bytes in which this server delivers a message, by looking at one."""
+    before = await receiver.settled()
+    await poster.post(request("fan-0"))
+    return (await receiver.settled() - before) // subscribers
 
 
 async def paced(subject: Subject, channels: int, subscribers: int, rate: float, rounds: int) -> Result:
     """Publish ``rounds`` messages at ``rate`` per second, round robin over the channels."""
-    names = [f"fan-{index}" for index in range(channels) for _ in range(subscribers)]
+    names = [f"fan-{index:x}" for index in range(channels) for _ in range(subscribers)]
     clients = await connect_many(subject.port, names)
-    receiver = Receiver(clients)
-    requests = [request(f"fan-{index}") for index in range(channels)]
-    sizes = [frame_size(f"fan-{index}") * subscribers for index in range(channels)]
-    post = await publisher(subject.port)
+    receiver, poster = Receiver(clients), Poster(subject)
+    size = await frame_size(poster, receiver, subscribers)
+    requests = [request(f"fan-{index:x}") for index in range(channels)]
+    sizes = [(size + len(f"fan-{index:x}") - len("fan-0")) * subscribers for index in range(channels)]
     latencies: list[float] = []
-    expected = 0
+    expected = receiver.bytes
     with Meter(subject) as meter:
         for index in range(rounds):
             start = time.perf_counter()
             expected += sizes[index % channels]
-            await post.send(requests[index % channels])
+            await poster.post(requests[index % channels])
             await receiver.until(expected, 30)
             latencies.append((time.perf_counter() - start) * 1e3)
             await asyncio.sleep(max(0.0, 1 / rate - (time.perf_counter() - start)))
-    for client in clients:
-        client.transport.abort()
+    end(clients, poster)
     units = rounds * subscribers
     return Result(
         f"fan-out {channels} x {subscribers}",
@@ -77,33 +91,84 @@ async def paced(subject: Subject, channels: int, subscribers: int, rate: float, 
 async def saturated(subject: Subject, subscribers: int, rate: int, seconds: float) -> Result:
     """Offer ``rate`` publishes per second to one channel and count what arrives."""
     clients = await connect_many(subject.port, ["fan-0"] * subscribers)
-    receiver = Receiver(clients)
-    post = await publisher(subject.port)
+    receiver, poster = Receiver(clients), Poster(subject)
+    size = await frame_size(poster, receiver, subscribers)
     one = request("fan-0")
     count = int(rate * seconds)
     step = max(1, rate // 100)  # offered every 10 ms
+    expected = receiver.bytes + count * subscribers * size
     with Meter(subject) as meter:
         start = time.perf_counter()
-        pending: set[asyncio.Task[None]] = set()
         for sent in range(0, count, step):
             pause = start + sent / rate - time.perf_counter()
             if pause > 0:
                 await asyncio.sleep(pause)
-            await post.send(one * step, step)
-        await asyncio.gather(*pending)
-        await receiver.until(count * subscribers * frame_size("fan-0"), 60)
-    for client in clients:
-        client.transport.abort()
+            await poster.post(one, step)
+        await receiver.until(expected, 120)
+    end(clients, poster)
     units = count * subscribers
     return Result(
-        f"saturated fan-out 1 x {subscribers}, {rate}/s offered",
+        f"saturated fan-out 1 x {subscribers}",
         subject.name,
         units,
         meter.seconds,
         meter.per_unit(units),
         load_share=meter.load_share,
-        note=f"{units / meter.seconds:,.0f} deliveries/s",
+        note=f"{units / meter.seconds:,.0f} deliveries/s, {rate * subscribers:,} offered",
     )
+
+
+async def bystander(subject: Subject, crowd: int, rounds: int) -> Result:
+    """Time publishes to one subscriber while a channel of ``crowd`` subscribers gets ten messages a second.
+
+    The crowd doesn't read: what it is sent waits in the kernel, so that the load generator is free to take the time.
+    """
+    clients = await connect_many(subject.port, ["crowd"] * crowd)
+    for client in clients:
+        client.transport.pause_reading()
+    lone = await connect(subject.port, "fan-0")
+    arrived = asyncio.Event()
+    lone.on_bytes = lambda data: arrived.set()
+    poster, crowd_poster = Poster(subject), Poster(subject)
+    one, many = request("fan-0"), request("crowd")
+    await poster.post(one)
+    latencies: list[float] = []
+
+    async def keep_crowd_busy() -> None:
+        while True:
+            await crowd_poster.post(many)
+            await asyncio.sleep(0.1)
+
+    with Meter(subject) as meter:
+        busy = asyncio.create_task(keep_crowd_busy())
+        for index in range(rounds):
+            arrived.clear()
+            start = time.perf_counter()
+            await poster.post(one)
+            await arrived.wait()
+            latencies.append((time.perf_counter() - start) * 1e3)
+            await asyncio.sleep(0.003 + index % 7 / 1000)  # no multiple of the crowd's pace
+        busy.cancel()
+    end([*clients, lone], poster)
+    crowd_poster.close()
+    return Result(
+        f"bystander of {crowd:,} subscribers",
+        subject.name,
+        rounds,
+        meter.seconds,
+        meter.per_unit(rounds),
+        quantile(latencies, 0.5),
+        quantile(latencies, 0.99),
+        load_share=meter.load_share,
+        note=f"slowest {max(latencies):.1f} ms; CPU includes the crowd's messages",
+    )
+
+
+def end(clients: list[Client], poster: Poster) -> None:
+    """Drop all connections."""
+    poster.close()
+    for client in clients:
+        client.transport.abort()
 
 
 class FloorClient(asyncio.Protocol):
@@ -135,7 +200,7 @@ async def floor_paced(subject: Subject, subscribers: int, rate: float, rounds: i
         await client.ready
         client.receiver = total
         clients.append(client)
-    size = frame_size("fan-0")
+    size = FLOOR_FRAME
     latencies: list[float] = []
     with Meter(subject) as meter:
         for index in range(rounds):
@@ -148,7 +213,7 @@ async def floor_paced(subject: Subject, subscribers: int, rate: float, rounds: i
     for client in clients:
         client.transport.abort()
     units = rounds * burst * subscribers
-    name = f"fan-out 1 x {subscribers}" if burst == 1 else f"saturated fan-out 1 x {subscribers}, {rate:.0f}/s offered"
+    name = f"fan-out 1 x {subscribers}" if burst == 1 else f"saturated fan-out 1 x {subscribers}"
     return Result(
         name,
         subject.name,
@@ -162,18 +227,28 @@ async def floor_paced(subject: Subject, subscribers: int, rate: float, rounds: i
     )
 
 
-async def run(quick: bool) -> list[Result]:
-    """Run all fan-out workloads."""
-    rounds = 100 if quick else 400
+async def run_floor(scale: float) -> list[Result]:
+    """Measure the floor: paced, then saturated."""
     results = []
-    for rate, burst, count in ((40, 1, rounds), (1000, 10, rounds // 4)):
-        with floor(frame_size("fan-0")) as bare:
+    rounds = int(300 * scale)
+    for rate, burst, count in ((40, 1, rounds), (1000, 10, rounds // 3)):
+        with floor(FLOOR_FRAME) as bare:
             if bare is not None:
                 results.append(await floor_paced(bare, 1000, rate, count, burst))
-    with sockudo() as subject:
+    return results
+
+
+async def run(starter: Starter, scale: float) -> list[Result]:
+    """Measure one server, a fresh process for each workload."""
+    rounds = int(300 * scale)
+    results = []
+    with starter(Options()) as subject:
         results.append(await paced(subject, 1, 1000, 40, rounds))
-    with sockudo() as subject:
+    with starter(Options()) as subject:
         results.append(await paced(subject, 100, 10, 400, rounds * 5))
-    with sockudo() as subject:
-        results.append(await saturated(subject, 1000, 1000, 2 if quick else 5))
+    with starter(Options()) as subject:
+        results.append(await saturated(subject, 1000, 1000, 3 * scale if subject.keeps_alive else 1 * scale))
+    if scale >= 1:
+        with starter(Options()) as subject:
+            results.append(await bystander(subject, 10_000, 400))
     return results

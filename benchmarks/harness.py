@@ -1,28 +1,26 @@
-"""What all workloads share: a server process on one core, this load generator on another, the server's CPU cost.
+"""What all workloads share: a row of the table, the server's CPU clock, processes pinned to their cores.
 
 Ratios travel between machines, absolute figures don't: compare a row only with rows of the same run.
 """
 
 import contextlib
 import os
-import shutil
+import signal
 import socket
 import subprocess
-import sys
-import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import median
 from typing import Any
 
-import orjson
 import psutil
 
-APP_ID, APP_KEY, APP_SECRET = "1", "bench-key", "bench-secret"
 CORES = sorted(os.sched_getaffinity(0))
 SERVER_CORE, LOAD_CORE = CORES[0], CORES[-1]
+CPUCLOCK_SCHED = 2  # the kernel's code for "nanoseconds on a CPU" in the clock id of a process
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +37,32 @@ class Result:
     rss_kb: float | None = None
     load_share: float | None = None  # CPU share of the load generator: near 1 means that it was the bottleneck
     note: str = ""
+    spread: float | None = None  # (most - least) / median of cpu_us over the repetitions
+
+    @property
+    def rate(self) -> float:
+        """Units per second."""
+        return self.units / self.seconds
+
+
+def merged(results: list[Result]) -> Result:
+    """Return one row for the repetitions of a row: the one with the median CPU cost, and how far they lay apart."""
+    ordered = sorted(results, key=lambda result: result.cpu_us)
+    middle = ordered[len(ordered) // 2]
+    if len(ordered) == 1:
+        return middle
+    return replace(
+        middle,
+        spread=(ordered[-1].cpu_us - ordered[0].cpu_us) / max(middle.cpu_us, 1e-9),
+        p50_ms=_median([result.p50_ms for result in results]),
+        p99_ms=_median([result.p99_ms for result in results]),
+        rss_kb=_median([result.rss_kb for result in results]),
+    )
+
+
+def _median(values: list[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return median(known) if known else None
 
 
 def free_port() -> int:
@@ -56,17 +80,21 @@ def quantile(values: list[float], share: float) -> float:
 
 
 class Subject:
-    """A running server under test."""
+    """A running server under test. ``keeps_alive``: its HTTP API answers more than one request per connection."""
 
-    def __init__(self, name: str, process: subprocess.Popen[bytes], port: int) -> None:
+    def __init__(
+        self, name: str, process: subprocess.Popen[bytes], port: int, keeps_alive: bool = True, scrape_port: int = 0
+    ) -> None:
         self.name = name
         self.port = port
+        self.keeps_alive = keeps_alive
+        self.scrape_port = scrape_port
         self._process = psutil.Process(process.pid)
+        self._clock = (~process.pid << 3) | CPUCLOCK_SCHED
 
     def cpu(self) -> float:
-        """Return the CPU seconds that the server has used so far, kernel time included."""
-        times = self._process.cpu_times()
-        return float(times.user + times.system)
+        """Return the CPU seconds of all threads so far, kernel time included, precise to well under a microsecond."""
+        return time.clock_gettime(self._clock)
 
     def rss(self) -> int:
         """Return the resident bytes of the server."""
@@ -74,7 +102,7 @@ class Subject:
 
 
 class Meter:
-    """Measures server CPU, own CPU and time between ``start`` and ``stop``."""
+    """Measures server CPU, own CPU and time within a ``with``."""
 
     def __init__(self, subject: Subject) -> None:
         self._subject = subject
@@ -93,78 +121,24 @@ class Meter:
         return self.cpu_seconds / units * 1e6
 
 
-def app_config(**options: Any) -> dict[str, Any]:
-    """Return the benchmark's app with default features on and client events allowed without a rate limit."""
-    return {
-        "id": APP_ID,
-        "key": APP_KEY,
-        "secret": APP_SECRET,
-        "enable_client_messages": True,
-        "max_client_events_per_second": 1_000_000,
-        **options,
-    }
-
-
 @contextlib.contextmanager
-def sockudo(app: dict[str, Any] | None = None, **server: Any) -> Iterator[Subject]:
-    """Run this repository's server, pinned to one core, with metrics, limits and an occupied/vacated webhook on."""
-    port, metrics_port = free_port(), free_port()
-    # Nobody listens there; the endpoint is disabled, so that routing and filtering are paid for but no delivery is.
-    idle = {
-        "url": f"http://127.0.0.1:{free_port()}/",
-        "event_types": ["channel_occupied", "channel_vacated"],
-        "enabled": False,
-    }
-    config = {
-        "host": "127.0.0.1",
-        "port": port,
-        "metrics": {"enabled": True, "host": "127.0.0.1", "port": metrics_port},
-        "app_manager": {"driver": "memory", "array": {"apps": [app or app_config(webhooks=[idle])]}},
-        "queue": {"driver": "memory"},
-        "shutdown_grace_period": 1,
-        **server,
-    }
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "config.json"
-        path.write_bytes(orjson.dumps(config))
-        command = [sys.executable, "-m", "sockudo_py", "start", "--config", str(path)]
-        with (Path(folder) / "log").open("wb") as log, pinned(command, log) as process:
-            wait_until_up(process, port, Path(folder) / "log")
-            yield Subject("sockudo_py", process, port)
-
-
-@contextlib.contextmanager
-def floor(frame_bytes: int) -> Iterator[Subject | None]:
-    """Run the ``send()`` floor, or yield None (and say so) where there is no C compiler."""
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    if compiler is None:
-        print("  no C compiler: the send() floor is not measured", file=sys.stderr)
-        yield None
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        program = Path(folder) / "floor"
-        subprocess.run([compiler, "-O2", "-o", str(program), str(Path(__file__).with_name("floor.c"))], check=True)
-        port = free_port()
-        with pinned([str(program), str(port), str(frame_bytes)], subprocess.PIPE) as process:
-            assert process.stdout is not None
-            process.stdout.readline()
-            yield Subject("send() floor", process, port)
-
-
-@contextlib.contextmanager
-def pinned(command: list[str], output: Any) -> Iterator[subprocess.Popen[bytes]]:
+def pinned(
+    command: list[str], output: Any, env: Mapping[str, str] | None = None, cwd: Path | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
     """Run a command on the server's core, this process on the other one; end it at the end."""
     os.sched_setaffinity(0, {LOAD_CORE})
     process = subprocess.Popen(
         command,
         stdout=output,
         stderr=subprocess.STDOUT,
+        env=None if env is None else {**os.environ, **env},
+        cwd=cwd,
         preexec_fn=lambda: os.sched_setaffinity(0, {SERVER_CORE}),  # noqa: PLW1509 - no threads here
     )
     try:
         yield process
     finally:
-        process.terminate()
+        process.send_signal(signal.SIGTERM)
         try:
             process.wait(15)
         except subprocess.TimeoutExpired:
@@ -174,13 +148,13 @@ def pinned(command: list[str], output: Any) -> Iterator[subprocess.Popen[bytes]]
             process.stdout.close()
 
 
-def wait_until_up(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    """Wait for ``GET /up``; raise with the server's log when it dies or takes more than 15 s."""
-    deadline = time.monotonic() + 15
+def wait_until_up(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    """Wait for a GET of ``url`` to succeed; raise with the server's log when it dies or takes more than 30 s."""
+    deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         if process.poll() is not None:
             break
-        with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/up", timeout=1):
+        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=1):
             return
-        time.sleep(0.02)
-    raise RuntimeError(f"the server did not come up:\n{log.read_text()}")
+        time.sleep(0.005)
+    raise RuntimeError(f"the server did not come up:\n{log.read_text(errors='replace')[-4000:]}")

@@ -1,6 +1,6 @@
 """The load generator: raw WebSocket clients that count bytes instead of parsing frames, and a pipelining HTTP publisher.
 
-It must not be the bottleneck: a client's work per received chunk is one addition and one division.
+It must not be the bottleneck: a client's work per received chunk is one addition, and the table shows its CPU share.
 """
 
 import asyncio
@@ -13,7 +13,8 @@ from collections.abc import Callable
 
 import orjson
 
-from benchmarks.harness import APP_ID, APP_KEY, APP_SECRET
+from benchmarks.harness import Subject
+from benchmarks.subjects import APP_ID, APP_KEY, APP_SECRET
 
 MASK = b"\x00\x00\x00\x00"  # a zero mask is legal, and leaves the payload readable
 
@@ -119,7 +120,7 @@ def publish_request(body: dict[str, object], path: str = f"/apps/{APP_ID}/events
 
 
 class Publisher(asyncio.Protocol):
-    """One keep-alive connection to the HTTP API."""
+    """A connection to the HTTP API. Where the server closes it after an answer, ``post`` opens one per request."""
 
     def __init__(self) -> None:
         self.answers = 0
@@ -140,6 +141,10 @@ class Publisher(asyncio.Protocol):
             self._waiting.set_result(None)
             self._waiting = None
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_exception(ConnectionError("the server closed before it answered"))
+
     async def send(self, request: bytes, count: int = 1) -> None:
         """Send ``count`` requests that are already in ``request``; return when all are answered."""
         self._target = self.answers + count
@@ -148,6 +153,33 @@ class Publisher(asyncio.Protocol):
         await self._waiting
         if self.bad is not None:
             raise RuntimeError(self.bad.decode(errors="replace"))
+
+
+class Poster:
+    """Publishes the way that the subject allows: over one kept connection, or over a new one each time."""
+
+    def __init__(self, subject: Subject) -> None:
+        self._subject = subject
+        self._kept: Publisher | None = None
+
+    async def post(self, request: bytes, count: int = 1) -> None:
+        """Send the request ``count`` times, at once; return when all are answered."""
+        if not self._subject.keeps_alive:
+            await asyncio.gather(*(self._once(request) for _ in range(count)))
+            return
+        if self._kept is None:
+            self._kept = await publisher(self._subject.port)
+        await self._kept.send(request * count, count)
+
+    async def _once(self, request: bytes) -> None:
+        one = await publisher(self._subject.port)
+        await one.send(request)
+        one.transport.abort()
+
+    def close(self) -> None:
+        """Close what is kept."""
+        if self._kept is not None:
+            self._kept.transport.abort()
 
 
 async def publisher(port: int) -> Publisher:

@@ -1,0 +1,62 @@
+"""Targets as ratios between rows of one run (``budgets.json``), and whether they are met."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import orjson
+
+from benchmarks.harness import Result
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """One target: ``figure`` of sockudo_py's row ``workload``, divided by that of ``over`` if there is one."""
+
+    workload: str
+    figure: str  # a field of Result, or "rate"
+    over: str | None = None  # a subject; None: the figure itself, which only a quiet machine of that kind can judge
+    at_most: float | None = None
+    at_least: float | None = None
+
+    def value(self, rows: dict[tuple[str, str], Result]) -> float | None:
+        """Return what was measured, or None when a row is missing."""
+        own = rows.get((self.workload, "sockudo_py"))
+        figure = None if own is None else getattr(own, self.figure)
+        if self.over is None or figure is None:
+            return figure
+        other = rows.get((self.workload, self.over))
+        reference = None if other is None else getattr(other, self.figure)
+        return figure / reference if reference else None
+
+    def met(self, value: float) -> bool:
+        """Return whether the value is within the target."""
+        return (self.at_most is None or value <= self.at_most) and (self.at_least is None or value >= self.at_least)
+
+
+def read() -> list[Budget]:
+    """Return the targets."""
+    return [Budget(**entry) for entry in orjson.loads(Path(__file__).with_name("budgets.json").read_bytes())]
+
+
+def report(results: list[Result]) -> int:
+    """Print each target with what was measured; return how many are missed."""
+    rows = {(result.workload, result.subject): result for result in results}
+    measured = {result.workload for result in results}
+    missed = 0
+    print("| target | wanted | measured | |\n|---|---:|---:|---|")
+    for budget in read():
+        if budget.workload not in measured:
+            continue
+        wanted = f"<= {budget.at_most:g}" if budget.at_most is not None else f">= {budget.at_least:g}"
+        what = f"{budget.workload}: {budget.figure}" + (f" / {budget.over}" if budget.over else "")
+        value = budget.value(rows)
+        if value is None:
+            verdict, shown = "not measured", ""
+        elif budget.met(value):
+            verdict, shown = "met", f"{value:.2f}"
+        else:
+            missed += 1
+            bound = budget.at_most if budget.at_most is not None else budget.at_least
+            verdict, shown = f"MISSED by {abs(value / (bound or 1) - 1):.0%}", f"{value:.2f}"
+        print(f"| {what} | {wanted} | {shown} | {verdict} |")
+    return missed

@@ -1,0 +1,168 @@
+"""The servers under test, each as a context manager that gives a running ``Subject`` on the server's core.
+
+sockudo_py runs with its default features: metrics served, limits on, a webhook endpoint for occupied and vacated
+channels. soketi and Sockudo run with their own defaults plus metrics; they have no webhooks, which favours them.
+"""
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from benchmarks import soketi as soketi_package
+from benchmarks.harness import Subject, free_port, pinned, wait_until_up
+
+APP_ID, APP_KEY, APP_SECRET = "1", "bench-key", "bench-secret"
+ROOT = Path(__file__).parent.parent
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a workload needs beyond the defaults. ``app`` and ``server`` are for sockudo_py only."""
+
+    presence_members: int = 100
+    app: dict[str, Any] = field(default_factory=dict)
+    server: dict[str, Any] = field(default_factory=dict)
+
+
+Starter = Callable[[Options], contextlib.AbstractContextManager[Subject]]
+
+
+@contextlib.contextmanager
+def sockudo_py(options: Options = Options(), root: Path = ROOT) -> Iterator[Subject]:
+    """Run the server of the work tree ``root``."""
+    port, metrics_port = free_port(), free_port()
+    # Nobody listens there; the endpoint is disabled, so that routing and filtering are paid for but no delivery is.
+    idle = {
+        "url": f"http://127.0.0.1:{free_port()}/",
+        "event_types": ["channel_occupied", "channel_vacated"],
+        "enabled": False,
+    }
+    app = {
+        "id": APP_ID,
+        "key": APP_KEY,
+        "secret": APP_SECRET,
+        "enable_client_messages": True,
+        "max_client_events_per_second": 1_000_000,
+        "webhooks": [idle],
+        **options.app,
+    }
+    config = {
+        "host": "127.0.0.1",
+        "port": port,
+        "metrics": {"enabled": True, "host": "127.0.0.1", "port": metrics_port},
+        "app_manager": {"driver": "memory", "array": {"apps": [app]}},
+        "queue": {"driver": "memory"},
+        "presence": {"max_members_per_channel": options.presence_members},
+        "shutdown_grace_period": 1,
+        **options.server,
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        path, log_path = Path(folder) / "config.json", Path(folder) / "log"
+        path.write_bytes(orjson.dumps(config))
+        command = [sys.executable, "-m", "sockudo_py", "start", "--config", str(path)]
+        environment = {"PYTHONPATH": str(root)}
+        with log_path.open("wb") as log, pinned(command, log, environment, root) as process:
+            wait_until_up(process, f"http://127.0.0.1:{port}/up", log_path)
+            yield Subject("sockudo_py", process, port, scrape_port=metrics_port)
+
+
+@contextlib.contextmanager
+def soketi(options: Options = Options()) -> Iterator[Subject]:
+    """Run soketi. ``soketi_package.prepare`` must have said that it can."""
+    port, metrics_port = free_port(), free_port()
+    app = {
+        "id": APP_ID,
+        "key": APP_KEY,
+        "secret": APP_SECRET,
+        "enableClientMessages": True,
+        "maxClientEventsPerSecond": -1,
+        "webhooks": [],
+    }
+    config = {
+        "host": "127.0.0.1",
+        "port": port,
+        "appManager.array.apps": [app],
+        "metrics.enabled": True,
+        "metrics.port": metrics_port,
+        "presence.maxMembersPerChannel": options.presence_members,
+        "shutdownGracePeriod": 0,
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        path, log_path = Path(folder) / "config.json", Path(folder) / "log"
+        path.write_bytes(orjson.dumps(config))
+        with log_path.open("wb") as log, pinned(soketi_package.command(path), log) as process:
+            wait_until_up(process, f"http://127.0.0.1:{port}/", log_path)
+            soketi_package.insist_on_native(process.pid)
+            yield Subject("soketi", process, port, keeps_alive=False)
+
+
+@contextlib.contextmanager
+def sockudo(options: Options = Options()) -> Iterator[Subject]:
+    """Run the Sockudo binary that the environment variable ``SOCKUDO`` names."""
+    port, metrics_port = free_port(), free_port()
+    app = {
+        "id": APP_ID,
+        "key": APP_KEY,
+        "secret": APP_SECRET,
+        "max_connections": 100_000,
+        "enable_client_messages": True,
+        "max_client_events_per_second": 1_000_000,
+        "enabled": True,
+    }
+    config = {
+        "host": "127.0.0.1",
+        "port": port,
+        "app_manager": {"driver": "memory", "array": {"apps": [app]}},
+        "presence": {"max_members_per_channel": options.presence_members},
+        "metrics": {"enabled": True, "driver": "prometheus", "port": metrics_port},
+        "rate_limiter": {"enabled": False},
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        path, log_path = Path(folder) / "config.json", Path(folder) / "log"
+        path.write_bytes(orjson.dumps(config))
+        command = [os.environ["SOCKUDO"], "--config", str(path)]
+        with log_path.open("wb") as log, pinned(command, log) as process:
+            wait_until_up(process, f"http://127.0.0.1:{port}/up/{APP_ID}", log_path)
+            yield Subject("Sockudo", process, port)
+
+
+@contextlib.contextmanager
+def floor(frame_bytes: int) -> Iterator[Subject | None]:
+    """Run the ``send()`` floor, or yield None (and say so) where there is no C compiler."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        print("  SKIPPED: no C compiler, the send() floor is not measured", file=sys.stderr)
+        yield None
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        program = Path(folder) / "floor"
+        subprocess.run([compiler, "-O2", "-o", str(program), str(Path(__file__).with_name("floor.c"))], check=True)
+        port = free_port()
+        with pinned([str(program), str(port), str(frame_bytes)], subprocess.PIPE) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            yield Subject("send() floor", process, port)
+
+
+def peers() -> list[Starter]:
+    """Return the other servers that can be had here; say loudly which can't."""
+    found: list[Starter] = []
+    problem = soketi_package.prepare()
+    if problem is None:
+        found.append(soketi)
+    else:
+        print(f"  SKIPPED: soketi, {problem}", file=sys.stderr)
+    if os.environ.get("SOCKUDO"):
+        found.append(sockudo)
+    else:
+        print("  SKIPPED: Sockudo, the environment variable SOCKUDO names no binary", file=sys.stderr)
+    return found
