@@ -112,6 +112,7 @@ class Endpoint:
     rate_limit: RateLimit = RateLimit()
     max_in_flight: int = 8
     ordering: Literal["none", "endpoint", "channel"] = "none"
+    disable_on_410: bool = False  # an answer of 410 Gone disables it
     trusted: bool = True  # from the operator's own files: private addresses allowed
     require_https: bool = False
 
@@ -124,6 +125,7 @@ class Preset:
     retry_on: RetryOn = "non_2xx"
     request_timeout: float = 10.0
     max_age: float | None = None
+    disable_on_410: bool = False
 
     def policy(self) -> RetryPolicy:
         """Return the retry policy that this preset stands for."""
@@ -145,6 +147,7 @@ PRESETS: Mapping[PresetName, Preset] = MappingProxyType(
         "standard": Preset(
             (5.0, 5 * _MINUTE, 30 * _MINUTE, *(hours * _HOUR for hours in (2, 5, 10, 14, 20, 24))),
             request_timeout=20.0,
+            disable_on_410=True,
         ),
         "svix": Preset(
             (5.0, 5 * _MINUTE, 30 * _MINUTE, *(hours * _HOUR for hours in (2, 5, 10, 10))), request_timeout=30.0

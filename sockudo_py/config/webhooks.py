@@ -85,7 +85,7 @@ class SignatureConfig(Section):
 
 
 class CircuitBreakerConfig(Section):
-    """A pause for endpoints that keep failing."""
+    """A pause for endpoints that keep failing: their events wait, and no retry is used up meanwhile."""
 
     enabled: bool = Field(default=False, description="Pause failing endpoints.")
     consecutive_failures: Positive = Field(default=10, description="Failures in a row that open it.")
@@ -100,11 +100,13 @@ class CircuitBreakerConfig(Section):
 
 
 class AutoDisableConfig(Section):
-    """Switching off endpoints that are gone."""
+    """Switching off endpoints that are gone. What waits for them is kept until a restart or a change of the app."""
 
     enabled: bool = Field(default=False, description="Disable an endpoint that has only failed for `failing_for_s`.")
     failing_for_s: Positive = Field(default=432000, description="Seconds without a success.")
-    on_410: bool = Field(default=False, description="Disable an endpoint that answers 410 Gone.")
+    on_410: bool = Field(
+        default=False, description="Disable an endpoint that answers 410 Gone (always so with the preset `standard`)."
+    )
 
 
 class SecurityConfig(Section):

@@ -52,6 +52,7 @@ class LaneKeeper:
         self._slow_start = slow_start
         self._max_payload_bytes = max_payload_bytes
         self._changed: set[str] = set()
+        self._freed: set[str] = set()  # enabled, or with another target: what held the lane back counts no more
         self._deleted: set[str] = set()
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -76,9 +77,13 @@ class LaneKeeper:
     def _note(self, old: Endpoint | None, new: Endpoint | None) -> None:
         if new is not None:
             self._changed.add(new.uid)
+            moved = old is not None and (old.url, old.function) != (new.url, new.function)
+            if moved or (old is not None and new.enabled and not old.enabled):
+                self._freed.add(new.uid)
             self._deleted.discard(new.uid)
         elif old is not None:
             self._changed.discard(old.uid)
+            self._freed.discard(old.uid)
             self._deleted.add(old.uid)
         self._wake.set()
 
@@ -114,6 +119,9 @@ class LaneKeeper:
             return
         policy = lane_policy(endpoint, slow_start=self._slow_start, max_payload_bytes=self._max_payload_bytes)
         await self._queue.set_policy(uid, policy)
+        if uid in self._freed:
+            await self._queue.gate(uid, 0)
+            self._freed.discard(uid)
         if endpoint.enabled:
             await self._queue.resume(uid)
         else:

@@ -47,6 +47,14 @@ class WebhookMetrics:
             "webhook_lost_ack_total", "Results that came after the lease was given to another worker"
         )
         self.poison = counter("webhook_poison_total", "Jobs that could not be read")
+        self.circuit_state = gauge(
+            "webhook_circuit_state",
+            "Circuit breakers of endpoints that have failed: 0 closed, 1 trying, 2 open",
+            ("webhook",),
+        )
+        self.auto_disabled = counter(
+            "webhook_auto_disabled_total", "Endpoints that were disabled because they fail", ("webhook", "reason")
+        )
         self.blocked_addresses = counter(
             "webhook_blocked_address_total", "Requests not sent because the address is not allowed", ("webhook",)
         )

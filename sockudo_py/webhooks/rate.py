@@ -23,6 +23,11 @@ class RateWindow:
         """Take one."""
         self._taken.append(now)
 
+    def give_back(self) -> None:
+        """Give back the one taken last: it was not used."""
+        if self._taken:
+            self._taken.pop()
+
     def wait(self, now: float) -> float:
         """Return the seconds until one may be taken."""
         if self.left(now):

@@ -1,7 +1,7 @@
 """Which endpoints there are, and which of them want to hear of what."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sockudo_py.changes import Change
 from sockudo_py.endpoints import Endpoint
@@ -49,6 +49,19 @@ class EndpointRegistry:
         problems.extend(self._clashes(app_id, new))
         if problems:
             raise ConfigError(problems)
+        self._set(app_id, new)
+
+    def disable(self, uid: str) -> bool:
+        """Switch an endpoint off until its app is set again; return whether it was on."""
+        endpoint = self._by_uid.get(uid)
+        if endpoint is None or not endpoint.enabled:
+            return False
+        off = replace(endpoint, enabled=False)
+        others = self._by_app[endpoint.app_id]
+        self._set(endpoint.app_id, tuple(off if one is endpoint else one for one in others))
+        return True
+
+    def _set(self, app_id: str, new: tuple[Endpoint, ...]) -> None:
         old = {endpoint.uid: endpoint for endpoint in self._by_app.get(app_id, ())}
         if new:
             self._by_app[app_id] = new
@@ -64,7 +77,9 @@ class EndpointRegistry:
         else:
             self.routes.pop(app_id, None)
         for endpoint in new:
-            self._tell(old.pop(endpoint.uid, None), endpoint)
+            before = old.pop(endpoint.uid, None)
+            if before is not endpoint:
+                self._tell(before, endpoint)
         for gone in old.values():
             self._tell(gone, None)
 

@@ -15,6 +15,7 @@ from sockudo_py.metrics import Metrics
 from sockudo_py.queues.base import Depths, Queue
 from sockudo_py.webhooks.delivery import Attempt
 from sockudo_py.webhooks.dispatcher import Dispatcher
+from sockudo_py.webhooks.health import EndpointHealth, HealthSettings
 from sockudo_py.webhooks.lane_keeper import LaneKeeper
 from sockudo_py.webhooks.metrics import WebhookMetrics
 from sockudo_py.webhooks.recorder import Recorder
@@ -38,6 +39,7 @@ class DeliverySettings:
     worker: WorkerSettings = field(default_factory=WorkerSettings)
     spool: SpoolLimits = field(default_factory=SpoolLimits)
     rules: EndpointRules = field(default_factory=EndpointRules)
+    health: HealthSettings = field(default_factory=HealthSettings)
     slow_start: bool = True
     shutdown_timeout: float = 30.0
 
@@ -79,6 +81,7 @@ class WebhookService:
             targets,
             Recorder(self._metrics, self._stats, on_attempt=on_attempt, clock=clock),
             self._settings.worker,
+            health=EndpointHealth(queue, self.registry, self._metrics, self._settings.health),
             clock=clock,
         )
         self._sampler: asyncio.Task[None] | None = None

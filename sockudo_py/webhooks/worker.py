@@ -6,26 +6,19 @@ import logging
 import random
 import secrets
 import time
-from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
-from sockudo_py.endpoints import Endpoint
 from sockudo_py.errors import Unavailable
-from sockudo_py.queues import jobs
-from sockudo_py.queues.base import ENDPOINT_DELETED, Claim, Queue
-from sockudo_py.queues.jobs import Job, JobError
-from sockudo_py.webhooks.delivery import Attempt, requests_for
+from sockudo_py.queues.base import Claim, Queue
+from sockudo_py.webhooks.courier import FIRST_WAIT, LONGEST_WAIT, Courier
+from sockudo_py.webhooks.health import EndpointHealth
 from sockudo_py.webhooks.rate import RateWindow
 from sockudo_py.webhooks.recorder import Recorder
 from sockudo_py.webhooks.registry import EndpointRegistry
-from sockudo_py.webhooks.retry import GiveUp, Retry, decide
-from sockudo_py.webhooks.targets.base import ANSWERED, Delivered, Failure, Outcome, Request, Target
+from sockudo_py.webhooks.targets.base import Target
 
 log = logging.getLogger(__name__)
-
-_FIRST_WAIT = 0.05
-_LONGEST_WAIT = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,22 +48,28 @@ class Worker:
         recorder: Recorder,
         settings: WorkerSettings | None = None,
         *,
+        health: EndpointHealth | None = None,
         clock: Callable[[], float] = time.time,
         dice: Callable[[], float] = random.random,
     ) -> None:
         self._queue = queue
         self._registry = registry
-        self._targets = targets
         self._recorder = recorder
         self._settings = settings or WorkerSettings()
-        self._clock = clock
-        self._dice = dice
+        self._courier = Courier(
+            queue,
+            registry,
+            targets,
+            recorder,
+            health or EndpointHealth(queue, registry, recorder.metrics),
+            max_payload_bytes=self._settings.max_payload_bytes,
+            clock=clock,
+            dice=dice,
+        )
         self._id = secrets.token_hex(8)
         limit = self._settings.deliveries_per_window
         self._rate = RateWindow(limit, self._settings.rate_window) if limit is not None else None
         self._active: dict[str, asyncio.Task[None]] = {}
-        self._endpoints: Counter[str] = Counter()
-        self._lost: set[str] = set()
         self._wake = asyncio.Event()
         self._hungry = asyncio.Event()
         self._stopping = False
@@ -110,7 +109,7 @@ class Worker:
     @property
     def in_flight(self) -> Mapping[str, int]:
         """Deliveries under way from here, per endpoint."""
-        return self._endpoints
+        return self._courier.in_flight
 
     @property
     def tokens(self) -> list[str]:
@@ -120,7 +119,7 @@ class Worker:
     # -- claiming
 
     async def _claim_loop(self) -> None:
-        wait = _FIRST_WAIT
+        wait = FIRST_WAIT
         while not self._stopping:
             self._wake.clear()
             room = self._room()
@@ -130,15 +129,18 @@ class Worker:
             try:
                 claims = await self._queue.claim(self._id, room, self._settings.lease)
             except Unavailable as error:
-                wait = await self._wait_out(wait, "the webhook queue can't be reached", error)
+                if wait == FIRST_WAIT:
+                    log.error("the webhook queue can't be reached", extra={"error": str(error)})
+                await asyncio.sleep(wait)
+                wait = min(wait * 2, LONGEST_WAIT)
                 continue
             except Exception:
                 log.exception("claiming webhook jobs failed")
-                await asyncio.sleep(_LONGEST_WAIT)
+                await asyncio.sleep(LONGEST_WAIT)
                 continue
-            if wait > _FIRST_WAIT:
+            if wait > FIRST_WAIT:
                 log.info("the webhook queue answers again")
-                wait = _FIRST_WAIT
+                wait = FIRST_WAIT
             for claim in claims:
                 self._begin(claim)
             if len(claims) < room:
@@ -162,7 +164,7 @@ class Worker:
     async def _renew_loop(self) -> None:
         while True:
             await asyncio.sleep(self._settings.renew_interval)
-            tokens = [token for token in self._active if token not in self._lost]
+            tokens = [token for token in self._active if token not in self._courier.lost]
             if not tokens:
                 continue
             try:
@@ -172,7 +174,7 @@ class Worker:
             except Exception:
                 log.exception("renewing the leases of webhook jobs failed")
                 continue
-            self._lost.update(token for token in lost if token in self._active)
+            self._courier.lost.update(token for token in lost if token in self._active)
 
     def _room(self) -> int:
         room = max(0, self._settings.slots - len(self._active))
@@ -191,12 +193,6 @@ class Worker:
     async def _wake_within(self, seconds: float | None) -> None:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._wake.wait(), seconds)
-
-    async def _wait_out(self, wait: float, text: str, error: Unavailable) -> float:
-        if wait == _FIRST_WAIT:
-            log.error(text, extra={"error": str(error)})
-        await asyncio.sleep(wait)
-        return min(wait * 2, _LONGEST_WAIT)
 
     async def _drain(self, deadline: float) -> None:
         while time.monotonic() < deadline:
@@ -224,122 +220,15 @@ class Worker:
 
     async def _handle(self, claim: Claim) -> None:
         try:
-            await self._process(claim)
+            tried = await self._courier.carry(claim)
+            if not tried and self._rate is not None:
+                self._rate.give_back()
         except Exception:
             log.exception("a webhook delivery broke; its lease will expire")
         # Not on cancellation: stop() gives back what is still listed.
         del self._active[claim.token]
-        self._lost.discard(claim.token)
+        self._courier.lost.discard(claim.token)
         self._wake.set()
-
-    async def _process(self, claim: Claim) -> None:
-        token = claim.token
-        try:
-            job = jobs.decode(claim.job)
-        except jobs.PoisonJob as problem:
-            self._recorder.poison(str(problem))
-            dead = jobs.poison(claim.job, self._now_ms(), str(problem))
-            await self._settle(token, lambda: self._queue.fail(token, dead))
-            return
-        endpoint = self._registry.by_uid(job.endpoint)
-        if endpoint is None:
-            self._recorder.orphan(job)
-            await self._bury(token, claim.job, JobError(ENDPOINT_DELETED, "there is no such endpoint"), healthy=True)
-            return
-        if not endpoint.enabled:  # disabled while the job was being claimed
-            await self._settle(token, lambda: self._queue.pause(job.endpoint))
-            await self._settle(token, lambda: self._queue.release(token))
-            return
-        self._endpoints[job.endpoint] += 1
-        try:
-            await self._deliver(token, claim.job, job, endpoint)
-        finally:
-            self._endpoints[job.endpoint] -= 1
-            if not self._endpoints[job.endpoint]:
-                del self._endpoints[job.endpoint]
-
-    async def _deliver(self, token: str, text: bytes, job: Job, endpoint: Endpoint) -> None:
-        started, started_ms = time.perf_counter(), self._now_ms()
-        target = self._targets["http" if endpoint.function is None else "lambda"]
-        outcome = await self._send_all(target, endpoint, job)
-        number = job.attempt + 1
-        attempt = Attempt(
-            job=job,
-            number=number,
-            max_attempts=len(endpoint.retry.schedule) + 1,
-            target=target.name,
-            outcome=outcome,
-            status="delivered",
-            started_ms=started_ms,
-            duration=time.perf_counter() - started,
-        )
-        if isinstance(outcome, Delivered):
-            self._recorder.record(attempt, endpoint)
-            await self._settle(token, lambda: self._queue.ack(token))
-            return
-        # A dead letter that an operator sends again is old by nature, and gets its full schedule.
-        age = None if job.redrives else (self._now_ms() - job.created_ms) / 1000
-        decision = decide(endpoint.retry, outcome, number, age, self._dice())
-        if self._registry.by_uid(job.endpoint) is None:  # deleted meanwhile: its other jobs are dead letters by now
-            decision = GiveUp(ENDPOINT_DELETED)
-        healthy = outcome.error_class in ANSWERED
-        if isinstance(decision, Retry):
-            delay = decision.delay
-            self._recorder.record(replace(attempt, status="retrying", retry_in=delay), endpoint)
-            again = jobs.encode(replace(job, attempt=number))
-            await self._settle(token, lambda: self._queue.retry(token, again, delay, healthy=healthy))
-            return
-        self._recorder.record(replace(attempt, status="failed"), endpoint)
-        message = outcome.message
-        if decision.error_class != outcome.error_class:
-            message = f"{outcome.error_class}: {message}"
-        await self._bury(token, text, JobError(decision.error_class, message, outcome.status), job, healthy=healthy)
-
-    async def _send_all(self, target: Target, endpoint: Endpoint, job: Job) -> Outcome:
-        """Send every request of a job, in order, until one fails. Its retry sends all again, with the same ids."""
-        try:
-            requests = requests_for(endpoint, job, self._clock())
-            outcome: Outcome = Failure("poison", "the job has no events")
-            for request in requests:
-                outcome = await self._send(target, request)
-                if isinstance(outcome, Failure):
-                    break
-        except Exception as error:  # a bug: this job is retried like any other, and the rest goes on
-            log.exception("making a webhook attempt broke", extra={"webhook": endpoint.uid, "delivery": job.id})
-            return Failure("internal", type(error).__name__)
-        return outcome
-
-    async def _send(self, target: Target, request: Request) -> Outcome:
-        size = len(request.body)
-        self._recorder.metrics.payload_bytes.observe(value=size)
-        limit = self._settings.max_payload_bytes
-        if size > limit:
-            return Failure("too_large", f"the body has {size} bytes; webhooks.security.max_payload_bytes is {limit}")
-        return await target.send(request)
-
-    # -- answering the queue
-
-    async def _bury(self, token: str, text: bytes, error: JobError, job: Job | None = None, *, healthy: bool) -> None:
-        counted = text if job is None else jobs.encode(replace(job, attempt=job.attempt + 1))
-        dead = jobs.bury(counted, self._now_ms(), error)
-        await self._settle(token, lambda: self._queue.fail(token, dead, healthy=healthy))
-
-    async def _settle(self, token: str, answer: Callable[[], Awaitable[bool | None]]) -> None:
-        """Give the queue an answer, until it has it. The slot stays taken meanwhile, and the lease is renewed."""
-        wait = _FIRST_WAIT
-        while token not in self._lost:
-            try:
-                taken = await answer()
-            except Unavailable as error:
-                wait = await self._wait_out(wait, "the result of a webhook delivery can't be stored", error)
-                continue
-            if taken is False and wait == _FIRST_WAIT:  # False after Unavailable: the first call had taken effect
-                break
-            return
-        self._recorder.lost(token)
-
-    def _now_ms(self) -> int:
-        return int(self._clock() * 1000)
 
 
 async def _cancel(tasks: list[asyncio.Task[None]]) -> None:

@@ -19,7 +19,9 @@ from sockudo_py.errors import ConfigError
 from sockudo_py.limits.base import RateLimiter
 from sockudo_py.metrics import Metrics
 from sockudo_py.queues.base import Queue
+from sockudo_py.webhooks.breaker import BreakerSettings
 from sockudo_py.webhooks.guard import AddressGuard
+from sockudo_py.webhooks.health import HealthSettings
 from sockudo_py.webhooks.service import DeliverySettings
 from sockudo_py.webhooks.spool import SpoolLimits
 from sockudo_py.webhooks.targets.aws_lambda import LambdaInvoker
@@ -40,8 +42,6 @@ def refuse_unbuilt(config: Config) -> None:
         "rate_limiter.driver: redis": config.rate_limiter.driver == "redis",
         "queue.driver: sqs": config.queue.driver == "sqs",
         "workers: more than 1 (they need the Redis adapter)": config.workers > 1,
-        "webhooks.circuit_breaker.enabled: true": webhooks.circuit_breaker.enabled,
-        "webhooks.auto_disable.enabled: true": webhooks.auto_disable.enabled,
         "webhooks.security.egress_proxy": webhooks.security.egress_proxy is not None,
     }
     file = config.source or "defaults"
@@ -184,7 +184,7 @@ def make_targets(config: Config, metrics: Metrics) -> dict[str, Target]:
 def delivery_settings(config: Config, rules: EndpointRules) -> DeliverySettings:
     """Return what the configuration says about delivery, in seconds."""
     webhooks, reliability = config.webhooks, config.queue.reliability
-    spool = webhooks.spool
+    spool, breaker, disable = webhooks.spool, webhooks.circuit_breaker, webhooks.auto_disable
     return DeliverySettings(
         worker=WorkerSettings(
             slots=config.queue.concurrency * reliability.worker_prefetch,
@@ -197,6 +197,12 @@ def delivery_settings(config: Config, rules: EndpointRules) -> DeliverySettings:
         ),
         spool=SpoolLimits(spool.max_events, spool.max_bytes, Path(spool.path) if spool.path else None),
         rules=rules,
+        health=HealthSettings(
+            BreakerSettings(breaker.consecutive_failures, breaker.open_ms / 1000, breaker.max_open_ms / 1000)
+            if breaker.enabled
+            else None,
+            disable.failing_for_s if disable.enabled else None,
+        ),
         slow_start=webhooks.delivery.slow_start,
         shutdown_timeout=reliability.shutdown_timeout_ms / 1000,
     )

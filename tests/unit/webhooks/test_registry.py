@@ -102,3 +102,22 @@ def test_a_uid_belongs_to_one_endpoint() -> None:
 def test_an_endpoint_belongs_to_its_app() -> None:
     with pytest.raises(ConfigError, match="belongs to app app-1"):
         EndpointRegistry().replace("app-2", [endpoint("wh_1")])
+
+
+def test_an_endpoint_that_is_disabled_stays_so_until_its_app_is_set_again() -> None:
+    registry = EndpointRegistry()
+    registry.replace("app-1", [endpoint("wh_1"), endpoint("wh_2")])
+    told: list[tuple[Endpoint | None, Endpoint | None]] = []
+    registry.subscribe(lambda old, new: told.append((old, new)))
+    assert registry.disable("wh_1")
+    assert not registry.disable("wh_1")
+    assert not registry.disable("wh_9")
+    [(old, new)] = told
+    assert old is not None
+    assert new is not None
+    assert (old.enabled, new.enabled, new.uid) == (True, False, "wh_1")
+    assert {route.endpoint for routes in registry.routes["app-1"].values() for route in routes} == {"wh_2"}
+    registry.replace("app-1", [endpoint("wh_1"), endpoint("wh_2")])
+    again = registry.by_uid("wh_1")
+    assert again is not None
+    assert again.enabled
