@@ -22,8 +22,9 @@ class AppView:
         problems = []
         if app.id in self._by_id:
             problems.append(f"{place}: id: another app has this id; each must have its own")
-        if any(pair.key in self._by_key for pair in app.keys):
-            problems.append(f"{place}: key: another app has this key; each must have its own")
+        other = next((self._by_key[pair.key] for pair in app.keys if pair.key in self._by_key), None)
+        if other is not None:
+            problems.append(f"{place}: key: app {other.id} has this key; each must have its own")
         if problems:
             raise ConfigError(problems)
         self._by_id[app.id] = definition

@@ -277,11 +277,22 @@ class Server:
             log.error("webhooks of app %s stay as they were: %s", app_id, problem, extra={"app_id": app_id})
         if old is not None and new is not None and old.app.id != new.app.id:
             self.webhooks.replace(old.app.id, ())
+        log.info("app %s: %s", app_id, _what_happened(old, new), extra={"app_id": app_id})
         self.node.app_changed(old.app if old else None, new.app if new else None)
 
     async def _usage(self) -> Mapping[str, object]:
         config = self._config
         return {"enabled": config.webhooks.enabled, "queue_driver": config.queue.driver, **self.webhooks.usage()}
+
+
+def _what_happened(old: AppDefinition | None, new: AppDefinition | None) -> str:
+    if old is None:
+        return "added"
+    if new is None:
+        return "removed"
+    if old.app.enabled != new.app.enabled:
+        return "enabled" if new.app.enabled else "disabled"
+    return "changed"
 
 
 @contextmanager

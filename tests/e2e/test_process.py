@@ -1,10 +1,16 @@
 """The server as a process: what an operator sees and does from outside."""
 
+import json
 from pathlib import Path
 
-from tests.support.server import TestApp, app_config, running, server_config
+from tests.support.client import eventually
+from tests.support.server import Server, TestApp, app_config, running, server_config
 
 APP = TestApp()
+
+
+async def logged(server: Server, what: str) -> None:
+    await eventually(lambda: f"app {APP.id}: {what}" in server.log(), f"{what} in the log")
 
 
 def test_a_signal_that_arrives_twice_at_once_still_drains_and_exits_with_0(tmp_path: Path) -> None:
@@ -24,3 +30,25 @@ def test_without_a_terminal_the_log_tells_what_listens_where_with_which_drivers(
     assert f"metrics http://127.0.0.1:{server.metrics_port}/metrics" in log
     assert "queue memory" in log
     assert APP.secret not in log
+
+
+async def test_changes_of_apps_are_logged_one_by_one(tmp_path: Path) -> None:
+    apps = tmp_path / "apps"
+    apps.mkdir()
+    settings = app_config(APP)
+    path = apps / "one.json"
+    path.write_text(json.dumps(settings))
+    source = {"driver": "file", "file": {"path": str(apps), "poll_interval": 0.05}}
+    with running(server_config(app_manager=source), tmp_path) as server:
+        for change, told in (
+            ({"enable_client_messages": True}, "changed"),
+            ({"enabled": False}, "disabled"),
+            ({"enabled": True}, "enabled"),
+        ):
+            path.write_text(json.dumps({**settings, **change}))
+            await logged(server, told)
+        path.unlink()
+        await logged(server, "removed")
+        path.write_text(json.dumps(settings))
+        await logged(server, "added")
+        assert APP.secret not in server.log()

@@ -39,7 +39,7 @@ async def test_two_apps_may_not_share_an_id_or_a_key() -> None:
         await started(definition("1", "a"), definition("1", "a"))
     assert [line.split(": another")[0] for line in caught.value.problems] == [
         "app_manager.array.apps[1]: id",
-        "app_manager.array.apps[1]: key",
+        "app_manager.array.apps[1]: key: app 1 has this key; each must have its own",
     ]
 
 
