@@ -138,6 +138,13 @@ class Courier:
                 outcome = await self._send(target, request)
                 if isinstance(outcome, Failure):
                     break
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            # Nobody cancelled us: a library let the end of a task of its own get out.
+            log.error("a webhook attempt was cancelled", extra={"webhook": endpoint.uid, "delivery": job.id})
+            return Failure("internal", "CancelledError")
         except Exception as error:  # a bug: this job is retried like any other, and the rest goes on
             log.exception("making a webhook attempt broke", extra={"webhook": endpoint.uid, "delivery": job.id})
             return Failure("internal", type(error).__name__)

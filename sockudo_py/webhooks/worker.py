@@ -223,9 +223,14 @@ class Worker:
             tried = await self._courier.carry(claim)
             if not tried and self._rate is not None:
                 self._rate.give_back()
+        except asyncio.CancelledError:
+            if self._stopping:
+                raise  # stop() gives back what is still listed
+            log.error("a webhook delivery was cancelled; it is given back")
+            with contextlib.suppress(Unavailable):  # or its lease expires
+                await self._queue.release(claim.token)
         except Exception:
             log.exception("a webhook delivery broke; its lease will expire")
-        # Not on cancellation: stop() gives back what is still listed.
         del self._active[claim.token]
         self._courier.lost.discard(claim.token)
         self._wake.set()

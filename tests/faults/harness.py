@@ -106,14 +106,17 @@ def percentile(values: Sequence[float], share: float) -> float:
 # -- what a store holds
 
 
-def _numbers_of_text(text: bytes) -> list[int]:
-    fields = orjson.loads(text.removeprefix(b"!"))
-    return [number_of(one) for one in fields["events"]]
+def _numbers_of(texts: Iterable[bytes], endpoint: str | None) -> list[int]:
+    found: list[tuple[str, int]] = []
+    for text in texts:
+        fields = orjson.loads(text.removeprefix(b"!"))
+        found += [(fields["ep"], number_of(one)) for one in fields["events"]]
+    assert len(found) == len(set(found)), "an event is in two places"
+    return sorted(number for uid, number in found if endpoint in (None, uid))
 
 
-def stored_in_redis(server: RedisServer, prefix: str = PREFIX) -> list[int]:
-    """Return the numbers of all events that any list, set or lease in Redis holds; each must be in one place only."""
-    found: list[int] = []
+def stored_in_redis(server: RedisServer, endpoint: str | None = None, prefix: str = PREFIX) -> list[int]:
+    """Return the numbers of all events (of one endpoint) that Redis holds; fails when one is in two places."""
     with server.client() as client:
         texts: list[bytes] = list(client.hvals(f"{prefix}active"))
         texts += client.zrange(f"{prefix}delayed", 0, -1)
@@ -122,16 +125,13 @@ def stored_in_redis(server: RedisServer, prefix: str = PREFIX) -> list[int]:
             name = key.decode().removeprefix(prefix)
             if name in ("default", "failed") or name.startswith(("lane:", "gather:")):
                 texts += client.lrange(key, 0, -1)
-    for text in texts:
-        found += _numbers_of_text(text)
-    assert len(found) == len(set(found)), "an event is in two places"
-    return found
+    return _numbers_of(texts, endpoint)
 
 
-def stored_in_sqlite(path: Path) -> list[int]:
-    """Return the numbers of all events in a queue file."""
+def stored_in_sqlite(path: Path, endpoint: str | None = None) -> list[int]:
+    """Return the numbers of all events (of one endpoint) in a queue file."""
     with contextlib.closing(sqlite3.connect(path)) as db:
-        return [number for (text,) in db.execute("SELECT text FROM queue_jobs") for number in _numbers_of_text(text)]
+        return _numbers_of([text for (text,) in db.execute("SELECT text FROM queue_jobs")], endpoint)
 
 
 def note_appends(queue: Queue, note: Callable[[Sequence[int]], None]) -> None:
