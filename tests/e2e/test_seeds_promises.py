@@ -150,7 +150,7 @@ def test_p9_endpoints_of_these_profiles_are_https_only(tmp_path: Path, profile: 
 
 
 @pytest.mark.parametrize("profile", [None, "sockudo", "realcast", "irisx"])
-def test_k10_the_others_may_be_plain_http(tmp_path: Path, profile: str | None) -> None:
+def test_the_others_may_be_plain_http(tmp_path: Path, profile: str | None) -> None:
     assert configured(tmp_path, {"url": "http://receiver.example/hook", "profile": profile})
 
 
