@@ -130,8 +130,9 @@ def _check_built(config: Config) -> None:
 
 
 def _check_tls(config: Config) -> None:
-    from sockudo_py.wiring.tls import server_context
+    from sockudo_py.wiring.tls import server_context, webhook_context
 
+    webhook_context(config)
     if config.ssl.enabled:
         server_context(config)
 

@@ -68,7 +68,7 @@ class RateLimit:
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """A signing secret that holds until ``expires_at`` (Unix seconds; None: the current one)."""
+    """A signing secret. None: the current one; else an earlier one that holds until ``expires_at`` (Unix seconds)."""
 
     value: str = field(repr=False)
     expires_at: float | None = None

@@ -2,7 +2,9 @@
 
 import base64
 import hashlib
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
 
 from sockudo_py.apps.base import AppDefinition
 from sockudo_py.config import AppConfig, Config, EndpointConfig, RetryOverrides, WebhooksConfig, read_app
@@ -154,7 +156,7 @@ def define_endpoint(
         id_header=endpoint.id_header,
         json_style=endpoint.json_style or defaults.signature.json_style,
         payload=endpoint.payload or defaults.payload,
-        secrets=() if endpoint.secret is None else (Secret(endpoint.secret.get_secret_value()),),
+        secrets=_secrets(endpoint),
         retry=_retry_policy(endpoint, defaults, preset),
         request_timeout=preset.request_timeout if timeout_ms is None else timeout_ms / 1000,
         connect_timeout=(endpoint.connect_timeout_ms or defaults.connect_timeout_ms) / 1000,
@@ -201,6 +203,17 @@ def _target(endpoint: EndpointConfig) -> LambdaTarget | None:
         qualifier=function.qualifier,
         payload_format=function.payload_format,
     )
+
+
+def _secrets(endpoint: EndpointConfig) -> tuple[Secret, ...]:
+    if endpoint.secret is None:
+        return ()
+    current = Secret(endpoint.secret.get_secret_value())
+    if endpoint.previous_secret is None:
+        return (current,)
+    until = endpoint.previous_secret_expires_at
+    expires_at = math.inf if until is None else datetime.fromisoformat(until).timestamp()
+    return current, Secret(endpoint.previous_secret.get_secret_value(), expires_at)
 
 
 def _preset(endpoint: EndpointConfig, defaults: WebhooksConfig) -> Preset:

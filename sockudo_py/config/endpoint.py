@@ -20,6 +20,7 @@ from sockudo_py.config.types import (
     Secret,
     Section,
     Share,
+    Time,
 )
 
 FUNCTION_NAME = r"^[a-zA-Z0-9:_-]{1,170}$"
@@ -168,6 +169,15 @@ class EndpointConfig(Section):
         default=None,
         description="Signing secret of profiles that are not Pusher's. `secret_env` names a variable instead.",
     )
+    previous_secret: Secret | None = Field(
+        default=None,
+        description="The secret before `secret`: signs besides it, so that receivers can change over. "
+        "`previous_secret_env` names a variable instead.",
+    )
+    previous_secret_expires_at: Time | None = Field(
+        default=None,
+        description='Until when the previous secret signs, such as "2026-12-31T12:00:00Z"; null: until it is removed.',
+    )
     retry: RetryOverrides = Field(default_factory=RetryOverrides, description="When to try again.")
     request_timeout_ms: PositiveMilliseconds | None = Field(default=None, description="null: the preset's.")
     connect_timeout_ms: PositiveMilliseconds | None = Field(
@@ -185,4 +195,12 @@ class EndpointConfig(Section):
     def _custom_is_complete(self) -> Self:
         if self.profile == "custom" and self.signature_header is None:
             raise ValueError("needs signature_header with the profile custom")
+        return self
+
+    @model_validator(mode="after")
+    def _rotation_is_complete(self) -> Self:
+        if self.previous_secret is not None and self.secret is None:
+            raise ValueError("has previous_secret but no secret; name the current one secret")
+        if self.previous_secret_expires_at is not None and self.previous_secret is None:
+            raise ValueError("has previous_secret_expires_at but no previous_secret; remove it")
         return self

@@ -41,7 +41,7 @@ MOVES: tuple[tuple[str, str], ...] = (
     (ENDPOINT + "retry.max_elapsed_time_ms", ENDPOINT + "retry.max_age_ms"),
 )
 
-SECRETS = (APP, APP + "keys[].", ENDPOINT)
+SECRETS = (APP + "secret", APP + "keys[].secret", ENDPOINT + "secret", ENDPOINT + "previous_secret")
 
 
 def normalise(raw: dict[str, Any], env: Mapping[str, str], origins: Origins, problems: list[Problem]) -> list[Loc]:
@@ -53,8 +53,8 @@ def normalise(raw: dict[str, Any], env: Mapping[str, str], origins: Origins, pro
         else:
             for parent, key, loc in list(find(raw, old)):
                 _rename(parent, key, loc, _target(old, new, loc), raw, origins, problems)
-    for prefix in SECRETS:
-        for parent, key, loc in list(find(raw, prefix + "secret_env")):
+    for place in SECRETS:
+        for parent, key, loc in list(find(raw, place + "_env")):
             _secret_from_env(parent, key, loc, env, origins, problems)
     return _strip_unused(raw, origins, problems)
 
@@ -120,19 +120,19 @@ def _spill(parent: dict[str, Any], key: str, loc: Loc, origins: Origins, problem
 def _secret_from_env(
     parent: dict[str, Any], key: str, loc: Loc, env: Mapping[str, str], origins: Origins, problems: list[Problem]
 ) -> None:
-    name = parent.pop(key)
+    name, secret = parent.pop(key), key.removesuffix("_env")
     if name is None:
         return
-    if "secret" in parent:
-        problems.append(Problem(loc, "is given besides secret", "keep one of them"))
+    if secret in parent:
+        problems.append(Problem(loc, f"is given besides {secret}", "keep one of them"))
         return
     value = env.get(name) if isinstance(name, str) else None
     if not value:
         what = f"the environment variable {name} is not set" if _is_name(name) else "must be the name of a variable"
         problems.append(Problem(loc, what, "set it" if _is_name(name) else ""))
         value = "x"  # stands in, so that validation does not complain once more
-    parent["secret"] = value
-    origins.move(loc, (*loc[:-1], "secret"))
+    parent[secret] = value
+    origins.move(loc, (*loc[:-1], secret))
 
 
 def _is_name(value: Any) -> bool:

@@ -2,6 +2,7 @@
 
 import ipaddress
 import re
+from datetime import datetime
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -79,6 +80,27 @@ def _http_url(value: str) -> str:
     return value
 
 
+def _proxy_url(value: SecretStr) -> SecretStr:
+    try:
+        parts = urlsplit(value.get_secret_value())
+        usable = parts.scheme == "http" and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ValueError("must be http://[user:password@]host:port")
+    return value
+
+
+def _time(value: str) -> str:
+    try:
+        aware = datetime.fromisoformat(value).tzinfo is not None
+    except ValueError:
+        aware = False
+    if not aware:
+        raise ValueError('must be a time with its zone, such as "2026-12-31T12:00:00Z"')
+    return value
+
+
 def _pattern(value: str) -> str:
     if len(value) > 256:
         raise ValueError("must not be longer than 256 characters")
@@ -116,5 +138,7 @@ PathPrefix = Annotated[str, AfterValidator(_path_prefix)]
 RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
 Cidr = Annotated[str, AfterValidator(_cidr)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
+ProxyUrl = Annotated[SecretStr, AfterValidator(_proxy_url)]
+Time = Annotated[str, Field(max_length=64), AfterValidator(_time)]
 Pattern = Annotated[str, AfterValidator(_pattern)]
 Sha256 = Annotated[SecretStr, AfterValidator(_sha256)]

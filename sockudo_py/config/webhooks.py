@@ -15,7 +15,7 @@ from sockudo_py.config.types import (
     PositiveMilliseconds,
     PresetName,
     ProfileName,
-    Secret,
+    ProxyUrl,
     Section,
     Sha256,
     Share,
@@ -122,8 +122,13 @@ class SecurityConfig(Section):
     max_payload_bytes: Positive = Field(default=1048576, description="Largest request body.")
     max_custom_headers: Count = Field(default=32, description="Custom headers of one endpoint.")
     max_header_value_bytes: Positive = Field(default=4096, le=4096, description="Bytes of one custom header's value.")
-    egress_proxy: Secret | None = Field(
-        default=None, description="HTTP proxy for requests; it then guards the addresses."
+    egress_proxy: ProxyUrl | None = Field(
+        default=None,
+        description="`http://[user:password@]host:port` of a proxy for all requests. Which addresses names lead to is "
+        "then its affair: it has to refuse private ones. Addresses in URLs are still checked here.",
+    )
+    ca_bundle: Text | None = Field(
+        default=None, description="PEM file of certificate authorities to trust besides the system's."
     )
 
 

@@ -29,20 +29,19 @@ from sockudo_py.webhooks.targets.base import Target
 from sockudo_py.webhooks.targets.http import HttpTarget
 from sockudo_py.webhooks.validation import EndpointRules, endpoint_problems
 from sockudo_py.webhooks.worker import WorkerSettings
+from sockudo_py.wiring.tls import webhook_context
 
 log = logging.getLogger(__name__)
 
 
 def refuse_unbuilt(config: Config) -> None:
     """Raise ConfigError naming every option whose feature this version doesn't have: nothing is ignored silently."""
-    webhooks = config.webhooks
     unbuilt = {
         "adapter.driver: redis": config.adapter.driver == "redis",
         "cache.driver: redis": config.cache.driver == "redis",
         "rate_limiter.driver: redis": config.rate_limiter.driver == "redis",
         "queue.driver: sqs": config.queue.driver == "sqs",
         "workers: more than 1 (they need the Redis adapter)": config.workers > 1,
-        "webhooks.security.egress_proxy": webhooks.security.egress_proxy is not None,
     }
     file = config.source or "defaults"
     problems = [f"{file}: {key}: this version can't do that yet; remove it" for key, asked in unbuilt.items() if asked]
@@ -176,6 +175,8 @@ def make_targets(config: Config, metrics: Metrics) -> dict[str, Target]:
             ),
             trusted_guard=AddressGuard(allow_private=True, denied=denied),
             response_bytes=delivery.response_body_bytes,
+            ssl_context=webhook_context(config),
+            proxy=security.egress_proxy.get_secret_value() if security.egress_proxy else None,
         ),
         "lambda": LambdaInvoker(metrics=metrics, response_bytes=delivery.response_body_bytes),
     }

@@ -1,9 +1,10 @@
-"""TLS on the main port."""
+"""TLS on the main port, and towards the receivers of webhooks."""
 
 import ssl
 
 from sockudo_py.config import Config
 from sockudo_py.errors import ConfigError
+from sockudo_py.webhooks.targets.http import default_ssl_context
 
 
 def server_context(config: Config) -> ssl.SSLContext:
@@ -32,4 +33,24 @@ def server_context(config: Config) -> ssl.SSLContext:
         why = f"{tls.cert_path!r} and {tls.key_path!r} can't be used together ({problem.args[-1]})"
         remedy = "both must be PEM, belong to each other, and ssl.passphrase must fit when the key is encrypted"
         raise ConfigError([f"{source}: ssl: {why}; {remedy}"]) from problem
+    return context
+
+
+def webhook_context(config: Config) -> ssl.SSLContext:
+    """Return the context for requests to endpoints: the system's authorities and those of the CA bundle.
+
+    Raises ConfigError with file, key and remedy.
+    """
+    context = default_ssl_context()
+    path, source = config.webhooks.security.ca_bundle, config.source or "defaults"
+    if path is None:
+        return context
+    key = f"{source}: webhooks.security.ca_bundle"
+    try:
+        context.load_verify_locations(cafile=path)
+    except ssl.SSLError as problem:
+        why = problem.args[-1]
+        raise ConfigError([f"{key}: {path!r} holds no certificates ({why}); give a PEM file"]) from problem
+    except OSError as problem:
+        raise ConfigError([f"{key}: can't read {path!r}: {problem.strerror}; give the PEM file"]) from problem
     return context

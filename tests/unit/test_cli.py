@@ -198,16 +198,30 @@ def test_check_config_finds_endpoints_that_could_not_be_used(
     assert "tops3cret" not in error
 
 
-def test_check_config_tells_what_this_version_can_not_do_and_all_else_too(
+def test_check_config_tells_what_is_wrong_with_a_ca_bundle_and_all_else_too(
     write: Callable[..., str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     endpoint = {**ENDPOINT, "headers": {"Host": "x"}}
-    name = write(with_app(webhooks=[endpoint]), webhooks={"security": {"egress_proxy": "http://u:tops3cret@proxy"}})
+    name = write(with_app(webhooks=[endpoint]), webhooks={"security": {"ca_bundle": "nowhere.pem"}})
     assert main(["check-config", "--config", name], {}) == 1
     error = capsys.readouterr().err
-    assert "config.json: webhooks.security.egress_proxy: this version can't do that yet" in error
+    assert "config.json: webhooks.security.ca_bundle: can't read 'nowhere.pem': No such file" in error
     assert "headers.Host" in error
-    assert "tops3cret" not in error
+    Path("nowhere.pem").write_text("no certificates")
+    assert main(["check-config", "--config", name], {}) == 1
+    assert "'nowhere.pem' holds no certificates" in capsys.readouterr().err
+
+
+def test_check_config_takes_an_egress_proxy_and_does_not_show_its_password(
+    write: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = write({}, webhooks={"security": {"egress_proxy": "http://u:tops3cret@proxy:3128"}})
+    assert main(["check-config", "--config", name], {}) == 0
+    name = write({}, webhooks={"security": {"egress_proxy": "socks5://u:tops3cret@proxy"}})
+    assert main(["check-config", "--config", name], {}) == 1
+    shown = "".join(capsys.readouterr())
+    assert "webhooks.security.egress_proxy: must be http://[user:password@]host:port" in shown
+    assert "tops3cret" not in shown
 
 
 def test_check_config_reads_a_folder_of_apps(write: Callable[..., str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,3 +1,4 @@
+import math
 from typing import Any
 
 import pytest
@@ -180,6 +181,34 @@ def test_https_is_required_by_some_profiles_and_by_the_server() -> None:
     assert not endpoint_of().require_https
     assert endpoint_of(profile="pulse").require_https
     assert endpoint_of({"security": {"require_https": True}}).require_https
+
+
+def test_a_previous_secret_holds_until_its_time_or_until_it_is_removed() -> None:
+    rotated = {"secret": "new", "previous_secret": "old"}
+    assert endpoint_of(**rotated).secrets == (Secret("new"), Secret("old", math.inf))
+    until = endpoint_of(**rotated, previous_secret_expires_at="2026-12-31T12:00:00+01:00")
+    assert until.secrets == (Secret("new"), Secret("old", 1798714800.0))
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ({"previous_secret": "old"}, "no secret"),
+        ({"secret": "new", "previous_secret_expires_at": "2026-12-31T12:00:00Z"}, "no previous_secret"),
+        ({"secret": "new", "previous_secret": "old", "previous_secret_expires_at": "2026-12-31 12:00"}, "its zone"),
+        ({"secret": "new", "previous_secret": "old", "previous_secret_expires_at": "tomorrow"}, "its zone"),
+    ],
+)
+def test_half_a_rotation_is_refused(settings: dict[str, str], problem: str) -> None:
+    with pytest.raises(ConfigError, match=problem):
+        endpoint_of(**settings)
+
+
+def test_gone_disables_where_the_preset_or_the_operator_says_so() -> None:
+    assert not endpoint_of().disable_on_410
+    assert endpoint_of(profile="standard").disable_on_410
+    assert endpoint_of(retry={"preset": "standard"}).disable_on_410
+    assert endpoint_of({"auto_disable": {"on_410": True}}).disable_on_410
 
 
 def config_with(*endpoints: dict[str, Any]) -> Config:

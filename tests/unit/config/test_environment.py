@@ -173,3 +173,12 @@ def test_a_mistake_in_a_variable_names_the_variable(problems: Problems) -> None:
         "environment variable SOCKUDO_DEFAULT_APP_MAX_CONNECTIONS: must be a whole number",
         "environment variable CACHE_DRIVER: must be 'memory' or 'redis'",
     ]
+
+
+def test_the_previous_secret_of_an_endpoint_can_come_from_a_variable_too(read: Load) -> None:
+    endpoint = {"url": "https://e.com", "profile": "irisx", "secret_env": "NEW", "previous_secret_env": "OLD"}
+    config = read(with_apps(app(webhooks=[endpoint])), {"NEW": "n3w", "OLD": "o1d"})
+    (defined,) = config.app_manager.array.apps[0].webhooks
+    assert defined.secret is not None
+    assert defined.previous_secret is not None
+    assert (defined.secret.get_secret_value(), defined.previous_secret.get_secret_value()) == ("n3w", "o1d")
