@@ -42,6 +42,7 @@ class FrontLimits:
     idle_timeout: float = 75.0  # between two requests
     linger: float = 2.0  # that a client may go on sending after it was refused, so that it gets to read why
     max_waiting: int = 10_000  # connections in each of these states; past it the oldest must go
+    max_held_bytes: int = 268_435_456  # of bodies that are not complete, all together; past it the oldest must go
 
 
 class FrontContext:
@@ -107,4 +108,5 @@ class FrontContext:
         self.idle = WaitingRoom(wheel, limits.idle_timeout, capacity)
         self.leaving = WaitingRoom(wheel, limits.linger, capacity)
         self.busy: set[Front] = set()  # those that wait for the API
+        self.held_bytes = 0  # of incomplete requests
         self.closing = False  # every response is the last one of its connection

@@ -24,6 +24,7 @@ _LEAVING: Final = 2  # nothing more is read or written
 _GONE: Final = 3  # lost, or another protocol's
 
 _REQUESTS_PER_TURN = 16
+_BLANKS = 8  # bytes of empty lines before a request that are passed over
 _KEPT_BYTES = 1_048_576  # besides a body: more than a transport delivers after it was told to pause
 
 _CRASHED = error(500, "Internal server error")
@@ -43,6 +44,7 @@ class Front(asyncio.Protocol):
         "_context",
         "_half_closed",
         "_head",
+        "_held",
         "_length",
         "_peer",
         "_room",
@@ -61,6 +63,7 @@ class Front(asyncio.Protocol):
         self._buffer: bytes | bytearray = b""
         self._head: Head | None = None  # of a publish whose body is not complete
         self._length = 0  # of that body
+        self._held = 0  # bytes in the buffer, as the context counts them
         self._room: WaitingRoom | None = None
         self._peer: str | None = None
         self._task: asyncio.Task[None] | None = None
@@ -170,7 +173,9 @@ class Front(asyncio.Protocol):
         while self._state == _READING:
             head = self._head
             if head is None:
-                while data[start : start + 1] in (b"\r", b"\n"):  # empty lines before a request are tolerated
+                for _ in range(_BLANKS):  # some are tolerated
+                    if data[start : start + 1] not in (b"\r", b"\n"):
+                        break
                     start += 1
                 if start >= len(data):
                     break
@@ -202,6 +207,17 @@ class Front(asyncio.Protocol):
         self._buffer = data[start:] if start else data
         if self._state == _READING:
             self._wait(again=served > 0)
+            if self._held or self._head is not None:
+                self._hold()
+
+    def _hold(self) -> None:
+        """Count what is kept of an incomplete body; when all of them come to too much, the oldest must go."""
+        context = self._context
+        size = 0 if self._head is None or self._state >= _LEAVING else len(self._buffer)
+        context.held_bytes += size - self._held
+        self._held = size
+        while size and context.held_bytes > context.limits.max_held_bytes and context.bodies.crowd_out():
+            pass
 
     def _hand_over(self, head: Head, data: bytes | bytearray, begin: int, end: int) -> None:
         """Give the connection, with what came, to the lane that goes on with it."""
@@ -269,6 +285,7 @@ class Front(asyncio.Protocol):
         """Answer with an error and close, but slowly: a client that is still sending gets to read it and no reset."""
         response = error(status, text, *headers)
         self._buffer, self._head = b"", None
+        self._hold()
         if self._state == _BUSY:
             self._transport.resume_reading()
         self._state = _LEAVING
@@ -320,6 +337,8 @@ class Front(asyncio.Protocol):
 
     def _abort(self) -> None:
         self._state = _LEAVING
+        self._buffer, self._head = b"", None
+        self._hold()
         self._transport.abort()
 
     def _depart(self) -> None:
@@ -328,6 +347,7 @@ class Front(asyncio.Protocol):
             return
         self._state = _GONE
         self._buffer, self._head = b"", None
+        self._hold()
         self._leave_room()
         self._context.busy.discard(self)
         self._context.connections.census.leave()

@@ -29,6 +29,9 @@ def problem_with(head: Head) -> Problem | None:
         return 426, "Sec-WebSocket-Version must be 13", (("Sec-WebSocket-Version", "13"),)
     if not _is_nonce(head.headers.get(b"sec-websocket-key", b"")):
         return 400, "Sec-WebSocket-Key must be 16 bytes in base64", ()
+    if b"transfer-encoding" in head.headers or head.headers.get(b"content-length", b"0") != b"0":
+        # A proxy would count the first bytes as a body that we read as frames.
+        return 400, "A WebSocket handshake can't have a body", ()
     return None
 
 

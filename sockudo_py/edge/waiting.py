@@ -50,8 +50,15 @@ class WaitingRoom:
         due[front] = now + self.seconds
         due.move_to_end(front)
         if len(due) > self._capacity:
-            oldest, _ = due.popitem(last=False)
-            oldest.crowded_out(self)
+            self.crowd_out()
+
+    def crowd_out(self) -> bool:
+        """Send away who has waited longest; return False when nobody is here."""
+        if not self._due:
+            return False
+        oldest, _ = self._due.popitem(last=False)
+        oldest.crowded_out(self)
+        return True
 
     def leave(self, front: Waiting) -> None:
         """Let ``front`` go; it need not be there."""

@@ -4,8 +4,9 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
 
-from aiohttp import web
+from aiohttp import InvalidURL, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from sockudo_py.http.api import Api, ApiRequest, ApiResponse
@@ -17,6 +18,42 @@ log = logging.getLogger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 CLOSE = ("Connection", "close")
 
+_MISTAKES = (HttpProcessingError, InvalidURL, web.RequestPayloadError)  # what clients do wrong, in aiohttp's words
+
+
+class _Mistakes(logging.Filter):
+    """Keeps malformed requests out of the log: anybody can send them by the thousand, with any text in them."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        problem = record.exc_info[1] if record.exc_info else None
+        if not isinstance(problem, _MISTAKES):
+            return True
+        # The traceback holds frames that hold the problem and all that was received: 6 MB that wait for the collector.
+        problem.__traceback__ = problem.__context__ = problem.__cause__ = None
+        return False
+
+
+_request_log = logging.getLogger(f"{__name__}.requests")
+_request_log.addFilter(_Mistakes())
+
+
+def make_runner(app: web.Application, **options: Any) -> web.AppRunner:
+    """Return the runner of an application that strangers talk to: quiet about their mistakes, inflating nothing.
+
+    ``options`` are more of aiohttp's ``AppRunner``.
+    """
+    return web.AppRunner(app, access_log=None, logger=_request_log, auto_decompress=False, **options)
+
+
+class _Bodies:
+    """The bodies that are being received, together."""
+
+    __slots__ = ("held", "limit")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.held = 0
+
 
 def build_app(
     api: Api,
@@ -25,6 +62,7 @@ def build_app(
     cors: Cors | None = None,
     max_body_bytes: int = 1024 * 1024,
     body_timeout: float = 10.0,
+    max_held_bytes: int = 268_435_456,
     remote: Callable[[web.BaseRequest], str] | None = None,
     mounts: Iterable[Callable[[web.Application], None]] = (),
 ) -> web.Application:
@@ -36,6 +74,7 @@ def build_app(
         cors: What browsers of other origins may do with the API; None: nothing.
         max_body_bytes: A longer body is answered with 413.
         body_timeout: Seconds in which a body has to arrive, else 408.
+        max_held_bytes: What all bodies that are on their way may come to; past it one that grows is answered with 503.
         remote: Returns the client's address, where a trusted proxy tells it; else it is the peer's.
         mounts: Functions that add routes.
     """
@@ -43,6 +82,7 @@ def build_app(
     for mount in mounts:
         mount(app)
     prefix = path_prefix.rstrip("/")
+    bodies = _Bodies(max_held_bytes)
 
     async def answer(request: web.Request) -> web.StreamResponse:
         path, _, query = _target(request).partition("?")
@@ -54,7 +94,7 @@ def build_app(
         refusal = api.refusal(request.method, cut)
         if refusal is not None:
             return to_aiohttp(refusal, added)
-        body = await read_body(request, max_body_bytes, body_timeout)
+        body = await read_body(request, max_body_bytes, body_timeout, bodies)
         if isinstance(body, ApiResponse):
             return to_aiohttp(body, added)
         headers = {name.lower(): value for name, value in request.headers.items()}
@@ -84,10 +124,15 @@ def _target(request: web.BaseRequest) -> str:
     return target.partition("#")[0]
 
 
-async def read_body(request: web.BaseRequest, limit: int, timeout: float) -> bytes | ApiResponse:
-    """Return the body, or the error to answer when it is too long, too slow, or broken."""
+async def read_body(
+    request: web.BaseRequest, limit: int, timeout: float, bodies: _Bodies | None = None
+) -> bytes | ApiResponse:
+    """Return the body, or the error to answer when it is too long, too slow, broken, or one too many."""
     if not request.can_read_body:
         return b""
+    bodies = bodies or _Bodies(limit)
+    if request.headers.get("Content-Encoding", "identity").lower() != "identity":  # a bomb costs its sender nothing
+        return error(415, "Compressed bodies are not accepted", CLOSE)
     too_long = error(413, f"The body exceeds the allowed maximum ({limit} bytes)", CLOSE)
     if (request.content_length or 0) > limit:
         return too_long
@@ -96,12 +141,17 @@ async def read_body(request: web.BaseRequest, limit: int, timeout: float) -> byt
         async with asyncio.timeout(timeout):
             async for chunk in request.content.iter_any():
                 body += chunk
+                bodies.held += len(chunk)
                 if len(body) > limit:
                     return too_long
+                if bodies.held > bodies.limit:
+                    return error(503, "Too many large requests at once, try again later", CLOSE, ("Retry-After", "1"))
     except TimeoutError:
         return error(408, f"The body did not arrive within {timeout:g} seconds", CLOSE)
     except (web.RequestPayloadError, HttpProcessingError, ConnectionError) as problem:
         return error(400, f"The body can't be read: {echo(str(problem))}", CLOSE)
+    finally:
+        bodies.held -= len(body)
     return bytes(body)
 
 

@@ -19,7 +19,7 @@ from sockudo_py.edge.proxies import TrustedProxies
 from sockudo_py.edge.server import EdgeServer
 from sockudo_py.errors import ConfigError, SockudoError
 from sockudo_py.http.api import Api
-from sockudo_py.http.app import build_app
+from sockudo_py.http.app import build_app, make_runner
 from sockudo_py.http.context import RequestLimit
 from sockudo_py.http.cors import Cors
 from sockudo_py.http.health import Health
@@ -181,7 +181,8 @@ class Server:
         http = config.http_api
 
         def client_address(request: web.BaseRequest) -> str:
-            return self._proxies.client(request.remote or "", request.headers.get("X-Forwarded-For"))
+            said = request.headers.getall("X-Forwarded-For", ())  # proxies may append a header of their own
+            return self._proxies.client(request.remote or "", ", ".join(said) if said else None)
 
         app = build_app(
             self._api,
@@ -191,9 +192,8 @@ class Server:
             body_timeout=http.body_timeout,
             remote=client_address,
         )
-        runner = web.AppRunner(
+        runner = make_runner(
             app,
-            access_log=None,
             keepalive_timeout=http.keep_alive_timeout,
             shutdown_timeout=CLOSING_HANDSHAKE,
             lingering_time=LINGER,
@@ -254,7 +254,7 @@ class Server:
         if not metrics.enabled:
             return
         app = build_metrics_app(self.metrics, prefix=metrics.prometheus.prefix)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=METRICS_SHUTDOWN)
+        runner = make_runner(app, shutdown_timeout=METRICS_SHUTDOWN)
         self._opened.push_async_callback(runner.cleanup)
         await runner.setup()
         try:

@@ -12,14 +12,13 @@ from typing import Any, Concatenate, ParamSpec, cast
 
 import pytest
 import uvloop
-from aiohttp import web
 
 from sockudo_py.adapters.local import LocalAdapter
 from sockudo_py.caches.memory import MemoryCache
 from sockudo_py.edge.context import FrontContext, FrontLimits
 from sockudo_py.edge.server import EdgeServer
 from sockudo_py.http.api import Api
-from sockudo_py.http.app import build_app
+from sockudo_py.http.app import build_app, make_runner
 from sockudo_py.http.health import Health
 from sockudo_py.metrics import Metrics
 from sockudo_py.node import Node
@@ -49,6 +48,7 @@ class Stage:
         limits: FrontLimits | None = None,
         max_unsent_bytes: int = 262_144,
         tick: float = 0.05,
+        held_bytes: int = 1 << 20,
         **server: Any,
     ) -> None:
         loop = asyncio.get_running_loop()
@@ -77,7 +77,7 @@ class Stage:
         apps = Apps(APP)
         health = Health(node=self.node, apps=apps, metrics=self.metrics)
         self.api = Api(node=self.node, apps=apps, metrics=self.metrics, health=health)
-        self.runner = web.AppRunner(build_app(self.api), access_log=None)
+        self.runner = make_runner(build_app(self.api, max_held_bytes=held_bytes))
         self.context = FrontContext(
             connections=self.connections,
             apps=apps,
