@@ -17,7 +17,7 @@ from sockudo_py.protocol import codec
 from sockudo_py.protocol.framing import close_frame, text_frame
 from sockudo_py.protocol.session import Session
 from sockudo_py.ws.context import ConnectionContext
-from sockudo_py.ws.frames import FrameReader, wire_size
+from sockudo_py.ws.frames import FrameReader, plain_message, wire_size
 
 log = logging.getLogger(__name__)
 
@@ -187,6 +187,11 @@ class WebSocketConnection(asyncio.Protocol):
         answers: list[bytes] = []
         if self._state == _OPEN:
             self.write = answers.append
+            if self._reader is None:
+                data = self._read_plain(data)
+                if not data:
+                    self._uncork(answers)
+                    return
         reader = self._reader
         if reader is None:
             reader = self._context.readers.take()
@@ -208,6 +213,27 @@ class WebSocketConnection(asyncio.Protocol):
             self._uncork(answers)
         if verdict != _GO_ON:
             self._end(half=verdict == _FAILED)
+
+    def _read_plain(self, data: bytes | bytearray) -> bytes | bytearray:
+        """Do what the messages at the beginning of ``data`` ask for. Return what is left: not plain, or for later."""
+        context, session, counters = self._context, self.session, self._counters
+        limit = context.readers.max_message_bytes
+        now = context.clock()
+        start, frames = 0, 0
+        try:
+            while self._state == _OPEN and (message := plain_message(data, start, limit)) is not None:
+                if frames == _FRAMES_PER_TURN:
+                    self._work_later(data[start:])
+                    return b""
+                frames += 1
+                text, start = message
+                counters.messages_received += 1
+                effects = session.receive(text, now)
+                if effects:
+                    context.node.perform(self, effects)
+        except Exception:  # noqa: BLE001 - as in start
+            self._crash()
+        return data[start:]
 
     def _read(self, reader: FrameReader, data: bytes | bytearray, answers: list[bytes]) -> int:
         """Make frames of ``data`` and do what they ask for, slice by slice. Return what became of the connection."""
@@ -234,9 +260,7 @@ class WebSocketConnection(asyncio.Protocol):
             if start >= size or self._state > _CLOSING:
                 return _GO_ON
             if frames >= _FRAMES_PER_TURN:
-                self._waiting = bytearray(data[start:])
-                self._transport.pause_reading()
-                asyncio.get_running_loop().call_soon(self._go_on)
+                self._work_later(data[start:])
                 return _GO_ON
 
     def _take(self, reader: FrameReader, frame: Frame, now: float) -> bool:
@@ -276,6 +300,11 @@ class WebSocketConnection(asyncio.Protocol):
         if effects:
             self._context.node.perform(self, effects)
         return True
+
+    def _work_later(self, rest: bytes | bytearray) -> None:
+        self._waiting = bytearray(rest)
+        self._transport.pause_reading()
+        asyncio.get_running_loop().call_soon(self._go_on)
 
     def _go_on(self) -> None:
         data, self._waiting = self._waiting, None

@@ -34,16 +34,14 @@ CLASSES: Final = (
     ChannelClass("cache", "cache-", cached=True),
 )
 
-_PREFIXES = tuple(row.prefix for row in CLASSES)
+_PREFIX = re.compile("|".join(row.prefix for row in CLASSES))  # the alternatives are tried in their order
+_BY_PREFIX: Final = {row.prefix: row for row in CLASSES}
 
 
 def classify(name: str) -> ChannelClass:
     """Return the class of the channel with this name. ``my-cache-x`` is public: only the beginning counts."""
-    if name.startswith(_PREFIXES):  # most names are public, and this says so in one call
-        for row in CLASSES:
-            if name.startswith(row.prefix):
-                return row
-    return PUBLIC
+    found = _PREFIX.match(name)
+    return PUBLIC if found is None else _BY_PREFIX[found[0]]
 
 
 def valid_channel_name(name: str, max_length: int = 200) -> bool:
