@@ -6,7 +6,7 @@ from email.utils import formatdate
 from http import HTTPStatus
 
 from sockudo_py.http.cors import Cors
-from sockudo_py.http.messages import ApiResponse
+from sockudo_py.http.messages import OK, ApiResponse
 
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n" for status in HTTPStatus}
 
@@ -19,13 +19,14 @@ class Responses:
         clock: Unix seconds, for the Date header.
     """
 
-    __slots__ = ("_clock", "_cors", "_date", "_second")
+    __slots__ = ("_clock", "_cors", "_date", "_ok", "_second")
 
     def __init__(self, cors: Cors | None = None, clock: Callable[[], float] = time.time) -> None:
         self._cors = cors
         self._clock = clock
         self._second = 0
         self._date = ""
+        self._ok = b""  # the usual answer, as it is in this second
 
     def render(self, response: ApiResponse, origin: str | None, *, keep_alive: bool) -> bytes:
         """Return the whole response to a request with this ``Origin``."""
@@ -33,6 +34,10 @@ class Responses:
         if second != self._second:
             self._second = second
             self._date = f"Date: {formatdate(second, usegmt=True)}\r\n"
+            self._ok = b""
+        usual = response is OK and origin is None and keep_alive
+        if usual and self._ok:
+            return self._ok
         body = response.body
         head = (
             _STATUS_LINES[response.status]
@@ -46,4 +51,7 @@ class Responses:
                 head += f"{name}: {value}\r\n"
         if not keep_alive:
             head += "Connection: close\r\n"
-        return (head + "\r\n").encode("latin-1", "replace") + body
+        rendered = (head + "\r\n").encode("latin-1", "replace") + body
+        if usual:
+            self._ok = rendered
+        return rendered

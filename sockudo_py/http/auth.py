@@ -11,7 +11,7 @@ from urllib.parse import unquote
 from sockudo_py.http.messages import ApiRequest, ApiResponse, echo, error
 from sockudo_py.http.query import Pairs
 from sockudo_py.protocol.app import App
-from sockudo_py.protocol.signatures import http_string, verify
+from sockudo_py.protocol.signatures import http_string, http_string_of, verify
 
 GRACE = 600  # seconds that auth_timestamp may be off, either way
 EMPTY_MD5 = "d41d8cd98f00b204e9800998ecf8427e"  # the Python SDK sends it with every GET
@@ -53,7 +53,7 @@ def authenticate(
     if failure is not None:
         return failure
 
-    text = http_string(request.method, request.path, pairs)
+    text = http_string_of(request.method, request.path, params)
     if verify(secret, text, given):
         return None
     for other in _other_texts(request, pairs, prefix):

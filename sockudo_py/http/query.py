@@ -23,15 +23,10 @@ def parse(query: str) -> Pairs:
     parts = query.split("&")
     if len(parts) > MAX_PAIRS:
         raise TooManyParameters
-    pairs = []
-    plain = "%" not in query and "+" not in query
-    for part in parts:
-        name, _, value = part.partition("=")
-        if plain and name:
-            pairs.append((name.lower(), value))
-        elif part:
-            pairs.append((unquote_plus(name).lower(), unquote_plus(value)))
-    return pairs
+    split = [part.partition("=") for part in parts if part]
+    if "%" not in query and "+" not in query:
+        return [(name.lower(), value) for name, _, value in split]
+    return [(unquote_plus(name).lower(), unquote_plus(value)) for name, _, value in split]
 
 
 def collapse(pairs: Pairs) -> dict[str, str]:

@@ -48,6 +48,10 @@ ROUTES: tuple[Route, ...] = (
 )
 
 
+_REMEMBERED = 1024  # matches ...
+_REMEMBERED_LENGTH = 256  # ... of paths up to this length
+
+
 @dataclass(frozen=True, slots=True)
 class Match:
     """The route of a request and the path's variables, decoded; ``names_app``: the first variable is the app id."""
@@ -76,6 +80,7 @@ class Router:
     """Finds the route of a request."""
 
     def __init__(self, routes: tuple[Route, ...] = ROUTES) -> None:
+        self._found: dict[tuple[str, str], Match] = {}  # what backends ask for again and again; bounded
         self._by_length: dict[int, list[_Compiled]] = {}
         for route in routes:
             parts = route.pattern.split("/")
@@ -86,6 +91,17 @@ class Router:
 
     def find(self, method: str, path: str) -> Match | MethodMismatch | None:
         """Return the route for this method and raw path. HEAD finds what GET would; None: no such path."""
+        known = self._found.get((method, path))
+        if known is not None:
+            return known
+        found = self._find(method, path)
+        if isinstance(found, Match) and len(path) <= _REMEMBERED_LENGTH:
+            if len(self._found) >= _REMEMBERED:
+                self._found.clear()
+            self._found[method, path] = found
+        return found
+
+    def _find(self, method: str, path: str) -> Match | MethodMismatch | None:
         parts = path.split("/")
         others: list[str] = []
         for candidate in self._by_length.get(len(parts), ()):

@@ -171,9 +171,10 @@ class Node:
         self._metrics.app(app_id).published_events += 1
         for channel in channels if len(channels) == 1 else dict.fromkeys(channels):
             payload = codec.event(channel, name_json, data_json)
-            if classify(channel).cached:
+            channel_class = classify(channel)
+            if channel_class.cached:
                 self._cache.store(app_id, channel, payload, app.cache_ttl)
-            user_id = user_of(channel)
+            user_id = user_of(channel) if channel_class.server_to_user else None
             self._publish_here(app_id, channel, payload, exclude_socket)
             if user_id is None:
                 self._adapter.publish(Publication(app_id, channel, payload, exclude_socket))

