@@ -12,13 +12,13 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from sockudo_py.apps.base import AppDefinition
 from sockudo_py.config import Config, load
 from sockudo_py.errors import ConfigError, SockudoError
 from sockudo_py.metrics import Metrics
-from sockudo_py.queues.base import Queue
+from sockudo_py.queues.base import Depths, Queue
 
 OK, FAILED = 0, 1
 _PAGE = 200  # dead letters read at a time
@@ -117,12 +117,33 @@ async def _open_queue(config: Config) -> AsyncIterator[Queue]:
         await queue.close()
 
 
+class _Looking(Protocol):
+    """What the commands that only look ask of a queue."""
+
+    async def failed(self, offset: int = 0, limit: int = 50) -> list[bytes]: ...
+
+    async def depths(self, lanes: int = 20) -> Depths: ...
+
+
+@asynccontextmanager
+async def _look(config: Config) -> AsyncIterator[_Looking]:
+    """The configured queue, to look at. That of SQLite, too, while a server has it for itself."""
+    _shareable(config)
+    if config.queue.driver == "sqlite":
+        from sockudo_py.queues.sqlite_view import SqliteView
+
+        yield SqliteView(Path(config.queue.sqlite.path))
+        return
+    async with _open_queue(config) as queue:
+        yield queue
+
+
 # -- commands
 
 
 async def _failed(options: argparse.Namespace, config: Config, env: Env) -> int:
     found: list[dict[str, Any]] = []
-    async with _open_queue(config) as queue:
+    async with _look(config) as queue:
         total = (await queue.depths(0)).failed
         async for job in _dead(queue):
             if options.app in (None, job.get("app")) and options.endpoint in (None, job.get("ep")):
@@ -198,7 +219,7 @@ async def _test(options: argparse.Namespace, config: Config, apps: Sequence[AppD
 
 
 async def _stats(options: argparse.Namespace, config: Config, env: Env) -> int:
-    async with _open_queue(config) as queue:
+    async with _look(config) as queue:
         depths = await queue.depths(_LANES)
     if options.json:
         print(json.dumps(asdict(depths), indent=2))
@@ -234,7 +255,7 @@ async def _purge(options: argparse.Namespace, config: Config, env: Env) -> int:
 # -- showing
 
 
-async def _dead(queue: Queue) -> AsyncIterator[dict[str, Any]]:
+async def _dead(queue: _Looking) -> AsyncIterator[dict[str, Any]]:
     """Yield the dead jobs, newest first. A text that is no JSON object comes as ``{"raw": text}``."""
     offset = 0
     while texts := await queue.failed(offset, _PAGE):

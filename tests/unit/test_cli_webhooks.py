@@ -285,16 +285,44 @@ def test_a_queue_in_memory_is_out_of_reach_and_the_remedy_is_named(plain: Site, 
     assert "set queue.driver to redis" in err
 
 
-def test_a_file_that_a_server_holds_is_told_with_the_remedy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    queue = {"driver": "sqlite", "sqlite": {"path": str(tmp_path / "queue.sqlite3")}}
-    held = Site(tmp_path, queue, capsys)
+@pytest.fixture
+def held(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Site:
+    return Site(tmp_path, {"driver": "sqlite", "sqlite": {"path": str(tmp_path / "queue.sqlite3")}}, capsys)
 
+
+@pytest.mark.parametrize("words", [["retry"], ["purge", "--endpoint", "wh_a", "--yes"]])
+def test_a_file_that_a_server_holds_can_not_be_changed_and_the_remedy_is_named(held: Site, words: list[str]) -> None:
     async def meanwhile(_: Queue) -> tuple[int, str, str]:
-        return await asyncio.to_thread(held.run, "failed")
+        return await asyncio.to_thread(held.run, *words)
 
     code, _, err = held.do(meanwhile)
     assert code == 2
     assert "the running server has this queue for itself; stop the server" in err
+
+
+def test_a_file_that_a_server_holds_can_be_looked_into(held: Site) -> None:
+    async def meanwhile(queue: Queue) -> None:
+        await queue.set_policy("wh_b", AT_ONCE)
+        await queue.append([Append(f"e{n}", "wh_b", "app-1", b'{"name":"x"}', 1700) for n in range(5)])
+        first, second, *_ = await queue.claim("w", 2, 30)
+        await queue.retry(first.token, first.job, 60)
+        figures = await asyncio.to_thread(held.json, "stats")
+        counts = {name: figures[name] for name in ("waiting", "active", "delayed", "failed")}
+        assert counts == {"waiting": 3, "active": 1, "delayed": 1, "failed": 2}
+        assert figures["lanes"] == [{"endpoint": "wh_b", "waiting": 3, "in_flight": 1, "gate_ms": 0}]
+        assert figures["oldest_waiting_ms"] > 10**12
+        assert [job["id"] for job in await asyncio.to_thread(held.json, "failed")] == ["wh_a-d1", "wh_a-d0"]
+        await queue.ack(second.token)
+
+    held.bury(2)
+    held.do(meanwhile)
+
+
+def test_a_file_that_is_no_database_is_a_line_and_ends_with_1(held: Site, tmp_path: Path) -> None:
+    (tmp_path / "queue.sqlite3").write_bytes(b"x" * 5000)
+    code, _, err = held.run("failed")
+    assert code == 1
+    assert "can't be read: file is not a database" in err
 
 
 def test_a_file_that_is_not_there_is_not_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
