@@ -29,14 +29,18 @@ _INCLUDE = "-- include queue_common.lua\n"
 _WAIT_MS = 100  # for replicas, when asked to wait for them
 # error class -> kind for metrics, what it means; the first that fits
 _MEANINGS: tuple[tuple[type[Exception], str, str], ...] = (
-    (AuthenticationError, "auth", "it refuses user or password; check queue.redis"),
-    (AuthorizationError, "auth", "it refuses user or password; check queue.redis"),
+    (AuthenticationError, "auth", "it refuses user or password; check database.redis (or queue.redis.url_override)"),
+    (AuthorizationError, "auth", "it refuses user or password; check database.redis (or queue.redis.url_override)"),
     (NoPermissionError, "auth", "its ACL does not let this user run what the queue needs"),
     (OutOfMemoryError, "oom", "it is out of memory (maxmemory) and takes no more events"),
     (ReadOnlyError, "readonly", "it is a read-only replica"),
     (RedisTimeoutError, "timeout", "it did not answer in time"),
-    (RedisConnectionError, "connection", "no connection"),
-    (OSError, "connection", "no connection"),
+    (
+        RedisConnectionError,
+        "connection",
+        "no connection; check that it runs, and database.redis (or queue.redis.url_override)",
+    ),
+    (OSError, "connection", "no connection; check that it runs, and database.redis (or queue.redis.url_override)"),
     (RedisError, "response", "it answered with an error"),
 )
 

@@ -13,6 +13,7 @@ from sockudo_py.errors import SockudoError, Unavailable
 from sockudo_py.queues.base import QueueFull
 from sockudo_py.queues.gather import Gather
 
+_REMEDY = "name a file in a folder that this user may write to"
 _VERSION = 1
 _MOST = 500  # pieces of work in one transaction
 _SCHEMA = """
@@ -89,7 +90,7 @@ class SqliteStore:
             ) from error
         except OSError as error:
             self._unlock()
-            raise SockudoError(f"queue.sqlite.path: {self._path}: {error.strerror}") from error
+            raise SockudoError(f"queue.sqlite.path: {self._path}: {error.strerror}; {_REMEDY}") from error
         try:
             connection = sqlite3.connect(self._path, isolation_level=None, timeout=5.0)
             self._connection = connection
@@ -102,7 +103,7 @@ class SqliteStore:
             connection.execute(f"PRAGMA user_version={_VERSION}")
         except sqlite3.Error as error:
             self._close()
-            raise SockudoError(f"queue.sqlite.path: {self._path} can't be used: {error}") from error
+            raise SockudoError(f"queue.sqlite.path: {self._path} can't be used: {error}; {_REMEDY}") from error
         except SockudoError:
             self._close()
             raise

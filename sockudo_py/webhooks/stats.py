@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
+from yarl import URL
+
 from sockudo_py.endpoints import Endpoint
-from sockudo_py.webhooks.guard import redact_url
 
 _MINUTES = 60
 
@@ -64,7 +65,10 @@ class DeliveryStats:
 
 
 def describe_endpoint(endpoint: Endpoint) -> dict[str, Any]:
-    """Return what may be shown of an endpoint: no secret, no header value, no user name or query of the URL."""
+    """Return what anybody may see of an endpoint: no secret, no header value, of the URL only where it goes.
+
+    Path and query are the secret of many receivers (Slack, Discord, Zapier ...), and ``GET /usage`` is public.
+    """
     shown: dict[str, Any] = {
         "id": endpoint.id,
         "uid": endpoint.uid,
@@ -77,5 +81,15 @@ def describe_endpoint(endpoint: Endpoint) -> dict[str, Any]:
     if endpoint.function is not None:
         shown["lambda"] = {"function_name": endpoint.function.function_name, "region": endpoint.function.region}
     else:
-        shown["url"] = redact_url(endpoint.url)
+        shown["url"] = _origin(endpoint.url)
     return shown
+
+
+def _origin(url: str | None) -> str | None:
+    if url is None:
+        return None
+    try:
+        origin = str(URL(url).origin())
+    except ValueError:
+        return "(not a URL)"
+    return origin if url in (origin, f"{origin}/") else f"{origin}/..."

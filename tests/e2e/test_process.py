@@ -1,10 +1,14 @@
 """The server as a process: what an operator sees and does from outside."""
 
 import json
+import re
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from tests.support.client import eventually
-from tests.support.server import Server, TestApp, app_config, running, server_config
+from tests.support.server import Server, ServerDied, TestApp, app_config, running, server_config
 
 APP = TestApp()
 
@@ -52,3 +56,21 @@ async def test_changes_of_apps_are_logged_one_by_one(tmp_path: Path) -> None:
         path.write_text(json.dumps(settings))
         await logged(server, "added")
         assert APP.secret not in server.log()
+
+
+@pytest.mark.parametrize(
+    ("queue", "remedy"),
+    [
+        ({"driver": "sqlite", "sqlite": {"path": "/dev/null/q.sqlite3"}}, "queue.sqlite.path: /dev/null/q.sqlite3"),
+        ({"driver": "redis", "redis": {"url_override": "redis://127.0.0.1:1/0"}}, "or queue.redis.url_override"),
+    ],
+    ids=["sqlite", "redis"],
+)
+def test_a_queue_that_cannot_be_used_ends_the_start_with_the_key_to_look_at(
+    tmp_path: Path, queue: dict[str, Any], remedy: str
+) -> None:
+    with (
+        pytest.raises(ServerDied, match=re.escape(remedy)),
+        running(server_config(app_config(APP), queue=queue), tmp_path),
+    ):
+        pytest.fail("it started")

@@ -150,5 +150,5 @@ async def test_k16_k17_usage_shows_the_documented_figures_and_the_endpoints_with
     assert isinstance(section["queue_depth"], int)
     assert isinstance(section["failed_webhooks_last_hour"], int)
     mine = [one for one in section["endpoints"] if one["app_id"] == hooked.app.id]
-    assert [one["url"].rsplit("/", 2)[1:] for one in mine] == [[hooked.app.id, "all"]]
+    assert [one["url"].startswith("http://") and one["url"].endswith("/...") for one in mine] == [True]
     assert hooked.app.secret not in body.decode()

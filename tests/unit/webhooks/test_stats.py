@@ -40,7 +40,9 @@ def test_what_is_older_than_an_hour_is_forgotten() -> None:
 
 def test_an_endpoint_is_shown_without_secrets() -> None:
     shown = describe_endpoint(
-        endpoint(url="https://u:p@example.com/x?token=hush", headers=(("Authorization", "hush"),), name="billing")
+        endpoint(
+            url="https://u:p@example.com:8443/hush?token=hush", headers=(("Authorization", "hush"),), name="billing"
+        )
     )
     assert shown == {
         "id": 1,
@@ -50,7 +52,7 @@ def test_an_endpoint_is_shown_without_secrets() -> None:
         "event_types": ["*"],
         "enabled": True,
         "profile": "pusher",
-        "url": "https://example.com/x?...",
+        "url": "https://example.com:8443/...",
     }
 
 
