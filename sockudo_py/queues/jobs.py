@@ -9,7 +9,7 @@ without parsing it. A text that a person wrote or reformatted is parsed as any J
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
@@ -51,9 +51,12 @@ class Job:
     redrives: int = 0
     failed_ms: int | None = None
     error: JobError | None = None
+    parsed: list[dict[str, Any]] | None = field(default=None, repr=False, compare=False)  # of events_text, if known
 
     def events(self) -> list[dict[str, Any]]:
-        """Return the events, parsed. ``decode`` has made sure that this works."""
+        """Return the events, parsed; don't change them. ``decode`` has made sure that this works."""
+        if self.parsed is not None:
+            return self.parsed
         events: list[dict[str, Any]] = orjson.loads(self.events_text)
         return events
 
@@ -79,13 +82,21 @@ def decode(text: bytes) -> Job:
     """
     head = _HEAD.match(text)
     if head is not None and text.endswith(b"]}"):
-        _array(events_text := text[head.end() - 1 : -1])
+        events = _array(events_text := text[head.end() - 1 : -1])
+        ident, endpoint, app_id, attempt, redrives, created_ms = head.groups()
         try:
-            ident, endpoint, app_id = (part.decode() for part in head.group(1, 2, 3))
+            return Job(
+                ident.decode(),
+                endpoint.decode(),
+                app_id.decode(),
+                int(created_ms),
+                events_text,
+                int(attempt),
+                int(redrives),
+                parsed=events,
+            )
         except UnicodeDecodeError as error:
             raise PoisonJob("the job is not UTF-8") from error
-        attempt, redrives, created_ms = (int(number) for number in head.group(4, 5, 6))
-        return Job(ident, endpoint, app_id, created_ms, events_text, attempt, redrives)
     return _decode_any(text)
 
 
@@ -194,7 +205,7 @@ def _tail(failed_ms: int, error: JobError) -> bytes:
     return b',"failed_ms":%d,"error":%b}' % (failed_ms, orjson.dumps(fields))
 
 
-def _array(events_text: bytes) -> None:
+def _array(events_text: bytes) -> list[dict[str, Any]]:
     try:
         events = orjson.loads(events_text)
     except orjson.JSONDecodeError as error:
@@ -203,6 +214,7 @@ def _array(events_text: bytes) -> None:
         raise PoisonJob("the events of the job are not a list of objects")
     if not events:
         raise PoisonJob("the job has no events")
+    return events
 
 
 def _decode_any(text: bytes) -> Job:

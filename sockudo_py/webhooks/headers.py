@@ -83,5 +83,7 @@ def name_problems(names: Iterable[str]) -> list[str]:
 
 def merge_headers(custom: Sequence[tuple[str, str]], system: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
     """Return custom headers followed by ours; where both name a header, ours alone."""
+    if not custom:
+        return tuple(system)
     ours = {name.lower() for name, _ in system}
     return (*((name, value) for name, value in custom if name.lower() not in ours), *system)

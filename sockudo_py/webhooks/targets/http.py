@@ -1,51 +1,41 @@
-"""Webhooks by HTTP: one POST, no redirects, no cookies, no retries by the library."""
+"""Webhooks by HTTP: one POST, no redirects, no cookies, no second try, connections kept alive for a moment."""
 
+import asyncio
 import ssl
 import time
+from collections import deque
 from collections.abc import Callable
-
-import aiohttp
 
 from sockudo_py.webhooks.guard import AddressGuard, BlockedAddress
 from sockudo_py.webhooks.retry import parse_retry_after
 from sockudo_py.webhooks.targets.base import Delivered, Failure, Outcome, Request, Timing
-from sockudo_py.webhooks.targets.resolver import GuardedResolver, Lookup
+from sockudo_py.webhooks.targets.connection import Answer, Connection, ExchangeError
+from sockudo_py.webhooks.targets.dialer import Destination, Dialer, destination
+from sockudo_py.webhooks.targets.resolver import Lookup
 
 RESPONSE_BYTES = 4096
 # Below the 5 s after which Node's and other servers drop an idle connection: a POST must not race with their close.
 KEEP_ALIVE = 4.0
-_NO_CEILING = 1e9  # aiohttp rounds timeouts over 5 s up to whole seconds unless told otherwise
+_MOST_IDLE = 512  # connections; thousands of endpoints must not use the descriptors up
 
-# First match wins.
-_ERROR_CLASSES: tuple[tuple[type[BaseException], str], ...] = (
-    (aiohttp.ClientConnectorDNSError, "dns"),
-    (aiohttp.ClientSSLError, "tls"),
-    (ssl.SSLError, "tls"),
-    (aiohttp.ConnectionTimeoutError, "timeout_connect"),
-    (TimeoutError, "timeout_read"),
-    (aiohttp.ClientConnectorError, "connect"),
-    (aiohttp.ServerDisconnectedError, "reset"),
-    (aiohttp.ClientOSError, "reset"),
-    (ConnectionError, "reset"),
-    (aiohttp.ClientPayloadError, "reset"),
-    (aiohttp.ClientError, "protocol"),
-    (ValueError, "protocol"),
-    (OSError, "connect"),
-)
-_MESSAGES = {
-    "blocked_address": "address not allowed",
-    "timeout_connect": "no connection within the connect timeout",
-    "timeout_read": "no complete answer within the request timeout",
-    "reset": "the connection was closed before an answer came",
-    "protocol": "the answer is not HTTP",
-}
+_Key = tuple[bool, str, int, bool]  # TLS, host, port, trusted
 
 
 class HttpTarget:
     """Posts requests. Trusted and untrusted endpoints use connections of their own.
 
     A connection that a trusted endpoint opened to a private address must never serve an untrusted one of the same host.
-    ``proxy``: URL of an HTTP proxy for all requests.
+    No connection serves two requests at once, and their number has no limit but the worker's slots: a limit per host
+    would let a hung endpoint delay another one on the same host.
+
+    Args:
+        guard: Which addresses may be dialled.
+        trusted_guard: ... for trusted endpoints, and for the proxy.
+        response_bytes: How much of an answer's body is kept.
+        ssl_context: For https; the default one trusts the system's authorities.
+        lookup: Name service.
+        proxy: URL of an HTTP proxy for all requests.
+        clock: Unix seconds.
     """
 
     name = "http"
@@ -61,103 +51,138 @@ class HttpTarget:
         proxy: str | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        # Through a proxy we dial nothing but the proxy, and what it may reach is its own affair.
-        self._guards = {False: guard if proxy is None else trusted_guard, True: trusted_guard}
-        self._response_bytes = response_bytes
-        self._ssl = ssl_context or default_ssl_context()
-        self._lookup = lookup
-        self._proxy = proxy
+        self._dialer = Dialer(
+            {False: guard, True: trusted_guard},
+            tls=ssl_context or default_ssl_context(),
+            keep=response_bytes,
+            lookup=lookup,
+            proxy=proxy,
+        )
+        self._proxied = proxy is not None
         self._clock = clock
-        self._sessions: dict[bool, aiohttp.ClientSession] = {}
-        self._resolvers: list[GuardedResolver] = []
+        self._idle: dict[_Key, deque[Connection]] = {}
+        self._idle_count = 0
+        self._sweep: asyncio.TimerHandle | None = None
+        self._closed = False
 
     async def send(self, request: Request) -> Outcome:
         """Make one attempt."""
         started = time.perf_counter()
-        connect = min(request.connect_timeout, request.timeout * 0.99)  # so that the total never ends the connecting
-        timeout = aiohttp.ClientTimeout(total=request.timeout, connect=connect, ceil_threshold=_NO_CEILING)
         try:
-            async with self._session(request.trusted).post(
-                request.url or "",
-                data=request.body,
-                headers=request.headers,
-                timeout=timeout,
-                allow_redirects=False,
-                proxy=self._proxy,
-            ) as response:
-                ttfb_ms = _ms_since(started)
-                body, truncated = await self._read(response)
-                timing = Timing(_ms_since(started), ttfb_ms)
-                return self._judge(response, timing, body, truncated)
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            error_class = classify(error)
-            return Failure(error_class, describe(error_class, error), timing=Timing(_ms_since(started)))
+            where = destination(request.url or "")
+            data = self._encode(where, request)
+            answer = await self._exchange(where, request, data, started)
+        except ExchangeError as error:
+            return Failure(error.error_class, str(error), timing=Timing(_ms_since(started)))
+        except BlockedAddress:
+            return Failure("blocked_address", "address not allowed", timing=Timing(_ms_since(started)))
+        except ValueError as error:
+            return Failure("protocol", str(error)[:200], timing=Timing(_ms_since(started)))
+        timing = Timing(_ms_since(started), round((answer.answered_at - started) * 1000))
+        return self._judge(answer, timing)
 
     async def close(self) -> None:
-        """Close idle connections and let go of the resolver's threads."""
-        sessions, self._sessions = self._sessions, {}
-        for session in sessions.values():
-            await session.close()
-        resolvers, self._resolvers = self._resolvers, []
-        for resolver in resolvers:
-            await resolver.close()
+        """Close all connections and let go of the resolver's threads."""
+        self._closed = True
+        if self._sweep is not None:
+            self._sweep.cancel()
+            self._sweep = None
+        self._idle.clear()
+        self._idle_count = 0
+        await self._dialer.close()
 
-    def _session(self, trusted: bool) -> aiohttp.ClientSession:
-        session = self._sessions.get(trusted)
-        if session is None:
-            guard = self._guards[trusted]
-            resolver = GuardedResolver(guard) if self._lookup is None else GuardedResolver(guard, self._lookup)
-            self._resolvers.append(resolver)
-            # No limits here: the worker's slots bound all connections. A limit per host would let a hung endpoint
-            # delay another one on the same host.
-            connector = aiohttp.TCPConnector(
-                limit=0,
-                limit_per_host=0,
-                keepalive_timeout=KEEP_ALIVE,
-                ssl=self._ssl,
-                resolver=resolver,
-                socket_factory=guard.socket_factory,
-            )
-            session = self._sessions[trusted] = aiohttp.ClientSession(
-                connector=connector,
-                cookie_jar=aiohttp.DummyCookieJar(),
-                trust_env=False,
-                auto_decompress=False,
-                skip_auto_headers=("Accept-Encoding",),
-            )
-        return session
-
-    async def _read(self, response: aiohttp.ClientResponse) -> tuple[bytes, bool]:
-        """Return the beginning of the body. The status has come in, so trouble from here on changes nothing."""
-        chunks: list[bytes] = []
-        left = self._response_bytes
+    async def _exchange(self, where: Destination, request: Request, data: bytes, started: float) -> Answer:
+        key = (where.tls, where.host, where.port, request.trusted)
+        connection = self._take(key)
+        left = request.timeout
+        if connection is None:
+            connect = min(request.connect_timeout, left * 0.99)  # so that the total never ends the connecting
+            connection = await self._dialer.dial(where, trusted=request.trusted, timeout=connect)
+            left = max(0.001, left - (time.perf_counter() - started))
         try:
-            while left > 0:
-                chunk = await response.content.read(left)
-                if not chunk:
-                    return b"".join(chunks), False
-                chunks.append(chunk)
-                left -= len(chunk)
-            truncated = not response.content.at_eof()
-        except (aiohttp.ClientError, OSError, ValueError):
-            truncated = True
-        if truncated:
-            response.close()  # the rest is not wanted, and this connection not fit for another request
-        return b"".join(chunks), truncated
+            answer = await connection.exchange(data, left)
+        except BaseException:
+            self._drop(connection)
+            raise
+        if connection.reusable:
+            self._give_back(key, connection)
+        else:
+            self._drop(connection)
+        return answer
 
-    def _judge(self, response: aiohttp.ClientResponse, timing: Timing, body: bytes, truncated: bool) -> Outcome:
-        status = response.status
+    def _encode(self, where: Destination, request: Request) -> bytes:
+        """Return the bytes of a request. Raises ValueError for a header that would end its line."""
+        target = where.path
+        lines = [f"Host: {where.authority}", *(f"{name}: {value}" for name, value in request.headers)]
+        if self._proxied and not where.tls:
+            target = f"http://{where.authority}{where.path}"
+            if self._dialer.proxy_authorization is not None:
+                lines.append(f"Proxy-Authorization: {self._dialer.proxy_authorization}")
+        text = "\r\n".join(lines)
+        breaks = len(lines) - 1
+        if text.count("\r") != breaks or text.count("\n") != breaks or "\0" in text:
+            raise ValueError("a header holds a line break")
+        body = request.body
+        return f"POST {target} HTTP/1.1\r\n{text}\r\nContent-Length: {len(body)}\r\n\r\n".encode("latin-1") + body
+
+    def _judge(self, answer: Answer, timing: Timing) -> Outcome:
+        status = answer.status
         if 200 <= status <= 299:
-            return Delivered(status, timing, body, truncated)
+            return Delivered(status, timing, answer.body, answer.truncated)
         return Failure(
             status_class(status),
             f"the endpoint answered {status}",
             status,
-            parse_retry_after(response.headers.get("Retry-After"), self._clock()),
+            parse_retry_after(answer.retry_after, self._clock()),
             timing,
-            body,
-            truncated,
+            answer.body,
+            answer.truncated,
         )
+
+    # -- idle connections, by destination; the one used last is taken first
+
+    def _take(self, key: _Key) -> Connection | None:
+        idle = self._idle.get(key)
+        if idle is None:
+            return None
+        oldest = asyncio.get_running_loop().time() - KEEP_ALIVE
+        while idle:
+            connection = idle.pop()
+            self._idle_count -= 1
+            if connection.idle_since > oldest and not connection.stale():
+                return connection
+            self._drop(connection)
+        del self._idle[key]
+        return None
+
+    def _give_back(self, key: _Key, connection: Connection) -> None:
+        if self._idle_count >= _MOST_IDLE or self._closed:
+            self._drop(connection)
+            return
+        loop = asyncio.get_running_loop()
+        connection.idle_since = loop.time()
+        idle = self._idle.get(key)
+        if idle is None:
+            idle = self._idle[key] = deque()
+        idle.append(connection)
+        self._idle_count += 1
+        if self._sweep is None:
+            self._sweep = loop.call_later(1.0, self._sweep_idle)
+
+    def _drop(self, connection: Connection) -> None:
+        connection.abort()
+        self._dialer.open.discard(connection)
+
+    def _sweep_idle(self) -> None:
+        loop = asyncio.get_running_loop()
+        oldest = loop.time() - KEEP_ALIVE
+        for key, idle in list(self._idle.items()):
+            while idle and (idle[0].idle_since <= oldest or idle[0].transport is None):
+                self._idle_count -= 1
+                self._drop(idle.popleft())
+            if not idle:
+                del self._idle[key]
+        self._sweep = loop.call_later(1.0, self._sweep_idle) if self._idle else None
 
 
 def default_ssl_context() -> ssl.SSLContext:
@@ -174,29 +199,6 @@ def status_class(status: int) -> str:
     if 400 <= status <= 499:
         return "http_4xx"
     return "http_5xx" if status >= 500 else "protocol"
-
-
-def classify(error: BaseException) -> str:
-    """Return the error class of an exception."""
-    if isinstance(getattr(error, "os_error", error), BlockedAddress):
-        return "blocked_address"
-    if isinstance(error, aiohttp.ClientConnectorError) and isinstance(error.os_error, ConnectionResetError):
-        return "tls"  # a port that is closed refuses; a reset while connecting is the end of a handshake
-    for kind, error_class in _ERROR_CLASSES:
-        if isinstance(error, kind):
-            return error_class
-    return "internal"
-
-
-def describe(error_class: str, error: BaseException) -> str:
-    """Return a sentence about an error that holds neither the URL nor a header."""
-    if error_class in _MESSAGES:
-        return _MESSAGES[error_class]
-    cause = getattr(error, "os_error", error)
-    if isinstance(cause, ConnectionResetError):
-        return "the connection was closed during the TLS handshake"
-    text = getattr(cause, "verify_message", None) or getattr(cause, "strerror", None) or type(cause).__name__
-    return str(text)[:200]
 
 
 def _ms_since(started: float) -> int:

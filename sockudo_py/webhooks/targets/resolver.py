@@ -10,10 +10,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from aiohttp.abc import AbstractResolver, ResolveResult
-
-from sockudo_py.webhooks.guard import AddressGuard
-
 THREADS = 64
 TIMEOUT = 4.0  # seconds; below the usual connect timeout, so that a dead name server is reported as one
 
@@ -25,45 +21,22 @@ def _getaddrinfo(host: str, port: int, family: int) -> list[AddrInfo]:
     return list(socket.getaddrinfo(host, port, family, socket.SOCK_STREAM))
 
 
-class GuardedResolver(AbstractResolver):
-    """Looks names up in its own threads, and refuses a name as soon as one of its addresses may not be dialled."""
+class Resolver:
+    """Looks names up in its own threads."""
 
-    def __init__(self, guard: AddressGuard, lookup: Lookup = _getaddrinfo) -> None:
-        self._guard = guard
+    def __init__(self, lookup: Lookup = _getaddrinfo) -> None:
         self._lookup = lookup
         self._pool = ThreadPoolExecutor(THREADS, "webhook-dns")
 
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        """Return the addresses of ``host``. Raises OSError (BlockedAddress for a forbidden one)."""
+    async def resolve(self, host: str, port: int) -> list[AddrInfo]:
+        """Return the addresses of ``host``, as ``getaddrinfo`` does. Raises OSError, also when that takes too long."""
         loop = asyncio.get_running_loop()
-        future = loop.run_in_executor(self._pool, self._lookup, host, port, int(family))
+        future = loop.run_in_executor(self._pool, self._lookup, host, port, socket.AF_UNSPEC)
         try:
-            found = await asyncio.wait_for(future, TIMEOUT)
+            return await asyncio.wait_for(future, TIMEOUT)
         except TimeoutError:
             raise OSError(None, f"no answer from the name service within {TIMEOUT:g} s") from None
-        results: list[ResolveResult] = []
-        for address_family, _, protocol, _, address in found:
-            self._guard.check(str(address[0]))
-            results.append(
-                ResolveResult(
-                    hostname=host,
-                    host=_numeric(address),
-                    port=int(address[1]),
-                    family=address_family,
-                    proto=protocol,
-                    flags=int(socket.AI_NUMERICHOST | socket.AI_NUMERICSERV),
-                )
-            )
-        return results
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Let go of the threads; a look-up under way ends by itself."""
         self._pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _numeric(address: tuple[Any, ...]) -> str:
-    if len(address) == 4 and address[3]:
-        return f"{address[0]}%{address[3]}"
-    return str(address[0])

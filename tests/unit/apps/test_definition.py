@@ -184,7 +184,7 @@ def test_https_is_required_by_some_profiles_and_by_the_server() -> None:
 
 
 def test_a_previous_secret_holds_until_its_time_or_until_it_is_removed() -> None:
-    rotated = {"secret": "new", "previous_secret": "old"}
+    rotated: dict[str, Any] = {"secret": "new", "previous_secret": "old"}
     assert endpoint_of(**rotated).secrets == (Secret("new"), Secret("old", math.inf))
     until = endpoint_of(**rotated, previous_secret_expires_at="2026-12-31T12:00:00+01:00")
     assert until.secrets == (Secret("new"), Secret("old", 1798714800.0))
@@ -199,7 +199,7 @@ def test_a_previous_secret_holds_until_its_time_or_until_it_is_removed() -> None
         ({"secret": "new", "previous_secret": "old", "previous_secret_expires_at": "tomorrow"}, "its zone"),
     ],
 )
-def test_half_a_rotation_is_refused(settings: dict[str, str], problem: str) -> None:
+def test_half_a_rotation_is_refused(settings: dict[str, Any], problem: str) -> None:
     with pytest.raises(ConfigError, match=problem):
         endpoint_of(**settings)
 

@@ -1,0 +1,235 @@
+"""One connection to a receiver: HTTP/1.1, one request at a time, answers bounded in bytes and time.
+
+A general client spends more time on a request than all the rest of a delivery does (redirects, cookies, compression,
+tracing, forms). Here the request is bytes already, and of an answer only status, ``Retry-After`` and the first bytes
+count. ``httptools`` (llhttp) parses.
+"""
+
+import asyncio
+import socket
+import ssl
+import time
+from dataclasses import dataclass, field
+
+import httptools
+
+_MOST_FIELD = 8190  # bytes of one header
+_OVERHEAD = 65_536  # bytes that heads, chunk sizes and trailers of an answer may have besides what is kept of its body
+
+
+class ExchangeError(Exception):
+    """There was no answer. ``error_class`` as in ``Failure``; the text holds no URL and no header."""
+
+    def __init__(self, error_class: str, message: str) -> None:
+        super().__init__(message)
+        self.error_class = error_class
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a receiver answered. ``answered_at``: when its head was complete, of ``time.perf_counter``."""
+
+    status: int
+    retry_after: str | None
+    answered_at: float
+    body: bytes = field(repr=False)
+    truncated: bool
+
+
+class Connection(asyncio.Protocol):
+    """Made by ``Dialer``. ``reusable``: another request may go over it, once ``exchange`` has returned.
+
+    Args:
+        sock: The socket below, to look for an end that the event loop has not noticed yet.
+        keep: How many bytes of a body are kept; an answer with more is cut off, and the connection with it.
+    """
+
+    __slots__ = (
+        "_answered_at",
+        "_body",
+        "_complete",
+        "_delimited",
+        "_keep",
+        "_kept",
+        "_left",
+        "_parser",
+        "_retry_after",
+        "_sock",
+        "_status",
+        "_tunnel",
+        "_waiter",
+        "idle_since",
+        "reusable",
+        "transport",
+    )
+
+    def __init__(self, sock: socket.socket, keep: int) -> None:
+        self.transport: asyncio.Transport | None = None
+        self.idle_since = 0.0
+        self.reusable = False
+        self._sock = sock
+        self._keep = keep
+        self._waiter: asyncio.Future[Answer] | None = None
+        self._retry_after: str | None = None
+        self._body: list[bytes] = []
+        self._tunnel = False
+        self._left = 0
+        self._start_answer()
+        self._parser = httptools.HttpResponseParser(self)
+
+    def stale(self) -> bool:
+        """Return whether the other side has closed an idle connection, or said something that nobody asked for.
+
+        Nothing was written then, so another connection can be taken for the request.
+        """
+        if self.transport is None or self.transport.is_closing():
+            return True
+        try:
+            self._sock.recv(1, socket.MSG_PEEK)
+        except (BlockingIOError, InterruptedError):
+            return False
+        except OSError:
+            return True
+        return True  # an end, or bytes
+
+    async def exchange(self, request: bytes, timeout: float, *, tunnel: bool = False) -> Answer:
+        """Send a request and return the answer, cut short where it is long or slow once its status is known.
+
+        Raises ExchangeError (reset, protocol, timeout_read). ``tunnel``: the answer ends with its head if it is a 2xx.
+        """
+        if self.transport is None:
+            raise ExchangeError("reset", "the connection was closed before an answer came")
+        loop = asyncio.get_running_loop()
+        waiter: asyncio.Future[Answer] = loop.create_future()
+        self._waiter = waiter
+        self._start_answer()
+        self._tunnel = tunnel
+        self._left = self._keep + _OVERHEAD
+        timer = loop.call_later(timeout, self._time_out)
+        try:
+            self.transport.write(request)
+            return await waiter
+        finally:
+            timer.cancel()
+            if self._waiter is not None:  # cancelled: an answer to come would be taken for that to another request
+                self._waiter = None
+                self.abort()
+
+    def abort(self) -> None:
+        """Close at once; unread bytes of an answer are not waited for."""
+        self.reusable = False
+        if self.transport is not None:
+            self.transport.abort()
+
+    # -- asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        self.transport = transport  # type: ignore[assignment]
+
+    def data_received(self, data: bytes) -> None:
+        """Take a part of an answer."""
+        if self._waiter is None:
+            self.abort()
+            return
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._end_early("protocol", "the endpoint switched to another protocol")
+            return
+        except httptools.HttpParserError:
+            self._end_early("protocol", "the answer is not HTTP")
+            return
+        self._left -= len(data)
+        if self._complete:
+            self._finish(truncated=False)
+        elif self._left <= 0 or (self._status and self._kept > self._keep):
+            self._end_early("protocol", "the head of the answer is too long")
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """End; without a length the end of the connection is the end of the answer."""
+        self.transport = None
+        self.reusable = False
+        if self._waiter is None:
+            return
+        if isinstance(error, ssl.SSLError) and not self._status:
+            self._fail("tls", str(error.reason or "TLS failed")[:200])
+        elif self._status:
+            self._finish(truncated=self._delimited)
+        else:
+            self._fail("reset", "the connection was closed before an answer came")
+
+    # -- callbacks of the parser
+
+    def on_message_begin(self) -> None:
+        """Begin an answer."""
+        if self._complete:
+            self.reusable = False  # one more than was asked for
+        else:
+            self._start_answer()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep what counts."""
+        if len(name) + len(value) > _MOST_FIELD:
+            raise ValueError("a header is too long")
+        lower = name.lower()
+        if lower == b"retry-after":
+            self._retry_after = value.decode("latin-1")
+        elif lower in (b"content-length", b"transfer-encoding"):
+            self._delimited = True
+
+    def on_headers_complete(self) -> None:
+        """Take the status; one below 200 only announces another."""
+        status = self._parser.get_status_code()
+        if status >= 200 or status == 101:
+            self._status = status
+            self._answered_at = time.perf_counter()
+            if self._tunnel and status < 300:
+                self._complete = True
+
+    def on_body(self, data: bytes) -> None:
+        """Keep the beginning."""
+        if self._kept <= self._keep:
+            self._body.append(data[: self._keep - self._kept])
+            self._kept += len(data)
+
+    def on_message_complete(self) -> None:
+        """End an answer."""
+        if self._status and not self._complete:
+            self._complete = True
+            self.reusable = self._parser.should_keep_alive()
+
+    # -- ends
+
+    def _start_answer(self) -> None:
+        self._status = 0
+        self._retry_after = None
+        self._answered_at = 0.0
+        self._body = []
+        self._kept = 0
+        self._complete = False
+        self._delimited = False
+
+    def _time_out(self) -> None:
+        if self._waiter is not None:
+            self._end_early("timeout_read", "no complete answer within the request timeout")
+
+    def _end_early(self, error_class: str, message: str) -> None:
+        """Stop reading. Once the status has come in, trouble changes nothing."""
+        if self._status and self._status != 101:
+            self._finish(truncated=not self._complete)
+        else:
+            self._fail(error_class, message)
+        self.abort()
+
+    def _finish(self, *, truncated: bool) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            body = b"".join(self._body)
+            long = self._kept > self._keep
+            waiter.set_result(Answer(self._status, self._retry_after, self._answered_at, body, truncated or long))
+
+    def _fail(self, error_class: str, message: str) -> None:
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_exception(ExchangeError(error_class, message))

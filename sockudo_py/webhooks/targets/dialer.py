@@ -1,0 +1,210 @@
+"""New connections to receivers: look-up, address guard, TCP, TLS, and the way through a proxy."""
+
+import asyncio
+import base64
+import ipaddress
+import socket
+import ssl
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+from urllib.parse import unquote
+
+import aiohappyeyeballs
+from yarl import URL
+
+from sockudo_py.webhooks.guard import AddressGuard, BlockedAddress
+from sockudo_py.webhooks.targets.connection import Connection, ExchangeError
+from sockudo_py.webhooks.targets.resolver import AddrInfo, Lookup, Resolver
+
+_EYEBALLS = 0.25  # seconds after which the next address is tried besides (RFC 8305)
+_KNOWN_FOR = 10.0  # seconds that a name's addresses are remembered
+_MOST_KNOWN = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where a URL leads. ``authority``: as in ``Host``; ``path`` with query."""
+
+    tls: bool
+    host: str
+    port: int
+    authority: str
+    path: str = field(repr=False)
+
+
+@lru_cache(maxsize=4096)
+def destination(url: str) -> Destination:
+    """Return where ``url`` leads. Raises ValueError when it is none that requests can be sent to."""
+    parsed = URL(url)
+    host, port = parsed.raw_host, parsed.port
+    if parsed.scheme not in ("http", "https") or not host or not port:
+        raise ValueError("not a URL for webhooks")
+    return Destination(parsed.scheme == "https", host, port, parsed.host_port_subcomponent or host, parsed.raw_path_qs)
+
+
+class Dialer:
+    """Opens connections.
+
+    ``guards``: by whether the endpoint is trusted. ``proxy``: URL of an HTTP proxy for all connections; what names lead
+    to is its affair then, and only addresses that stand in URLs are checked here.
+    """
+
+    def __init__(
+        self,
+        guards: Mapping[bool, AddressGuard],
+        *,
+        tls: ssl.SSLContext,
+        keep: int,
+        lookup: Lookup | None = None,
+        proxy: str | None = None,
+    ) -> None:
+        self._guards = guards
+        self._tls = tls
+        self._keep = keep
+        self._proxy = URL(proxy) if proxy is not None else None
+        # Strangers' dead name servers must not hold the threads that the operator's names need.
+        self._resolvers = {trusted: Resolver() if lookup is None else Resolver(lookup) for trusted in guards}
+        self._known: OrderedDict[tuple[str, int], tuple[float, list[AddrInfo]]] = OrderedDict()
+        self.open: set[Connection] = set()
+
+    @property
+    def proxy_authorization(self) -> str | None:
+        """The header's value for requests that the proxy itself reads."""
+        if self._proxy is None or self._proxy.raw_user is None:
+            return None
+        user, password = unquote(self._proxy.raw_user), unquote(self._proxy.raw_password or "")
+        return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+    async def dial(self, where: Destination, *, trusted: bool, timeout: float) -> Connection:
+        """Return a connection within ``timeout`` seconds.
+
+        Raises ExchangeError (dns, connect, tls, timeout_connect, blocked_address).
+        """
+        try:
+            async with asyncio.timeout(timeout):
+                if self._proxy is None:
+                    return await self._direct(where, trusted)
+                return await self._proxied(where, trusted, timeout)
+        except BlockedAddress:
+            raise ExchangeError("blocked_address", "address not allowed") from None
+        except TimeoutError:
+            raise ExchangeError("timeout_connect", "no connection within the connect timeout") from None
+        except ssl.SSLError as error:
+            text = getattr(error, "verify_message", None) or error.reason or type(error).__name__
+            raise ExchangeError("tls", str(text)[:200]) from None
+        except OSError as error:
+            raise ExchangeError("connect", str(error.strerror or type(error).__name__)[:200]) from None
+
+    async def close(self) -> None:
+        """Close every connection, and let go of the threads that look names up."""
+        for connection in list(self.open):
+            connection.abort()
+        self.open.clear()
+        for resolver in self._resolvers.values():
+            resolver.close()
+        await asyncio.sleep(0)  # the transports end in the next turn of the loop
+
+    async def _direct(self, where: Destination, trusted: bool) -> Connection:
+        sock = await self._socket(where.host, where.port, trusted)
+        return await self._wrap(sock, where.host if where.tls else None)
+
+    async def _proxied(self, where: Destination, trusted: bool, timeout: float) -> Connection:
+        if self._proxy is None or self._proxy.raw_host is None:
+            raise AssertionError("called without a proxy")
+        if _numeric(where.host):
+            self._guards[trusted].check(where.host)
+        # The proxy itself is the operator's: it may have a private address.
+        sock = await self._socket(self._proxy.raw_host, self._proxy.port or 80, trusted=True)
+        connection = await self._wrap(sock, None)
+        if not where.tls:
+            return connection
+        try:
+            return await self._through(connection, sock, where, timeout)
+        except BaseException:
+            connection.abort()
+            raise
+
+    async def _through(
+        self, connection: Connection, sock: socket.socket, where: Destination, timeout: float
+    ) -> Connection:
+        host = f"[{where.host}]" if ":" in where.host else where.host
+        lines = [f"CONNECT {host}:{where.port} HTTP/1.1", f"Host: {host}:{where.port}"]
+        if self.proxy_authorization is not None:
+            lines.append(f"Proxy-Authorization: {self.proxy_authorization}")
+        try:
+            answer = await connection.exchange("\r\n".join([*lines, "", ""]).encode(), timeout, tunnel=True)
+        except ExchangeError as error:
+            raise ExchangeError("connect", f"the egress proxy opens no tunnel: {error}") from None
+        if not 200 <= answer.status <= 299 or connection.transport is None:
+            raise ExchangeError("connect", f"the egress proxy answered {answer.status}")
+        inner = Connection(sock, self._keep)
+        loop = asyncio.get_running_loop()
+        try:
+            transport = await loop.start_tls(
+                connection.transport, inner, self._tls, server_hostname=_server(where.host)
+            )
+        except ConnectionError:
+            transport = None
+        if transport is None:
+            raise ExchangeError("tls", "the TLS handshake was broken off")
+        inner.connection_made(transport)
+        self.open.discard(connection)
+        self.open.add(inner)
+        return inner
+
+    async def _socket(self, host: str, port: int, trusted: bool) -> socket.socket:
+        guard = self._guards[trusted]
+        addresses = await self._addresses(host, port, trusted)
+        for address in addresses:  # one that is forbidden makes the whole name suspicious
+            guard.check(str(address[4][0]))
+        return await aiohappyeyeballs.start_connection(
+            addresses, happy_eyeballs_delay=_EYEBALLS, interleave=1, socket_factory=guard.socket_factory
+        )
+
+    async def _wrap(self, sock: socket.socket, server_hostname: str | None) -> Connection:
+        try:
+            options: dict[str, Any] = {}
+            if server_hostname is not None:
+                options = {"ssl": self._tls, "server_hostname": _server(server_hostname)}
+            made = Connection(sock, self._keep)
+            await asyncio.get_running_loop().create_connection(lambda: made, sock=sock, **options)
+        except ConnectionError:
+            sock.close()
+            raise ExchangeError("tls", "the TLS handshake was broken off") from None  # there is nothing else to break
+        except BaseException:
+            sock.close()
+            raise
+        self.open.add(made)
+        return made
+
+    async def _addresses(self, host: str, port: int, trusted: bool) -> list[AddrInfo]:
+        if _numeric(host):
+            return list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST))
+        loop = asyncio.get_running_loop()
+        known = self._known.get((host, port))
+        if known is not None and known[0] > loop.time():
+            return known[1]
+        try:
+            found = await self._resolvers[trusted].resolve(host, port)
+        except OSError as error:
+            raise ExchangeError("dns", str(error.strerror or type(error).__name__)[:200]) from None
+        self._known[host, port] = (loop.time() + _KNOWN_FOR, found)
+        self._known.move_to_end((host, port))
+        while len(self._known) > _MOST_KNOWN:
+            self._known.popitem(last=False)
+        return found
+
+
+def _numeric(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return True
+
+
+def _server(host: str) -> str:
+    return host.rstrip(".")
