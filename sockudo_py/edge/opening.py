@@ -1,10 +1,12 @@
 """From an accepted WebSocket handshake to an open connection, or to one that is told in-band why it can't be."""
 
 import asyncio
+import logging
 
 from sockudo_py.edge import handshake
 from sockudo_py.edge.context import FrontContext
 from sockudo_py.edge.head import Head
+from sockudo_py.logs import quoted
 from sockudo_py.protocol.app import App
 from sockudo_py.protocol.effects import Close, Reply
 from sockudo_py.protocol.errors import ErrorCode
@@ -13,6 +15,8 @@ from sockudo_py.protocol.opening import Refusal, admit, refusal, refusal_effects
 from sockudo_py.protocol.session import Session
 from sockudo_py.ws.connection import WebSocketConnection
 from sockudo_py.ws.refused import RefusedConnection
+
+log = logging.getLogger(__name__)
 
 
 def open_connection(
@@ -40,10 +44,21 @@ def open_connection(
         client = WebSocketConnection(connections, transport, session, context.metrics.app(app.id))
         refused = connections.node.connect(client)
         if refused is None:
+            if log.isEnabledFor(logging.DEBUG):
+                about = {
+                    "app_id": app.id,
+                    "socket_id": session.socket_id,
+                    "address": address,
+                    "query": _shown(head.query),
+                }
+                log.debug("client connected", extra=about)
             client.start(acceptance, received)
             return
     if refused is not None:
         context.refused.add(str(refused.code))
+        if log.isEnabledFor(logging.DEBUG):
+            told = {"path": _shown(head.path), "address": address, "code": refused.code, "error": refused.message}
+            log.debug("client refused", extra=told)
         RefusedConnection(context.connections, transport).start(acceptance + _frames(refused), received)
 
 
@@ -68,6 +83,10 @@ def _refusal(
         secure=secure,
         strict=context.settings.strict_protocol,
     )
+
+
+def _shown(text: bytes | str) -> str:
+    return quoted(text, 200)
 
 
 def _frames(refused: Refusal) -> bytes:

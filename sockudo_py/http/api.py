@@ -17,6 +17,7 @@ from sockudo_py.http.messages import ApiRequest, ApiResponse, echo, error
 from sockudo_py.http.query import MAX_PAIRS, TooManyParameters, read
 from sockudo_py.http.routes import Answer, Match, MethodMismatch, Open, Router
 from sockudo_py.limits.base import RateLimiter
+from sockudo_py.logs import quoted
 from sockudo_py.metrics import AppCounters, Metrics
 
 __all__ = ["Api", "ApiRequest", "ApiResponse"]
@@ -28,6 +29,7 @@ _NOT_FOUND = error(404, "Not found")
 _UNKNOWN_APP = error(404, "Unknown app: check the app id in the path")
 _DISABLED = error(403, "App disabled")
 _UNKNOWN_KEY = error(401, "Unknown auth_key")
+_FAILED = 400
 _NO_PARAMS: dict[str, str] = {}
 
 
@@ -78,9 +80,12 @@ class Api:
         Events and batches without ``info`` are answered at once: their order is the order of the calls.
         """
         try:
-            return self._answer(request)
+            answer = self._answer(request)
         except Exception:  # noqa: BLE001 - the top of every request: nothing may break the connection's lane
             return self._crashed(request)
+        if isinstance(answer, ApiResponse) and answer.status >= _FAILED:
+            _tell(request, answer)
+        return answer
 
     def refusal(self, method: str, path: str) -> ApiResponse | None:
         """Return the answer for a request that has no route, before anybody reads its body; None: it has one."""
@@ -159,6 +164,8 @@ class Api:
             answer = _UNAVAILABLE
         except Exception:  # noqa: BLE001 - as in handle
             answer = self._crashed(request)
+        if answer.status >= _FAILED:
+            _tell(request, answer)
         return answer if counters is None else _count(counters, answer)
 
     def _crashed(self, request: ApiRequest) -> ApiResponse:
@@ -171,6 +178,13 @@ class Api:
 
 def _count(counters: AppCounters, answer: ApiResponse) -> ApiResponse:
     counters.http_sent_bytes += len(answer.body)
-    if answer.status >= 400:
+    if answer.status >= _FAILED:
         counters.http_errors += 1
     return answer
+
+
+def _tell(request: ApiRequest, answer: ApiResponse) -> None:
+    """Tell whoever looks for the trouble of one backend. The query has signatures in it and is left out."""
+    if log.isEnabledFor(logging.DEBUG):
+        about = {"status": answer.status, "address": request.remote, "error": quoted(answer.body, 300)}
+        log.debug("%s %s refused", request.method, echo(request.path), extra=about)

@@ -1,6 +1,7 @@
 """The node: carries out what sessions ask for, publishes, and answers what the HTTP API wants to know."""
 
 import asyncio
+import logging
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -40,6 +41,9 @@ CLOSE_SLICE: Final = 500  # connections closed at once when many have to go ...
 CLOSE_INTERVAL: Final = 0.05  # ... and the seconds before the next ones
 DRAIN_SLICE_MIN: Final = 50  # below it, spreading a drain would only make a small node slow to stop
 
+log = logging.getLogger(__name__)
+
+_ERROR: Final = b'{"event":"pusher:error"'
 _PING_FRAME: Final = b"\x89\x00"
 
 
@@ -122,6 +126,8 @@ class Node:
         for effect in effects:
             match effect:
                 case Reply():
+                    if effect.payload.startswith(_ERROR):
+                        _tell(client, "client got an error", effect.payload)
                     self._write(client, text_frame(effect.payload))
                 case Relay():
                     self._relay(client, effect)
@@ -150,6 +156,7 @@ class Node:
         for channel, member in list(session.subscriptions()):
             self._hub.drop(app_id, channel, client)
             self._subscriptions.leave(client, channel, member)
+        _tell(client, "client disconnected")
         self._metrics.app(app_id).new_disconnections += 1
         self._on_change(ConnectionTerminated(app_id, session.socket_id))
 
@@ -302,3 +309,11 @@ class Node:
     def _publish_here(self, app_id: str, channel: str, payload: bytes, exclude_socket: str | None) -> None:
         exclude = None if exclude_socket is None else self._hub.sockets(app_id).get(exclude_socket)
         self._hub.publish(app_id, channel, text_frame(payload), exclude)
+
+
+def _tell(client: Sink, what: str, payload: bytes | None = None) -> None:
+    """Tell whoever looks for the trouble of one client."""
+    if log.isEnabledFor(logging.DEBUG):
+        session = client.session
+        about = {"app_id": session.app.id, "socket_id": session.socket_id}
+        log.debug(what, extra=about if payload is None else {**about, "payload": payload.decode(errors="replace")})

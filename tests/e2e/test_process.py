@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from tests.support.client import eventually
+from tests.support.client import Client, connected, eventually
 from tests.support.server import Server, ServerDied, TestApp, app_config, running, server_config
 
 APP = TestApp()
 
 
 async def logged(server: Server, what: str) -> None:
-    await eventually(lambda: f"app {APP.id}: {what}" in server.log(), f"{what} in the log")
+    await eventually(lambda: what in server.log(), f"{what} in the log")
 
 
 def test_a_signal_that_arrives_twice_at_once_still_drains_and_exits_with_0(tmp_path: Path) -> None:
@@ -50,11 +50,11 @@ async def test_changes_of_apps_are_logged_one_by_one(tmp_path: Path) -> None:
             ({"enabled": True}, "enabled"),
         ):
             path.write_text(json.dumps({**settings, **change}))
-            await logged(server, told)
+            await logged(server, f"app {APP.id}: {told}")
         path.unlink()
-        await logged(server, "removed")
+        await logged(server, f"app {APP.id}: removed")
         path.write_text(json.dumps(settings))
-        await logged(server, "added")
+        await logged(server, f"app {APP.id}: added")
         assert APP.secret not in server.log()
 
 
@@ -74,3 +74,26 @@ def test_a_queue_that_cannot_be_used_ends_the_start_with_the_key_to_look_at(
         running(server_config(app_config(APP), queue=queue), tmp_path),
     ):
         pytest.fail("it started")
+
+
+async def test_debug_tells_the_trouble_of_clients_and_backends_with_app_and_socket(tmp_path: Path) -> None:
+    with running(server_config(app_config(APP), debug=True), tmp_path) as server:
+        async with connected(server, APP) as client:
+            await client.ask("private-room", auth=f"{APP.key}:wrong")
+            await client.expect_refused("private-room")
+            socket_id = client.socket_id
+        server.get(f"/apps/{APP.id}/channels?auth_signature=hush")
+        stranger = await Client.open(server.ws_url("/app/no-such-key"))
+        await stranger.expect_fatal(4001)
+        for what in ("client disconnected", "client refused"):
+            await logged(server, what)
+    told = [json.loads(line) for line in server.log().splitlines()]
+    about = {line["message"]: line for line in told}
+    assert about["client connected"]["app_id"] == APP.id
+    assert about["client got an error"]["socket_id"] == socket_id
+    assert "private-room" in about["client got an error"]["payload"]
+    assert about["client disconnected"]["socket_id"] == socket_id
+    assert about["client refused"]["code"] == 4001
+    assert any(line.get("status") == 401 for line in told)
+    assert "hush" not in server.log()
+    assert APP.secret not in server.log()
