@@ -16,7 +16,7 @@ class LoopLag:
     A call that is more than ``warn_after`` seconds late is logged: something blocked the loop, and all clients waited.
     """
 
-    def __init__(self, metrics: Metrics, *, interval: float = 0.5, warn_after: float = 1.0) -> None:
+    def __init__(self, metrics: Metrics, *, interval: float = 0.1, warn_after: float = 1.0) -> None:
         self._lag = metrics.histogram(
             "event_loop_lag_seconds", "How late the event loop ran a call that was due", (), BUCKETS
         )

@@ -1,7 +1,6 @@
 """The server of one process: build, start, drain, stop."""
 
 import asyncio
-import gc
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
@@ -22,6 +21,7 @@ from sockudo_py.http.api import Api
 from sockudo_py.http.app import build_app, make_runner
 from sockudo_py.http.context import RequestLimit
 from sockudo_py.http.cors import Cors
+from sockudo_py.http.garbage import Garbage
 from sockudo_py.http.health import Health
 from sockudo_py.http.lag import LoopLag
 from sockudo_py.http.metrics import build_metrics_app
@@ -113,6 +113,7 @@ class Server:
             path_prefix=config.url_prefix,
         )
         self._lag = LoopLag(metrics)
+        self._garbage = Garbage(metrics)
         tick = tick_for(config.activity_timeout, config.pong_timeout, config.user_authentication_timeout)
         self._wheel = Wheel(loop.time, loop.call_later, tick)
         cors = config.cors
@@ -162,9 +163,8 @@ class Server:
         await edge.start()
         opened.push_async_callback(edge.close, CLOSING_HANDSHAKE)
         opened.push_async_callback(self._drain)
-        # What lives as long as the process need not be looked at by every full collection: pauses get shorter.
-        gc.collect()
-        gc.freeze()
+        self._garbage.start()
+        opened.callback(self._garbage.stop)
         log.info("listening on %s:%s", config.host, self.port)
 
     async def stop(self) -> None:
