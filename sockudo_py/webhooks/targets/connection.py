@@ -73,6 +73,7 @@ class Connection(asyncio.Protocol):
         self._retry_after: str | None = None
         self._body: list[bytes] = []
         self._tunnel = False
+        self._complete = False
         self._left = 0
         self._start_answer()
         self._parser = httptools.HttpResponseParser(self)
@@ -173,6 +174,8 @@ class Connection(asyncio.Protocol):
         if len(name) + len(value) > _MOST_FIELD:
             raise ValueError("a header is too long")
         lower = name.lower()
+        if self._complete:
+            return
         if lower == b"retry-after":
             self._retry_after = value.decode("latin-1")
         elif lower in (b"content-length", b"transfer-encoding"):
@@ -181,6 +184,8 @@ class Connection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         """Take the status; one below 200 only announces another."""
         status = self._parser.get_status_code()
+        if self._complete:
+            return
         if status >= 200 or status == 101:
             self._status = status
             self._answered_at = time.perf_counter()
@@ -189,7 +194,7 @@ class Connection(asyncio.Protocol):
 
     def on_body(self, data: bytes) -> None:
         """Keep the beginning."""
-        if self._kept <= self._keep:
+        if self._kept <= self._keep and not self._complete:
             self._body.append(data[: self._keep - self._kept])
             self._kept += len(data)
 

@@ -1,0 +1,307 @@
+"""Connections to receivers and the way through a proxy, on the event loop of the server and on the standard one."""
+
+import asyncio
+import base64
+import ssl
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import trustme
+import uvloop
+
+from sockudo_py.webhooks.guard import AddressGuard
+from sockudo_py.webhooks.targets import http as http_target
+from sockudo_py.webhooks.targets.base import Delivered, Failure, Request
+from sockudo_py.webhooks.targets.http import HttpTarget, default_ssl_context
+from tests.e2e.test_webhooks_http_target import names, request, server_context
+from tests.support.connect_proxy import ConnectProxy
+from tests.support.receiver import Answer, Hang, Raw, Receiver
+
+Scenario = Callable[[], Coroutine[Any, Any, None]]
+HOST = "receiver.test"
+LOOPS = [asyncio.new_event_loop, uvloop.new_event_loop]
+
+
+@pytest.fixture(params=LOOPS, ids=["asyncio", "uvloop"])
+def run(request: pytest.FixtureRequest) -> Callable[[Scenario], None]:
+    def run_scenario(scenario: Scenario) -> None:
+        with asyncio.Runner(loop_factory=request.param) as runner:
+            runner.run(scenario())
+
+    return run_scenario
+
+
+@asynccontextmanager
+async def target(**fields: Any) -> AsyncIterator[HttpTarget]:
+    everywhere = AddressGuard(allow_private=True)
+    made = HttpTarget(**{"guard": everywhere, "trusted_guard": everywhere, **fields})
+    try:
+        yield made
+    finally:
+        await made.close()
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+def trusting(authority: trustme.CA) -> ssl.SSLContext:
+    context = default_ssl_context()
+    authority.configure_trust(context)
+    return context
+
+
+def test_one_connection_carries_many_requests(run: Callable[[Scenario], None]) -> None:
+    async def scenario() -> None:
+        async with Receiver() as receiver, target() as http:
+            for _ in range(5):
+                assert isinstance(await http.send(request(receiver.url())), Delivered)
+            assert receiver.connections == 1
+
+    run(scenario)
+
+
+def test_requests_at_the_same_time_have_a_connection_each(run: Callable[[Scenario], None]) -> None:
+    async def scenario() -> None:
+        async with Receiver(default=Answer(delay=0.05)) as receiver, target() as http:
+            await asyncio.gather(*(http.send(request(receiver.url())) for _ in range(5)))
+            assert receiver.connections == 5
+            await http.send(request(receiver.url()))
+            assert receiver.connections == 5
+
+    run(scenario)
+
+
+def test_https_connections_are_kept_too(run: Callable[[Scenario], None], authority: trustme.CA) -> None:
+    async def scenario() -> None:
+        async with (
+            Receiver(ssl_context=server_context(authority, HOST)) as receiver,
+            target(ssl_context=trusting(authority), lookup=names(receiver=["127.0.0.1"])) as http,
+        ):
+            for _ in range(3):
+                outcome = await http.send(request(receiver.url(host=HOST)))
+                assert isinstance(outcome, Delivered), outcome
+                await asyncio.sleep(0.01)
+            assert receiver.connections == 1
+
+    run(scenario)
+
+
+def test_f05_a_connection_that_was_closed_meanwhile_is_not_written_to(run: Callable[[Scenario], None]) -> None:
+    ok = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+
+    async def scenario() -> None:
+        async with Receiver(default=Raw(ok)) as receiver, target() as http:
+            for number in range(1, 4):  # without a pause: the close may not have been seen by the loop yet
+                outcome = await http.send(request(receiver.url()))
+                assert isinstance(outcome, Delivered), outcome
+                await receiver.until(lambda number=number: receiver.connections == number)  # type: ignore[misc]
+                await asyncio.sleep(0.01)
+
+    run(scenario)
+
+
+def test_a_connection_is_not_kept_when_the_receiver_says_so(run: Callable[[Scenario], None]) -> None:
+    async def scenario() -> None:
+        async with Receiver(default=Answer(close=True)) as receiver, target() as http:
+            for _ in range(3):
+                assert isinstance(await http.send(request(receiver.url())), Delivered)
+            assert receiver.connections == 3
+
+    run(scenario)
+
+
+def test_bytes_that_nobody_asked_for_end_a_connection(run: Callable[[Scenario], None]) -> None:
+    async def scenario() -> None:
+        twice = Raw(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\nHTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n")
+        async with Receiver(default=twice) as receiver, target() as http:
+            for _ in range(2):
+                outcome = await http.send(request(receiver.url()))
+                assert isinstance(outcome, Delivered), outcome
+            assert receiver.connections == 2
+
+    run(scenario)
+
+
+def test_an_idle_connection_is_closed_after_its_time(
+    run: Callable[[Scenario], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_target, "KEEP_ALIVE", 0.05)
+
+    async def scenario() -> None:
+        async with Receiver() as receiver, target() as http:
+            await http.send(request(receiver.url()))
+            await asyncio.sleep(0.1)
+            await http.send(request(receiver.url()))
+            assert receiver.connections == 2
+
+    run(scenario)
+
+
+def test_a_cancelled_request_takes_its_connection_with_it(run: Callable[[Scenario], None]) -> None:
+    async def scenario() -> None:
+        async with Receiver() as receiver, target() as http:
+            receiver.script(Hang())
+            task = asyncio.create_task(http.send(request(receiver.url())))
+            await receiver.wait_for(1)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert isinstance(await http.send(request(receiver.url())), Delivered)
+            assert receiver.connections == 2
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nOK\r\n0\r\nX-Trailer: 1\r\n\r\n",
+        b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nOK",
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nOK",
+        b"HTTP/1.0 200 OK\r\n\r\nOK",
+        b"HTTP/1.1 200\r\nContent-Length: 2\r\n\r\nOK",
+    ],
+)
+def test_f20_answers_in_every_form_are_understood_byte_by_byte(run: Callable[[Scenario], None], answer: bytes) -> None:
+    async def scenario() -> None:
+        for pause in (0.0, 0.0005):
+            async with Receiver(default=Raw(answer, pause=pause)) as receiver, target() as http:
+                outcome = await http.send(request(receiver.url()))
+                assert isinstance(outcome, Delivered), outcome
+                assert (outcome.status, outcome.response_body, outcome.response_truncated) == (200, b"OK", False)
+
+    run(scenario)
+
+
+def test_a_switch_of_protocols_is_no_answer(run: Callable[[Scenario], None]) -> None:
+    async def scenario() -> None:
+        switch = Raw(b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\nhello")
+        async with Receiver(default=switch) as receiver, target() as http:
+            outcome = await http.send(request(receiver.url(), timeout=2.0))
+            assert isinstance(outcome, Failure)
+            assert outcome.error_class == "protocol"
+
+    run(scenario)
+
+
+def test_an_answer_without_an_end_is_cut_off_at_its_head(run: Callable[[Scenario], None]) -> None:
+    async def scenario() -> None:
+        head = Raw(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 50_000 + b"\r\n")
+        async with Receiver(default=head) as receiver, target() as http:
+            outcome = await http.send(request(receiver.url()))
+            assert isinstance(outcome, Failure)
+            assert outcome.error_class == "protocol"
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("value", ["a\r\nX-Injected: 1", "a\nb", "a\rb", "a\0b"])
+def test_a_header_can_not_end_its_line(run: Callable[[Scenario], None], value: str) -> None:
+    async def scenario() -> None:
+        async with Receiver() as receiver, target() as http:
+            outcome = await http.send(request(receiver.url(), headers=(("X-Bad", value),)))
+            assert isinstance(outcome, Failure)
+            assert (outcome.error_class, outcome.message) == ("protocol", "a header holds a line break")
+            assert receiver.received == []
+
+    run(scenario)
+
+
+def test_https_goes_through_a_tunnel_and_is_verified_end_to_end(
+    run: Callable[[Scenario], None], authority: trustme.CA
+) -> None:
+    async def scenario() -> None:
+        async with (
+            Receiver(ssl_context=server_context(authority, HOST)) as receiver,
+            ConnectProxy(receiver.port) as proxy,
+            target(proxy=f"http://us%40er:pa%3Ass@127.0.0.1:{proxy.port}", ssl_context=trusting(authority)) as http,
+        ):
+            for _ in range(2):
+                outcome = await http.send(request(f"https://{HOST}/hook"))
+                assert isinstance(outcome, Delivered), outcome
+            [head] = proxy.heads
+            lines = head.split(b"\r\n")
+            assert lines[:2] == [b"CONNECT receiver.test:443 HTTP/1.1", b"Host: receiver.test:443"]
+            assert lines[2] == b"Proxy-Authorization: Basic " + base64.b64encode(b"us@er:pa:ss")
+            assert len(receiver.received) == 2
+            assert b"Proxy-Authorization" not in [name for name, _ in receiver.received[0].raw_headers]
+
+    run(scenario)
+
+
+def test_a_proxy_that_is_between_can_not_pose_as_the_receiver(
+    run: Callable[[Scenario], None], authority: trustme.CA
+) -> None:
+    async def scenario() -> None:
+        async with (
+            Receiver(ssl_context=server_context(trustme.CA(), HOST)) as receiver,
+            ConnectProxy(receiver.port) as proxy,
+            target(proxy=f"http://127.0.0.1:{proxy.port}", ssl_context=trusting(authority)) as http,
+        ):
+            outcome = await http.send(request(f"https://{HOST}/hook"))
+            assert isinstance(outcome, Failure)
+            assert outcome.error_class == "tls"
+            assert receiver.received == []
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("status", [b"407 Proxy Authentication Required", b"502 Bad Gateway"])
+def test_a_proxy_that_refuses_the_tunnel_is_a_connect_failure(run: Callable[[Scenario], None], status: bytes) -> None:
+    async def scenario() -> None:
+        async with (
+            ConnectProxy(1, answer=b"HTTP/1.1 " + status) as proxy,
+            target(proxy=f"http://u:hush@127.0.0.1:{proxy.port}") as http,
+        ):
+            outcome = await http.send(request(f"https://{HOST}/hook"))
+            assert isinstance(outcome, Failure)
+            assert outcome.error_class == "connect"
+            assert outcome.message == f"the egress proxy answered {status[:3].decode()}"
+
+    run(scenario)
+
+
+def test_plain_http_goes_to_the_proxy_with_its_credentials(run: Callable[[Scenario], None]) -> None:
+    async def scenario() -> None:
+        async with Receiver() as proxy, target(proxy=f"http://u:p@127.0.0.1:{proxy.port}") as http:
+            assert isinstance(await http.send(request("http://internal.test:8080/hook?a=b")), Delivered)
+            [got] = proxy.received
+            assert got.request_line == b"POST http://internal.test:8080/hook?a=b HTTP/1.1"
+            assert got.headers["host"] == "internal.test:8080"
+            assert got.headers["proxy-authorization"] == "Basic " + base64.b64encode(b"u:p").decode()
+
+    run(scenario)
+
+
+@pytest.mark.parametrize(
+    ("url", "trusted"),
+    [("http://169.254.169.254/", True), ("https://10.0.0.1/", False), ("http://[::ffff:10.0.0.1]/", False)],
+)
+def test_addresses_in_urls_are_checked_although_a_proxy_dials(
+    run: Callable[[Scenario], None], url: str, trusted: bool
+) -> None:
+    async def scenario() -> None:
+        async with (
+            Receiver() as proxy,
+            target(guard=AddressGuard(), proxy=proxy.url("")) as http,
+        ):
+            outcome = await http.send(Request("wh_1", b"{}", (), url=url, trusted=trusted))
+            assert isinstance(outcome, Failure)
+            assert outcome.error_class == "blocked_address"
+            assert proxy.connections == 0
+
+    run(scenario)
+
+
+def test_a_dead_proxy_is_a_connect_failure(run: Callable[[Scenario], None]) -> None:
+    async def scenario() -> None:
+        async with target(proxy="http://127.0.0.1:1") as http:
+            outcome = await http.send(request("http://receiver.test/"))
+            assert isinstance(outcome, Failure)
+            assert outcome.error_class == "connect"
+
+    run(scenario)
