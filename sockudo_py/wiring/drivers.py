@@ -42,6 +42,7 @@ def refuse_unbuilt(config: Config) -> None:
         "rate_limiter.driver: redis": config.rate_limiter.driver == "redis",
         "queue.driver: sqs": config.queue.driver == "sqs",
         "workers: more than 1 (they need the Redis adapter)": config.workers > 1,
+        "webhooks.admin.api_keys (the management API)": bool(config.webhooks.admin.api_keys),
     }
     file = config.source or "defaults"
     problems = [f"{file}: {key}: this version can't do that yet; remove it" for key, asked in unbuilt.items() if asked]

@@ -353,7 +353,7 @@ async def test_the_usage_section_shows_endpoints_and_figures_without_secrets() -
                 "event_types": ["*"],
                 "enabled": True,
                 "profile": "pusher",
-                "url": site.receiver.url(),
+                "url": site.receiver.url("/..."),
             }
         ]
         assert usage["webhook_success_rate"] == "100%"
