@@ -18,7 +18,8 @@ log = logging.getLogger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 CLOSE = ("Connection", "close")
 
-_MISTAKES = (HttpProcessingError, InvalidURL, web.RequestPayloadError)  # what clients do wrong, in aiohttp's words
+# What clients do wrong, or don't wait for, in aiohttp's words.
+_MISTAKES = (HttpProcessingError, InvalidURL, web.RequestPayloadError, ConnectionError)
 
 
 class _Mistakes(logging.Filter):

@@ -100,19 +100,23 @@ def _pattern_problems(pattern: str) -> Iterable[str]:
 
 
 _PIECE = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|\(\?[^:)<]*[:)]?|[()|]|[*+]|\{\d*,?\d*\}|\?|.", re.DOTALL)
-_UNBOUNDED = re.compile(r"[*+]|\{\d*,\}")
+_REPETITION = re.compile(r"[*+?]|\{\d*,?\d*\}")
+_COUNTED = re.compile(r"\{\d+\}")  # exactly so often
+_OPTIONAL = frozenset(("?", "{0,1}", "{,1}"))
+_MOST_OPTIONAL = 8  # each doubles the ways in which a text may match
 
 
 def _costly(pattern: str) -> list[str]:
     """Channel names come from strangers, so a pattern must not take time that grows without bound with the name."""
-    pieces = _PIECE.findall(pattern)
     open_groups: list[bool] = [False]  # per open group: may one text match it in several ways?
-    unbounded = 0
+    unbounded = optional = 0
     closed: bool | None = None  # the group that the last piece closed
-    for piece in pieces:
-        repeated = _UNBOUNDED.fullmatch(piece) is not None
-        counted = piece.startswith("{") and len(piece) > 1
-        if closed and (repeated or counted):
+    after_repetition = False
+    for piece in _PIECE.findall(pattern):
+        repeated = (
+            _REPETITION.fullmatch(piece) is not None and piece != "{}" and not (after_repetition and piece == "?")
+        )
+        if closed and repeated and piece not in _OPTIONAL:
             return [
                 "a repeated group holds a repetition or an alternative; that can take forever on a hostile channel name"
             ]
@@ -123,10 +127,15 @@ def _costly(pattern: str) -> list[str]:
             inner = open_groups.pop() if len(open_groups) > 1 else False
             open_groups[-1] = open_groups[-1] or inner
             closed = inner
-        elif repeated or piece == "|":
+        elif piece == "|" or (repeated and _COUNTED.fullmatch(piece) is None):
             open_groups[-1] = True
-        unbounded += repeated
+        if repeated:
+            optional += piece in _OPTIONAL
+            unbounded += piece not in _OPTIONAL and _COUNTED.fullmatch(piece) is None
+        after_repetition = repeated
     allowed = 3 if pattern.startswith("^") else 2
     if unbounded > allowed:
         return [f"has {unbounded} open repetitions; {allowed} are allowed (3 when the pattern begins with ^)"]
+    if optional > _MOST_OPTIONAL:
+        return [f"has {optional} optional parts; {_MOST_OPTIONAL} are allowed"]
     return []

@@ -58,6 +58,18 @@ async def test_malformed_requests_leave_no_line_in_the_log_and_no_garbage(
 
 
 @on_stage()
+async def test_a_client_that_is_gone_before_its_answer_leaves_no_line_in_the_log(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    peer = await stage.dial()
+    head = b"POST /apps/3/events HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n"
+    await peer.send(head + b"{}" + head + b"{}")
+    peer.writer.write_eof()
+    await peer.ended()
+    assert caplog.records == []
+
+
+@on_stage()
 async def test_a_compressed_body_is_refused_and_not_inflated(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
     for body in (gzip.compress(bytes(1 << 24)), b"no gzip at all"):
         peer = await stage.dial()

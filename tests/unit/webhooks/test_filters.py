@@ -106,6 +106,10 @@ def test_n211_n215_an_endpoint_hears_of_what_it_lists(listed: set[str], name: st
         ("([a-z]+){10}", "take forever"),
         (".*a.*b.*c", "3 open repetitions"),
         ("^.*a.*b.*c.*d", "4 open repetitions"),
+        ("(a{1,100}){1,100}b", "repeated group"),
+        ("(?:a?){60}b", "repeated group"),
+        ("a{0,200}a{0,200}a{0,200}b", "3 open repetitions"),
+        ("a?" * 60 + "b", "60 optional parts"),
     ],
 )
 def test_a_pattern_that_is_wrong_or_could_take_forever_is_refused(pattern: str, problem: str) -> None:
