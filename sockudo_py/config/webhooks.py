@@ -61,7 +61,9 @@ class DeliveryConfig(Section):
     slow_start: bool = Field(default=True, description="An endpoint earns its requests at a time by answering.")
     probation_share: Share = Field(default=0.5, description="Share of the workers for endpoints that don't answer.")
     ordering: Literal["none", "endpoint", "channel"] = Field(
-        default="none", description="`endpoint`: one at a time, in order; `channel`: one at a time per channel."
+        default="none",
+        description="`endpoint`: one request at a time, in order, a retry first; `channel` keeps the order of each channel, "
+        "and is served the same way; `none`: in parallel.",
     )
     global_rate: Positive | None = Field(
         default=None, description="Deliveries of the process per window; null: any number."
