@@ -62,8 +62,8 @@ class DeliveryConfig(Section):
     probation_share: Share = Field(default=0.5, description="Share of the workers for endpoints that don't answer.")
     ordering: Literal["none", "endpoint", "channel"] = Field(
         default="none",
-        description="`endpoint`: one request at a time, in order, a retry first; `channel` keeps the order of each channel, "
-        "and is served the same way; `none`: in parallel.",
+        description="`endpoint`: one request at a time, in order, a retry first; `channel` keeps the order of each "
+        "channel, and is served the same way; `none`: in parallel.",
     )
     global_rate: Positive | None = Field(
         default=None, description="Deliveries of the process per window; null: any number."
