@@ -19,6 +19,7 @@ from sockudo_py.config.rules import broken_rules
 from sockudo_py.errors import ConfigError
 
 DEMO_APP = {"id": "app-id", "key": "app-key", "secret": "app-secret", "enable_client_messages": True}
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 DEMO_WARNING = (
     "no configuration file: this is the demo app app-id / app-key, whose secret is published, on 127.0.0.1; "
     "start with --config FILE for anything else"
@@ -168,8 +169,10 @@ def _advice(config: Config, origins: Origins) -> list[str]:
         advice.append(Problem(base, "has no effect with the driver file", "move the apps to app_manager.file.path"))
     for index, app in enumerate(manager.array.apps):
         secrets = {app.secret.get_secret_value(), *(pair.secret.get_secret_value() for pair in app.keys)}
-        if config.mode == "production" and secrets & {DEMO_APP["secret"], PLACEHOLDER_SECRET}:
-            text = "is a published demo secret, and mode is production"
+        exposed = config.host not in LOOPBACK
+        if (exposed or config.mode == "production") and secrets & {DEMO_APP["secret"], PLACEHOLDER_SECRET}:
+            why = "mode is production" if config.mode == "production" else f"the server listens on {config.host}"
+            text = f"is a published demo secret, and {why}"
             advice.append(Problem((*base, index, "secret"), text, "make one: openssl rand -hex 20"))
         advice += endpoint_advice(app, (*base, index, "webhooks"))
     return [origins.line(problem) for problem in advice]

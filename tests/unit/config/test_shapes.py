@@ -106,7 +106,7 @@ def test_a_file_of_sockudo_loads_as_it_is(read: Load) -> None:
 
 
 def test_keys_of_sockudo_without_effect_are_named_in_one_warning(read: Load) -> None:
-    (warning,) = read(SOCKUDO).warnings
+    (warning,) = read({**SOCKUDO, "host": "127.0.0.1"}).warnings
     start, _, names = warning.partition("these keys of Sockudo have no effect here: ")
     assert start == "config.json: "
     assert {
@@ -231,7 +231,7 @@ def test_the_demo_secret_in_production_is_a_warning(read: Load) -> None:
         "config.json: app_manager.array.apps[0].secret: is a published demo secret, and mode is production; "
         "make one: openssl rand -hex 20",
     )
-    assert read({**document, "mode": "development"}).warnings == ()
+    assert read({**document, "mode": "development", "host": "127.0.0.1"}).warnings == ()
 
 
 def test_a_server_without_apps_is_a_warning(read: Load) -> None:
@@ -289,3 +289,11 @@ def test_mistakes_of_an_endpoint_from_the_api_are_named_from_its_top() -> None:
 
 def test_relative_paths_stay_as_written(read: Load) -> None:
     assert Path(read({"queue": {"sqlite": {"path": "x/q.db"}}}).queue.sqlite.path) == Path("x/q.db")
+
+
+@pytest.mark.parametrize(("host", "warned"), [("0.0.0.0", True), ("127.0.0.1", False)])
+def test_a_demo_secret_in_development_is_warned_of_where_others_can_reach_it(
+    read: Load, host: str, warned: bool
+) -> None:
+    config = read({"mode": "development", "host": host, **with_apps(app(secret="app-secret"))})
+    assert [f"the server listens on {host}" in warning for warning in config.warnings] == [True] * warned
