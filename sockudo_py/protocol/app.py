@@ -40,7 +40,7 @@ class App:
     max_event_bytes: int = 10240  # data of one event, client or server
     max_channels_per_event: int = 100
     max_batch_size: int = 10
-    max_subscriptions: int | None = None  # channels of one connection
+    max_subscriptions: int | None = 10_000  # channels of one connection
     backend_events_per_second: int | None = None
     read_requests_per_second: int | None = None
     cache_ttl: float = 1800.0  # seconds a cache channel remembers its last event

@@ -14,6 +14,7 @@ from sockudo_py.edge.context import FrontLimits
 from tests.support.edge_bench import Bench, post, upgrade
 from tests.support.edge_stage import Stage, on_stage
 from tests.support.server import TestApp, app_config, running, server_config
+from tests.support.site import private_site
 
 NONSENSE = {
     "an unknown method": b"GARBAGE / HTTP/1.1\r\n\r\n",
@@ -146,3 +147,17 @@ async def test_a_forged_forwarded_for_header_beside_the_proxys_own_escapes_no_ra
             writer.close()
             await writer.wait_closed()
     assert statuses == [b"401", b"401", b"429"]
+
+
+async def test_a_connection_can_not_subscribe_to_any_number_of_channels_unless_the_operator_says_so(
+    tmp_path: Path,
+) -> None:
+    with private_site(tmp_path) as site:
+        async with site.connect() as client:
+            names = [f"c{number}" for number in range(10_000)]
+            for name in names:
+                await client.ask(name)
+            for name in names:
+                await client.expect("pusher_internal:subscription_succeeded", name)
+            await client.ask("one-more")
+            await client.expect_refused("one-more", "at most 10000", status=403)
