@@ -40,7 +40,7 @@ def refuse_unbuilt(config: Config) -> None:
         "adapter.driver: redis": config.adapter.driver == "redis",
         "cache.driver: redis": config.cache.driver == "redis",
         "rate_limiter.driver: redis": config.rate_limiter.driver == "redis",
-        "queue.driver: sqs": config.queue.driver == "sqs",
+        "queue.sqs.fifo: true": config.queue.driver == "sqs" and config.queue.sqs.fifo,
         "workers: more than 1 (they need the Redis adapter)": config.workers > 1,
         "webhooks.admin.api_keys (the management API)": bool(config.webhooks.admin.api_keys),
     }
@@ -135,7 +135,22 @@ def make_queue(config: Config, metrics: Metrics) -> Queue:
                 dedup_ttl=reliability.deduplication_ttl_ms / 1000,
             )
         case "sqs":
-            raise ConfigError(["queue.driver: sqs: not built yet; use redis"])
+            from sockudo_py.queues.sqs import SqsQueue
+
+            return SqsQueue(
+                region=queue.sqs.region,
+                endpoint_url=queue.sqs.endpoint_url,
+                queue_url_prefix=queue.sqs.queue_url_prefix,
+                visibility_timeout=queue.sqs.visibility_timeout,
+                max_messages=queue.sqs.max_messages,
+                wait_time=queue.sqs.wait_time_seconds,
+                metrics=metrics,
+                slots=slots,
+                probation_share=delivery.probation_share,
+                failed_max_len=config.webhooks.dlq.max_len,
+                max_crash_redeliveries=reliability.max_crash_redeliveries,
+                dedup_ttl=reliability.deduplication_ttl_ms / 1000,
+            )
         case _:
             assert_never(queue.driver)
 

@@ -177,7 +177,7 @@ async def test_depths_show_the_deepest_lanes(queue: Queue) -> None:
 
 async def test_depths_tell_the_age_of_the_oldest(driver: Driver) -> None:
     queue = await driver.make(default_policy=AT_ONCE)
-    now_ms = int(time.time() * 1000) if driver.kind == "redis" else event(1).created_ms
+    now_ms = int(time.time() * 1000) if driver.kind in ("redis", "sqs") else event(1).created_ms
     one = event(1)
     await queue.append([one.__class__(one.id, one.endpoint, one.app_id, one.event, now_ms)])
     driver.advance(60)
