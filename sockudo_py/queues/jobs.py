@@ -10,6 +10,7 @@ without parsing it. A text that a person wrote or reformatted is parsed as any J
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -71,7 +72,8 @@ def encode(job: Job) -> bytes:
 
 def encode_event(append: Append) -> bytes:
     """Return the text of a fresh job that holds only this event."""
-    return _head(append.id, append.endpoint, append.app_id, 0, 0, append.created_ms) + b"[" + append.event + b"]}"
+    ident, endpoint, app_id, event, created_ms, _ = append
+    return b'{"v":1,"id":%b%b%d,"events":[%b]}' % (orjson.dumps(ident), _fresh(endpoint, app_id), created_ms, event)
 
 
 def decode(text: bytes) -> Job:
@@ -187,6 +189,15 @@ def poison(text: bytes, failed_ms: int, message: str) -> bytes:
     ident, endpoint = header(text) or (f"poison-{failed_ms}", "")
     shell = _head(ident, endpoint, "", 0, 0, failed_ms) + b"[]" + _tail(failed_ms, JobError("poison", message))
     return shell[:-1] + b',"raw":' + orjson.dumps(text.decode("utf-8", "replace")) + b"}"
+
+
+@lru_cache(maxsize=4096)
+def _fresh(endpoint: str, app_id: str) -> bytes:
+    """Return what stands between the id and the number of milliseconds in the head of a job that was never tried."""
+    return b',"ep":%b,"kind":"webhook","app":%b,"attempt":0,"redrives":0,"created_ms":' % (
+        orjson.dumps(endpoint),
+        orjson.dumps(app_id),
+    )
 
 
 def _head(ident: str, endpoint: str, app_id: str, attempt: int, redrives: int, created_ms: int) -> bytes:

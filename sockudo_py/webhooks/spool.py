@@ -40,9 +40,9 @@ class Spool:
         if waiting is None:
             waiting = self._apps[event.app_id] = deque()
         waiting.append(event)
-        self.count += 1
-        self._bytes += len(event.event) + _OVERHEAD
-        return self._over()
+        self.count = count = self.count + 1
+        self._bytes = size = self._bytes + len(event.event) + _OVERHEAD
+        return count > self._limits.max_events or size > self._limits.max_bytes
 
     def _over(self) -> bool:
         return self.count > self._limits.max_events or self._bytes > self._limits.max_bytes
