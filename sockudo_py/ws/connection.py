@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 # Reading: a client may send thousands of tiny frames in one packet; after so many the loop serves somebody else.
 _SLICE_BYTES = 2048
 _FRAMES_PER_TURN = 64
+_LARGE_ANSWER = 16_384  # bytes; 64 rosters of a presence channel are not kept for one ``send()``
 
 _OPEN: Final = 0
 _CLOSING: Final = 1  # our close frame is out, the peer's is awaited
@@ -188,7 +189,7 @@ class WebSocketConnection(asyncio.Protocol):
         if self._state == _OPEN:
             self.write = answers.append
             if self._reader is None:
-                data = self._read_plain(data)
+                data = self._read_plain(data, answers)
                 if not data:
                     self._uncork(answers)
                     return
@@ -214,7 +215,7 @@ class WebSocketConnection(asyncio.Protocol):
         if verdict != _GO_ON:
             self._end(half=verdict == _FAILED)
 
-    def _read_plain(self, data: bytes | bytearray) -> bytes | bytearray:
+    def _read_plain(self, data: bytes | bytearray, answers: list[bytes]) -> bytes | bytearray:
         """Do what the messages at the beginning of ``data`` ask for. Return what is left: not plain, or for later."""
         context, session, counters = self._context, self.session, self._counters
         limit = context.readers.max_message_bytes
@@ -231,6 +232,8 @@ class WebSocketConnection(asyncio.Protocol):
                 effects = session.receive(text, now)
                 if effects:
                     context.node.perform(self, effects)
+                    if answers and len(answers[-1]) > _LARGE_ANSWER:
+                        self._pour(answers)
         except Exception:  # noqa: BLE001 - as in start
             self._crash()
         return data[start:]
@@ -253,6 +256,8 @@ class WebSocketConnection(asyncio.Protocol):
                     return _PEER_CLOSED
                 if self._state == _OPEN and not self._take(reader, frame, now):
                     break
+                if answers and len(answers[-1]) > _LARGE_ANSWER:
+                    self._pour(answers)
             if self._state == _OPEN:
                 answers += reader.data_to_send()
             if reader.state is not READABLE:
@@ -312,6 +317,12 @@ class WebSocketConnection(asyncio.Protocol):
             self._work(data)
         if self._waiting is None and self._state != _LOST:
             self._transport.resume_reading()
+
+    def _pour(self, answers: list[bytes]) -> None:
+        """Write what was answered so far; a client that doesn't read it is closed before it causes more."""
+        if self._state != _LOST:
+            self._transport.write(b"".join(answers))
+        answers.clear()
 
     def _uncork(self, answers: list[bytes]) -> None:
         if self._state == _OPEN:

@@ -11,7 +11,9 @@ import pytest
 from aiohttp.http_exceptions import HttpProcessingError
 
 from sockudo_py.edge.context import FrontLimits
-from tests.support.edge_bench import Bench, post, upgrade
+from sockudo_py.protocol.effects import Member
+from tests.support.client import channel_auth, member
+from tests.support.edge_bench import Bench, message, post, upgrade
 from tests.support.edge_stage import Stage, on_stage
 from tests.support.server import TestApp, app_config, running, server_config
 from tests.support.site import private_site
@@ -132,6 +134,22 @@ def test_a_handshake_with_a_body_is_refused_since_a_proxy_would_count_differentl
     client.send(upgrade("/app/x", line) + b"hello")
     status, _, body = client.response()
     assert (status, body) == (400, b"A WebSocket handshake can't have a body\n")
+
+
+@pytest.mark.parametrize("first", [b"", b"\x89\x80\x01\x02\x03\x04"], ids=["plain frames", "through the library"])
+def test_who_asks_for_rosters_and_reads_none_does_not_fill_the_memory_within_one_turn(first: bytes) -> None:
+    bench = Bench(max_unsent_bytes=100_000)
+    roster = {str(number): Member(str(number), '"' + "x" * 1000 + '"') for number in range(40)}
+    for user_id, one in roster.items():
+        bench.adapter.join("3", "presence-big", user_id, one, 100, lambda _: None)
+    client = bench.websocket()
+    me = member("me")
+    auth = channel_auth(TestApp(), client.socket_id, "presence-big", me)
+    ask = message("pusher:subscribe", data={"channel": "presence-big", "auth": auth, "channel_data": me})
+    client.transport.stuck = True
+    client.send(first + (ask + message("pusher:unsubscribe", data={"channel": "presence-big"})) * 30)
+    assert 100_000 < client.transport.unsent < 200_000
+    assert b"Over capacity" in client.transport.take()
 
 
 async def test_a_forged_forwarded_for_header_beside_the_proxys_own_escapes_no_rate_limit(tmp_path: Path) -> None:
