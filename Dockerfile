@@ -11,10 +11,7 @@ COPY --from=build /opt/sockudo /opt/sockudo
 # Profiles to start from; mount your own folder over it.
 COPY config /etc/sockudo/config
 ENV PATH=/opt/sockudo/bin:$PATH \
-    PYTHONUNBUFFERED=1 \
-    HOST=0.0.0.0 \
-    METRICS_HOST=0.0.0.0 \
-    QUEUE_SQLITE_PATH=/var/lib/sockudo/queue.sqlite3
+    PYTHONUNBUFFERED=1
 WORKDIR /etc/sockudo
 VOLUME ["/var/lib/sockudo"]
 USER sockudo
@@ -25,4 +22,5 @@ HEALTHCHECK --interval=10s --timeout=3s --start-period=5s --retries=3 \
 # SIGTERM drains: clients are told to reconnect in slices, webhooks are flushed.
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["sockudo-py"]
-CMD ["start", "--config", "config/local.json"]
+# It needs SOCKUDO_APP_SECRET: an image must not come with a published secret.
+CMD ["start", "--config", "config/container.json"]

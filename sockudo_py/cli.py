@@ -71,7 +71,7 @@ def _add_config(parser: argparse.ArgumentParser) -> None:
 def _start(options: argparse.Namespace, env: Mapping[str, str]) -> int:
     config = load(options.config, env)
     style = config.logging
-    logs.configure(
+    handler = logs.configure(
         level=style.level or ("debug" if config.debug else "info"),
         style=style.format,
         colours=style.colors_enabled,
@@ -83,7 +83,15 @@ def _start(options: argparse.Namespace, env: Mapping[str, str]) -> int:
     # Here, not above: the other commands must not pay for the whole server.
     from sockudo_py.wiring import run
 
-    return run(config, banner=sys.stderr.isatty())
+    try:
+        return run(config, banner=sys.stderr.isatty())
+    except SockudoError as error:
+        if not isinstance(handler.formatter, logs.JsonFormatter):
+            raise
+        problems = error.problems if isinstance(error, ConfigError) else [str(error)]
+        for problem in problems:
+            logging.getLogger("sockudo_py.start").error("can't start: %s", problem)
+        return UNUSABLE if isinstance(error, ConfigError) else FAILED
 
 
 def _check(options: argparse.Namespace, env: Mapping[str, str]) -> int:

@@ -121,15 +121,14 @@ def url_problems(url: str, *, require_https: bool = False, allowed_ports: Collec
 
 
 def redact_url(url: str | None) -> str | None:
-    """Return the URL without user name, password and query, for logs and status pages."""
+    """Return of a URL only where it goes, for logs and status pages: the path is the secret of many receivers."""
     if url is None:
         return None
     try:
-        parsed = URL(url)
-        shown = str(parsed.with_user(None).with_query(None).with_fragment(None))
-        return f"{shown}?..." if parsed.raw_query_string else shown
+        origin = str(URL(url).origin())
     except ValueError:
         return "(not a URL)"
+    return origin if url in (origin, f"{origin}/") else f"{origin}/..."
 
 
 def _plain(ip: IPAddress) -> IPAddress:

@@ -91,7 +91,7 @@ class Recorder:
                 "delivery": attempt.job.id,
                 "attempt": attempt.number,
                 "max_attempts": attempt.max_attempts,
-                "url": redact_url(endpoint.url) if endpoint.url is not None else None,
+                "url": redact_url(endpoint.url),
                 "function": endpoint.function.function_name if endpoint.function is not None else None,
                 "class": failure.error_class,
                 "status": failure.status,

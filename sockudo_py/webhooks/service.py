@@ -67,6 +67,7 @@ class WebhookService:
         self._metrics = WebhookMetrics(metrics)
         self._stats = DeliveryStats()
         self._depths = Depths()
+        self._available = True
         self.registry = EndpointRegistry(self._settings.rules)
         self._lanes = LaneKeeper(
             queue,
@@ -119,10 +120,13 @@ class WebhookService:
     def usage(self) -> dict[str, Any]:
         """Return the ``webhooks`` section of ``GET /usage``: endpoints without secrets, and figures of the last hour.
 
-        ``queue_depth`` is at most SAMPLE_INTERVAL seconds old.
+        ``queue_depth`` is at most SAMPLE_INTERVAL seconds old, or from before the queue went away. ``spooled`` events
+        wait in this process: the queue has not taken them yet.
         """
         return {
             "endpoints": [describe_endpoint(endpoint) for endpoint in self.registry.all()],
+            "queue_available": self._available,
+            "spooled": self.dispatcher.waiting,
             **self._stats.summary(self._clock(), self._depths.waiting),
         }
 
@@ -130,9 +134,10 @@ class WebhookService:
         while True:
             try:
                 self._depths = await self._queue.depths(_LANES_SHOWN)
+                self._available = True
                 self._show(self._depths)
             except Unavailable:
-                pass  # the dispatcher and the worker say so
+                self._available = False  # the dispatcher and the worker log it
             except Exception:
                 log.exception("sampling the webhook queue failed")
             await asyncio.sleep(SAMPLE_INTERVAL)

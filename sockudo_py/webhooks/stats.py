@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from yarl import URL
-
 from sockudo_py.endpoints import Endpoint
+from sockudo_py.webhooks.guard import redact_url
 
 _MINUTES = 60
 
@@ -81,15 +80,5 @@ def describe_endpoint(endpoint: Endpoint) -> dict[str, Any]:
     if endpoint.function is not None:
         shown["lambda"] = {"function_name": endpoint.function.function_name, "region": endpoint.function.region}
     else:
-        shown["url"] = _origin(endpoint.url)
+        shown["url"] = redact_url(endpoint.url)
     return shown
-
-
-def _origin(url: str | None) -> str | None:
-    if url is None:
-        return None
-    try:
-        origin = str(URL(url).origin())
-    except ValueError:
-        return "(not a URL)"
-    return origin if url in (origin, f"{origin}/") else f"{origin}/..."

@@ -139,7 +139,7 @@ class Server:
     async def start(self) -> None:
         """Open the drivers, then the ports. Raises ConfigError or SockudoError."""
         config, opened = self._config, self._opened
-        opened.callback(log.info, "stopped")
+        opened.callback(self._say_stopped)
         await self._start_metrics()
         self._lag.start()
         opened.callback(self._lag.stop)
@@ -159,8 +159,9 @@ class Server:
         self._wheel.start()
         opened.callback(self._wheel.stop)
         fallback = await self._start_http()
-        self._edge = edge = self._make_edge(fallback)
+        edge = self._make_edge(fallback)
         await edge.start()
+        self._edge = edge
         opened.push_async_callback(edge.close, CLOSING_HANDSHAKE)
         opened.push_async_callback(self._drain)
         self._garbage.start()
@@ -170,6 +171,10 @@ class Server:
     async def stop(self) -> None:
         """Undo ``start`` in reverse: drain clients, deliver what is left, close. Each part is bounded in time."""
         await self._opened.aclose()
+
+    def _say_stopped(self) -> None:
+        if self._edge is not None:
+            log.info("stopped")
 
     async def _drain(self) -> None:
         grace, count = self._config.shutdown_grace_period, self.node.connections()

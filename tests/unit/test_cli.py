@@ -155,8 +155,11 @@ def test_an_error_of_the_server_is_a_line_and_no_traceback(
     wiring = types.ModuleType("sockudo_py.wiring")
     wiring.run = run  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "sockudo_py.wiring", wiring)
-    assert main(["start"], {}) == code
+    assert main(["start"], {"LOG_OUTPUT_FORMAT": "human"}) == code
     assert capsys.readouterr().err.splitlines()[1:] == [str(error)]
+    assert main(["start"], {"LOG_OUTPUT_FORMAT": "json"}) == code
+    line = json.loads(capsys.readouterr().err.splitlines()[-1])
+    assert (line["level"], line["message"]) == ("error", f"can't start: {error}")
 
 
 def test_check_config_sums_up_what_a_good_file_amounts_to(

@@ -166,8 +166,9 @@ def test_ports_can_be_limited() -> None:
     ("url", "shown"),
     [
         (None, None),
-        ("https://example.com/hook", "https://example.com/hook"),
-        ("https://user:pass@example.com/hook?token=hush#x", "https://example.com/hook?..."),
+        ("https://example.com/", "https://example.com"),
+        ("https://example.com/hook", "https://example.com/..."),
+        ("https://user:pass@example.com:8443/hook?token=hush#x", "https://example.com:8443/..."),
         ("https://[", "(not a URL)"),
     ],
 )
