@@ -100,6 +100,7 @@ class Server:
             metrics=metrics,
             checks={"adapter": adapter.healthy},
             webhooks=self._usage,
+            tell_usage=config.http_api.usage_enabled,
         )
         self._health = health
         api_limit = limits.api_rate_limit

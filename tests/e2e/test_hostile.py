@@ -179,3 +179,9 @@ async def test_a_connection_can_not_subscribe_to_any_number_of_channels_unless_t
                 await client.expect("pusher_internal:subscription_succeeded", name)
             await client.ask("one-more")
             await client.expect_refused("one-more", "at most 10000", status=403)
+
+
+def test_usage_is_nobodys_business_when_the_operator_says_so(tmp_path: Path) -> None:
+    with private_site(tmp_path, http_api={"usage_enabled": False}) as site:
+        assert site.server.get("/usage") == (404, b"Not found\n")
+        assert site.server.get("/up")[0] == 200
