@@ -150,6 +150,7 @@ def test_a_cancelled_request_takes_its_connection_with_it(run: Callable[[Scenari
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
+            assert http.connections == 0
             assert isinstance(await http.send(request(receiver.url())), Delivered)
             assert receiver.connections == 2
 
@@ -261,6 +262,7 @@ def test_a_proxy_that_refuses_the_tunnel_is_a_connect_failure(run: Callable[[Sce
             assert isinstance(outcome, Failure)
             assert outcome.error_class == "connect"
             assert outcome.message == f"the egress proxy answered {status[:3].decode()}"
+            assert http.connections == 0
 
     run(scenario)
 

@@ -125,6 +125,7 @@ class Dialer:
             return await self._through(connection, sock, where, timeout)
         except BaseException:
             connection.abort()
+            self.open.discard(connection)
             raise
 
     async def _through(

@@ -65,6 +65,11 @@ class HttpTarget:
         self._sweep: asyncio.TimerHandle | None = None
         self._closed = False
 
+    @property
+    def connections(self) -> int:
+        """How many connections are open, idle ones too."""
+        return len(self._dialer.open)
+
     async def send(self, request: Request) -> Outcome:
         """Make one attempt."""
         started = time.perf_counter()
