@@ -156,7 +156,8 @@ class Dispatcher:
             await asyncio.sleep(seconds)
             return
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._stopping.wait(), seconds)
+            async with asyncio.timeout(seconds):  # not wait_for: that one may swallow the cancellation by stop()
+                await self._stopping.wait()
 
     def _taken(self, events: list[Append]) -> None:
         counts: dict[str, int] = {}

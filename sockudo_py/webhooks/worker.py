@@ -192,7 +192,8 @@ class Worker:
 
     async def _wake_within(self, seconds: float | None) -> None:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
 
     async def _drain(self, deadline: float) -> None:
         while time.monotonic() < deadline:

@@ -168,7 +168,7 @@ class Stage:
         self.attempts: list[Attempt] = []
         self.taken: list[int] = []
         note_appends(queue, self.taken.extend)
-        self.metrics = Metrics()
+        self.metrics = options.pop("metrics", None) or Metrics()
         worker = {"poll_interval": 0.05, **options.pop("worker", {})}
         self.service = WebhookService(
             queue,

@@ -9,7 +9,7 @@ class ReplyProxy:
     """Passes bytes on both ways. ``lose_replies`` says how many of the next answers end in a closed connection."""
 
     def __init__(self, target_port: int) -> None:
-        self._target_port = target_port
+        self.target_port = target_port  # of new connections; change it, and the name "leads elsewhere"
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self.lose_replies = 0
@@ -38,10 +38,12 @@ class ReplyProxy:
         task = asyncio.current_task()
         if task is not None:
             self._tasks.add(task)
-        back, out = await asyncio.open_connection("127.0.0.1", self._target_port)
+        back, out = await asyncio.open_connection("127.0.0.1", self.target_port)
         pumps = [asyncio.create_task(self._pump(reader, out)), asyncio.create_task(self._answer(back, writer))]
         try:
             await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            pass  # stop(); asyncio's streams would log it
         finally:
             for pump in pumps:
                 pump.cancel()

@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from redis import Redis
 from redis.backoff import NoBackoff
@@ -126,13 +127,22 @@ class RedisServer:
         """SIGCONT: it goes on where it was."""
         os.kill(self.pid, signal.SIGCONT)
 
+    def fill_disk(self, full: bool) -> None:
+        """Let no file of it grow any further, as on a full disk; or let them grow again."""
+        psutil.Process(self.pid).rlimit(psutil.RLIMIT_FSIZE, (4096 if full else -1, -1))
+
     def _launch(self, port: int) -> None:
         words = [self._binary, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(self._folder)]
         words += ["--save", "", "--daemonize", "no", "--logfile", str(self._folder / "redis.log")]
         words += ["--appendonly", "yes" if self._aof else "no", "--appendfsync", "everysec"]
         if self._password:
             words += ["--requirepass", self._password]
-        self._process = subprocess.Popen([*words, *self._options], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self._process = subprocess.Popen(
+            [*words, *self._options],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            restore_signals=False,  # SIGXFSZ stays ignored: a file size limit is an error, not the end
+        )
 
     def _answers(self, port: int) -> bool:
         end = time.monotonic() + START_SECONDS

@@ -33,7 +33,8 @@ class Resolver:
         loop = asyncio.get_running_loop()
         future = loop.run_in_executor(self._pool, self._lookup, host, port, socket.AF_UNSPEC)
         try:
-            return await asyncio.wait_for(future, TIMEOUT)
+            async with asyncio.timeout(TIMEOUT):
+                return await future
         except TimeoutError:
             raise OSError(None, f"no answer from the name service within {TIMEOUT:g} s") from None
 

@@ -1,3 +1,4 @@
+import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
@@ -275,3 +276,14 @@ async def test_adding_is_cheap_where_somebody_listens_and_free_where_nobody_does
     assert cost_of(lambda: site.dispatcher.add(nobody)) < 1.5  # measured 0.1
     assert cost_of(lambda: site.dispatcher.add(event)) < 20  # measured 3.5 to 6
     site.queue.away = True
+
+
+async def test_a_stop_that_has_no_time_ends_while_the_queue_is_away() -> None:
+    site = Site()
+    site.registry.replace("app-1", [endpoint()])
+    site.queue.away = True
+    await site.dispatcher.start()
+    site.dispatcher.add(ChannelOccupied("app-1", "c"))
+    await until(lambda: bool(site.metrics.enqueue_failures.values))
+    async with asyncio.timeout(5):
+        await site.dispatcher.stop(timeout=0)
