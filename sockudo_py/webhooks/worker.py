@@ -201,10 +201,14 @@ class Worker:
                 depths = await self._queue.depths(10_000)
             except Unavailable:
                 return
+            left_ms = (deadline - time.monotonic()) * 1000
             held = sum(lane.waiting for lane in depths.lanes if not self._takes(lane.endpoint))
-            if not self._active and depths.waiting <= held:
-                if depths.delayed:
-                    log.warning("webhook retries are lost at shutdown", extra={"jobs": depths.delayed})
+            gated = sum(
+                lane.waiting for lane in depths.lanes if self._takes(lane.endpoint) and lane.gate_ms > left_ms
+            )  # by a circuit breaker, a rate limit or an ordered retry: it would not open in time
+            if not self._active and depths.waiting <= held + gated:
+                if depths.delayed + gated:
+                    log.warning("webhook retries are lost at shutdown", extra={"jobs": depths.delayed + gated})
                 return
             await asyncio.sleep(0.02)
 

@@ -1,5 +1,6 @@
 """Circuit breaker and auto-disable, with worker and queue."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -217,6 +218,18 @@ async def test_a_reload_that_leaves_the_url_alone_leaves_the_circuit_open() -> N
         await site.ended(3)
         site.registry.replace("app-1", [endpoint(headers=(("X-New", "1"),))])
         assert site.circuit() == OPEN
+
+
+async def test_stopping_does_not_wait_for_a_circuit_that_stays_open_longer(caplog: pytest.LogCaptureFixture) -> None:
+    async with running(BREAKER) as site:
+        site.target.outcomes = [DOWN] * 3
+        await site.append(3)
+        await site.ended(3)
+        await site.append(2)
+        async with asyncio.timeout(10):
+            await site.worker.stop(timeout=30)
+        [lost] = [record for record in caplog.records if record.message == "webhook retries are lost at shutdown"]
+        assert lost.__dict__["jobs"] == 5
 
 
 async def test_without_a_breaker_an_endpoint_that_fails_is_tried_on_schedule() -> None:
