@@ -1,0 +1,144 @@
+"""How little a healthy endpoint feels hung ones: ``python -m tests.faults.isolation`` prints the table of delivery.md.
+
+One process, 80 slots. The healthy endpoint answers after 20 ms and gets 50 events a second; each hung one never answers
+and gets 5 a second. Times are shortened: requests time out after TIMEOUT seconds, retries wait a fifth of the default.
+"""
+
+import argparse
+import asyncio
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import psutil
+
+from sockudo_py.endpoints import Endpoint, RetryPolicy
+from sockudo_py.queues.base import Queue
+from sockudo_py.queues.memory import MemoryQueue
+from sockudo_py.queues.redis import RedisQueue
+from tests.faults.harness import Stage, number_of, percentile, staged
+from tests.support.receiver import Answer, Hang
+from tests.support.redis_server import RedisServer
+
+Driver = Literal["memory", "redis"]
+SLOTS = 80
+TIMEOUT = 2.0
+RETRY = RetryPolicy(schedule=(0.2, 0.4, 0.8, 1.6, 3.2))
+HEALTHY_RATE, HUNG_RATE = 50, 5  # events a second
+WARM_UP = 1.0  # seconds that are not counted: every lane begins with one in flight
+GOOD = "app-good"
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Latencies of the healthy endpoint, event to arrival, in seconds; what did not come within the run counts as the
+    time it has waited."""
+
+    sent: int
+    arrived: int
+    p50: float
+    p99: float
+    open_files: int
+
+    def __str__(self) -> str:
+        return f"{self.arrived}/{self.sent}, p50 {self.p50 * 1000:.0f} ms, p99 {self.p99 * 1000:.0f} ms"
+
+
+@asynccontextmanager
+async def _stage(hung: int, slow_start: bool, driver: Driver, quiet: int) -> AsyncIterator[Stage]:
+    server: RedisServer | None = None
+    queue: Queue = MemoryQueue(slots=SLOTS, max_queue_len=1_000_000)
+    with tempfile.TemporaryDirectory() as folder:
+        if driver == "redis":
+            server = RedisServer(Path(folder), aof=True)
+            server.start()
+            queue = RedisQueue(server.url, slots=SLOTS)
+        try:
+            async with staged(
+                {"uid": "wh_good", "path": "/good", "app_id": GOOD},
+                queue=queue,
+                worker={"slots": SLOTS},
+                slow_start=slow_start,
+            ) as stage:
+                others: list[Endpoint] = [
+                    stage.hook(
+                        f"/hung{at}", uid=f"wh_hung{at}", app_id=f"app-{at}", request_timeout=TIMEOUT, retry=RETRY
+                    )
+                    for at in range(hung)
+                ]
+                others += [stage.hook("/quiet", uid=f"wh_q{at}", app_id=f"quiet-{at}") for at in range(quiet)]
+                for one in others:
+                    stage.service.replace(one.app_id, [one])
+                stage.receiver.script(path="/good", then=Answer(delay=0.02))
+                for at in range(hung):
+                    stage.receiver.script(path=f"/hung{at}", then=Hang())
+                await asyncio.sleep(0)
+                yield stage
+        finally:
+            if server is not None:
+                server.kill()
+
+
+async def measure(
+    hung: int, *, driver: Driver = "memory", slow_start: bool = True, seconds: float = 8.0, quiet: int = 0
+) -> Figures:
+    """Return what the healthy endpoint sees beside ``hung`` hung ones, and ``quiet`` more that get one event each."""
+    async with _stage(hung, slow_start, driver, quiet) as stage:
+        sent: dict[int, float] = {}
+        begun = time.monotonic()
+        healthy = asyncio.create_task(_healthy(stage, sent, begun, seconds))
+        for at in range(quiet):
+            stage.send(at, 1, f"quiet-{at}")
+            if at % 20 == 0:
+                await asyncio.sleep(seconds / 2 / quiet * 20)
+        files = 0
+        turn = 0
+        while (now := time.monotonic()) < begun + seconds:
+            if now - begun >= turn / HUNG_RATE:
+                for at in range(hung):  # spread over the interval, as traffic is
+                    stage.send(turn, 1, f"app-{at}")
+                    if at % 10 == 9:
+                        await asyncio.sleep(0)
+                turn += 1
+            files = max(files, psutil.Process().num_fds())
+            await asyncio.sleep(0.02)
+        await healthy
+        await asyncio.sleep(0.3)  # for those on their way
+        end = time.monotonic()
+        arrived = {number_of(got.json()["events"][0]): got.at for got in stage.receiver.at("/good")}
+        counted = {number: at for number, at in sent.items() if at >= begun + WARM_UP}
+        waits = [arrived.get(number, end) - at for number, at in counted.items()]
+        came = sum(number in arrived for number in counted)
+        return Figures(len(counted), came, percentile(waits, 0.5), percentile(waits, 0.99), files)
+
+
+async def _healthy(stage: Stage, sent: dict[int, float], begun: float, seconds: float) -> None:
+    number = 0
+    while (now := time.monotonic()) < begun + seconds:
+        due = begun + number / HEALTHY_RATE
+        if now < due:
+            await asyncio.sleep(due - now)
+        sent[number] = time.monotonic()
+        stage.send(number, 1, GOOD)
+        number += 1
+
+
+async def _table(seconds: float) -> None:
+    print("| queue | lanes | fault-free | 20 hung | 60 hung | 200 hung |\n|---|---|---|---|---|---|")  # noqa: T201
+    for driver in ("memory", "redis"):
+        for slow_start, name in ((True, "slow start"), (False, "fixed cap 8")):
+            row = [
+                str(await measure(hung, driver=driver, slow_start=slow_start, seconds=seconds))
+                for hung in (0, 20, 60, 200)
+            ]
+            print(f"| {driver} | {name} | " + " | ".join(row) + " |", flush=True)  # noqa: T201
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=10.0)
+    asyncio.run(_table(parser.parse_args().seconds))

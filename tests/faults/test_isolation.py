@@ -1,0 +1,34 @@
+"""F02, F21, F22, invariant I: hung endpoints, however many, do not slow a healthy one down."""
+
+import pytest
+
+from tests.faults.harness import assert_isolated
+from tests.faults.isolation import SLOTS, Driver, measure
+
+pytestmark = pytest.mark.slow
+SECONDS = 6.0
+
+
+@pytest.mark.parametrize("driver", ["memory", "redis"])
+async def test_F22_beside_20_60_and_200_hung_endpoints_a_healthy_one_keeps_its_p99(driver: Driver) -> None:
+    alone = await measure(0, driver=driver, seconds=SECONDS)
+    assert alone.arrived == alone.sent
+    for hung in (20, 60, 200):
+        figures = await measure(hung, driver=driver, seconds=SECONDS)
+        assert figures.arrived == figures.sent, f"{hung} hung: {figures}"
+        assert_isolated(alone.p99, figures.p99)
+
+
+async def test_F22_lanes_with_a_fixed_cap_would_fail_this_criterion() -> None:
+    alone = await measure(0, slow_start=False, seconds=3.0)
+    figures = await measure(60, slow_start=False, seconds=SECONDS)
+    with pytest.raises(AssertionError, match="p99"):
+        assert_isolated(alone.p99, figures.p99)
+
+
+async def test_F21_one_dead_endpoint_among_ten_thousand_is_not_felt_and_files_are_bounded() -> None:
+    alone = await measure(0, quiet=10_000, seconds=12.0)
+    figures = await measure(1, quiet=10_000, seconds=12.0)
+    assert figures.arrived == figures.sent
+    assert_isolated(alone.p99, figures.p99)
+    assert figures.open_files < 4 * SLOTS + 100  # both ends of each connection are in this process
