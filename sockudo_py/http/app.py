@@ -158,7 +158,7 @@ async def read_body(
 
 def to_aiohttp(answer: ApiResponse, added: tuple[tuple[str, str], ...] = ()) -> web.Response:
     """Return the response for aiohttp, with ``added`` headers."""
-    headers = [*answer.headers, *added]
+    headers = [*answer.headers, *added, ("Server", "sockudo_py")]  # aiohttp would tell its and Python's versions
     if answer.status != 204:
         headers.append(("Content-Type", answer.content_type))
     response = web.Response(status=answer.status, body=answer.body or None, headers=headers)

@@ -29,6 +29,7 @@ from sockudo_py.webhooks.worker import Worker, WorkerSettings
 log = logging.getLogger(__name__)
 
 SAMPLE_INTERVAL = 5.0
+WARN_INTERVAL = 3600.0
 _LANES_SHOWN = 20
 
 
@@ -42,6 +43,7 @@ class DeliverySettings:
     health: HealthSettings = field(default_factory=HealthSettings)
     slow_start: bool = True
     shutdown_timeout: float = 30.0
+    warn_dead_letters: int = 100  # from this many on, an hourly warning; 0: never
 
 
 class WebhookService:
@@ -68,6 +70,7 @@ class WebhookService:
         self._stats = DeliveryStats()
         self._depths = Depths()
         self._available = True
+        self._warned = -WARN_INTERVAL
         self.registry = EndpointRegistry(self._settings.rules)
         self._lanes = LaneKeeper(
             queue,
@@ -121,12 +124,13 @@ class WebhookService:
         """Return the ``webhooks`` section of ``GET /usage``: endpoints without secrets, and figures of the last hour.
 
         ``queue_depth`` is at most SAMPLE_INTERVAL seconds old, or from before the queue went away. ``spooled`` events
-        wait in this process: the queue has not taken them yet.
+        wait in this process: the queue has not taken them yet. ``failed`` are the dead letters.
         """
         return {
             "endpoints": [describe_endpoint(endpoint) for endpoint in self.registry.all()],
             "queue_available": self._available,
             "spooled": self.dispatcher.waiting,
+            "failed": self._depths.failed,
             **self._stats.summary(self._clock(), self._depths.waiting),
         }
 
@@ -136,11 +140,22 @@ class WebhookService:
                 self._depths = await self._queue.depths(_LANES_SHOWN)
                 self._available = True
                 self._show(self._depths)
+                self._warn_of_dead_letters(self._depths.failed)
             except Unavailable:
                 self._available = False  # the dispatcher and the worker log it
             except Exception:
                 log.exception("sampling the webhook queue failed")
             await asyncio.sleep(SAMPLE_INTERVAL)
+
+    def _warn_of_dead_letters(self, count: int) -> None:
+        threshold, now = self._settings.warn_dead_letters, self._clock()
+        if threshold and count >= threshold and now - self._warned >= WARN_INTERVAL:
+            self._warned = now
+            log.warning(
+                "%d webhook deliveries have failed for good; look with `sockudo-py webhooks failed`, "
+                "send them again with `sockudo-py webhooks retry`",
+                count,
+            )
 
     def _show(self, depths: Depths) -> None:
         metrics = self._metrics

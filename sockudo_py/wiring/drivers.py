@@ -222,4 +222,5 @@ def delivery_settings(config: Config, rules: EndpointRules) -> DeliverySettings:
         ),
         slow_start=webhooks.delivery.slow_start,
         shutdown_timeout=reliability.shutdown_timeout_ms / 1000,
+        warn_dead_letters=webhooks.dlq.warn_len,
     )

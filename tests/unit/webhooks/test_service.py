@@ -1,0 +1,44 @@
+import asyncio
+import logging
+
+import pytest
+
+from sockudo_py.metrics import Metrics
+from sockudo_py.queues.base import Append, LanePolicy
+from sockudo_py.queues.memory import MemoryQueue
+from sockudo_py.webhooks.service import DeliverySettings, WebhookService
+
+
+async def dead_letters(count: int) -> MemoryQueue:
+    queue = MemoryQueue(default_policy=LanePolicy(window=0, size=1))
+    await queue.open()
+    for number in range(count):
+        await queue.append([Append(f"e{number}", "wh_1", "1", b'{"name":"channel_occupied"}', 1)])
+        (claim,) = await queue.claim("w", 1, 30.0)
+        await queue.fail(claim.token, claim.job)
+    return queue
+
+
+async def warnings_of(caplog: pytest.LogCaptureFixture, threshold: int) -> list[str]:
+    queue = await dead_letters(2)
+    service = WebhookService(queue, {}, Metrics(), DeliverySettings(warn_dead_letters=threshold))
+    with caplog.at_level(logging.WARNING):
+        await service.start()
+        async with asyncio.timeout(5):
+            while service.usage()["failed"] != 2:  # noqa: ASYNC110 - a task of the service takes the first sample
+                await asyncio.sleep(0.01)
+        await service.stop()
+        await queue.close()
+    return [record.getMessage() for record in caplog.records]
+
+
+async def test_dead_letters_from_the_threshold_on_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
+    (warning,) = await warnings_of(caplog, 2)
+    assert warning.startswith("2 webhook deliveries have failed for good")
+
+
+@pytest.mark.parametrize("threshold", [0, 3])
+async def test_fewer_dead_letters_or_no_threshold_give_no_warning(
+    caplog: pytest.LogCaptureFixture, threshold: int
+) -> None:
+    assert await warnings_of(caplog, threshold) == []
