@@ -1,7 +1,6 @@
 """The queue in this process: for tests, trials and servers that may forget their webhooks at a crash. Not durable."""
 
 import itertools
-import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 
@@ -9,6 +8,7 @@ from sockudo_py.metrics import Metrics
 from sockudo_py.queues import jobs
 from sockudo_py.queues.base import ENDPOINT_DELETED, Append, Claim, Depths, LanePolicy, QueueFull
 from sockudo_py.queues.book import Book
+from sockudo_py.queues.clock import steady_clock
 from sockudo_py.queues.counters import Counters
 from sockudo_py.queues.lanes import Entry
 from sockudo_py.queues.waker import Waker
@@ -22,7 +22,7 @@ class MemoryQueue:
 
     Args:
         metrics: Where to count.
-        clock: Seconds since the epoch.
+        clock: Seconds since the epoch; None: one that never jumps.
         slots: How many jobs a worker holds at once; the share of lanes on probation is taken of it.
         probation_share: That share, 0 to 1.
         max_queue_len: How many events may wait; ``append`` raises ``QueueFull`` beyond.
@@ -38,7 +38,7 @@ class MemoryQueue:
         self,
         *,
         metrics: Metrics | None = None,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] | None = None,
         slots: int = 80,
         probation_share: float = 0.5,
         max_queue_len: int = 100_000,
@@ -47,7 +47,7 @@ class MemoryQueue:
         dedup_ttl: float = 300.0,
         default_policy: LanePolicy | None = None,
     ) -> None:
-        self._clock = clock
+        self._clock = clock or steady_clock()
         self._max_queue_len = max_queue_len
         self._failed_max_len = failed_max_len
         self._dedup_ms = round(dedup_ttl * 1000)

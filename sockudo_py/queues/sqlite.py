@@ -5,7 +5,6 @@ made again from the file at start. Jobs that were in flight when the process die
 """
 
 import sqlite3
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from sockudo_py.queues import jobs
 from sockudo_py.queues import sqlite_rows as rows
 from sockudo_py.queues.base import ENDPOINT_DELETED, Append, Claim, Depths, LanePolicy, QueueFull
 from sockudo_py.queues.book import Book
+from sockudo_py.queues.clock import steady_clock
 from sockudo_py.queues.counters import Counters
 from sockudo_py.queues.lanes import Entry
 from sockudo_py.queues.sqlite_rows import FRESH
@@ -30,7 +30,7 @@ class SqliteQueue:
         path: The file; it and its folder are made when missing.
         sync: Wait for the disk (fsync) at each step; without it a power cut may lose the last moments.
         metrics: Where to count.
-        clock: Seconds since the epoch.
+        clock: Seconds since the epoch; None: one that never jumps.
         slots: How many jobs a worker holds at once; the share of lanes on probation is taken of it.
         probation_share: That share, 0 to 1.
         max_queue_len: How many events may wait; ``append`` raises ``QueueFull`` beyond.
@@ -48,7 +48,7 @@ class SqliteQueue:
         *,
         sync: bool = False,
         metrics: Metrics | None = None,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] | None = None,
         slots: int = 80,
         probation_share: float = 0.5,
         max_queue_len: int = 1_000_000,
@@ -58,7 +58,7 @@ class SqliteQueue:
         default_policy: LanePolicy | None = None,
     ) -> None:
         self._store = SqliteStore(Path(path), sync=sync)
-        self._clock = clock
+        self._clock = clock or steady_clock()
         self._max_queue_len = max_queue_len
         self._failed_max_len = failed_max_len
         self._max_crashes = max_crash_redeliveries

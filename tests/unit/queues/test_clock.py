@@ -1,0 +1,55 @@
+import time
+
+import pytest
+
+from sockudo_py.queues.base import Append, LanePolicy
+from sockudo_py.queues.clock import steady_clock
+from sockudo_py.queues.memory import MemoryQueue
+
+
+class Times:
+    """Stands in for the module ``time``: the system's time can be set, what has passed only grows."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.wall, self.passed = 1_700_000_000.0, 50.0
+        monkeypatch.setattr(time, "time", lambda: self.wall)
+        monkeypatch.setattr(time, "monotonic", lambda: self.passed)
+
+    def run(self, seconds: float) -> None:
+        self.wall += seconds
+        self.passed += seconds
+
+
+@pytest.fixture
+def times(monkeypatch: pytest.MonkeyPatch) -> Times:
+    return Times(monkeypatch)
+
+
+@pytest.mark.parametrize("step", [-3600.0, 3600.0])
+def test_the_clock_does_not_follow_a_jump(times: Times, step: float) -> None:
+    clock = steady_clock()
+    assert clock() == 1_700_000_000.0
+    times.wall += step
+    times.run(1.5)
+    assert clock() == 1_700_000_001.5
+
+
+async def test_f39_lanes_open_in_time_when_the_system_time_is_set_back(times: Times) -> None:
+    queue = MemoryQueue(default_policy=LanePolicy(window=0.05, per_second=1))
+    await queue.append([Append("1", "wh_1", "app-1", b'{"name":"x"}', 1)])
+    times.run(0.06)
+    [claim] = await queue.claim("w", 10, 30.0)
+    await queue.ack(claim.token)
+    await queue.append([Append("2", "wh_1", "app-1", b'{"name":"x"}', 1)])
+    times.wall -= 3600
+    times.run(1.1)
+    assert len(await queue.claim("w", 10, 30.0)) == 1
+
+
+async def test_f39_leases_go_on_when_the_system_time_is_set_forward(times: Times) -> None:
+    queue = MemoryQueue(default_policy=LanePolicy(window=0.0, size=1))
+    await queue.append([Append("1", "wh_1", "app-1", b'{"name":"x"}', 1)])
+    assert len(await queue.claim("w", 10, 30.0)) == 1
+    times.wall += 3600
+    times.run(1.0)
+    assert await queue.claim("w", 10, 30.0) == []
