@@ -69,6 +69,9 @@ class Courier:
             return False
         if not endpoint.enabled:  # disabled while the job was being claimed
             await self._settle(token, lambda: self._queue.pause(uid))
+            endpoint = self._registry.by_uid(uid)
+            if endpoint is not None and endpoint.enabled:  # again: the lane keeper's resume may have come before
+                await self._settle(token, lambda: self._queue.resume(uid))
             await self._settle(token, lambda: self._queue.release(token))
             return False
         wait = self._health.hold(endpoint, token)

@@ -105,12 +105,22 @@ class LaneKeeper:
                 self._wake.set()
 
     async def _settle(self) -> None:
+        # Out of the set first: a change that comes while the queue is told must be told, too.
         for uid in list(self._changed):
-            await self._set(uid)
             self._changed.discard(uid)
+            try:
+                await self._set(uid)
+            except BaseException:
+                self._changed.add(uid)
+                raise
         for uid in list(self._deleted):
-            count = await self._queue.drop(uid, ENDPOINT_DELETED)
             self._deleted.discard(uid)
+            try:
+                count = await self._queue.drop(uid, ENDPOINT_DELETED)
+            except BaseException:
+                if self._registry.by_uid(uid) is None:
+                    self._deleted.add(uid)
+                raise
             log.info("a webhook endpoint was deleted", extra={"webhook": uid, "dead_letters": count})
 
     async def _set(self, uid: str) -> None:
@@ -120,8 +130,12 @@ class LaneKeeper:
         policy = lane_policy(endpoint, slow_start=self._slow_start, max_payload_bytes=self._max_payload_bytes)
         await self._queue.set_policy(uid, policy)
         if uid in self._freed:
-            await self._queue.gate(uid, 0)
             self._freed.discard(uid)
+            try:
+                await self._queue.gate(uid, 0)
+            except BaseException:
+                self._freed.add(uid)
+                raise
         if endpoint.enabled:
             await self._queue.resume(uid)
         else:

@@ -1,3 +1,5 @@
+import asyncio
+
 from sockudo_py.endpoints import Batching, RateLimit
 from sockudo_py.errors import Unavailable
 from sockudo_py.queues.base import Append, LanePolicy
@@ -99,4 +101,31 @@ async def test_the_jobs_of_a_deleted_endpoint_become_dead_letters() -> None:
     await until(lambda: ("drop", "wh_1") in queue.said)
     [dead] = await queue.failed()
     assert b'"class":"endpoint_deleted"' in dead
+    await keeper.stop()
+
+
+async def test_a_change_that_comes_while_the_queue_is_told_of_another_is_told_too() -> None:
+    class SlowQueue(WatchedQueue):
+        def __init__(self) -> None:
+            super().__init__()
+            self.asked = asyncio.Event()
+            self.go_on = asyncio.Event()
+
+        async def set_policy(self, endpoint: str, policy: LanePolicy) -> None:
+            self.asked.set()
+            await self.go_on.wait()
+            await super().set_policy(endpoint, policy)
+
+    queue, registry = SlowQueue(), EndpointRegistry()
+    queue.go_on.set()
+    registry.replace("app-1", [endpoint("wh_1")])
+    keeper = LaneKeeper(queue, registry)
+    await keeper.start()
+    queue.asked.clear()
+    queue.go_on.clear()
+    registry.replace("app-1", [endpoint("wh_1", enabled=False)])
+    await queue.asked.wait()
+    registry.replace("app-1", [endpoint("wh_1", enabled=True)])
+    queue.go_on.set()
+    await until(lambda: queue.said[-2:] == [("pause", "wh_1"), ("resume", "wh_1")])
     await keeper.stop()

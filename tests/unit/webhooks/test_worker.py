@@ -234,6 +234,21 @@ async def test_a_disabled_endpoint_keeps_its_jobs() -> None:
         await until(lambda: site.statuses() == ["delivered"])
 
 
+async def test_an_endpoint_that_is_enabled_while_its_lane_is_being_paused_is_not_left_paused() -> None:
+    async with running() as site:
+        pause = site.queue.pause
+
+        async def late(uid: str) -> None:
+            await site.endpoints(endpoint())  # and the lane keeper's resume is there first
+            await site.queue.resume(uid)
+            await pause(uid)
+
+        site.queue.pause = late  # type: ignore[method-assign, assignment]
+        await site.endpoints(endpoint(enabled=False))
+        await site.append("1")
+        await until(lambda: site.statuses() == ["delivered"])
+
+
 async def test_the_url_of_now_is_used_for_jobs_from_before() -> None:
     async with running() as site:
         await site.endpoints(endpoint())
