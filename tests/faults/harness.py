@@ -166,6 +166,7 @@ class Stage:
         self.queue = queue
         self.clock = clock
         self.attempts: list[Attempt] = []
+        self.ended: list[float] = []  # monotonic seconds, of each attempt
         self.taken: list[int] = []
         note_appends(queue, self.taken.extend)
         self.metrics = options.pop("metrics", None) or Metrics()
@@ -175,9 +176,13 @@ class Stage:
             {"http": target},
             self.metrics,
             DeliverySettings(worker=WorkerSettings(**worker), **{"shutdown_timeout": 0.0, **options}),
-            on_attempt=self.attempts.append,
+            on_attempt=self._ended,
             clock=clock or time.time,
         )
+
+    def _ended(self, attempt: Attempt) -> None:
+        self.attempts.append(attempt)
+        self.ended.append(time.monotonic())
 
     def hook(self, path: str = "/hook", **fields: Any) -> Endpoint:
         return hook(fields.pop("url", self.receiver.url(path)), **fields)
