@@ -20,7 +20,7 @@ from benchmarks.harness import Result, merged
 from benchmarks.subjects import Starter, peers, sockudo_py
 from benchmarks.tables import table, to_json
 
-WORKLOADS = ("fanout", "publish", "client_events", "connections", "webhooks")
+WORKLOADS = ("fanout", "publish", "client_events", "connections", "webhooks", "startup")
 
 
 def main() -> int:

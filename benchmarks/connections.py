@@ -14,15 +14,19 @@ def release(clients: list[Client]) -> None:
         client.transport.abort()
 
 
-async def storm(subject: Subject, count: int) -> Result:
-    """Connect and subscribe ``count`` clients to a public channel each of their own, 100 at a time."""
+async def storm(subject: Subject, count: int, shared: bool) -> Result:
+    """Connect ``count`` clients, 100 at a time, and subscribe them to one channel or to one each.
+
+    Coming back to one channel is what a storm of reconnects does; it shows whether a join costs more the more there are.
+    """
     release(await connect_many(subject.port, [f"warm-{index}" for index in range(500)]))
     await asyncio.sleep(0.2)
     with Meter(subject) as meter:
-        clients = await connect_many(subject.port, [f"storm-{index}" for index in range(count)])
+        names = ["storm"] * count if shared else [f"storm-{index}" for index in range(count)]
+        clients = await connect_many(subject.port, names)
     release(clients)
     return Result(
-        "connect + subscribe",
+        "connect + subscribe, one channel" if shared else "connect + subscribe, one each",
         subject.name,
         count,
         meter.seconds,
@@ -86,8 +90,9 @@ async def memory(subject: Subject, count: int) -> Result:
 async def run(starter: Starter, scale: float) -> list[Result]:
     """Measure one server, a fresh process for each workload."""
     results = []
-    with starter(Options()) as subject:
-        results.append(await storm(subject, int(6_000 * scale)))
+    for shared in (True, False):
+        with starter(Options()) as subject:
+            results.append(await storm(subject, int(10_000 * scale), shared))
     members = int(500 * min(1.0, scale * 2))
     with starter(Options(presence_members=members)) as subject:
         results.append(await presence(subject, members))
