@@ -11,6 +11,7 @@
 
 local verb, ep, most, skip = ARGV[3], ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
 local MOVES = 200
+local GONE = 'moved by queue_dead' -- put in place of what goes: one LREM per job would walk over all that stays each time
 local page = redis.call('LRANGE', P .. 'failed', -skip - MOVES, -skip - 1)
 local done, kept = 0, 0
 for at = #page, 1, -1 do
@@ -23,11 +24,12 @@ for at = #page, 1, -1 do
   end
   if target == ep then
     if verb == 'redrive' then redis.call('LPUSH', P .. 'default', job) end
-    redis.call('LREM', P .. 'failed', -1, job)
+    redis.call('LSET', P .. 'failed', at - #page - 1 - skip, GONE)
     done = done + 1
   else
     kept = kept + 1
   end
 end
+if done > 0 then redis.call('LREM', P .. 'failed', -done, GONE) end
 if #page < MOVES or done >= most then return { done, -1 } end
 return { done, skip + kept }

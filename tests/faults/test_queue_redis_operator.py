@@ -195,3 +195,18 @@ async def test_a_cluster_needs_a_prefix_with_a_hash_tag(private_redis: RedisServ
     with pytest.raises(SockudoError, match=r"hash tag, such as \{sockudo_queue\}:"):
         await plain.open()
     await plain.close()
+
+
+async def test_a_redrive_of_one_endpoint_walks_over_the_others_once_a_page_and_leaves_them_as_they_are(
+    queue: RedisQueue, private_redis: RedisServer
+) -> None:
+    redis = private_redis.client()
+    dead = [
+        jobs.bury(jobs.encode_event(event(number, "wh_b" if number % 3 else "wh_a")), 1800, jobs.JobError("http_5xx"))
+        for number in range(900)
+    ]
+    redis.lpush(FAILED, *dead)
+    assert await queue.redrive("wh_a") == 300
+    assert redis.lrange(DEFAULT, 0, -1) == [text for text in reversed(dead) if b'"ep":"wh_a"' in text]
+    assert redis.lrange(FAILED, 0, -1) == [text for text in reversed(dead) if b'"ep":"wh_b"' in text]
+    assert redis.info("commandstats")["cmdstat_lrem"]["calls"] <= 5
