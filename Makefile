@@ -6,7 +6,7 @@ STAMP := $(VENV)/.stamp
 WORKERS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check fmt bench clean
+.PHONY: help setup run test faults soak check fmt bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  %-10s %s\n", $$1, $$2}'
@@ -25,7 +25,13 @@ run: $(STAMP) ## start the server on embedded defaults (CONFIG=file to use yours
 	$(BIN)/sockudo-py start$(if $(CONFIG), --config $(CONFIG))
 
 test: $(STAMP) ## run the tests (ARGS='-k name' to choose)
-	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow" $(ARGS)
+
+faults: $(STAMP) ## run the slow tests: faults that take their time (docs/delivery.md)
+	$(BIN)/python -m pytest -m slow $(ARGS)
+
+soak: $(STAMP) ## ten minutes of random faults (SOAK_SECONDS=n SOAK_SEED=n)
+	$(BIN)/python -m tests.faults.soak
 
 check: $(STAMP) ## lint, types and layers: what CI runs besides the tests
 	$(BIN)/ruff check .

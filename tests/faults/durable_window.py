@@ -9,12 +9,14 @@ import asyncio
 import contextlib
 import random
 import tempfile
+import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import orjson
+from websockets.exceptions import ConnectionClosed
 
 from tests.faults.harness import number_of
 from tests.support import server as servers
@@ -24,7 +26,7 @@ from tests.support.redis_server import RedisServer
 from tests.support.server import TestApp, app_config, free_ports, server_config
 
 CHANNEL = "private-durable"
-EVERY = 0.005  # seconds between bursts
+EVERY = 0.001  # seconds between bursts
 
 
 @dataclass(slots=True)
@@ -67,8 +69,7 @@ async def measure(queue: dict[str, Any], folder: Path, *, kills: int, rate: int,
         first = 0
         try:
             for turn in range(1, kills + 1):
-                heard = await _burden(server, first, rate, dice.uniform(0.3, 0.8))
-                killed = time.monotonic()
+                heard, killed = await _burden(server, first, rate, dice.uniform(0.3, 0.8))
                 server = await asyncio.to_thread(servers.start, config, folder / str(turn), None, ports)
                 missing = await _missing(receiver, delivered, heard)
                 window.kills += 1
@@ -81,27 +82,35 @@ async def measure(queue: dict[str, Any], folder: Path, *, kills: int, rate: int,
     return window
 
 
-async def _burden(server: servers.Server, first: int, rate: int, seconds: float) -> dict[int, float]:
-    """Send events for so long, kill the server, and return when each event was heard."""
+async def _burden(server: servers.Server, first: int, rate: int, seconds: float) -> tuple[dict[int, float], float]:
+    """Send events for so long, kill the server, and return when each event was heard, and when the kill was.
+
+    The kill comes from a thread, so that it falls anywhere between two events.
+    """
     heard: dict[int, float] = {}
+    killed: list[float] = []
+
+    def kill() -> None:
+        killed.append(time.monotonic())
+        server.process.kill()
+
     async with connected(server, TestApp()) as sender, connected(server, TestApp()) as listener:
         await sender.subscribe(CHANNEL)
         await listener.subscribe(CHANNEL)
         hearing = asyncio.create_task(_hear(listener, heard))
+        threading.Timer(seconds, kill).start()
         begun = time.monotonic()
         number = first
-        while (now := time.monotonic()) < begun + seconds:
-            while number - first < (now - begun) * rate:
-                await sender.send({"event": "client-e", "channel": CHANNEL, "data": str(number)})
-                number += 1
-            await asyncio.sleep(EVERY)
-        server.process.kill()
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(ConnectionClosed):
+            while True:
+                while number - first < (time.monotonic() - begun) * rate:
+                    await sender.send({"event": "client-e", "channel": CHANNEL, "data": str(number)})
+                    number += 1
+                await asyncio.sleep(EVERY)
+        with contextlib.suppress(ConnectionClosed):
             await hearing
-        server.process.wait()
-        sender.abort()
-        listener.abort()
-    return heard
+        await asyncio.to_thread(server.process.wait)
+    return heard, killed[0]
 
 
 async def _hear(listener: Client, heard: dict[int, float]) -> None:

@@ -9,6 +9,8 @@ import asyncio
 import os
 import signal
 import sys
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -117,7 +119,14 @@ async def _main(options: Options) -> None:
     loop = asyncio.get_running_loop()
     metrics = Metrics()
     queue = options.queue()
-    note_appends(queue, lambda numbers: _say(taken=list(numbers)))
+    lacking: Counter[int] = Counter()  # appends of one event may go in two calls, one for each endpoint
+
+    def note(numbers: Sequence[int]) -> None:
+        lacking.update(numbers)
+        whole = [number for number in dict.fromkeys(numbers) if lacking[number] == len(options.endpoints)]
+        _say(taken=whole)
+
+    note_appends(queue, note)
     service = options.service(queue, metrics, _tell_attempt)
     stop = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)

@@ -38,7 +38,13 @@ class ReplyProxy:
         task = asyncio.current_task()
         if task is not None:
             self._tasks.add(task)
-        back, out = await asyncio.open_connection("127.0.0.1", self.target_port)
+        try:
+            back, out = await asyncio.open_connection("127.0.0.1", self.target_port)
+        except OSError:  # Redis is down
+            writer.close()
+            if task is not None:
+                self._tasks.discard(task)
+            return
         pumps = [asyncio.create_task(self._pump(reader, out)), asyncio.create_task(self._answer(back, writer))]
         try:
             await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
