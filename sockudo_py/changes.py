@@ -4,10 +4,10 @@ A ``Change`` is decided once per cluster by whoever made the step, and handed to
 Times are not in here: the receiver of a change stamps it.
 """
 
-from dataclasses import dataclass
+from sockudo_py.protocol.values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ChannelOccupied:
     """A channel went from no subscription to one."""
 
@@ -15,7 +15,7 @@ class ChannelOccupied:
     channel: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ChannelVacated:
     """A channel lost its last subscription and stayed empty for the vacate delay."""
 
@@ -23,7 +23,7 @@ class ChannelVacated:
     channel: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class MemberAdded:
     """A user's first connection joined a presence channel. ``user_info`` is JSON text, None when there is none."""
 
@@ -34,7 +34,7 @@ class MemberAdded:
     user_info: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class MemberRemoved:
     """A user's last connection left a presence channel and stayed away for the vacate delay."""
 
@@ -45,7 +45,7 @@ class MemberRemoved:
     user_info: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ClientEventSent:
     """A client event was accepted. ``data`` is the string that subscribers receive."""
 
@@ -57,7 +57,7 @@ class ClientEventSent:
     user_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class CacheMissed:
     """Somebody subscribed to a cache channel that holds no event."""
 
@@ -65,7 +65,7 @@ class CacheMissed:
     channel: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SubscriptionCountChanged:
     """The number of subscriptions of a channel changed (throttled as the protocol says)."""
 
@@ -74,7 +74,7 @@ class SubscriptionCountChanged:
     subscription_count: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ConnectionEstablished:
     """A client connected."""
 
@@ -82,7 +82,7 @@ class ConnectionEstablished:
     socket_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ConnectionTerminated:
     """A client that had connected is gone."""
 

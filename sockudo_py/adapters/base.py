@@ -6,15 +6,15 @@ the adapter says what each step meant (first, last, who is there).
 """
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from typing import Protocol
 
 from sockudo_py.changes import Change
 from sockudo_py.errors import Unavailable
 from sockudo_py.protocol.effects import Member
+from sockudo_py.protocol.values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Joined:
     """A join that counts. ``first_of_user`` is True when the user was no member before (presence channels).
 
@@ -27,7 +27,7 @@ class Joined:
     roster: Mapping[str, str] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Left:
     """A leave that was counted. ``last_of_user`` is True when the user is no member any more (presence channels)."""
 
@@ -35,14 +35,14 @@ class Left:
     last_of_user: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ChannelFull:
     """The join was refused: the presence channel already has ``limit`` other users. Nothing was counted."""
 
     limit: int
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class ChannelStats:
     """Figures of one occupied channel. ``user_count`` is None unless it is a presence channel."""
 
@@ -50,7 +50,7 @@ class ChannelStats:
     user_count: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Publication:
     """Envelope of a message to the subscribers of a channel. ``payload`` is the unframed JSON message."""
 
@@ -60,7 +60,7 @@ class Publication:
     exclude_socket: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class UserMessage:
     """Envelope of a message to all signed-in connections of a user."""
 
@@ -70,7 +70,7 @@ class UserMessage:
     exclude_socket: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class UserTermination:
     """Envelope of the order to close all signed-in connections of a user."""
 
@@ -78,7 +78,7 @@ class UserTermination:
     user_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class UserStatus:
     """Envelope of the news that a user came online (first connection signed in) or went offline (last one left)."""
 

@@ -7,7 +7,6 @@ import asyncio
 import logging
 import re
 from collections.abc import Awaitable
-from dataclasses import dataclass
 
 import orjson
 
@@ -18,6 +17,7 @@ from sockudo_py.http.messages import OK, ApiResponse, echo, error
 from sockudo_py.http.users import valid_user_id
 from sockudo_py.protocol.app import App
 from sockudo_py.protocol.channels import classify, user_of, valid_channel_name
+from sockudo_py.protocol.values import value
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ _SOCKET_ID = re.compile(r"[0-9]{1,20}\.[0-9]{1,20}")
 _BODY_PARAMS = frozenset(("name", "data", "channel", "channels", "socket_id", "info"))
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Event:
     """One event to publish, checked. ``info``: the attributes asked for each channel."""
 

@@ -65,7 +65,7 @@ def client_event(session: "Session", event: str, message: Message, now: float) -
     data = data_string(message)
     if data is None:
         return [complaint(errors.CLIENT_EVENT_TOO_DEEP)]
-    if _byte_length(data) > app.max_event_bytes:
+    if len(data) > app.max_event_bytes or (not data.isascii() and len(data.encode()) > app.max_event_bytes):
         return [complaint(errors.event_data_too_big(app.max_event_bytes))]
     limit = app.client_events_per_second
     if limit is not None:
@@ -90,7 +90,3 @@ def data_string(message: Message) -> str | None:
         return dumps(data).decode()
     except TypeError:  # orjson reads 1024 levels, but writes only 254
         return None
-
-
-def _byte_length(text: str) -> int:
-    return len(text) if text.isascii() else len(text.encode())

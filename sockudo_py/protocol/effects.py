@@ -3,10 +3,10 @@
 The order of a list of effects is the order in which they must be carried out.
 """
 
-from dataclasses import dataclass
+from sockudo_py.protocol.values import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Member:
     """Who sits behind a presence subscription. ``user_info`` is compact JSON text (``"null"`` when none was given)."""
 
@@ -14,19 +14,19 @@ class Member:
     user_info: str = "null"
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Reply:
     """Send one message to this client. ``payload`` is the JSON text as UTF-8, not yet framed."""
 
     payload: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Ping:
     """Send a WebSocket PING control frame (to clients that ping that way themselves)."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Close:
     """End the connection with this WebSocket close code. ``reason`` is at most 123 bytes of UTF-8."""
 
@@ -34,7 +34,7 @@ class Close:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Join:
     """Subscribe to ``channel``; the outcome goes to ``Session.joined``, ``join_refused`` or ``join_unavailable``.
 
@@ -45,7 +45,7 @@ class Join:
     member: Member | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Leave:
     """Give up the subscription to ``channel``. ``member`` is whom it was held for, on presence channels."""
 
@@ -53,7 +53,7 @@ class Leave:
     member: Member | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Relay:
     """Pass a client event on to all other subscribers. ``payload`` is the message for them, not yet framed."""
 
@@ -64,7 +64,7 @@ class Relay:
     payload: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class SignIn:
     """This connection now belongs to a user; the outcome goes to ``Session.signed_in`` or ``sign_in_failed``.
 
