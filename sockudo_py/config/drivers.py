@@ -118,6 +118,10 @@ class SqliteQueueConfig(Section):
 
     concurrency: Positive = Field(default=5, description=WORKERS)
     path: Text = Field(default="data/queue.sqlite3", description="The file; folder and file are made when missing.")
+    sync: bool = Field(
+        default=False,
+        description="Wait for the disk (fsync) at each step: a power cut then loses nothing. A crash never does.",
+    )
 
 
 class RedisQueueConfig(Section):

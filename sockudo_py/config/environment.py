@@ -68,6 +68,7 @@ OVERRIDES: tuple[Override, ...] = (
     _row("CACHE_MAX_CAPACITY", "cache.memory.max_capacity"),
     _row("QUEUE_DRIVER SOKETI_QUEUE_DRIVER", "queue.driver"),
     _row("QUEUE_SQLITE_PATH", "queue.sqlite.path"),
+    _row("QUEUE_SQLITE_SYNC", "queue.sqlite.sync"),
     _row("QUEUE_REDIS_CONCURRENCY", "queue.redis.concurrency"),
     _row("QUEUE_REDIS_PREFIX", "queue.redis.prefix"),
     _row("QUEUE_REDIS_RESPONSE_TIMEOUT_MS", "queue.redis.response_timeout_ms"),

@@ -127,6 +127,7 @@ def make_queue(config: Config, metrics: Metrics) -> Queue:
 
             return SqliteQueue(
                 Path(queue.sqlite.path),
+                sync=queue.sqlite.sync,
                 metrics=metrics,
                 slots=slots,
                 probation_share=delivery.probation_share,
