@@ -89,6 +89,7 @@ class Subject:
         self.port = port
         self.keeps_alive = keeps_alive
         self.scrape_port = scrape_port
+        self.pid = process.pid
         self._process = psutil.Process(process.pid)
         self._clock = (~process.pid << 3) | CPUCLOCK_SCHED
 

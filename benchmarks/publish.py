@@ -9,6 +9,8 @@ from benchmarks.harness import Meter, Result, Subject, quantile
 from benchmarks.load import Poster, publish_request
 from benchmarks.subjects import Options, Starter
 
+DATA = '{"message":"hello world"}'
+
 
 async def measure(subject: Subject, name: str, request: bytes, rounds: int, pipelined: int = 1) -> Result:
     """Send ``rounds`` requests one after the other (or ``pipelined`` at a time)."""
@@ -34,13 +36,17 @@ async def measure(subject: Subject, name: str, request: bytes, rounds: int, pipe
     )
 
 
+def one_channel() -> bytes:
+    """Return the plainest publish."""
+    return publish_request({"name": "bench", "channel": "c", "data": DATA})
+
+
 async def run(starter: Starter, scale: float) -> list[Result]:
     """Measure one server."""
     rounds = int(20_000 * scale)
-    data = '{"message":"hello world"}'
-    one = publish_request({"name": "bench", "channel": "c", "data": data})
-    many = publish_request({"name": "bench", "channels": [f"c{index}" for index in range(100)], "data": data})
-    events = [{"name": "bench", "channel": f"c{index}", "data": data} for index in range(10)]
+    one = one_channel()
+    many = publish_request({"name": "bench", "channels": [f"c{index}" for index in range(100)], "data": DATA})
+    events = [{"name": "bench", "channel": f"c{index}", "data": DATA} for index in range(10)]
     batch = publish_request({"batch": events}, "/apps/1/batch_events")
     with starter(Options()) as subject:
         results = [await measure(subject, "publish, one channel", one, rounds)]
