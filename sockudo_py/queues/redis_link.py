@@ -1,5 +1,6 @@
 """The way to Redis: few connections, no hidden repeats, scripts by their digest, every error as ``Unavailable``."""
 
+import asyncio
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -156,6 +157,11 @@ class RedisLink:
             raise await self._unavailable(error) from error
 
     async def _unavailable(self, error: Exception) -> Unavailable:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            # redis-py closes the connection of a cancelled call, and raises what goes wrong at that (a server that
+            # hangs: its time limit) in place of the cancellation. Its task would go on for ever, and so the shutdown.
+            raise asyncio.CancelledError from error
         kind, meaning = next((kind, text) for cls, kind, text in _MEANINGS if isinstance(error, cls))
         self._errors.add(kind)
         if kind == "readonly" and self._pool is not None:
