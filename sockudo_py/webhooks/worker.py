@@ -20,6 +20,8 @@ from sockudo_py.webhooks.targets.base import Target
 
 log = logging.getLogger(__name__)
 
+GIVE_BACK_TIMEOUT = 3.0  # seconds at shutdown, for all jobs together
+
 
 @dataclass(frozen=True, slots=True)
 class WorkerSettings:
@@ -101,10 +103,23 @@ class Worker:
             await asyncio.wait(self._active.values(), timeout=max(0.0, deadline - time.monotonic()))
         await _cancel([*self._tasks, *self._active.values()])
         self._tasks = []
-        for token in list(self._active):  # cut off: somebody else delivers them
-            with contextlib.suppress(Unavailable):  # or their lease expires
-                await self._queue.release(token)
+        await self._give_back(list(self._active))
         self._active.clear()
+
+    async def _give_back(self, tokens: list[str]) -> None:
+        """Give back what was cut off, so that somebody else delivers it. Else its lease expires: not worth a wait."""
+        if not tokens:
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(GIVE_BACK_TIMEOUT):
+                answers = await asyncio.gather(*map(self._queue.release, tokens), return_exceptions=True)
+                broken = [answer for answer in answers if isinstance(answer, Exception)]
+                for error in broken:
+                    if not isinstance(error, Unavailable):
+                        raise error
+                if not broken:
+                    return
+        log.warning("webhook jobs could not be given back; their leases will expire", extra={"jobs": len(tokens)})
 
     @property
     def in_flight(self) -> Mapping[str, int]:

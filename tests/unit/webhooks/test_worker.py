@@ -1,3 +1,4 @@
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -380,6 +381,30 @@ async def test_stop_gives_back_what_does_not_finish() -> None:
     await site.worker.stop(timeout=0)
     depths = await site.queue.depths()
     assert (depths.waiting, depths.active, depths.failed) == (1, 0, 0)
+
+
+async def test_stop_does_not_wait_for_a_queue_that_hangs(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hang(token: str) -> bool:
+        await asyncio.Event().wait()
+        return True
+
+    site = Site()
+    site.queue.durable = True
+    uids = ["wh_1", "wh_2"]
+    await site.endpoints(*map(endpoint, uids))
+    site.target.hold = set(uids)
+    await site.worker.start()
+    for uid in uids:
+        await site.append(uid, uid=uid)
+    await site.target.got(2)
+    monkeypatch.setattr(site.queue, "release", hang)
+    monkeypatch.setattr("sockudo_py.webhooks.worker.GIVE_BACK_TIMEOUT", 0.01)
+    async with asyncio.timeout(5):
+        await site.worker.stop(timeout=0)
+    assert "could not be given back" in caplog.text
+    assert site.worker.tokens == []
 
 
 async def test_stop_empties_a_queue_that_would_forget(caplog: pytest.LogCaptureFixture) -> None:
