@@ -4,7 +4,8 @@ import asyncio
 import base64
 import ssl
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from sockudo_py.webhooks.targets.http import HttpTarget, default_ssl_context
 from tests.e2e.test_webhooks_http_target import names, request, server_context
 from tests.support.connect_proxy import ConnectProxy
 from tests.support.receiver import Answer, Hang, Raw, Receiver
+from tests.unit.webhooks.fakes import until
 
 Scenario = Callable[[], Coroutine[Any, Any, None]]
 HOST = "receiver.test"
@@ -60,6 +62,34 @@ def test_one_connection_carries_many_requests(run: Callable[[Scenario], None]) -
             for _ in range(5):
                 assert isinstance(await http.send(request(receiver.url())), Delivered)
             assert receiver.connections == 1
+
+    run(scenario)
+
+
+def test_a_connection_whose_request_was_answered_before_it_was_written_is_not_used_again(
+    run: Callable[[Scenario], None],
+) -> None:
+    ended = []
+
+    async def early(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n")
+            await reader.read()
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+        ended.append(True)
+
+    async def scenario() -> None:
+        server = await asyncio.start_server(early, "127.0.0.1", 0)
+        async with server, target() as http:
+            large = request(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/")
+            outcome = await http.send(replace(large, body=b"x" * 20_000_000))
+            assert isinstance(outcome, Failure)
+            assert outcome.status == 413
+            assert http.connections == 0
+            await until(lambda: ended == [True])
 
     run(scenario)
 

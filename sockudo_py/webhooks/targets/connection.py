@@ -202,7 +202,9 @@ class Connection(asyncio.Protocol):
         """End an answer."""
         if self._status and not self._complete:
             self._complete = True
-            self.reusable = self._parser.should_keep_alive()
+            # An answer that came before the request was written: whoever gave it may not read the rest.
+            unwritten = self.transport is None or self.transport.get_write_buffer_size() > 0
+            self.reusable = self._parser.should_keep_alive() and not unwritten
 
     # -- ends
 
