@@ -41,6 +41,12 @@ if last then
   end
 end
 
+-- A hand has put this where only jobs belong. It must not stop every claim from here on.
+local function dead_text(text)
+  trimmed = trimmed + to_failed(bury(text, 'poison', 'the job is not JSON, or has no id or no endpoint'), dead_most)
+  poisoned = poisoned + 1
+end
+
 local overdue = redis.call('ZRANGEBYSCORE', P .. 'leases', '-inf', now, 'LIMIT', 0, MOVES)
 for at = #overdue, 1, -1 do -- the one that expired first goes to the head last
   local token = overdue[at]
@@ -66,9 +72,9 @@ local bad, gone = route(MOVES, dead_most)
 poisoned, trimmed = poisoned + bad, trimmed + gone
 for _, job in ipairs(redis.call('ZRANGEBYSCORE', P .. 'delayed', '-inf', now, 'LIMIT', 0, MOVES)) do
   local _, ep = header(job)
-  push_tail(ep, job)
+  if ep then push_tail(ep, job) else dead_text(job) end
   redis.call('ZREM', P .. 'delayed', job)
-  settle(ep)
+  if ep then settle(ep) end
 end
 
 -- True when the rate limits of the lane let one more claim pass; otherwise gates it until the moment they will.
@@ -104,6 +110,13 @@ local function take(ep, class)
   local job, list, number = peek(ep, rule)
   if not job then -- listed without a job: a hand has been in the keys
     unlist(ep)
+    return false
+  end
+  local _, owner = header(job)
+  if not owner then
+    dead_text(job)
+    drop_peeked(ep, list, number)
+    settle(ep, now)
     return false
   end
   local token = string.format('%s:%010d:%03d', worker, sequence, #claims + 1) -- ties in leases: in order of claims

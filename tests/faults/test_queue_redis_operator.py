@@ -210,3 +210,16 @@ async def test_a_redrive_of_one_endpoint_walks_over_the_others_once_a_page_and_l
     assert redis.lrange(DEFAULT, 0, -1) == [text for text in reversed(dead) if b'"ep":"wh_a"' in text]
     assert redis.lrange(FAILED, 0, -1) == [text for text in reversed(dead) if b'"ep":"wh_b"' in text]
     assert redis.info("commandstats")["cmdstat_lrem"]["calls"] <= 5
+
+
+async def test_text_that_a_hand_put_among_delayed_jobs_or_into_a_lane_holds_up_nobody(
+    queue: RedisQueue, private_redis: RedisServer
+) -> None:
+    private_redis.cli("zadd", "sockudo_queue:delayed", 1, "no job")
+    private_redis.cli("lpush", "sockudo_queue:lane:wh_a", "none either")
+    await queue.append([event(1), event(2, "wh_b")])
+    assert sorted(jobs.decode(held.job).id for held in await claim(queue)) == ["e1", "e2"]
+    dead = [orjson.loads(text) for text in await queue.failed()]
+    assert sorted(one["raw"] for one in dead) == ["no job", "none either"]
+    assert {one["error"]["class"] for one in dead} == {"poison"}
+    assert await claim(queue) == []
