@@ -311,7 +311,15 @@ def test_plain_http_goes_to_the_proxy_with_its_credentials(run: Callable[[Scenar
 
 @pytest.mark.parametrize(
     ("url", "trusted"),
-    [("http://169.254.169.254/", True), ("https://10.0.0.1/", False), ("http://[::ffff:10.0.0.1]/", False)],
+    [
+        ("http://169.254.169.254/", True),
+        ("https://10.0.0.1/", False),
+        ("http://[::ffff:10.0.0.1]/", False),
+        ("http://127.1/", False),
+        ("http://2130706433/", False),
+        ("https://0x7f000001/", False),
+        ("http://169.254.43518/", True),
+    ],
 )
 def test_addresses_in_urls_are_checked_although_a_proxy_dials(
     run: Callable[[Scenario], None], url: str, trusted: bool

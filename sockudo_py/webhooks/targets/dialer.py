@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import ipaddress
 import socket
 import ssl
 from collections import OrderedDict
@@ -114,8 +113,8 @@ class Dialer:
     async def _proxied(self, where: Destination, trusted: bool, timeout: float) -> Connection:
         if self._proxy is None or self._proxy.raw_host is None:
             raise AssertionError("called without a proxy")
-        if _numeric(where.host):
-            self._guards[trusted].check(where.host)
+        for address in _literal(where.host, where.port):
+            self._guards[trusted].check(str(address[4][0]))
         # The proxy itself is the operator's: it may have a private address.
         sock = await self._socket(self._proxy.raw_host, self._proxy.port or 80, trusted=True)
         connection = await self._wrap(sock, None)
@@ -182,8 +181,9 @@ class Dialer:
         return made
 
     async def _addresses(self, host: str, port: int, trusted: bool) -> list[AddrInfo]:
-        if _numeric(host):
-            return list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST))
+        literal = _literal(host, port)
+        if literal:
+            return literal
         loop = asyncio.get_running_loop()
         known = self._known.get((host, port))
         if known is not None and known[0] > loop.time():
@@ -199,12 +199,12 @@ class Dialer:
         return found
 
 
-def _numeric(host: str) -> bool:
+def _literal(host: str, port: int) -> list[AddrInfo]:
+    """Return the address that ``host`` is, in any spelling that resolvers take (``127.1``, ``0x7f000001``); else []."""
     try:
-        ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return False
-    return True
+        return list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST))
+    except OSError:
+        return []
 
 
 def _server(host: str) -> str:
