@@ -26,13 +26,14 @@ from sockudo_py.changes import (
 from sockudo_py.errors import Unavailable
 from sockudo_py.hub import Hub, Sink
 from sockudo_py.metrics import Metrics
+from sockudo_py.node.departures import Departures
 from sockudo_py.node.slices import in_slices
 from sockudo_py.node.subscriptions import Subscriptions
 from sockudo_py.node.users import Users, user_channel
 from sockudo_py.protocol import codec
 from sockudo_py.protocol.app import App
 from sockudo_py.protocol.channels import classify, user_of
-from sockudo_py.protocol.effects import Close, Effect, Join, Leave, Ping, Relay, Reply, SignIn
+from sockudo_py.protocol.effects import Close, Effect, Join, Leave, Member, Ping, Relay, Reply, SignIn
 from sockudo_py.protocol.errors import ErrorCode
 from sockudo_py.protocol.framing import text_frame
 from sockudo_py.protocol.opening import Refusal, refusal
@@ -96,6 +97,7 @@ class Node:
             broadcast=self._broadcast,
             on_change=on_change,
         )
+        self._departures = Departures(self._leave, call_soon)
         self.draining = False
         adapter.start(self._deliver, on_change)
 
@@ -146,19 +148,17 @@ class Node:
                     assert_never(effect)
 
     def disconnect(self, client: Sink) -> None:
-        """Let a client that is gone leave everything. Without effect on clients that aren't counted (any more)."""
+        """Let a client that is gone leave everything, many channels over some turns of the loop.
+
+        Without effect on clients that aren't counted (any more).
+        """
         session = client.session
         app_id = session.app.id
         if not self._hub.remove(app_id, client):
             return
         session.end()
         self._users.sign_out(client)
-        for channel, member in list(session.subscriptions()):
-            self._hub.drop(app_id, channel, client)
-            self._subscriptions.leave(client, channel, member)
-        _tell(client, "client disconnected")
-        self._metrics.app(app_id).new_disconnections += 1
-        self._on_change(ConnectionTerminated(app_id, session.socket_id))
+        self._departures.add(client, list(session.subscriptions()), partial(self._left_all, client, app_id))
 
     def connections(self, app_id: str | None = None) -> int:
         """Return the number of clients here, of one app or all."""
@@ -253,8 +253,18 @@ class Node:
             done=lambda: None if closed.done() else closed.set_result(None),
         )
         await closed
+        self._departures.finish()
 
     # -- what effects lead to --
+
+    def _leave(self, client: Sink, channel: str, member: Member | None) -> None:
+        self._hub.drop(client.session.app.id, channel, client)
+        self._subscriptions.leave(client, channel, member)
+
+    def _left_all(self, client: Sink, app_id: str) -> None:
+        _tell(client, "client disconnected")
+        self._metrics.app(app_id).new_disconnections += 1
+        self._on_change(ConnectionTerminated(app_id, client.session.socket_id))
 
     def _write(self, client: Sink, frame: bytes) -> None:
         counters = self._metrics.app(client.session.app.id)
