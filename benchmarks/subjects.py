@@ -40,11 +40,11 @@ Starter = Callable[[Options], contextlib.AbstractContextManager[Subject]]
 def sockudo_py(options: Options = Options(), root: Path = ROOT) -> Iterator[Subject]:
     """Run the server of the work tree ``root``."""
     port, metrics_port = free_port(), free_port()
-    # Nobody listens there; the endpoint is disabled, so that routing and filtering are paid for but no delivery is.
+    # Nobody listens there; no channel passes the filter, so that routing and filtering are paid for but no delivery is.
     idle = {
         "url": f"http://127.0.0.1:{free_port()}/",
         "event_types": ["channel_occupied", "channel_vacated"],
-        "enabled": False,
+        "filter": {"channel_prefix": "no-such-channel-"},
     }
     app = {
         "id": APP_ID,
