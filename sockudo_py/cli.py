@@ -147,15 +147,10 @@ def _check_tls(config: Config) -> None:
 
 def _apps(config: Config, env: Mapping[str, str], on_warning: Callable[[str], None]) -> list[AppDefinition]:
     """Return the apps. Raises ConfigError with what is wrong with any of them."""
-    from sockudo_py.webhooks.validation import EndpointRules, endpoint_problems
+    from sockudo_py.webhooks.validation import endpoint_problems
+    from sockudo_py.wiring.drivers import endpoint_rules
 
-    security = config.webhooks.security
-    rules = EndpointRules(
-        require_https=security.require_https,
-        allowed_ports=security.allowed_ports,
-        max_headers=security.max_custom_headers,
-        max_header_value_bytes=security.max_header_value_bytes,
-    )
+    rules = endpoint_rules(config)
 
     def check(endpoint: Endpoint) -> list[str]:
         return endpoint_problems(endpoint, rules)

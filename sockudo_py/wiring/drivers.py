@@ -156,6 +156,17 @@ def make_queue(config: Config, metrics: Metrics) -> Queue:
             assert_never(queue.driver)
 
 
+def endpoint_rules(config: Config) -> EndpointRules:
+    """Return what endpoints may be, for ``start`` and ``check-config`` alike."""
+    security = config.webhooks.security
+    return EndpointRules(
+        require_https=security.require_https,
+        allowed_ports=security.allowed_ports,
+        max_headers=security.max_custom_headers,
+        max_header_value_bytes=security.max_header_value_bytes,
+    )
+
+
 def make_apps(config: Config, rules: EndpointRules) -> AppManager:
     """Return the app manager of ``app_manager.driver``."""
 

@@ -29,9 +29,9 @@ from sockudo_py.metrics import Metrics
 from sockudo_py.node import Node
 from sockudo_py.protocol.session import Settings
 from sockudo_py.webhooks.service import WebhookService
-from sockudo_py.webhooks.validation import EndpointRules
 from sockudo_py.wiring.drivers import (
     delivery_settings,
+    endpoint_rules,
     make_adapter,
     make_apps,
     make_cache,
@@ -56,13 +56,7 @@ class Server:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        security = config.webhooks.security
-        self._rules = EndpointRules(
-            require_https=security.require_https,
-            allowed_ports=security.allowed_ports,
-            max_headers=security.max_custom_headers,
-            max_header_value_bytes=security.max_header_value_bytes,
-        )
+        self._rules = endpoint_rules(config)
         problems: list[str] = []
         with _gathered(problems):
             refuse_unbuilt(config)
