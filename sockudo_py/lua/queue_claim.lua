@@ -9,6 +9,7 @@
 -- ARGV[7]  how many jobs of lanes on probation this worker may hold
 -- ARGV[8]  how often a job's lease may expire before it counts as poison
 -- ARGV[9]  how many jobs `failed` may hold (0: any number)
+-- ARGV[10..]  endpoints whose lanes this worker leaves to others
 -- Returns {ms until something may be claimed or -1, size of P policy, leases expired, poisoned, dead jobs trimmed,
 --          token, job, token, job, ...}.
 -- include queue_common.lua
@@ -18,6 +19,8 @@ local pool, crashes_most, dead_most = tonumber(ARGV[7]), tonumber(ARGV[8]), tonu
 local MOVES = 200 -- of each kind in one call, so that no call is long
 local expired, poisoned, trimmed = 0, 0, 0
 local claims = {}
+local aside, asides = {}, #ARGV - 9
+for at = 10, #ARGV do aside[ARGV[at]] = true end
 
 local function reply(wait)
   local answer = { wait, redis.call('HLEN', P .. 'policy'), expired, poisoned, trimmed }
@@ -149,9 +152,13 @@ for _, class in ipairs({ 'lanes:new', 'lanes:probation', 'lanes' }) do
     local room = limit - #claims
     if class ~= 'lanes' then room = math.min(room, pool - held) end
     if room <= 0 then break end
-    for _, ep in ipairs(redis.call('ZRANGEBYSCORE', P .. class, '-inf', '(' .. whole(now + 1), 'LIMIT', 0, room)) do
-      take(ep, class)
-      more = true
+    for _, ep in ipairs(redis.call('ZRANGEBYSCORE', P .. class, '-inf', '(' .. whole(now + 1), 'LIMIT', 0,
+      room + asides)) do
+      if room > 0 and not aside[ep] then
+        take(ep, class)
+        room = room - 1
+        more = true
+      end
     end
   end
 end
@@ -162,10 +169,13 @@ end
 
 local wait = -1
 local function due(key)
-  local first = redis.call('ZRANGE', P .. key, 0, 0, 'WITHSCORES')
-  if first[2] then
-    local ms = math.max(0, math.floor(tonumber(first[2]) - now))
-    if wait < 0 or ms < wait then wait = ms end
+  local first = redis.call('ZRANGE', P .. key, 0, asides, 'WITHSCORES')
+  for at = 1, #first, 2 do
+    if not aside[first[at]] then
+      local ms = math.max(0, math.floor(tonumber(first[at + 1]) - now))
+      if wait < 0 or ms < wait then wait = ms end
+      break
+    end
   end
 end
 due('lanes')

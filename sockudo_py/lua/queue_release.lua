@@ -3,15 +3,15 @@
 --
 -- KEYS[1], ARGV[1..2]  see queue_common.lua
 -- ARGV[3]  token
--- Returns 1, or 0 when the lease is gone.
+-- Returns the endpoint, or nil when the lease is gone.
 -- include queue_common.lua
 
 local token = ARGV[3]
 local job = redis.call('HGET', P .. 'active', token)
-if not job then return 0 end
+if not job then return false end
 local _, ep = header(job)
 push_head(ep, job)
 redis.call('ZREM', P .. 'rl:' .. ep, token)
 unlease(token, ep)
 settle(ep)
-return 1
+return ep

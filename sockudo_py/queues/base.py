@@ -145,8 +145,11 @@ class Queue(Protocol):
         """Failed for good: put ``job`` (made by ``jobs.bury``) at the head of ``failed``. ``healthy`` as in
         ``retry``."""
 
-    async def release(self, token: str) -> bool:
-        """Not tried: give the job back to the head of its lane, as it was."""
+    async def release(self, token: str, *, away: float = 0.0) -> bool:
+        """Not tried: give the job back to the head of its lane, as it was.
+
+        ``away``: seconds for which this process claims nothing of that lane. Others may.
+        """
 
     async def renew(self, tokens: Sequence[str], lease: float) -> set[str]:
         """Extend leases; return the tokens whose lease is gone."""
@@ -156,6 +159,9 @@ class Queue(Protocol):
 
     async def resume(self, endpoint: str) -> None:
         """Undo ``pause``."""
+
+    async def paused_lanes(self) -> list[str]:
+        """Return the endpoints whose lanes are paused."""
 
     async def gate(self, endpoint: str, seconds: float) -> None:
         """Hand out nothing of the lane for ``seconds``; 0: from now on again, whatever held it back until then.

@@ -67,6 +67,10 @@ class Book:
         lane.paused = paused
         self.lanes.settle(lane, now)
 
+    def paused(self) -> list[str]:
+        """Return the endpoints whose lanes are paused."""
+        return [lane.endpoint for lane in self.lanes if lane.paused]
+
     def gate(self, endpoint: str, until: int, now: int) -> None:
         """Close a lane until then; a time that has passed opens it."""
         lane = self.lanes[endpoint]
@@ -130,11 +134,14 @@ class Book:
         heapq.heappush(self.delayed, (due, next(self._serial), entry))
         return True
 
-    def release(self, token: str, now: int) -> Entry | None:
-        """Give a job that was not tried back to the head of its lane."""
+    def release(self, token: str, now: int, away_ms: int = 0) -> Entry | None:
+        """Give a job that was not tried back to the head of its lane, and close that for a while."""
         entry = self.end(token, now, None)
         if entry is not None:
-            self.lanes[entry.endpoint].unnote_claim(token)
+            lane = self.lanes[entry.endpoint]
+            lane.unnote_claim(token)
+            if away_ms:
+                lane.gate = max(lane.gate, now + away_ms)
             self.lanes.put(entry, now, head=True)
         return entry
 

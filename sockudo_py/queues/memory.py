@@ -115,9 +115,9 @@ class MemoryQueue:
         self._to_failed(job)
         return True
 
-    async def release(self, token: str) -> bool:  # noqa: D102
+    async def release(self, token: str, *, away: float = 0.0) -> bool:  # noqa: D102
         self._waker.soon()
-        return self._book.release(token, self._now()) is not None
+        return self._book.release(token, self._now(), round(away * 1000)) is not None
 
     async def renew(self, tokens: Sequence[str], lease: float) -> set[str]:  # noqa: D102
         return self._book.renew(tokens, self._now() + round(lease * 1000))
@@ -128,6 +128,9 @@ class MemoryQueue:
     async def resume(self, endpoint: str) -> None:  # noqa: D102
         self._book.set_paused(endpoint, False, self._now())
         self._waker.soon()
+
+    async def paused_lanes(self) -> list[str]:  # noqa: D102
+        return self._book.paused()
 
     async def gate(self, endpoint: str, seconds: float) -> None:  # noqa: D102
         now = self._now()

@@ -26,6 +26,7 @@ _POLL = 0.25  # seconds; an operator's rpoplpush must be noticed within 0.5
 _CHUNK = 500  # events or policies in one script call; far below what Lua's unpack takes
 _MEND_EVERY = 60.0  # seconds
 _MOST_CLAIMED = 500  # in one script call
+_MOST_ASIDE = 500  # lanes that a claim is told to leave to others
 
 
 class RedisQueue:
@@ -95,6 +96,7 @@ class RedisQueue:
         self._claiming = asyncio.Lock()
         self._acks = Gather(self._ack_all, _CHUNK)
         self._waker = Waker(_POLL)
+        self._away: dict[str, float] = {}  # lanes to leave to others, until when (the loop's clock)
         self._mended: float | None = None
 
     async def open(self) -> None:
@@ -166,6 +168,7 @@ class RedisQueue:
                 self._pool,
                 self._max_crashes,
                 self._failed_max_len,
+                *self._aside(),
             )
             self._sequences[worker] = sequence + 1  # only now: a call that failed is repeated with its number
             due, policies, expired, poisoned, trimmed = answer[:5]
@@ -196,8 +199,16 @@ class RedisQueue:
         self._waker.soon()
         return bool(done)
 
-    async def release(self, token: str) -> bool:  # noqa: D102
-        return await self._end("release", token)
+    async def release(self, token: str, *, away: float = 0.0) -> bool:  # noqa: D102
+        lane = await self._call("release", token)
+        if lane is not None and away:
+            endpoint = lane.decode()
+            if len(self._aside()) < _MOST_ASIDE:
+                self._away[endpoint] = self._time() + away
+            else:  # too many to tell them in each call: keeps others away, too, but nobody busy
+                await self.gate(endpoint, away)
+        self._waker.soon()
+        return lane is not None
 
     async def renew(self, tokens: Sequence[str], lease: float) -> set[str]:  # noqa: D102
         lost: set[str] = set()
@@ -211,6 +222,10 @@ class RedisQueue:
     async def resume(self, endpoint: str) -> None:  # noqa: D102
         await self._call("lane", "resume", endpoint)
         self._waker.soon()
+
+    async def paused_lanes(self) -> list[str]:  # noqa: D102
+        members = await self._link.command("SMEMBERS", self._prefix + "paused")
+        return sorted(member.decode() for member in members)
 
     async def gate(self, endpoint: str, seconds: float) -> None:  # noqa: D102
         await self._call("lane", "gate", endpoint, round(seconds * 1000))
@@ -278,6 +293,16 @@ class RedisQueue:
     async def _send_policies(self) -> None:
         for chunk in _chunks(list(self._policies.items())):
             await self._call("lane", "policy", *(word for pair in chunk for word in pair))
+
+    def _aside(self) -> list[str]:
+        """Return the lanes that are left to others now."""
+        if self._away:
+            now = self._time()
+            self._away = {endpoint: until for endpoint, until in self._away.items() if until > now}
+        return list(self._away)
+
+    def _time(self) -> float:
+        return asyncio.get_running_loop().time() + self.clock_shift
 
     async def _mend(self) -> None:
         now = asyncio.get_running_loop().time()

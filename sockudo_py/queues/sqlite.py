@@ -184,8 +184,8 @@ class SqliteQueue:
         await self._bury(entry, job)
         return True
 
-    async def release(self, token: str) -> bool:  # noqa: D102
-        entry = self._book.release(token, self._now())
+    async def release(self, token: str, *, away: float = 0.0) -> bool:  # noqa: D102
+        entry = self._book.release(token, self._now(), round(away * 1000))
         self._waker.soon()
         if entry is None:
             return False
@@ -207,6 +207,9 @@ class SqliteQueue:
         )
         self._book.set_paused(endpoint, False, self._now())
         self._waker.soon()
+
+    async def paused_lanes(self) -> list[str]:  # noqa: D102
+        return self._book.paused()
 
     async def gate(self, endpoint: str, seconds: float) -> None:  # noqa: D102
         now = self._now()

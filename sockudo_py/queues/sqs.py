@@ -50,6 +50,7 @@ class SqsQueue:
     - Delays are whole seconds, rounded up. Longer ones than 900 s are put off again and again.
     - ``drop`` reaches what can be received now; delayed jobs follow when they come, by the worker.
     - ``failed``, ``redrive`` and ``purge`` look at 10,000 dead jobs at most, and see what nobody else looks at.
+    - ``release`` with ``away`` gives others that one job; what else this process has received of the lane stays here.
     - Depths are SQS's estimates plus what this process holds; lanes are those of this process.
     - A message counts as crashed each time it shows again, though it may only have waited in a process that died.
     - SQS forgets messages after 14 days, dead ones included.
@@ -257,11 +258,21 @@ class SqsQueue:
         await self._store.discard([held])
         return True
 
-    async def release(self, token: str) -> bool:  # noqa: D102
-        if self._store.held.leased(token, self._now()) is None:
+    async def release(self, token: str, *, away: float = 0.0) -> bool:  # noqa: D102
+        now = self._now()
+        held = self._store.held.leased(token, now)
+        if held is None:
             return False
-        self._waker.soon()
-        return self._book.release(token, self._now()) is not None
+        if not away:
+            self._waker.soon()
+            return self._book.release(token, now) is not None
+        due = now + round(away * 1000)
+        self._book.gate(held.endpoint, due, now)
+        await self._store.send([self._store.draft(held.text, due_ms=due)])  # here it would be hidden from the others
+        self._book.lanes[held.endpoint].unnote_claim(token)
+        self._end(token, held, good=None)
+        await self._store.discard([held])
+        return True
 
     async def renew(self, tokens: Sequence[str], lease: float) -> set[str]:  # noqa: D102
         now = self._now()
@@ -276,6 +287,9 @@ class SqsQueue:
     async def resume(self, endpoint: str) -> None:  # noqa: D102
         self._book.set_paused(endpoint, False, self._now())
         self._waker.soon()
+
+    async def paused_lanes(self) -> list[str]:  # noqa: D102
+        return self._book.paused()
 
     async def gate(self, endpoint: str, seconds: float) -> None:  # noqa: D102
         now = self._now()

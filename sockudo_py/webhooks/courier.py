@@ -17,6 +17,7 @@ from sockudo_py.webhooks.health import EndpointHealth
 from sockudo_py.webhooks.recorder import Recorder
 from sockudo_py.webhooks.registry import EndpointRegistry
 from sockudo_py.webhooks.retry import GiveUp, Retry, decide
+from sockudo_py.webhooks.strangers import Strangers
 from sockudo_py.webhooks.targets.base import ANSWERED, Delivered, Failure, Outcome, Request, Target
 
 log = logging.getLogger(__name__)
@@ -39,6 +40,7 @@ class Courier:
         max_payload_bytes: int,
         clock: Callable[[], float],
         dice: Callable[[], float],
+        strangers: Strangers,
     ) -> None:
         self._queue = queue
         self._registry = registry
@@ -48,6 +50,7 @@ class Courier:
         self._max_payload_bytes = max_payload_bytes
         self._clock = clock
         self._dice = dice
+        self._strangers = strangers
         self.lost: set[str] = set()
         self.in_flight: Counter[str] = Counter()
 
@@ -64,6 +67,10 @@ class Courier:
         uid = job.endpoint
         endpoint = self._registry.by_uid(uid)
         if endpoint is None:
+            away = self._strangers.wait(job, self._now_ms())
+            if away:
+                await self._settle(token, lambda: self._queue.release(token, away=away))
+                return False
             self._recorder.orphan(job)
             await self._bury(token, claim.job, JobError(ENDPOINT_DELETED, "there is no such endpoint"), healthy=True)
             return False

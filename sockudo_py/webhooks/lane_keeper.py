@@ -64,6 +64,11 @@ class LaneKeeper:
         uids = [endpoint.uid for endpoint in self._registry.all()]
         for start in range(0, len(uids), _AT_ONCE):
             await asyncio.gather(*(self._set(uid) for uid in uids[start : start + _AT_ONCE]))
+        for uid in await self._queue.paused_lanes():
+            # Disabled, and removed while this process was down. Nobody would resume it: let the worker see its jobs.
+            if self._registry.by_uid(uid) is None:
+                await self._queue.resume(uid)
+                log.info("the lane of a webhook endpoint that is unknown here goes on", extra={"webhook": uid})
         self._task = asyncio.create_task(self._run(), name="webhook-lanes")
 
     async def stop(self) -> None:

@@ -16,6 +16,7 @@ from sockudo_py.webhooks.health import EndpointHealth
 from sockudo_py.webhooks.rate import RateWindow
 from sockudo_py.webhooks.recorder import Recorder
 from sockudo_py.webhooks.registry import EndpointRegistry
+from sockudo_py.webhooks.strangers import Strangers
 from sockudo_py.webhooks.targets.base import Target
 
 log = logging.getLogger(__name__)
@@ -31,6 +32,7 @@ class WorkerSettings:
     lease: float = 30.0
     renew_interval: float = 10.0
     poll_interval: float = 0.5
+    unknown_grace: float = 60.0  # how long jobs of an endpoint that is unknown here are left to others
     max_payload_bytes: int = 1_048_576
     deliveries_per_window: int | None = None  # requests of this process per ``rate_window``
     rate_window: float = 60.0
@@ -52,12 +54,14 @@ class Worker:
         *,
         health: EndpointHealth | None = None,
         clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
         dice: Callable[[], float] = random.random,
     ) -> None:
         self._queue = queue
         self._registry = registry
         self._recorder = recorder
         self._settings = settings or WorkerSettings()
+        self._strangers = Strangers(registry, self._settings.unknown_grace, clock=monotonic)
         self._courier = Courier(
             queue,
             registry,
@@ -67,6 +71,7 @@ class Worker:
             max_payload_bytes=self._settings.max_payload_bytes,
             clock=clock,
             dice=dice,
+            strangers=self._strangers,
         )
         self._id = secrets.token_hex(8)
         limit = self._settings.deliveries_per_window
@@ -229,7 +234,7 @@ class Worker:
 
     def _takes(self, uid: str) -> bool:
         endpoint = self._registry.by_uid(uid)
-        return endpoint is None or endpoint.enabled
+        return self._strangers.gone(uid) if endpoint is None else endpoint.enabled
 
     # -- delivering
 

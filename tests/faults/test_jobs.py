@@ -61,7 +61,7 @@ async def test_F40_a_bad_job_pushed_by_hand_is_a_dead_letter_and_the_queue_goes_
     private_redis: RedisServer, name: str
 ) -> None:
     text, expected = BAD[name]
-    async with staged(queue=RedisQueue(private_redis.url)) as stage:
+    async with staged(queue=RedisQueue(private_redis.url), worker={"unknown_grace": 0.0}) as stage:
         private_redis.cli("lpush", f"{PREFIX}default", text)
         stage.send(1, 5)
         await stage.receiver.wait_for(5)

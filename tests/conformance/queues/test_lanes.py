@@ -329,3 +329,10 @@ async def test_an_endpoint_policy_with_slow_start_off_is_trusted_at_once(driver:
     queue = await driver.make(default_policy=AT_ONCE, slots=2, probation_share=0.5)
     await many(queue, 8)
     assert len(await claim(queue, 8)) == 8
+
+
+async def test_paused_lanes_are_named_until_they_are_resumed(queue: Queue) -> None:
+    await queue.pause("wh_a")
+    await queue.pause("wh_b")
+    await queue.resume("wh_a")
+    assert await queue.paused_lanes() == ["wh_b"]

@@ -187,3 +187,29 @@ async def test_fail_puts_the_job_at_the_head_of_failed(queue: Queue) -> None:
     assert [job.id for job in failed] == ["e2", "e1"]
     assert failed[0].error == DEAD
     assert failed[0].failed_ms == 1_800_000_000_000
+
+
+async def test_a_job_that_is_left_to_others_comes_back_here_later(queue: Queue, driver: Driver) -> None:
+    await queue.append([event(1)])
+    first = await claim_one(queue)
+    assert await queue.release(first.token, away=2.0)
+    assert await claim(queue) == []
+    driver.advance(2.5)
+    assert (await claim_one(queue)).job == first.job
+
+
+async def test_leaving_a_lane_to_others_holds_up_no_other_lane(queue: Queue) -> None:
+    await queue.append([event(1, "wh_a")])
+    await queue.release((await claim_one(queue)).token, away=2.0)
+    await queue.append([event(2, "wh_b")])
+    assert jobs.decode((await claim_one(queue)).job).endpoint == "wh_b"
+
+
+async def test_a_lost_lease_leaves_no_lane_to_others(queue: Queue, driver: Driver) -> None:
+    await queue.append([event(1)])
+    lost = await claim_one(queue)
+    driver.advance(LEASE + 1)
+    held = await claim_one(queue)
+    assert not await queue.release(lost.token, away=2.0)
+    await queue.release(held.token)
+    assert (await claim_one(queue)).job == held.job

@@ -20,6 +20,7 @@ class FlakyQueue(MemoryQueue):
         self.gone: set[str] = set()  # tokens whose lease somebody else has
         self.renewed: list[str] = []
         self.paused: list[str] = []
+        self.left: list[str] = []  # lanes that were left to others
         self.lost_replies = 0
         self.bugs = 0
         self.calls: list[list[Append]] = []
@@ -48,6 +49,11 @@ class FlakyQueue(MemoryQueue):
             self.lost_replies -= 1
             raise Unavailable("the reply was lost")
         return taken
+
+    async def release(self, token: str, *, away: float = 0.0) -> bool:
+        if away:
+            self.left.append(self._book.active[token].entry.endpoint)
+        return await super().release(token, away=away)
 
     async def renew(self, tokens: Sequence[str], lease: float) -> set[str]:
         self.renewed.extend(tokens)

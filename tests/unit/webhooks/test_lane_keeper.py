@@ -78,6 +78,17 @@ async def test_at_the_start_every_lane_is_set() -> None:
     await keeper.stop()
 
 
+async def test_at_the_start_the_paused_lane_of_an_endpoint_that_is_unknown_goes_on() -> None:
+    queue, registry = WatchedQueue(), EndpointRegistry()
+    for uid in ("wh_gone", "wh_off"):
+        await queue.pause(uid)
+    registry.replace("app-1", [endpoint("wh_off", enabled=False)])
+    keeper = LaneKeeper(queue, registry)
+    await keeper.start()
+    assert await queue.paused_lanes() == ["wh_off"]
+    await keeper.stop()
+
+
 async def test_a_change_reaches_the_queue_even_when_it_is_away_for_a_moment() -> None:
     queue, registry = WatchedQueue(), EndpointRegistry()
     keeper = LaneKeeper(queue, registry)

@@ -188,12 +188,32 @@ async def test_a_body_that_is_too_large_is_never_sent() -> None:
         assert site.target.requests == []
 
 
-async def test_a_job_without_an_endpoint_is_a_dead_letter() -> None:
+async def test_a_job_whose_endpoint_was_removed_here_is_a_dead_letter() -> None:
     async with running() as site:
+        await site.endpoints(endpoint("wh_gone"))
+        await site.endpoints()
         await site.append("1", uid="wh_gone")
         await until(lambda: bool(site.metrics.deliveries.values))
         [dead] = await site.dead()
         assert (dead["ep"], dead["error"]["class"]) == ("wh_gone", "endpoint_deleted")
+
+
+async def test_a_job_of_an_unknown_endpoint_is_a_dead_letter_after_a_grace() -> None:
+    async with running(WorkerSettings(poll_interval=0.01, unknown_grace=0.0)) as site:
+        await site.append("1", uid="wh_gone")
+        await until(lambda: bool(site.metrics.deliveries.values))
+        [dead] = await site.dead()
+        assert (dead["ep"], dead["error"]["class"]) == ("wh_gone", "endpoint_deleted")
+
+
+async def test_a_job_of_an_unknown_endpoint_is_delivered_when_that_becomes_known() -> None:
+    async with running() as site:
+        await site.append("1", uid="wh_late")
+        await until(lambda: site.queue.left == ["wh_late"])
+        assert await site.dead() == []
+        await site.endpoints(endpoint("wh_late"))
+        await site.pass_time(2.0)
+        await until(lambda: site.statuses() == ["delivered"])
 
 
 async def test_an_endpoint_that_is_deleted_during_its_request_gets_no_retry() -> None:
