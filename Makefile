@@ -6,7 +6,7 @@ STAMP := $(VENV)/.stamp
 WORKERS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test faults soak check fmt bench clean
+.PHONY: help setup run test faults soak check fmt bench bench-docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  %-10s %s\n", $$1, $$2}'
@@ -43,8 +43,18 @@ fmt: $(STAMP) ## format the code and fix what ruff can fix
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(STAMP) ## run the benchmarks (see benchmarks/README.md)
-	$(BIN)/python -m benchmarks
+RESULTS := benchmarks/results
+ROWS := $(RESULTS)/rows.json
+SIZES := $(RESULTS)/sizes.json
+
+bench: $(STAMP) ## run the benchmarks, 20 minutes; charts in benchmarks/results/ (see benchmarks/README.md)
+	mkdir -p $(RESULTS)
+	$(BIN)/python -m benchmarks --json $(ROWS) $(ARGS)
+	$(BIN)/python -m benchmarks.size --json $(SIZES)
+	$(BIN)/python -m benchmarks.report $(ROWS) $(SIZES)
+
+bench-docs: bench ## ... and write tables and charts into docs/performance.md
+	$(BIN)/python -m benchmarks.report --docs $(ROWS) $(SIZES)
 
 clean: ## remove .venv and caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -38,12 +38,12 @@ def read() -> list[Budget]:
     return [Budget(**entry) for entry in orjson.loads(Path(__file__).with_name("budgets.json").read_bytes())]
 
 
-def report(results: list[Result]) -> int:
-    """Print each target with what was measured; return how many are missed."""
+def targets(results: list[Result]) -> tuple[str, int]:
+    """Return a Markdown table of each target with what was measured, and how many are missed."""
     rows = {(result.workload, result.subject): result for result in results}
     measured = {result.workload for result in results}
     missed = 0
-    print("| target | wanted | measured | |\n|---|---:|---:|---|")
+    lines = ["| target | wanted | measured | |", "|---|---:|---:|---|"]
     for budget in read():
         if budget.workload not in measured:
             continue
@@ -58,5 +58,5 @@ def report(results: list[Result]) -> int:
             missed += 1
             bound = budget.at_most if budget.at_most is not None else budget.at_least
             verdict, shown = f"MISSED by {abs(value / (bound or 1) - 1):.0%}", f"{value:.2f}"
-        print(f"| {what} | {wanted} | {shown} | {verdict} |")
-    return missed
+        lines.append(f"| {what} | {wanted} | {shown} | {verdict} |")
+    return "\n".join(lines), missed

@@ -1,7 +1,7 @@
 """``python -m benchmarks.compare BASE HEAD [workload ...]``: two revisions of sockudo_py, their runs interleaved.
 
-Each revision is checked out into a git worktree of its own; the load generator is the present one for both. ``HEAD``
-may be ``.`` for the work tree as it is.
+Each revision is checked out into a git worktree of its own; the load generator is the present one for both. Either
+may be ``.`` for the work tree as it is: ``compare . . --head-python PYTHON`` compares two interpreters.
 """
 
 import argparse
@@ -11,14 +11,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks import subjects
 from benchmarks.harness import Result
-from benchmarks.subjects import ROOT
+from benchmarks.machine import interpreter
+from benchmarks.subjects import ROOT, own
 
 WORKLOADS = ("fanout", "publish", "client_events", "connections")
 
@@ -48,8 +47,14 @@ def main() -> int:
     parser.add_argument("workload", nargs="*", choices=[*WORKLOADS, []], default=[])
     parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--scale", type=float, default=0.2, help="share of the full amount of work (default 0.2)")
+    for side in ("base", "head"):
+        parser.add_argument(f"--{side}-python", default=sys.executable, help="an interpreter with the packages needed")
     arguments = parser.parse_args()
     import uvloop
+
+    pythons = {"base": arguments.base_python, "head": arguments.head_python}
+    for side, python in pythons.items():
+        print(f"{side}: {interpreter(python)}")
 
     rows: dict[str, dict[str, list[Result]]] = {}
     with tree(arguments.base) as base, tree(arguments.head) as head:
@@ -58,7 +63,7 @@ def main() -> int:
                 module: Any = importlib.import_module(f"benchmarks.{name}")
                 for side, root in (("base", base), ("head", head)):
                     print(f"{name}, {side}, {round_number + 1} of {arguments.repeat} ...", file=sys.stderr)
-                    for result in uvloop.run(module.run(partial(subjects.sockudo_py, root=root), arguments.scale)):
+                    for result in uvloop.run(module.run(own(root, pythons[side]), arguments.scale)):
                         rows.setdefault(result.workload, {}).setdefault(side, []).append(result)
     print("| workload | base us | head us | median ratio | lowest | highest |\n|---|---:|---:|---:|---:|---:|")
     for workload, sides in rows.items():

@@ -45,6 +45,25 @@ class Result:
         return self.units / self.seconds
 
 
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Growth from ``before`` to ``after`` items: CPU microseconds and resident bytes per item of that step."""
+
+    before: int
+    after: int
+    cpu_us: float
+    bytes: float
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """What was grown, and in which steps. ``per_member``: a step's cost is meant to grow with who is there already."""
+
+    title: str
+    steps: list[Step]
+    per_member: bool = False
+
+
 def merged(results: list[Result]) -> Result:
     """Return one row for the repetitions of a row: the one with the median CPU cost, and how far they lay apart."""
     ordered = sorted(results, key=lambda result: result.cpu_us)

@@ -156,20 +156,29 @@ class Publisher(asyncio.Protocol):
 
 
 class Poster:
-    """Publishes the way that the subject allows: over one kept connection, or over a new one each time."""
+    """Publishes the way that the subject allows: over kept connections, or over a new one each time."""
 
     def __init__(self, subject: Subject) -> None:
         self._subject = subject
-        self._kept: Publisher | None = None
+        self._kept: list[Publisher] = []
 
     async def post(self, request: bytes, count: int = 1) -> None:
-        """Send the request ``count`` times, at once; return when all are answered."""
+        """Send the request ``count`` times, at once, each over a connection of its own; return when all are answered."""
         if not self._subject.keeps_alive:
             await asyncio.gather(*(self._once(request) for _ in range(count)))
             return
-        if self._kept is None:
-            self._kept = await publisher(self._subject.port)
-        await self._kept.send(request * count, count)
+        while len(self._kept) < count:
+            self._kept.append(await publisher(self._subject.port))
+        if count == 1:
+            await self._kept[0].send(request)
+        else:
+            await asyncio.gather(*(kept.send(request) for kept in self._kept[:count]))
+
+    async def pipeline(self, request: bytes, count: int) -> None:
+        """Send the request ``count`` times in one go over one kept connection; return when all are answered."""
+        if not self._kept:
+            self._kept.append(await publisher(self._subject.port))
+        await self._kept[0].send(request * count, count)
 
     async def _once(self, request: bytes) -> None:
         one = await publisher(self._subject.port)
@@ -178,8 +187,8 @@ class Poster:
 
     def close(self) -> None:
         """Close what is kept."""
-        if self._kept is not None:
-            self._kept.transport.abort()
+        for kept in self._kept:
+            kept.transport.abort()
 
 
 async def publisher(port: int) -> Publisher:

@@ -1,8 +1,9 @@
-"""HTTP publish: one channel, pipelined, a batch of ten, a hundred channels; nobody subscribed.
+"""HTTP publish: one channel, from sixteen at once, pipelined, a batch of ten, a hundred channels; nobody subscribed.
 
-Over one kept connection where the server keeps it. soketi closes after each answer, so its figures hold an accept.
+Over kept connections where the server keeps them. soketi closes after each answer, so its figures hold an accept.
 """
 
+import asyncio
 import time
 
 from benchmarks.harness import Meter, Result, Subject, quantile
@@ -10,26 +11,55 @@ from benchmarks.load import Poster, publish_request
 from benchmarks.subjects import Options, Starter
 
 DATA = '{"message":"hello world"}'
+BACKENDS = 16
+WARM_UP = 1_600  # requests: Node compiles what is called often
 
 
 async def measure(subject: Subject, name: str, request: bytes, rounds: int, pipelined: int = 1) -> Result:
     """Send ``rounds`` requests one after the other (or ``pipelined`` at a time)."""
     poster = Poster(subject)
-    for _ in range(200):
+    for _ in range(WARM_UP):
         await poster.post(request)
     latencies = []
     with Meter(subject) as meter:
         for _ in range(rounds // pipelined):
             start = time.perf_counter()
-            await poster.post(request, pipelined)
+            if pipelined == 1:
+                await poster.post(request)
+            else:
+                await poster.pipeline(request, pipelined)
             latencies.append((time.perf_counter() - start) * 1e3)
     poster.close()
+    return _row(name, subject, rounds, meter, latencies)
+
+
+async def at_once(subject: Subject, request: bytes, rounds: int) -> Result:
+    """Send ``rounds`` requests from ``BACKENDS`` connections, each of which waits for its own answer only."""
+    posters = [Poster(subject) for _ in range(BACKENDS)]
+    latencies: list[float] = []
+
+    async def backend(poster: Poster, count: int) -> None:
+        for _ in range(count):
+            start = time.perf_counter()
+            await poster.post(request)
+            latencies.append((time.perf_counter() - start) * 1e3)
+
+    await asyncio.gather(*(backend(poster, WARM_UP // BACKENDS) for poster in posters))
+    latencies.clear()
+    with Meter(subject) as meter:
+        await asyncio.gather(*(backend(poster, rounds // BACKENDS) for poster in posters))
+    for poster in posters:
+        poster.close()
+    return _row(f"publish, {BACKENDS} connections", subject, len(latencies), meter, latencies)
+
+
+def _row(name: str, subject: Subject, units: int, meter: Meter, latencies: list[float]) -> Result:
     return Result(
         name,
         subject.name,
-        rounds,
+        units,
         meter.seconds,
-        meter.per_unit(rounds),
+        meter.per_unit(units),
         quantile(latencies, 0.5),
         quantile(latencies, 0.99),
         load_share=meter.load_share,
@@ -49,7 +79,10 @@ async def run(starter: Starter, scale: float) -> list[Result]:
     events = [{"name": "bench", "channel": f"c{index}", "data": DATA} for index in range(10)]
     batch = publish_request({"batch": events}, "/apps/1/batch_events")
     with starter(Options()) as subject:
-        results = [await measure(subject, "publish, one channel", one, rounds)]
+        results = [
+            await measure(subject, "publish, one channel", one, rounds),
+            await at_once(subject, one, rounds),
+        ]
         if subject.keeps_alive:
             results.append(await measure(subject, "publish, 16 pipelined", one, rounds // 16 * 16, 16))
         results += [

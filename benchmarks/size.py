@@ -2,6 +2,7 @@
 
 Each row is a step of growth: CPU microseconds and resident bytes per item within that step alone, so that whatever
 grows faster than it should shows at once. ``growth`` is the last step's cost over the first's; flat is near 1.
+``--json FILE`` keeps the steps for ``benchmarks.report``.
 """
 
 import argparse
@@ -13,25 +14,17 @@ import resource
 import sys
 import urllib.request
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from pathlib import Path
 
 import orjson
 
-from benchmarks.harness import Meter, Subject
+from benchmarks.harness import Growth, Meter, Step, Subject
 from benchmarks.load import Client, Poster, client_frame, connect, connect_many, publish_request, subscribe
+from benchmarks.machine import environment
 from benchmarks.subjects import APP_KEY, APP_SECRET, Options, sockudo_py
+from benchmarks.tables import write_json
 
 SPARE_FILES = 1_000  # of the process's limit, for everything that is no client
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """Growth from ``before`` to ``after`` items."""
-
-    before: int
-    after: int
-    cpu_us: float
-    bytes: float
 
 
 Grow = Callable[[int, int], Awaitable[None]]
@@ -52,13 +45,18 @@ async def steps(subject: Subject, sizes: Sequence[int], grow: Grow) -> list[Step
     return found
 
 
-def show(title: str, found: list[Step], subject: Subject) -> None:
-    """Print one table."""
-    print(f"\n### {title}\n\n| from | to | CPU us each | bytes each |\n|---:|---:|---:|---:|")
+def show(growth: Growth, subject: Subject) -> Growth:
+    """Print one table; return what it shows."""
+    found = growth.steps
+    print(f"\n### {growth.title}\n\n| from | to | CPU us each | bytes each |\n|---:|---:|---:|---:|")
     for step in found:
         print(f"| {step.before:,} | {step.after:,} | {step.cpu_us:.1f} | {step.bytes:,.0f} |")
-    growth = found[-1].cpu_us / found[0].cpu_us
-    print(f"\ngrowth {growth:.2f}; event loop lag at most {worst_lag(subject)}")
+    print(f"\ngrowth {found[-1].cpu_us / found[0].cpu_us:.2f}; event loop lag at most {worst_lag(subject)}")
+    if growth.per_member:
+        print("\n| from | to | CPU us per item and item present |\n|---:|---:|---:|")
+        for step in found:
+            print(f"| {step.before:,} | {step.after:,} | {step.cpu_us / ((step.before + step.after) / 2):.2f} |")
+    return growth
 
 
 def worst_lag(subject: Subject) -> str:
@@ -78,7 +76,7 @@ def drop(clients: list[Client]) -> None:
         client.transport.abort()
 
 
-async def connections(top: int) -> None:
+async def connections(top: int) -> Growth:
     """Grow the number of connections, each on a channel of its own."""
     with sockudo_py() as subject:
         clients = await connect_many(subject.port, [f"warm-{index}" for index in range(500)])
@@ -87,8 +85,10 @@ async def connections(top: int) -> None:
             clients.extend(await connect_many(subject.port, [f"c-{index}" for index in range(before, after)]))
 
         sizes = [size for size in (1_000, 2_500, 5_000, 10_000, 20_000) if size < top] + [top]
-        show("Connections, each subscribed to its own channel", await steps(subject, sizes, grow), subject)
+        title = "Connections, each subscribed to its own channel"
+        growth = show(Growth(title, await steps(subject, sizes, grow)), subject)
         drop(clients)
+        return growth
 
 
 async def subscribe_all(client: Client, names: Sequence[str]) -> None:
@@ -109,7 +109,7 @@ async def subscribe_all(client: Client, names: Sequence[str]) -> None:
         await asyncio.wait_for(done, 60)
 
 
-async def channels(top: int) -> None:
+async def channels(top: int) -> Growth:
     """Grow the number of channels: 1,000 per connection; then publish to one of them."""
     with sockudo_py() as subject:
         clients = [await connect(subject.port, "base") for _ in range(top // 1_000)]
@@ -119,7 +119,7 @@ async def channels(top: int) -> None:
                 await subscribe_all(clients[at // 1_000], [f"channel-{index}" for index in range(at, at + 1_000)])
 
         sizes = [size for size in (10_000, 25_000, 50_000) if size < top] + [top]
-        show("Channels, 1,000 on each connection", await steps(subject, sizes, grow), subject)
+        growth = show(Growth("Channels, 1,000 on each connection", await steps(subject, sizes, grow)), subject)
         poster = Poster(subject)
         one = publish_request({"name": "bench", "channel": "channel-7", "data": "{}"})
         await poster.post(one)
@@ -132,9 +132,10 @@ async def channels(top: int) -> None:
             await asyncio.sleep(3)
         print(f"leaving them all at once: {meter.per_unit(top):.1f} us each; lag at most {worst_lag(subject)}")
         poster.close()
+        return growth
 
 
-async def one_connection(top: int) -> None:
+async def one_connection(top: int) -> Growth:
     """Grow the subscriptions of a single connection."""
     with sockudo_py() as subject:
         client = await connect(subject.port, "base")
@@ -142,8 +143,9 @@ async def one_connection(top: int) -> None:
         async def grow(before: int, after: int) -> None:
             await subscribe_all(client, [f"channel-{index}" for index in range(before, after)])
 
-        show("Channels of one connection", await steps(subject, (100, 250, 500, top), grow), subject)
+        growth = show(Growth("Channels of one connection", await steps(subject, (100, 250, 500, top), grow)), subject)
         drop([client])
+        return growth
 
 
 def sign_in(socket_id: str, user: str) -> bytes:
@@ -155,7 +157,7 @@ def sign_in(socket_id: str, user: str) -> bytes:
     )
 
 
-async def one_user(top: int) -> None:
+async def one_user(top: int) -> Growth:
     """Grow the connections of one signed-in user; then send the user an event, and terminate."""
     with sockudo_py() as subject:
         clients: list[Client] = []
@@ -177,7 +179,7 @@ async def one_user(top: int) -> None:
                 client.on_bytes = heard
                 clients.append(client)
 
-        show("Connections of one user", await steps(subject, (100, 250, 500, top), grow), subject)
+        growth = show(Growth("Connections of one user", await steps(subject, (100, 250, 500, top), grow)), subject)
         poster = Poster(subject)
         one = publish_request({"name": "to-user", "channel": "#server-to-user-u1", "data": "{}"})
         with Meter(subject) as meter:
@@ -188,9 +190,10 @@ async def one_user(top: int) -> None:
         print(f"\nan event to the user: {meter.per_unit(20 * top):.1f} us per connection")
         poster.close()
         drop(clients)
+        return growth
 
 
-async def presence(top: int) -> None:
+async def presence(top: int) -> Growth:
     """Grow one presence channel. A join also sends the roster to the joiner and one message to each other member."""
     with sockudo_py(Options(presence_members=top)) as subject:
         clients: list[Client] = []
@@ -203,20 +206,19 @@ async def presence(top: int) -> None:
                 clients.append(client)
 
         found = await steps(subject, (100, 250, 500, top), grow)
-        show("Members of a presence channel", found, subject)
-        print("\n| from | to | CPU us per join and member present |\n|---:|---:|---:|")
-        for step in found:
-            print(f"| {step.before} | {step.after} | {step.cpu_us / ((step.before + step.after) / 2):.2f} |")
+        growth = show(Growth("Members of a presence channel", found, per_member=True), subject)
         drop(clients)
+        return growth
 
 
-async def run(scale: float) -> None:
+async def run(scale: float) -> list[Growth]:
     """Run all."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     top = min(20_000, hard - SPARE_FILES)
     if top < 20_000:
         print(f"SKIPPED: sizes above {top:,} connections, a process may open {hard:,} files here", file=sys.stderr)
+    found = []
     for part in (
         connections(int(top * scale)),
         channels(int(100_000 * scale)),
@@ -224,18 +226,24 @@ async def run(scale: float) -> None:
         one_user(1_000),
         presence(1_000),
     ):
-        await part
+        found.append(await part)
         gc.collect()
+    return found
 
 
 def main() -> int:
     """Run."""
     parser = argparse.ArgumentParser(prog="benchmarks.size", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a tenth of the sizes")
+    parser.add_argument("--json", type=Path, help="also write the steps there, for benchmarks.report")
     arguments = parser.parse_args()
     import uvloop
 
-    uvloop.run(run(0.1 if arguments.quick else 1.0))
+    machine = environment()
+    print(machine)
+    found = uvloop.run(run(0.1 if arguments.quick else 1.0))
+    if arguments.json:
+        write_json(arguments.json, machine, found)
     return 0
 
 

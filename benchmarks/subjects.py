@@ -1,7 +1,8 @@
 """The servers under test, each as a context manager that gives a running ``Subject`` on the server's core.
 
 sockudo_py runs with its default features: metrics served, limits on, a webhook endpoint for occupied and vacated
-channels. soketi and Sockudo run with their own defaults plus metrics; they have no webhooks, which favours them.
+channels. soketi and Sockudo run with their own defaults plus metrics and the same limit on client events; no webhooks
+are configured there, which favours them.
 """
 
 import contextlib
@@ -12,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from benchmarks import soketi as soketi_package
 from benchmarks.harness import Subject, free_port, pinned, wait_until_up
 
 APP_ID, APP_KEY, APP_SECRET = "1", "bench-key", "bench-secret"
+CLIENT_EVENTS_PER_SECOND = 1_000_000  # out of reach, but counted: a limit that is on costs all of them something
 ROOT = Path(__file__).parent.parent
 
 
@@ -33,12 +36,25 @@ class Options:
     server: dict[str, Any] = field(default_factory=dict)
 
 
-Starter = Callable[[Options], contextlib.AbstractContextManager[Subject]]
+@dataclass(frozen=True, slots=True)
+class Starter:
+    """A server that can be had: calling it gives the server running."""
+
+    name: str
+    start: Callable[[Options], contextlib.AbstractContextManager[Subject]]
+
+    def __call__(self, options: Options = Options()) -> contextlib.AbstractContextManager[Subject]:
+        return self.start(options)
+
+
+def own(root: Path = ROOT, python: str = sys.executable) -> Starter:
+    """Return sockudo_py: the code of the work tree ``root``, run by the interpreter ``python``."""
+    return Starter("sockudo_py", partial(sockudo_py, root=root, python=python))
 
 
 @contextlib.contextmanager
-def sockudo_py(options: Options = Options(), root: Path = ROOT) -> Iterator[Subject]:
-    """Run the server of the work tree ``root``."""
+def sockudo_py(options: Options = Options(), root: Path = ROOT, python: str = sys.executable) -> Iterator[Subject]:
+    """Run the server of the work tree ``root`` with an interpreter that has its dependencies."""
     port, metrics_port = free_port(), free_port()
     # Nobody listens there; no channel passes the filter, so that routing and filtering are paid for but no delivery is.
     idle = {
@@ -51,7 +67,7 @@ def sockudo_py(options: Options = Options(), root: Path = ROOT) -> Iterator[Subj
         "key": APP_KEY,
         "secret": APP_SECRET,
         "enable_client_messages": True,
-        "max_client_events_per_second": 1_000_000,
+        "max_client_events_per_second": CLIENT_EVENTS_PER_SECOND,
         "webhooks": [idle],
         **options.app,
     }
@@ -68,7 +84,7 @@ def sockudo_py(options: Options = Options(), root: Path = ROOT) -> Iterator[Subj
     with tempfile.TemporaryDirectory() as folder:
         path, log_path = Path(folder) / "config.json", Path(folder) / "log"
         path.write_bytes(orjson.dumps(config))
-        command = [sys.executable, "-m", "sockudo_py", "start", "--config", str(path)]
+        command = [python, "-m", "sockudo_py", "start", "--config", str(path)]
         environment = {"PYTHONPATH": str(root)}
         with log_path.open("wb") as log, pinned(command, log, environment, root) as process:
             wait_until_up(process, f"http://127.0.0.1:{port}/up", log_path)
@@ -84,7 +100,7 @@ def soketi(options: Options = Options()) -> Iterator[Subject]:
         "key": APP_KEY,
         "secret": APP_SECRET,
         "enableClientMessages": True,
-        "maxClientEventsPerSecond": -1,
+        "maxClientEventsPerSecond": CLIENT_EVENTS_PER_SECOND,
         "webhooks": [],
     }
     config = {
@@ -115,7 +131,7 @@ def sockudo(options: Options = Options()) -> Iterator[Subject]:
         "secret": APP_SECRET,
         "max_connections": 100_000,
         "enable_client_messages": True,
-        "max_client_events_per_second": 1_000_000,
+        "max_client_events_per_second": CLIENT_EVENTS_PER_SECOND,
         "enabled": True,
     }
     config = {
@@ -158,11 +174,11 @@ def peers() -> list[Starter]:
     found: list[Starter] = []
     problem = soketi_package.prepare()
     if problem is None:
-        found.append(soketi)
+        found.append(Starter("soketi", soketi))
     else:
         print(f"  SKIPPED: soketi, {problem}", file=sys.stderr)
     if os.environ.get("SOCKUDO"):
-        found.append(sockudo)
+        found.append(Starter("Sockudo", sockudo))
     else:
         print("  SKIPPED: Sockudo, the environment variable SOCKUDO names no binary", file=sys.stderr)
     return found
