@@ -121,7 +121,10 @@ class SecurityConfig(Section):
     allowed_cidrs: tuple[Cidr, ...] = Field(default=(), description="Private networks that such endpoints may reach.")
     denied_cidrs: tuple[Cidr, ...] = Field(default=(), description="Networks that no endpoint may reach.")
     allowed_ports: tuple[Annotated[Port, Field(ge=1)], ...] | None = Field(default=None, description="null: any port.")
-    max_payload_bytes: Positive = Field(default=1048576, description="Largest request body.")
+    max_payload_bytes: Positive = Field(
+        default=1048576,
+        description="Largest request body; a larger batch is sent in parts, a larger event is a dead letter.",
+    )
     max_custom_headers: Count = Field(default=32, description="Custom headers of one endpoint.")
     max_header_value_bytes: Positive = Field(default=4096, le=4096, description="Bytes of one custom header's value.")
     egress_proxy: ProxyUrl | None = Field(

@@ -148,6 +148,11 @@ def require_header(text: bytes) -> tuple[str, str]:
     return head
 
 
+def with_events(job: Job, events: list[dict[str, Any]]) -> Job:
+    """Return a job with only these of its events."""
+    return replace(job, events_text=orjson.dumps(events), parsed=events)
+
+
 def dropped(error_class: str) -> JobError:
     """Return the error of jobs that ``Queue.drop`` moved."""
     return JobError(error_class, "dropped before it was delivered")

@@ -12,13 +12,14 @@ from sockudo_py.errors import Unavailable
 from sockudo_py.queues import jobs
 from sockudo_py.queues.base import ENDPOINT_DELETED, Claim, Queue
 from sockudo_py.queues.jobs import Job, JobError
-from sockudo_py.webhooks.delivery import Attempt, requests_for
+from sockudo_py.webhooks.delivery import Attempt, request_for
+from sockudo_py.webhooks.envelopes import bodies
 from sockudo_py.webhooks.health import EndpointHealth
 from sockudo_py.webhooks.recorder import Recorder
 from sockudo_py.webhooks.registry import EndpointRegistry
 from sockudo_py.webhooks.retry import GiveUp, Retry, decide
 from sockudo_py.webhooks.strangers import Strangers
-from sockudo_py.webhooks.targets.base import ANSWERED, Delivered, Failure, Outcome, Request, Target
+from sockudo_py.webhooks.targets.base import ANSWERED, Delivered, Failure, Outcome, Target
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +99,7 @@ class Courier:
     async def _deliver(self, token: str, text: bytes, job: Job, endpoint: Endpoint) -> None:
         started, started_ms = time.perf_counter(), self._now_ms()
         target = self._targets["http" if endpoint.function is None else "lambda"]
-        outcome = await self._send_all(target, endpoint, job)
+        outcome, job = await self._send_all(target, endpoint, job)
         number = job.attempt + 1
         attempt = Attempt(
             job=job,
@@ -139,34 +140,42 @@ class Courier:
         age = None if job.redrives else (self._now_ms() - job.created_ms) / 1000
         return decide(endpoint.retry, failure, number, age, self._dice())
 
-    async def _send_all(self, target: Target, endpoint: Endpoint, job: Job) -> Outcome:
-        """Send every request of a job, in order, until one fails. Its retry sends all again, with the same ids."""
+    async def _send_all(self, target: Target, endpoint: Endpoint, job: Job) -> tuple[Outcome, Job]:
+        """Send every request of a job, in order, until one fails. Its retry sends all again, with the same ids.
+
+        Returns the outcome and what of the job that is about: all of it, or the events that are too large to be sent
+        when the others were delivered.
+        """
+        limit = self._max_payload_bytes
+        outcome: Outcome | None = None
+        large: list[int] = []
         try:
-            requests = requests_for(endpoint, job, self._clock())
-            outcome: Outcome = Failure("poison", "the job has no events")
-            for request in requests:
-                outcome = await self._send(target, request)
+            for body in bodies(endpoint, job, self._now_ms, limit):
+                self._recorder.metrics.payload_bytes.observe(value=len(body.content))
+                if len(body.content) > limit:
+                    large += body.events
+                    continue
+                outcome = await target.send(request_for(endpoint, job, body, self._clock()))
                 if isinstance(outcome, Failure):
-                    break
+                    return outcome, job
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
             # Nobody cancelled us: a library let the end of a task of its own get out.
             log.error("a webhook attempt was cancelled", extra={"webhook": endpoint.uid, "delivery": job.id})
-            return Failure("internal", "CancelledError")
+            return Failure("internal", "CancelledError"), job
         except Exception as error:  # a bug: this job is retried like any other, and the rest goes on
             log.exception("making a webhook attempt broke", extra={"webhook": endpoint.uid, "delivery": job.id})
-            return Failure("internal", type(error).__name__)
-        return outcome
-
-    async def _send(self, target: Target, request: Request) -> Outcome:
-        size = len(request.body)
-        self._recorder.metrics.payload_bytes.observe(value=size)
-        limit = self._max_payload_bytes
-        if size > limit:
-            return Failure("too_large", f"the body has {size} bytes; webhooks.security.max_payload_bytes is {limit}")
-        return await target.send(request)
+            return Failure("internal", type(error).__name__), job
+        if not large:
+            return outcome or Failure("poison", "the job has no events"), job
+        events = job.events()
+        why = f"{len(large)} of {len(events)} events exceed webhooks.security.max_payload_bytes ({limit}) on their own"
+        if outcome is not None:
+            job = jobs.with_events(job, [events[at] for at in large])
+            why += "; the others were delivered"
+        return Failure("too_large", why), job
 
     # -- answering the queue
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from sockudo_py.endpoints import Endpoint
 from sockudo_py.queues.jobs import Job
-from sockudo_py.webhooks.envelopes import bodies
+from sockudo_py.webhooks.envelopes import Body, bodies
 from sockudo_py.webhooks.headers import merge_headers
 from sockudo_py.webhooks.profiles import signed_headers
 from sockudo_py.webhooks.targets.base import Outcome, Request
@@ -28,31 +28,30 @@ class Attempt:
     retry_in: float | None = None
 
 
-def requests_for(endpoint: Endpoint, job: Job, now: float) -> list[Request]:
-    """Return the requests that deliver ``job`` at ``now`` (Unix seconds), signed over the bytes that they carry.
-
-    Mostly one. One per event where the envelope holds a single event and the job several (its profile was changed).
-    """
-    return [
-        Request(
-            endpoint=endpoint.uid,
-            body=body.content,
-            headers=merge_headers(
-                endpoint.headers,
-                signed_headers(
-                    endpoint,
-                    body=body.content,
-                    body_id=body.id,
-                    delivery_id=job.id,
-                    attempt=job.attempt + 1,
-                    now=now,
-                ),
+def request_for(endpoint: Endpoint, job: Job, body: Body, now: float) -> Request:
+    """Return the request that carries a body of ``job``, signed at ``now`` (Unix seconds) over the very bytes sent."""
+    return Request(
+        endpoint=endpoint.uid,
+        body=body.content,
+        headers=merge_headers(
+            endpoint.headers,
+            signed_headers(
+                endpoint,
+                body=body.content,
+                body_id=body.id,
+                delivery_id=job.id,
+                attempt=job.attempt + 1,
+                now=now,
             ),
-            url=endpoint.url,
-            function=endpoint.function,
-            timeout=endpoint.request_timeout,
-            connect_timeout=endpoint.connect_timeout,
-            trusted=endpoint.trusted,
-        )
-        for body in bodies(endpoint, job, int(now * 1000))
-    ]
+        ),
+        url=endpoint.url,
+        function=endpoint.function,
+        timeout=endpoint.request_timeout,
+        connect_timeout=endpoint.connect_timeout,
+        trusted=endpoint.trusted,
+    )
+
+
+def requests_for(endpoint: Endpoint, job: Job, now: float) -> list[Request]:
+    """Return the requests that deliver ``job`` at ``now`` (Unix seconds), however large they are."""
+    return [request_for(endpoint, job, body, now) for body in bodies(endpoint, job, lambda: int(now * 1000))]

@@ -7,7 +7,7 @@ attempts.
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -42,10 +42,11 @@ _MAX_ARRAY_INDEX = 2**32 - 2
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """The bytes of one request and the id that names it on every attempt."""
+    """The bytes of one request, the id that names it on every attempt, and which of the job's events it carries."""
 
     id: str
     content: bytes
+    events: range
 
 
 def envelope_of(endpoint: Endpoint) -> EnvelopeName:
@@ -58,32 +59,65 @@ def batched(endpoint: Endpoint) -> bool:
     return envelope_of(endpoint) == "pusher"
 
 
-def bodies(endpoint: Endpoint, job: Job, now_ms: int) -> list[Body]:
-    """Return the bodies that carry a job's events to this endpoint: one, or one per event."""
+def bodies(endpoint: Endpoint, job: Job, now_ms: Callable[[], int], max_bytes: int | None = None) -> Iterator[Body]:
+    """Make the bodies that carry a job's events to this endpoint, each when it is asked for.
+
+    One; or one per event, where the envelope holds one; or several that have ``max_bytes`` at most. Only a single event
+    may be larger than that. The same events come under the same ids whenever these are asked for.
+    """
+    make = _batch if batched(endpoint) else _single
+    yield from _halves(make, endpoint, job, range(len(job.events())), now_ms, max_bytes)
+
+
+_Maker = Callable[[Endpoint, Job, range, int], bytes | None]
+
+
+def _halves(
+    make: _Maker, endpoint: Endpoint, job: Job, which: range, now_ms: Callable[[], int], max_bytes: int | None
+) -> Iterator[Body]:
+    content = make(endpoint, job, which, now_ms())
+    if content is not None and (max_bytes is None or len(content) <= max_bytes or len(which) == 1):
+        yield Body(_body_id(job, which), content, which)
+        return
+    middle = (len(which) + 1) // 2
+    for half in (which[:middle], which[middle:]):
+        yield from _halves(make, endpoint, job, half, now_ms, max_bytes)
+
+
+def _body_id(job: Job, which: range) -> str:
+    count = len(job.events())
+    if len(which) == count:
+        return job.id
+    return f"{job.id}_{which[0]}" if len(which) == 1 else f"{job.id}_{which[0]}-{which[-1]}"
+
+
+def _batch(endpoint: Endpoint, job: Job, which: range, now_ms: int) -> bytes:
     events = job.events()
-    if batched(endpoint):
-        time_ms = envelope_time(job.created_ms, now_ms)
-        plain = endpoint.json_style == "compact" and endpoint.payload == "seed"
-        if plain and all(event.get("name") in _BUILT_IN for event in events):  # strings and small integers only
-            content = b'{"time_ms":%d,"events":%b}' % (time_ms, job.events_text)
-        else:
-            shown = [pusher_style(event) for event in events] if endpoint.payload == "pusher" else events
-            content = dump({"time_ms": time_ms, "events": shown}, endpoint.json_style)
-        return [Body(job.id, content)]
-    wrap = _WRAPPERS[envelope_of(endpoint)]
-    result = []
-    for index, event in enumerate(events):
-        body_id = job.id if len(events) == 1 else f"{job.id}_{index}"
-        time_ms = event.get("time_ms", job.created_ms)
-        parts = _Parts(
-            app_id=endpoint.app_id,
-            name=str(event.get("name", "")),
-            id=str(event.get("event_id") or body_id),
-            timestamp=iso_time(time_ms if isinstance(time_ms, int) else job.created_ms),
-            data=_data(event),
-        )
-        result.append(Body(body_id, dump(wrap(parts), endpoint.json_style)))
-    return result
+    whole = len(which) == len(events)
+    if not whole:
+        events = events[which.start : which.stop]
+    time_ms = envelope_time(job.created_ms, now_ms)
+    plain = whole and endpoint.json_style == "compact" and endpoint.payload == "seed"
+    if plain and all(event.get("name") in _BUILT_IN for event in events):  # strings and small integers only
+        return b'{"time_ms":%d,"events":%b}' % (time_ms, job.events_text)
+    shown = [pusher_style(event) for event in events] if endpoint.payload == "pusher" else events
+    return dump({"time_ms": time_ms, "events": shown}, endpoint.json_style)
+
+
+def _single(endpoint: Endpoint, job: Job, which: range, now_ms: int) -> bytes | None:
+    """None for more than one event."""
+    if len(which) > 1:
+        return None
+    event = job.events()[which[0]]
+    time_ms = event.get("time_ms", job.created_ms)
+    parts = _Parts(
+        app_id=endpoint.app_id,
+        name=str(event.get("name", "")),
+        id=str(event.get("event_id") or _body_id(job, which)),
+        timestamp=iso_time(time_ms if isinstance(time_ms, int) else job.created_ms),
+        data=_data(event),
+    )
+    return dump(_WRAPPERS[envelope_of(endpoint)](parts), endpoint.json_style)
 
 
 def envelope_time(created_ms: int, now_ms: int) -> int:

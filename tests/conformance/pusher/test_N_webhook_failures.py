@@ -95,7 +95,7 @@ def test_217_a_late_delivery_has_a_fresh_time_and_signature(age: int, fresh: boo
     created_ms = now_ms - age * 1000
     target = Endpoint(uid="wh_1", id=1, app_id="3", app_keys=(AppKey(KEY, SECRET.encode()),), url="https://x.example")
     job = Job("job-1", "wh_1", "3", created_ms, b'[{"name":"channel_occupied","channel":"c"}]')
-    (body,) = bodies(target, job, now_ms)
+    (body,) = bodies(target, job, lambda: now_ms)
     headers = dict(
         signed_headers(target, body=body.content, body_id=body.id, delivery_id="d", attempt=2, now=now_ms / 1000)
     )

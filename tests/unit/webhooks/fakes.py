@@ -77,6 +77,7 @@ class FakeTarget:
         self.outcomes: list[Outcome | Exception] = []
         self.requests: list[Request] = []
         self.hold: set[str] = set()
+        self.takes: Callable[[], object] = lambda: None  # called while a request is under way
         self.closed = False
         self._news = asyncio.Event()
         self._released = asyncio.Event()
@@ -86,6 +87,7 @@ class FakeTarget:
         self._news.set()
         if request.endpoint in self.hold:
             await self._released.wait()
+        self.takes()
         outcome = self.outcomes.pop(0) if self.outcomes else Delivered(200)
         if isinstance(outcome, Exception):
             raise outcome

@@ -1,12 +1,15 @@
 import json
+from typing import Literal
 
 import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sockudo_py.endpoints import EnvelopeName, ProfileName
-from sockudo_py.webhooks.envelopes import bodies, dump, envelope_time, js_stable
+from sockudo_py.endpoints import Endpoint, EnvelopeName, ProfileName
+from sockudo_py.queues.jobs import Job
+from sockudo_py.webhooks import envelopes
+from sockudo_py.webhooks.envelopes import Body, dump, envelope_time, js_stable
 from tests.unit.webhooks.make import NOW_MS, endpoint, job
 
 OCCUPIED = {"name": "channel_occupied", "channel": "c", "time_ms": NOW_MS + 1}
@@ -19,6 +22,10 @@ MEMBER = {
     "time_ms": NOW_MS + 2,
 }
 CUSTOM = {"name": "call.completed", "event_id": "call_7", "data": {"seconds": 61.0}, "time_ms": NOW_MS + 1500}
+
+
+def bodies(target: Endpoint, made: Job, now_ms: int, max_bytes: int | None = None) -> list[Body]:
+    return list(envelopes.bodies(target, made, lambda: now_ms, max_bytes))
 
 
 def test_n205_a_pusher_body_has_exactly_a_time_and_the_events() -> None:
@@ -127,6 +134,52 @@ def test_a_job_with_several_events_becomes_several_bodies_with_ids_that_stay() -
     assert [body.id for body in first] == ["dl_1_0", "dl_1_1"]
     assert [orjson.loads(body.content)["event"] for body in first] == ["channel_occupied", "member_added"]
     assert bodies(target, job(OCCUPIED, MEMBER, attempt=1), NOW_MS + 5000) == first
+
+
+def names(body: Body) -> list[str]:
+    return [event["name"] for event in orjson.loads(body.content)["events"]]
+
+
+def test_a_batch_that_is_too_large_comes_in_smaller_ones_with_ids_that_stay() -> None:
+    batch = job(*({"name": f"e{number}", "data": "x" * 100} for number in range(5)))
+    first = bodies(endpoint(), batch, NOW_MS, 300)
+    assert [(body.id, names(body)) for body in first] == [
+        ("dl_1_0-1", ["e0", "e1"]),
+        ("dl_1_2", ["e2"]),
+        ("dl_1_3-4", ["e3", "e4"]),
+    ]
+    assert all(len(body.content) <= 300 for body in first)
+    assert [body.id for body in bodies(endpoint(), batch, NOW_MS + 3_600_000, 300)] == [body.id for body in first]
+
+
+def test_a_single_event_that_is_too_large_stays_as_it_is() -> None:
+    batch = job({"name": "small"}, {"name": "large", "data": "x" * 300}, {"name": "last"})
+    assert [(body.id, names(body), len(body.content) > 200) for body in bodies(endpoint(), batch, NOW_MS, 200)] == [
+        ("dl_1_0", ["small"], False),
+        ("dl_1_1", ["large"], True),
+        ("dl_1_2", ["last"], False),
+    ]
+
+
+@given(
+    st.lists(st.integers(0, 400), min_size=1, max_size=30), st.integers(50, 600), st.sampled_from(["compact", "python"])
+)
+def test_however_a_batch_is_split_each_event_comes_once_and_in_order(
+    sizes: list[int], limit: int, json_style: Literal["compact", "python"]
+) -> None:
+    batch = job(*({"name": f"e{at}", "data": "é" * size} for at, size in enumerate(sizes)))
+    split = bodies(endpoint(json_style=json_style), batch, NOW_MS, limit)
+    assert [name for body in split for name in names(body)] == [f"e{at}" for at in range(len(sizes))]
+    assert [at for body in split for at in body.events] == list(range(len(sizes)))
+    assert all(len(body.content) <= limit or len(body.events) == 1 for body in split)
+    assert len({body.id for body in split}) == len(split)
+
+
+def test_a_body_is_made_when_it_is_asked_for() -> None:
+    times = iter([NOW_MS + 400_000, NOW_MS + 500_000, NOW_MS + 600_000])
+    batch = job({"name": "a", "data": "x" * 100}, {"name": "b", "data": "x" * 100})
+    made = envelopes.bodies(endpoint(), batch, lambda: next(times), 200)
+    assert [orjson.loads(body.content)["time_ms"] for body in made] == [NOW_MS + 500_000, NOW_MS + 600_000]
 
 
 @pytest.mark.parametrize(("envelope", "count"), [("pusher", 1), ("irisx", 2)])
