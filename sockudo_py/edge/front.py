@@ -155,6 +155,8 @@ class Front(asyncio.Protocol):
     # -- requests --
 
     def _serve(self, data: bytes | bytearray) -> None:
+        node = self._context.connections.node
+        node.begin_work()
         try:
             self._serve_all(data)
         except BadHead as problem:
@@ -165,6 +167,8 @@ class Front(asyncio.Protocol):
                 self._refuse(500, "Internal server error")
             else:
                 self._transport.abort()
+        finally:
+            node.end_work()
 
     def _serve_all(self, data: bytes | bytearray) -> None:
         context = self._context

@@ -1,8 +1,9 @@
 """The sockets of this node, and who of them is on which channel. Pure: its maker gives it a way to be called soon.
 
-A broadcast is not written at once. It waits in the channel's outbox, and one call at the end of the loop turn joins
-what has gathered and writes the joined bytes once per subscriber, because the kernel call per write is what a fan-out
-costs. What each subscriber receives is still exactly what was published while it was subscribed, in order.
+A broadcast is not written at once. It waits in the channel's outbox, and what has gathered there is joined and written
+once per subscriber, because the kernel call per write is what a fan-out costs. Channels with few subscribers are
+flushed when the bytes that were read together have been worked on, larger ones by one call at the end of the loop turn.
+What each subscriber receives is still exactly what was published while it was subscribed, in order.
 """
 
 from collections import deque
@@ -14,6 +15,7 @@ from sockudo_py.hub.outbox import Channel, Share, Sink
 from sockudo_py.metrics import AppCounters, Metrics
 
 SLICE: Final = 250  # writes before other work of the loop gets its turn: 1.5 ms of kernel calls
+FEW: Final = 16  # subscribers of a channel that doesn't wait for the end of the turn
 FLUSH_BYTES: Final = 256 * 1024  # one write to one subscriber, unless a single message is larger
 BACKLOG_BYTES: Final = 8 * 1024 * 1024  # in all outboxes of the node; past it everything is written on the spot
 
@@ -48,12 +50,15 @@ class Hub:
         self._call_soon = call_soon
         self._metrics = metrics
         self._slice_size = slice_size
+        self._few_at_most = min(FEW, slice_size)
         self._flush_bytes = flush_bytes
         self._backlog_bytes = backlog_bytes
         self._apps: dict[str, _LocalApp] = {}
         self._total = 0
-        self._dirty: deque[Channel] = deque()
+        self._few: deque[Channel] = deque()  # to be flushed, with few subscribers when they were queued ...
+        self._many: deque[Channel] = deque()  # ... and the others
         self._armed = False
+        self._working = False
         self.backlog = 0  # bytes in all outboxes
 
     def add(self, app_id: str, client: Sink) -> None:
@@ -155,10 +160,27 @@ class Hub:
         self.backlog += len(frame)
         if not found.queued:
             found.queued = True
-            self._dirty.append(found)
-            self._arm()
+            if len(found.subscribers) > self._few_at_most:
+                self._many.append(found)
+                self._arm()
+            else:
+                self._few.append(found)
+                if not self._working:
+                    self._arm()
         if self.backlog > self._backlog_bytes:
             self.flush()
+
+    def begin_work(self) -> None:
+        """Let channels with few subscribers wait for ``end_work``, which must follow within the same turn."""
+        self._working = True
+
+    def end_work(self) -> None:
+        """Write what gathered for channels with few subscribers."""
+        self._working = False
+        if self._few:
+            self._flush_some(self._few)
+            if self._few or self._many:  # a channel whose subscribers are many by now
+                self._arm()
 
     def hold(self, app_id: str, channel: str, client: Sink) -> Share | None:
         """Keep the channel's messages from a subscriber until ``release``.
@@ -191,7 +213,7 @@ class Hub:
 
     def catch_up(self, app_id: str, channels: Iterable[str], client: Sink) -> None:
         """Write what waits for a socket on these channels now, since it is about to be closed."""
-        if self._dirty:
+        if self._few or self._many:
             for channel in channels:
                 found = self._find(app_id, channel)
                 if found is not None and client in found.subscribers:
@@ -199,28 +221,32 @@ class Hub:
 
     def flush(self) -> None:
         """Write everything that waits, whoever else would like a turn."""
-        while self._dirty:
-            self._flush_next()
+        while self._few or self._many:
+            self._flush_first(self._few or self._many)
 
     def _flush_turn(self) -> None:
         self._armed = False
-        budget = self._slice_size
         try:
-            while budget > 0 and self._dirty:
-                budget -= self._flush_next()
+            self._flush_some(self._few)
+            self._flush_some(self._many)
         finally:
-            if self._dirty:
+            if self._few or self._many:
                 self._arm()
 
-    def _flush_next(self) -> int:
-        channel = self._dirty.popleft()
+    def _flush_some(self, queue: deque[Channel]) -> None:
+        budget = self._slice_size
+        while budget > 0 and queue:
+            budget -= self._flush_first(queue)
+
+    def _flush_first(self, queue: deque[Channel]) -> int:
+        channel = queue.popleft()
         channel.queued = False
         size = channel.size
         written = channel.flush(self._slice_size, self._flush_bytes)
         self.backlog -= size - channel.size
         if channel.todo or channel.frames:
             channel.queued = True
-            self._dirty.append(channel)
+            self._many.append(channel)
         return written
 
     def _arm(self) -> None:

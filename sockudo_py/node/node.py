@@ -52,7 +52,9 @@ class Node:
     """This process in the cluster.
 
     A shell calls ``connect`` once per client, ``perform`` with whatever its session returns, and ``disconnect`` when
-    the socket is gone. Nothing here raises for reasons of a client or of the cluster, except the ``async`` questions.
+    the socket is gone. Between ``begin_work`` and ``end_work`` it works on what it read: what that leads to on channels
+    with few subscribers goes out then, and not in the next turn of the loop. Nothing here raises for reasons of a
+    client or of the cluster, except the ``async`` questions.
     """
 
     def __init__(
@@ -86,6 +88,7 @@ class Node:
         self._max_connections = max_connections
         self._on_change = on_change
         self._hub = Hub(call_soon, metrics)
+        self.begin_work, self.end_work = self._hub.begin_work, self._hub.end_work
         self._users = Users(self._hub, adapter, self.perform)
         self._subscriptions = Subscriptions(
             hub=self._hub,

@@ -99,6 +99,7 @@ class WebSocketConnection(asyncio.Protocol):
         transport.set_write_buffer_limits(high=context.max_unsent_bytes)
         answers = [prelude]
         self.write = answers.append
+        context.node.begin_work()
         try:
             context.node.perform(self, self.session.open())
             _, due = self.session.check(context.clock())
@@ -186,6 +187,7 @@ class WebSocketConnection(asyncio.Protocol):
 
     def _work(self, data: bytes | bytearray) -> None:
         answers: list[bytes] = []
+        self._context.node.begin_work()
         if self._state == _OPEN:
             self.write = answers.append
             if self._reader is None:
@@ -325,6 +327,7 @@ class WebSocketConnection(asyncio.Protocol):
         answers.clear()
 
     def _uncork(self, answers: list[bytes]) -> None:
+        self._context.node.end_work()
         if self._state == _OPEN:
             self.write = self._transport.write
         if answers and self._state != _LOST:

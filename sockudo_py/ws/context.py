@@ -19,6 +19,12 @@ class ClientNode(Protocol):
     def connect(self, client: "WebSocketConnection") -> Refusal | None:
         """Count the client, or say why it can't be."""
 
+    def begin_work(self) -> None:
+        """Let messages to channels with few subscribers wait for ``end_work``, so that they go out together."""
+
+    def end_work(self) -> None:
+        """Write these messages; follows ``begin_work`` in the same turn of the loop."""
+
     def perform(self, client: "WebSocketConnection", effects: Sequence[Effect]) -> None:
         """Carry out what the client's session asked for."""
 

@@ -44,6 +44,7 @@ class Outbox(RuleBasedStateMachine):
         self.held: dict[tuple[int, str], tuple[Share, list[str]]] = {}
         self.on: set[tuple[int, str]] = set()
         self.number = 0
+        self.working = False
 
     def received(self, socket: int, channel: str) -> list[str]:
         texts = [payload.decode() for payload in self.sinks[socket].payloads]
@@ -109,9 +110,19 @@ class Outbox(RuleBasedStateMachine):
                     self.held[socket, name][1].append(text)
                 else:
                     self.expected[socket, name].append(text)
-        for _ in range(turns):
+        for _ in range(0 if self.working else turns):
             self.loop.turn()
 
+    @rule()
+    def begin_or_end_work(self) -> None:
+        """Let what follows happen while a client's bytes are worked on, in one turn of the loop."""
+        self.working = not self.working
+        if self.working:
+            self.hub.begin_work()
+        else:
+            self.hub.end_work()
+
+    @precondition(lambda self: not self.working)
     @rule(turns=st.integers(1, 12))
     def turn(self, turns: int) -> None:
         for _ in range(turns):
@@ -140,6 +151,7 @@ class Outbox(RuleBasedStateMachine):
         assert counters.channels == len({name for _, name in self.on})
 
     def teardown(self) -> None:
+        self.hub.end_work()
         self.loop.settle()
         self.everything_due_was_received()
 

@@ -3,6 +3,7 @@
 import pytest
 
 from sockudo_py.hub import Hub
+from sockudo_py.hub.hub import FEW
 from sockudo_py.metrics import Metrics
 from sockudo_py.protocol.framing import text_frame
 from tests.support.fake_loop import FakeLoop
@@ -173,6 +174,78 @@ def test_other_channels_get_their_turn_between_slices() -> None:
     bench.loop.turn()
     bench.loop.turn()
     assert texts(small) == ["b"]
+
+
+def test_what_work_leads_to_is_written_once_at_its_end(bench: Bench) -> None:
+    (sink,) = bench.sinks(1, on="c")
+    bench.hub.begin_work()
+    bench.publish("a")
+    bench.publish("b")
+    assert sink.writes == []
+    bench.hub.end_work()
+    assert sink.writes == [text_frame(b"a") + text_frame(b"b")]
+    assert bench.loop.soon == []
+
+
+def test_a_channel_with_many_subscribers_waits_for_the_end_of_the_turn(bench: Bench) -> None:
+    sinks = bench.sinks(FEW + 1, on="c")
+    for text in ("a", "b"):
+        bench.hub.begin_work()
+        bench.publish(text)
+        bench.hub.end_work()
+    assert sinks[0].writes == []
+    bench.loop.turn()
+    assert sinks[0].writes == [text_frame(b"a") + text_frame(b"b")]
+
+
+def test_what_work_leads_to_overtakes_the_slices_of_a_large_channel() -> None:
+    bench = Bench(slice_size=2)
+    sinks = bench.sinks(6, on="large")
+    (small,) = bench.sinks(1, on="small")
+    bench.publish("a", "large")
+    bench.loop.turn()
+    bench.hub.begin_work()
+    bench.publish("b", "small")
+    bench.hub.end_work()
+    assert texts(small) == ["b"]
+    assert sum(bool(sink.writes) for sink in sinks) == 2
+
+
+def test_work_that_leads_to_more_than_a_slice_goes_on_in_the_next_turn() -> None:
+    bench = Bench(slice_size=2)
+    sinks = [bench.sinks(1, on=f"c{number}")[0] for number in range(5)]
+    bench.hub.begin_work()
+    for number in range(5):
+        bench.publish("a", f"c{number}")
+    bench.hub.end_work()
+    assert [len(sink.writes) for sink in sinks] == [1, 1, 0, 0, 0]
+    bench.loop.settle()
+    assert [len(sink.writes) for sink in sinks] == [1] * 5
+
+
+def test_a_channel_that_came_to_have_many_subscribers_goes_on_in_the_next_turn() -> None:
+    bench = Bench(slice_size=2)
+    sinks = bench.sinks(2, on="c")
+    bench.hub.begin_work()
+    bench.publish("a")
+    bench.sinks(3, on="c")
+    bench.publish("b")
+    bench.hub.end_work()
+    bench.loop.settle()
+    assert [texts(sink) for sink in sinks] == [["a", "b"]] * 2
+
+
+def test_small_channels_do_not_keep_a_large_one_waiting() -> None:
+    bench = Bench(slice_size=2)
+    large = bench.sinks(6, on="large")
+    bench.sinks(2, on="small")
+    bench.publish("a", "large")
+    while bench.loop.soon:
+        bench.publish("b", "small")
+        bench.loop.turn()
+        if all(sink.writes for sink in large):
+            return
+    raise AssertionError("the large channel was not served")
 
 
 def test_order_holds_when_messages_arrive_between_slices() -> None:
