@@ -34,7 +34,7 @@ def main() -> int:
     parser.add_argument(
         "--python", default=sys.executable, help="the interpreter that runs sockudo_py, with its packages"
     )
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     scale, repeat = (0.1, 1) if arguments.quick else (1.0, arguments.repeat)
     runner: Callable[[Any], Any] = asyncio.run
     try:

@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-from benchmarks.harness import Meter, Result, Subject, quantile
+from benchmarks.harness import Meter, Result, Subject
 from benchmarks.load import Client, client_frame, connect
 from benchmarks.subjects import Options, Starter
 
@@ -44,7 +44,7 @@ async def bursts(subject: Subject, rounds: int, burst: int) -> Result:
     sender.transport.abort()
     receiver.transport.abort()
     name = "client event" if burst == 1 else f"client event, bursts of {burst}"
-    return _row(name, subject, done, meter, latencies)
+    return meter.row(name, done, latencies)
 
 
 class Pair:
@@ -97,20 +97,7 @@ async def at_once(subject: Subject, rounds: int) -> Result:
         await asyncio.gather(*(pair.exchange(rounds // SENDERS) for pair in pairs))
     for pair in pairs:
         pair.close()
-    return _row(f"client event, {SENDERS} senders", subject, len(latencies), meter, latencies)
-
-
-def _row(name: str, subject: Subject, units: int, meter: Meter, latencies: list[float]) -> Result:
-    return Result(
-        name,
-        subject.name,
-        units,
-        meter.seconds,
-        meter.per_unit(units),
-        quantile(latencies, 0.5),
-        quantile(latencies, 0.99),
-        load_share=meter.load_share,
-    )
+    return meter.row(f"client event, {SENDERS} senders", len(latencies), latencies)
 
 
 async def measure(subject: Subject, scale: float) -> list[Result]:

@@ -49,7 +49,7 @@ def main() -> int:
     parser.add_argument("--scale", type=float, default=0.2, help="share of the full amount of work (default 0.2)")
     for side in ("base", "head"):
         parser.add_argument(f"--{side}-python", default=sys.executable, help="an interpreter with the packages needed")
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
     import uvloop
 
     pythons = {"base": arguments.base_python, "head": arguments.head_python}

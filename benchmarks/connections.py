@@ -3,7 +3,7 @@
 import asyncio
 import gc
 
-from benchmarks.harness import Meter, Result, Subject, quantile
+from benchmarks.harness import Meter, Result, Subject
 from benchmarks.load import Client, connect, connect_many
 from benchmarks.subjects import Options, Starter
 
@@ -25,13 +25,9 @@ async def storm(subject: Subject, count: int, shared: bool) -> Result:
         names = ["storm"] * count if shared else [f"storm-{index}" for index in range(count)]
         clients = await connect_many(subject.port, names)
     release(clients)
-    return Result(
+    return meter.row(
         "connect + subscribe, one channel" if shared else "connect + subscribe, one each",
-        subject.name,
         count,
-        meter.seconds,
-        meter.per_unit(count),
-        load_share=meter.load_share,
         note=f"{count / meter.seconds:,.0f}/s",
     )
 
@@ -51,15 +47,10 @@ async def presence(subject: Subject, members: int) -> Result:
             latencies.append((loop.time() - start) * 1e3)
             clients.append(client)
     release(clients)
-    return Result(
+    return meter.row(
         f"presence join, {members} members",
-        subject.name,
         members,
-        meter.seconds,
-        meter.per_unit(members),
-        quantile(latencies, 0.5),
-        quantile(latencies, 0.99),
-        load_share=meter.load_share,
+        latencies,
         note=f"{members * (members - 1) // 2:,} member_added deliveries among them",
     )
 
@@ -76,15 +67,7 @@ async def memory(subject: Subject, count: int) -> Result:
     release(warm + clients)
     del clients, warm
     gc.collect()
-    return Result(
-        f"idle memory at {count:,}",
-        subject.name,
-        count,
-        meter.seconds,
-        meter.per_unit(count),
-        rss_kb=grown / count / 1024,
-        load_share=meter.load_share,
-    )
+    return meter.row(f"idle memory at {count:,}", count, rss_kb=grown / count / 1024)
 
 
 async def run(starter: Starter, scale: float) -> list[Result]:

@@ -6,7 +6,7 @@ The floor is a C program that does nothing but ``send()``, once per delivery.
 import asyncio
 import time
 
-from benchmarks.harness import Meter, Result, Subject, quantile
+from benchmarks.harness import Meter, Result, Subject
 from benchmarks.load import Client, Poster, connect, connect_many, publish_request
 from benchmarks.subjects import Options, Starter, floor
 
@@ -75,16 +75,8 @@ async def paced(subject: Subject, channels: int, subscribers: int, rate: float, 
             await asyncio.sleep(max(0.0, 1 / rate - (time.perf_counter() - start)))
     end(clients, poster)
     units = rounds * subscribers
-    return Result(
-        f"fan-out {channels} x {subscribers}",
-        subject.name,
-        units,
-        meter.seconds,
-        meter.per_unit(units),
-        quantile(latencies, 0.5),
-        quantile(latencies, 0.99),
-        load_share=meter.load_share,
-        note="latency: until the last subscriber has it",
+    return meter.row(
+        f"fan-out {channels} x {subscribers}", units, latencies, note="latency: until the last subscriber has it"
     )
 
 
@@ -107,13 +99,9 @@ async def saturated(subject: Subject, subscribers: int, rate: int, seconds: floa
         await receiver.until(expected, 120)
     end(clients, poster)
     units = count * subscribers
-    return Result(
+    return meter.row(
         f"saturated fan-out 1 x {subscribers}",
-        subject.name,
         units,
-        meter.seconds,
-        meter.per_unit(units),
-        load_share=meter.load_share,
         note=f"{units / meter.seconds:,.0f} deliveries/s, {rate * subscribers:,} offered",
     )
 
@@ -151,15 +139,10 @@ async def bystander(subject: Subject, crowd: int, rounds: int) -> Result:
         busy.cancel()
     end([*clients, lone], poster)
     crowd_poster.close()
-    return Result(
+    return meter.row(
         f"bystander of {crowd:,} subscribers",
-        subject.name,
         rounds,
-        meter.seconds,
-        meter.per_unit(rounds),
-        quantile(latencies, 0.5),
-        quantile(latencies, 0.99),
-        load_share=meter.load_share,
+        latencies,
         note=f"slowest {max(latencies):.1f} ms; CPU includes the crowd's messages",
     )
 
@@ -214,17 +197,7 @@ async def floor_paced(subject: Subject, subscribers: int, rate: float, rounds: i
         client.transport.abort()
     units = rounds * burst * subscribers
     name = f"fan-out 1 x {subscribers}" if burst == 1 else f"saturated fan-out 1 x {subscribers}"
-    return Result(
-        name,
-        subject.name,
-        units,
-        meter.seconds,
-        meter.per_unit(units),
-        quantile(latencies, 0.5),
-        quantile(latencies, 0.99),
-        load_share=meter.load_share,
-        note="" if burst == 1 else f"{units / meter.seconds:,.0f} deliveries/s",
-    )
+    return meter.row(name, units, latencies, note="" if burst == 1 else f"{units / meter.seconds:,.0f} deliveries/s")
 
 
 async def run_floor(scale: float) -> list[Result]:

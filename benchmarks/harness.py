@@ -10,7 +10,7 @@ import socket
 import subprocess
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
@@ -92,7 +92,7 @@ def free_port() -> int:
         return port
 
 
-def quantile(values: list[float], share: float) -> float:
+def quantile(values: Sequence[float], share: float) -> float:
     """Return the value below which ``share`` of the values lie."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
@@ -139,6 +139,28 @@ class Meter:
     def per_unit(self, units: int) -> float:
         """Return CPU microseconds of the server per unit."""
         return self.cpu_seconds / units * 1e6
+
+    def row(
+        self,
+        workload: str,
+        units: int,
+        latencies: Sequence[float] = (),
+        note: str = "",
+        rss_kb: float | None = None,
+    ) -> Result:
+        """Return the row of what was measured; latencies are in ms."""
+        return Result(
+            workload,
+            self._subject.name,
+            units,
+            self.seconds,
+            self.per_unit(units),
+            quantile(latencies, 0.5) if latencies else None,
+            quantile(latencies, 0.99) if latencies else None,
+            rss_kb,
+            self.load_share,
+            note,
+        )
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ Over kept connections where the server keeps them. soketi closes after each answ
 import asyncio
 import time
 
-from benchmarks.harness import Meter, Result, Subject, quantile
+from benchmarks.harness import Meter, Result, Subject
 from benchmarks.load import Poster, publish_request
 from benchmarks.subjects import Options, Starter
 
@@ -30,7 +30,7 @@ async def measure(subject: Subject, name: str, request: bytes, rounds: int, pipe
                 await poster.pipeline(request, pipelined)
             latencies.append((time.perf_counter() - start) * 1e3)
     poster.close()
-    return _row(name, subject, rounds, meter, latencies)
+    return meter.row(name, rounds, latencies)
 
 
 async def at_once(subject: Subject, request: bytes, rounds: int) -> Result:
@@ -50,20 +50,7 @@ async def at_once(subject: Subject, request: bytes, rounds: int) -> Result:
         await asyncio.gather(*(backend(poster, rounds // BACKENDS) for poster in posters))
     for poster in posters:
         poster.close()
-    return _row(f"publish, {BACKENDS} connections", subject, len(latencies), meter, latencies)
-
-
-def _row(name: str, subject: Subject, units: int, meter: Meter, latencies: list[float]) -> Result:
-    return Result(
-        name,
-        subject.name,
-        units,
-        meter.seconds,
-        meter.per_unit(units),
-        quantile(latencies, 0.5),
-        quantile(latencies, 0.99),
-        load_share=meter.load_share,
-    )
+    return meter.row(f"publish, {BACKENDS} connections", len(latencies), latencies)
 
 
 def one_channel() -> bytes:

@@ -3,7 +3,7 @@
 import asyncio
 import time
 
-from benchmarks.harness import Meter, Result, free_port, quantile
+from benchmarks.harness import Meter, Result, free_port
 from benchmarks.load import client_frame, connect
 from benchmarks.subjects import Options, Starter
 
@@ -73,15 +73,10 @@ async def measure(starter: Starter, batched: bool, events: int, rate: float, que
     waits = [value * 1e3 for value in Receiver.latencies] or [float("nan")]
     kind = "batched" if batched else "single"
     offered = f"{rate:.0f}/s offered" if rate else "flat out"
-    return Result(
+    return meter.row(
         f"webhook events, {kind}, {offered}",
-        subject.name,
-        Receiver.events,
-        meter.seconds,
-        meter.per_unit(max(1, Receiver.events)),
-        quantile(waits, 0.5),
-        quantile(waits, 0.99),
-        load_share=meter.load_share,
+        max(1, Receiver.events),
+        waits,
         note=f"{Receiver.events / meter.seconds:,.0f} events/s in {Receiver.requests:,} requests"
         + ("" if Receiver.events >= events else f"; LOST OR LATE: {events - Receiver.events}"),
     )
