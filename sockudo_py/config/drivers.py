@@ -175,7 +175,10 @@ class ReliabilityConfig(Section):
     max_crash_redeliveries: Positive = Field(default=5, description="Expired leases after which a job is dead.")
     deduplication_ttl_ms: Milliseconds = Field(default=300000, description="Milliseconds an event is remembered.")
     wait_replicas: Count = Field(default=0, description="Redis replicas that must have an event first.")
-    memory_capacity: Positive = Field(default=100000, description="Jobs and events the driver `memory` holds at most.")
+    max_queue_len: Positive = Field(
+        default=1000000, description="Jobs and events that `sqlite` or `redis` hold at most; one endpoint: half of it."
+    )
+    memory_capacity: Positive = Field(default=100000, description="The same for `memory`, and for its dead letters.")
 
     @model_validator(mode="after")
     def _renews_in_time(self) -> Self:

@@ -1,17 +1,17 @@
 #!lua
--- Add fresh events to their lanes. Not allow-oom: this is the one call that a full Redis refuses.
+-- Add fresh events to their lanes, as far as there is room. Not allow-oom: this is the one call that a full Redis refuses.
 --
 -- KEYS[1], ARGV[1..2]  see queue_common.lua
 -- ARGV[3]  ms for which an id that was appended is known
--- ARGV[4]  how many entries may wait in all lanes together (0: any number)
--- ARGV[5..]  for each event: id, endpoint, job text ("!" before it: goes alone)
--- Returns {added or -1 when there are too many, known already, ms until the first lane opens or -1}.
+-- ARGV[4]  how many jobs and events there may be, dead ones apart (0: any number)
+-- ARGV[5..]  for each event: id, endpoint, app, job text ("!" before it: goes alone)
+-- Returns {added, known already, ms until the first lane opens or -1, number of an event refused, of another, ...}.
 -- include queue_common.lua
 
 local slice = math.ceil(tonumber(ARGV[3]) / 4)
 local slot = math.floor(now / slice)
 local known, ids = {}, {}
-for at = 5, #ARGV, 3 do ids[#ids + 1] = ARGV[at] end
+for at = 5, #ARGV, 4 do ids[#ids + 1] = ARGV[at] end
 for back = 0, 4 do
   local key = P .. 'enq:' .. whole(slot - back)
   if redis.call('EXISTS', key) == 1 then
@@ -24,39 +24,71 @@ for back = 0, 4 do
   end
 end
 
-local lanes, order, fresh, duplicates = {}, {}, {}, 0
-for at = 5, #ARGV, 3 do
+local most = tonumber(ARGV[4])
+local total = tonumber(redis.call('GET', P .. 'waiting') or 0) + redis.call('ZCARD', P .. 'delayed')
+  + redis.call('HLEN', P .. 'active') + redis.call('LLEN', P .. 'default')
+
+-- See queues/room.py.
+local function takes(lane)
+  local free = most - total
+  return most <= 0 or (free > 0 and lane.held * math.max(lane.held, lane.app.held) * total * total < free ^ 4)
+end
+
+local lanes, apps, order = {}, {}, {}
+local function look(ep, app)
+  local before = redis.call('HGET', P .. 'app', ep)
+  local lane = { held = holds(ep), jobs = {} }
+  if before ~= app then
+    hold(ep, -lane.held)
+    redis.call('HSET', P .. 'app', ep, app)
+    hold(ep, lane.held)
+    if apps[before] then apps[before].held = apps[before].held - lane.held end
+    if apps[app] then apps[app].held = apps[app].held + lane.held end
+  end
+  apps[app] = apps[app] or { held = tonumber(redis.call('HGET', P .. 'apps', app) or 0) }
+  lane.app = apps[app]
+  lanes[ep] = lane
+  order[#order + 1] = ep
+  return lane
+end
+
+local fresh, duplicates, answer = {}, 0, { 0, 0, -1 }
+for at = 5, #ARGV, 4 do
   local id, ep = ARGV[at], ARGV[at + 1]
   if known[id] then
     duplicates = duplicates + 1
   else
     known[id] = true
-    fresh[#fresh + 1] = id
-    if not lanes[ep] then
-      lanes[ep] = {}
-      order[#order + 1] = ep
+    local lane = lanes[ep] or look(ep, ARGV[at + 2])
+    if takes(lane) then
+      lane.held, lane.app.held, total = lane.held + 1, lane.app.held + 1, total + 1
+      fresh[#fresh + 1] = id
+      table.insert(lane.jobs, ARGV[at + 3])
+    else
+      answer[#answer + 1] = (at - 5) / 4
     end
-    table.insert(lanes[ep], ARGV[at + 2])
   end
 end
-if #fresh == 0 then return { 0, duplicates, -1 } end
-local most = tonumber(ARGV[4])
-if most > 0 and tonumber(redis.call('GET', P .. 'waiting') or 0) + #fresh > most then return { -1, duplicates, -1 } end
+answer[2] = duplicates
+if #fresh == 0 then return answer end
 
 local opens = -1
 for _, ep in ipairs(order) do
-  local jobs = lanes[ep]
-  local rule = policy(ep)
-  local length = redis.call('RPUSH', P .. 'gather:' .. ep, unpack(jobs))
-  count(ep, #jobs)
-  local first = length == #jobs
-  if first then redis.call('HSET', P .. 'windows', ep, whole(now + rule.window)) end
-  if first or (length >= rule.size and length - #jobs < rule.size) then
-    local score = settle(ep)
-    if score and (opens < 0 or score - now < opens) then opens = math.max(0, score - now) end
+  local jobs = lanes[ep].jobs
+  if #jobs > 0 then
+    local rule = policy(ep)
+    local length = redis.call('RPUSH', P .. 'gather:' .. ep, unpack(jobs))
+    count(ep, #jobs)
+    local first = length == #jobs
+    if first then redis.call('HSET', P .. 'windows', ep, whole(now + rule.window)) end
+    if first or (length >= rule.size and length - #jobs < rule.size) then
+      local score = settle(ep)
+      if score and (opens < 0 or score - now < opens) then opens = math.max(0, score - now) end
+    end
   end
 end
 local key = P .. 'enq:' .. whole(slot)
 redis.call('SADD', key, unpack(fresh))
 redis.call('PEXPIRE', key, slice * 5)
-return { #fresh, duplicates, opens }
+answer[1], answer[3] = #fresh, opens
+return answer

@@ -75,9 +75,14 @@ local bad, gone = route(MOVES, dead_most)
 poisoned, trimmed = poisoned + bad, trimmed + gone
 for _, job in ipairs(redis.call('ZRANGEBYSCORE', P .. 'delayed', '-inf', now, 'LIMIT', 0, MOVES)) do
   local _, ep = header(job)
-  if ep then push_tail(ep, job) else dead_text(job) end
-  redis.call('ZREM', P .. 'delayed', job)
-  if ep then settle(ep) end
+  if ep then
+    push_tail(ep, job)
+    undelay(ep, job)
+    settle(ep)
+  else
+    dead_text(job)
+    redis.call('ZREM', P .. 'delayed', job)
+  end
 end
 
 -- True when the rate limits of the lane let one more claim pass; otherwise gates it until the moment they will.

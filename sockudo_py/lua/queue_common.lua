@@ -15,6 +15,9 @@
 --                         in exactly one of the three
 -- P depth         ZSET    ep -> entries in its two lists
 -- P waiting       STRING  sum of P depth
+-- P later         HASH    ep -> its jobs in P delayed
+-- P app           HASH    ep -> the app that it is of
+-- P apps          HASH    app -> entries of its lanes, those in P delayed included
 -- P gates         HASH    ep -> ms before which nothing of it is claimed (rate limit, ordered retry)
 -- P windows       HASH    ep -> ms at which its gathering window ends
 -- P paused        SET     ep
@@ -70,9 +73,38 @@ local function header(job)
   return nil
 end
 
+local function add(key, name, number)
+  if redis.call('HINCRBY', P .. key, name, number) <= 0 then redis.call('HDEL', P .. key, name) end
+end
+
+-- What a lane holds, delayed jobs included.
+local function holds(ep)
+  return tonumber(redis.call('ZSCORE', P .. 'depth', ep) or 0) + tonumber(redis.call('HGET', P .. 'later', ep) or 0)
+end
+
+local function hold(ep, number)
+  local app = redis.call('HGET', P .. 'app', ep)
+  if app then add('apps', app, number) end
+end
+
 local function count(ep, number)
   redis.call('INCRBY', P .. 'waiting', number)
   if tonumber(redis.call('ZINCRBY', P .. 'depth', number, ep)) <= 0 then redis.call('ZREM', P .. 'depth', ep) end
+  hold(ep, number)
+end
+
+local function delay(ep, job, due)
+  if redis.call('ZADD', P .. 'delayed', due, job) == 1 then
+    add('later', ep, 1)
+    hold(ep, 1)
+  end
+end
+
+local function undelay(ep, job)
+  if redis.call('ZREM', P .. 'delayed', job) == 1 then
+    add('later', ep, -1)
+    hold(ep, -1)
+  end
 end
 
 local function class_of(ep, rule)

@@ -36,7 +36,7 @@ for _, job in ipairs(page) do
   local _, target = header(job)
   if target == ep then
     trimmed = trimmed + to_failed(bury(job, class, message), dead_most)
-    redis.call('ZREM', P .. 'delayed', job)
+    undelay(ep, job)
     moved = moved + 1
   else
     kept = kept + 1
@@ -46,6 +46,8 @@ if #page == MOVES then return { moved, rank + kept, trimmed } end
 
 if ARGV[7] == '1' then
   unlist(ep)
+  hold(ep, -holds(ep)) -- nothing, unless a count was wrong
+  redis.call('HDEL', P .. 'app', ep)
   redis.call('HDEL', P .. 'policy', ep)
   redis.call('HDEL', P .. 'caps', ep)
   redis.call('HDEL', P .. 'gates', ep)

@@ -10,7 +10,7 @@
 -- Returns 1, or 0 when the lease is gone, or -1 when the new text is no job.
 -- include queue_common.lua
 
-local token, job, delay = ARGV[3], ARGV[4], tonumber(ARGV[5])
+local token, job, wait = ARGV[3], ARGV[4], tonumber(ARGV[5])
 local old = redis.call('HGET', P .. 'active', token)
 if not old then return 0 end
 local id, ep = header(old)
@@ -19,9 +19,9 @@ if not target then return -1 end
 if policy(target).ordered then
   push_head(target, job)
   local gate = tonumber(redis.call('HGET', P .. 'gates', target) or 0)
-  redis.call('HSET', P .. 'gates', target, whole(math.max(gate, now + delay)))
+  redis.call('HSET', P .. 'gates', target, whole(math.max(gate, now + wait)))
 else
-  redis.call('ZADD', P .. 'delayed', now + delay, job)
+  delay(target, job, now + wait)
 end
 if ARGV[6] ~= '1' then judge(ep, false) end
 redis.call('HDEL', P .. 'crashes', id)

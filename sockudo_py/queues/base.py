@@ -88,7 +88,16 @@ class Depths:
 
 
 class QueueFull(Unavailable):
-    """As many events wait as may. Appending all of the call again, later, is safe, as after any ``Unavailable``."""
+    """There was no room for ``refused``, in the order of the call; all other events of the call have been taken.
+
+    Of each endpoint either nothing was refused, or everything from some event on.
+    """
+
+    def __init__(self, refused: Sequence[Append]) -> None:
+        lanes = list(dict.fromkeys(event.endpoint for event in refused))
+        more = f" and {len(lanes) - 3} others" if len(lanes) > 3 else ""
+        super().__init__(f"the webhook queue is full for {', '.join(lanes[:3])}{more}: {len(refused)} events refused")
+        self.refused = tuple(refused)
 
 
 class Queue(Protocol):
@@ -113,10 +122,10 @@ class Queue(Protocol):
         """Set how the lane of this endpoint behaves. A lane without a policy has the default one."""
 
     async def append(self, events: Sequence[Append]) -> None:
-        """Add events to their lanes. When this returns, a durable queue has them.
+        """Add events to their lanes, as far as there is room (``room.py``). A durable queue has them then.
 
         Raises:
-            QueueFull: Too many wait already.
+            QueueFull: There was no room for some of them, which it names. The others are added.
             Unavailable: Unknown whether (some of) the events were added. Append them again, alone or with others: an id
                 that is there already is not added a second time.
         """

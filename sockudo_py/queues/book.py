@@ -55,6 +55,11 @@ class Book:
         self._serial = itertools.count(1)
         self._boot = secrets.token_hex(4)  # so that a token of an earlier process is never one of this
 
+    @property
+    def held(self) -> int:
+        """How many jobs and events there are, in flight or not."""
+        return self.lanes.waiting + len(self.delayed) + len(self.active)
+
     def set_policy(self, endpoint: str, policy: LanePolicy, now: int) -> None:
         """Set how a lane behaves."""
         lane = self.lanes[endpoint]
@@ -93,6 +98,7 @@ class Book:
                 self.lanes.put(entry, now, head=True)
         while self.delayed and self.delayed[0][0] <= now:
             entry = heapq.heappop(self.delayed)[2]
+            self.lanes.hold(self.lanes[entry.endpoint], -1)
             moved.due.append(entry)
             self.lanes.put(entry, now, head=False)
         return moved
@@ -132,6 +138,7 @@ class Book:
             self.lanes.put(entry, now, head=True)
             return False
         heapq.heappush(self.delayed, (due, next(self._serial), entry))
+        self.lanes.hold(lane, 1)
         return True
 
     def release(self, token: str, now: int, away_ms: int = 0) -> Entry | None:
@@ -159,7 +166,9 @@ class Book:
         while (entry := self.lanes.pop(lane)) is not None:
             taken.append(entry)
         self.lanes.settle(lane, now)
-        taken += [entry for _, _, entry in sorted(self.delayed, key=_due_first) if entry.endpoint == endpoint]
+        delayed = [entry for _, _, entry in sorted(self.delayed, key=_due_first) if entry.endpoint == endpoint]
+        self.lanes.hold(lane, -len(delayed))
+        taken += delayed
         self.delayed = [item for item in self.delayed if item[2].endpoint != endpoint]
         heapq.heapify(self.delayed)
         return taken

@@ -6,7 +6,8 @@ state machine in ``tests/properties/test_queue.py`` keeps both in step.
 
 import heapq
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from weakref import WeakValueDictionary
 
 from sockudo_py.queues import jobs
 from sockudo_py.queues.base import LanePolicy
@@ -34,15 +35,30 @@ class Entry:
         self.spare: tuple[int, ...] = ()
 
 
+class App:
+    """What the lanes of one app hold together."""
+
+    __slots__ = ("__weakref__", "held", "id")
+
+    def __init__(self, app_id: str | None) -> None:
+        self.id = app_id
+        self.held = 0
+
+
 class Lane:
-    """The jobs of one endpoint that wait, and how many of its jobs may be in flight."""
+    """The jobs of one endpoint that wait, and how many of its jobs may be in flight.
+
+    ``held``: how many it holds, those that are delayed included.
+    """
 
     __slots__ = (
         "allowance",
+        "app",
         "claimed",
         "endpoint",
         "fresh",
         "gate",
+        "held",
         "in_flight",
         "listed",
         "paused",
@@ -54,6 +70,8 @@ class Lane:
     def __init__(self, endpoint: str, policy: LanePolicy) -> None:
         self.endpoint = endpoint
         self.policy = policy
+        self.app = App(None)  # its own, until an event tells which
+        self.held = 0
         self.ready: deque[Entry] = deque()  # whole jobs, next one left
         self.fresh: deque[Entry] = deque()  # gathered events, oldest left
         self.window = 0  # when gathering ends
@@ -154,6 +172,7 @@ class Lanes:
     def __init__(self, default: LanePolicy) -> None:
         self._default = default
         self._lanes: dict[str, Lane] = {}
+        self._apps: WeakValueDictionary[str, App] = WeakValueDictionary()
         self._heaps: tuple[list[tuple[int, int, Lane]], ...] = ([], [], [])
         self._serial = 0
         self.waiting = 0  # entries in all lanes
@@ -171,7 +190,7 @@ class Lanes:
         """Add a fresh event. Returns when its lane opens, if that is news."""
         lane = self[entry.endpoint]
         lane.fresh.append(entry)
-        self.waiting += 1
+        self._count(lane, 1)
         gathered = len(lane.fresh)
         if gathered == 1:
             lane.window = now + round(lane.policy.window * 1000)
@@ -187,23 +206,57 @@ class Lanes:
             lane.ready.appendleft(entry)
         else:
             lane.ready.append(entry)
-        self.waiting += 1
+        self._count(lane, 1)
         self.settle(lane, now)
 
     def pop(self, lane: Lane) -> Entry | None:
         """Take the next job out of a lane."""
         entry = lane.pop()
         if entry is not None:
-            self.waiting -= entry.gathered
+            self._count(lane, -entry.gathered)
         return entry
 
-    def forget(self, endpoint: str) -> None:
+    def remove(self, lane: Lane, gone: Collection[Entry], now: int) -> None:
+        """Take these entries out of a lane, as far as they are in it and have not been merged."""
+        before = len(lane)
+        lane.ready = deque(entry for entry in lane.ready if entry not in gone)
+        lane.fresh = deque(entry for entry in lane.fresh if entry not in gone)
+        self._count(lane, len(lane) - before)
+        self.settle(lane, now)
+
+    def hold(self, lane: Lane, number: int) -> None:
+        """Count delayed jobs of a lane (below zero: that are no longer delayed)."""
+        lane.held += number
+        lane.app.held += number
+
+    def _count(self, lane: Lane, number: int) -> None:
+        self.waiting += number
+        lane.held += number
+        lane.app.held += number
+
+    def owned(self, endpoint: str, app_id: str) -> Lane:
+        """Return the lane of an endpoint, which is of this app."""
+        lane = self[endpoint]
+        if lane.app.id != app_id:
+            app = self._apps.get(app_id)
+            if app is None:
+                app = self._apps[app_id] = App(app_id)
+            lane.app.held -= lane.held
+            lane.app = app
+            app.held += lane.held
+        return lane
+
+    def forget(self, endpoint: str, now: int) -> None:
         """Forget policy, allowance and pause of a lane; jobs in flight still come back to it."""
         lane = self._lanes.pop(endpoint, None)
-        if lane is not None:
-            lane.listed = None
-            if lane.in_flight:
-                self[endpoint].in_flight = lane.in_flight
+        if lane is None:
+            return
+        lane.listed = None
+        if lane.in_flight or lane.held:
+            anew = self[endpoint]
+            anew.in_flight, anew.held, anew.app = lane.in_flight, lane.held, lane.app
+            anew.ready, anew.fresh, anew.window = lane.ready, lane.fresh, lane.window
+            self.settle(anew, now)
 
     def settle(self, lane: Lane, now: int, *, rotate: bool = False) -> int | None:
         """List a lane where it belongs now; returns when it is due.

@@ -1,7 +1,7 @@
 """The queue in this process: for tests, trials and servers that may forget their webhooks at a crash. Not durable."""
 
 import itertools
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Sequence
 
 from sockudo_py.metrics import Metrics
@@ -11,10 +11,11 @@ from sockudo_py.queues.book import Book
 from sockudo_py.queues.clock import steady_clock
 from sockudo_py.queues.counters import Counters
 from sockudo_py.queues.lanes import Entry
+from sockudo_py.queues.room import Room
+from sockudo_py.queues.seen import SeenIds
 from sockudo_py.queues.waker import Waker
 
 _POLL = 3600.0  # seconds; nobody else can put anything here
-_MOST_SEEN = 200_000  # ids of appended events that are remembered
 
 
 class MemoryQueue:
@@ -25,7 +26,7 @@ class MemoryQueue:
         clock: Seconds since the epoch; None: one that never jumps.
         slots: How many jobs a worker holds at once; the share of lanes on probation is taken of it.
         probation_share: That share, 0 to 1.
-        max_queue_len: How many events may wait; ``append`` raises ``QueueFull`` beyond.
+        max_queue_len: How many jobs and events there may be, dead ones apart; 0: any number. See ``room.py``.
         failed_max_len: How many dead jobs are kept; the oldest go first, and are counted.
         max_crash_redeliveries: A job whose lease expired more often than this is poison.
         dedup_ttl: Seconds for which an appended id is known.
@@ -50,10 +51,9 @@ class MemoryQueue:
         self._clock = clock or steady_clock()
         self._max_queue_len = max_queue_len
         self._failed_max_len = failed_max_len
-        self._dedup_ms = round(dedup_ttl * 1000)
         self._book = Book(max(1, int(slots * probation_share)), max_crash_redeliveries, default_policy or LanePolicy())
         self._failed: deque[bytes] = deque()  # newest left
-        self._seen: OrderedDict[str, int] = OrderedDict()  # event id -> ms
+        self._seen = SeenIds(round(dedup_ttl * 1000))
         self._waker = Waker(_POLL)
         self._count = Counters(metrics or Metrics())
 
@@ -69,19 +69,21 @@ class MemoryQueue:
 
     async def append(self, events: Sequence[Append]) -> None:  # noqa: D102
         now = self._now()
-        self._forget_seen(now)
+        self._seen.forget(now)
         fresh = {event.id: event for event in events if event.id not in self._seen}
-        waiting = self._book.lanes.waiting
-        if waiting + len(fresh) > self._max_queue_len:
-            raise QueueFull(
-                f"the webhook queue is full: {waiting} events wait of {self._max_queue_len} (max_queue_len)"
-            )
         self._count.duplicates.add(amount=len(events) - len(fresh))
+        room = Room(self._book, self._max_queue_len, fresh.values())
+        refused = []
         for event in fresh.values():
-            self._seen[event.id] = now
+            if not room.take(event):
+                refused.append(event)
+                continue
+            self._seen.add(event.id, now)
             opens = self._book.lanes.append(Entry(event.endpoint, jobs.encode_event(event), solo=event.solo), now)
             if opens is not None:
                 self._waker.soon((opens - now) / 1000)
+        if refused:
+            raise QueueFull(refused)
 
     async def claim(self, worker: str, limit: int, lease: float) -> list[Claim]:  # noqa: D102
         now = self._now()
@@ -143,7 +145,7 @@ class MemoryQueue:
         for entry in taken:
             self._to_failed(jobs.bury(entry.text, now, jobs.dropped(error_class)))
         if error_class == ENDPOINT_DELETED:
-            self._book.lanes.forget(endpoint)
+            self._book.lanes.forget(endpoint, now)
         return len(taken)
 
     async def redrive(self, endpoint: str | None = None, limit: int = 1000) -> int:  # noqa: D102
@@ -192,10 +194,3 @@ class MemoryQueue:
         while len(self._failed) > self._failed_max_len:
             self._failed.pop()
             self._count.trimmed.add()
-
-    def _forget_seen(self, now: int) -> None:
-        while self._seen:
-            ident, seen_ms = next(iter(self._seen.items()))
-            if seen_ms + self._dedup_ms > now and len(self._seen) <= _MOST_SEEN:
-                return
-            del self._seen[ident]

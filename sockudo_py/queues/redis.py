@@ -41,7 +41,7 @@ class RedisQueue:
         metrics: Where to count.
         slots: How many jobs a worker holds at once; the share of lanes on probation is taken of it.
         probation_share: That share, 0 to 1.
-        max_queue_len: How many events may wait; ``append`` raises ``QueueFull`` beyond. 0: any number.
+        max_queue_len: How many jobs and events there may be, dead ones apart; 0: any number. See ``room.py``.
         failed_max_len: How many dead jobs are kept; the oldest go first, and are counted. 0: any number.
         max_crash_redeliveries: A job whose lease expired more often than this is poison.
         dedup_ttl: Seconds for which an appended id is known.
@@ -135,21 +135,30 @@ class RedisQueue:
         self._waker.soon()
 
     async def append(self, events: Sequence[Append]) -> None:  # noqa: D102
-        for chunk in _chunks(events):
+        refused: list[Append] = []
+        full: set[str] = set()
+        for some in _chunks(events):
+            # What comes behind a refused event must not overtake it.
+            refused += [event for event in some if event.endpoint in full]
+            chunk = [event for event in some if event.endpoint not in full]
+            if not chunk:
+                continue
             words: list[_Word] = [self._dedup_ms, self._max_queue_len]
             for event in chunk:
                 text = jobs.encode_event(event)
-                words += (event.id, event.endpoint, b"!" + text if event.solo else text)
+                words += (event.id, event.endpoint, event.app_id, b"!" + text if event.solo else text)
             if self._replicas:
                 answer = await self._link.call_replicated(self._replicas, *self._words("append", words))
             else:
                 answer = await self._call("append", *words)
-            added, known, opens = answer
-            if added < 0:
-                raise QueueFull(f"the webhook queue in Redis is full: max_queue_len is {self._max_queue_len}")
+            _, known, opens, *numbers = answer
+            refused += [chunk[number] for number in numbers]
+            full.update(chunk[number].endpoint for number in numbers)
             self._count.duplicates.add(amount=known)
             if opens >= 0:
                 self._waker.soon(opens / 1000)
+        if refused:
+            raise QueueFull(refused)
 
     async def claim(self, worker: str, limit: int, lease: float) -> list[Claim]:  # noqa: D102
         if limit <= 0:

@@ -4,6 +4,7 @@ The books (``book.py``) are in memory; every step is written to the file before 
 made again from the file at start. Jobs that were in flight when the process died come back then, as after a lost lease.
 """
 
+import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from sockudo_py.queues.book import Book
 from sockudo_py.queues.clock import steady_clock
 from sockudo_py.queues.counters import Counters
 from sockudo_py.queues.lanes import Entry
+from sockudo_py.queues.room import Room
 from sockudo_py.queues.sqlite_rows import FRESH
 from sockudo_py.queues.sqlite_store import SqliteStore
 from sockudo_py.queues.waker import Waker
@@ -33,7 +35,7 @@ class SqliteQueue:
         clock: Seconds since the epoch; None: one that never jumps.
         slots: How many jobs a worker holds at once; the share of lanes on probation is taken of it.
         probation_share: That share, 0 to 1.
-        max_queue_len: How many events may wait; ``append`` raises ``QueueFull`` beyond.
+        max_queue_len: How many jobs and events there may be, dead ones apart; 0: any number. See ``room.py``.
         failed_max_len: How many dead jobs are kept; the oldest go first, and are counted. 0: any number.
         max_crash_redeliveries: A job whose lease expired more often than this is poison.
         dedup_ttl: Seconds for which an appended id is known.
@@ -66,6 +68,7 @@ class SqliteQueue:
         self._book = Book(max(1, int(slots * probation_share)), max_crash_redeliveries, default_policy or LanePolicy())
         self._dead = 0
         self._swept = 0  # ms at which old ids were last forgotten
+        self._appending = asyncio.Lock()  # one call at a time looks at the room
         self._waker = Waker(_POLL)
         self._count = Counters(metrics or Metrics())
 
@@ -101,38 +104,39 @@ class SqliteQueue:
         self._waker.soon()
 
     async def append(self, events: Sequence[Append]) -> None:  # noqa: D102
+        async with self._appending:
+            await self._append(events)
+
+    async def _append(self, events: Sequence[Append]) -> None:
         now = self._now()
+        room = Room(self._book, self._max_queue_len, events)
         forget = now - self._dedup_ms if now - self._swept > 10_000 else None
         if forget is not None:
             self._swept = now
 
-        def work(db: sqlite3.Connection) -> list[Entry]:
+        def work(db: sqlite3.Connection) -> tuple[list[Entry], list[Append]]:
             if forget is not None:
                 db.execute("DELETE FROM queue_seen WHERE ms <= ?", (forget,))
-            entries = []
+            taken, refused = [], []
             for event in events:
-                known = db.execute("INSERT OR IGNORE INTO queue_seen VALUES (?, ?)", (event.id, now)).rowcount == 0
-                if not known:
-                    text = jobs.encode_event(event)
-                    made = db.execute(
-                        "INSERT INTO queue_jobs (state, endpoint, solo, text) VALUES (?, ?, ?, ?)",
-                        (FRESH, event.endpoint, event.solo, text),
-                    )
-                    entries.append(Entry(event.endpoint, text, made.lastrowid or 0, event.solo))
-            waiting = (
-                self._book.lanes.waiting
-            )  # a number; the loop may change it meanwhile, the bound is not that sharp
-            if entries and waiting + len(entries) > self._max_queue_len:
-                raise QueueFull(f"the webhook queue is full: {waiting} events wait of {self._max_queue_len}")
-            return entries
+                if db.execute("INSERT OR IGNORE INTO queue_seen VALUES (?, ?)", (event.id, now)).rowcount == 0:
+                    continue  # known
+                if room.take(event):
+                    taken.append(rows.append(db, event))
+                else:
+                    refused.append(event)
+            db.executemany("DELETE FROM queue_seen WHERE id = ?", [(event.id,) for event in refused])
+            return taken, refused
 
-        fresh = await self._store.run(work)
-        self._count.duplicates.add(amount=len(events) - len(fresh))
+        fresh, refused = await self._store.run(work)
+        self._count.duplicates.add(amount=len(events) - len(fresh) - len(refused))
         now = self._now()
         for entry in fresh:
             opens = self._book.lanes.append(entry, now)
             if opens is not None:
                 self._waker.soon((opens - now) / 1000)
+        if refused:
+            raise QueueFull(refused)
 
     async def claim(self, worker: str, limit: int, lease: float) -> list[Claim]:  # noqa: D102
         now = self._now()
@@ -233,7 +237,7 @@ class SqliteQueue:
         self._died(len(taken), trimmed)
         if error_class == ENDPOINT_DELETED:
             await self.resume(endpoint)
-            self._book.lanes.forget(endpoint)
+            self._book.lanes.forget(endpoint, self._now())
         return len(taken)
 
     async def redrive(self, endpoint: str | None = None, limit: int = 1000) -> int:  # noqa: D102

@@ -3,6 +3,8 @@
 import sqlite3
 from collections.abc import Sequence
 
+from sockudo_py.queues import jobs
+from sockudo_py.queues.base import Append
 from sockudo_py.queues.lanes import Entry
 
 FRESH, WHOLE, DEAD = 0, 1, 2  # the states: an event that gathers, a job, a dead job
@@ -25,6 +27,16 @@ def count_dead(db: sqlite3.Connection) -> int:
     """Return the number of dead jobs."""
     number: int = db.execute("SELECT count(*) FROM queue_jobs WHERE died IS NOT NULL").fetchone()[0]
     return number
+
+
+def append(db: sqlite3.Connection, event: Append) -> Entry:
+    """Write a fresh event; returns its entry."""
+    text = jobs.encode_event(event)
+    made = db.execute(
+        "INSERT INTO queue_jobs (state, endpoint, solo, text) VALUES (?, ?, ?, ?)",
+        (FRESH, event.endpoint, event.solo, text),
+    )
+    return Entry(event.endpoint, text, made.lastrowid or 0, event.solo)
 
 
 def claim(db: sqlite3.Connection, entries: Sequence[Entry]) -> None:

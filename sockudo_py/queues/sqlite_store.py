@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sockudo_py.errors import SockudoError, Unavailable
-from sockudo_py.queues.base import QueueFull
 from sockudo_py.queues.gather import Gather
 
 _REMEDY = "name a file in a folder that this user may write to"
@@ -40,7 +39,7 @@ Work = Callable[[sqlite3.Connection], Any]
 
 
 class SqliteStore:
-    """Runs work in transactions. A piece of work is a function of the connection; it may raise ``QueueFull``.
+    """Runs work in transactions. A piece of work is a function of the connection.
 
     ``sync``: have each transaction on the disk (fsync) before it is reported. Without it a crash of this process loses
     nothing, a power cut what came in the last moments.
@@ -72,9 +71,7 @@ class SqliteStore:
         """Do a piece of work in a transaction; returns its answer once it is kept. Raises ``Unavailable``."""
         if self._closed:
             raise Unavailable(f"the queue in {self._path} is closed")
-        answer: T | QueueFull = await self._gather.ask(work)
-        if isinstance(answer, QueueFull):
-            raise answer
+        answer: T = await self._gather.ask(work)
         return answer
 
     def _open(self) -> None:
@@ -128,7 +125,7 @@ class SqliteStore:
             raise Unavailable(f"the queue in {self._path} is not open")
         try:
             connection.execute("BEGIN IMMEDIATE")
-            answers = [self._savepoint(connection, work) for work in works]
+            answers = [work(connection) for work in works]
             connection.execute("COMMIT")
         except sqlite3.Error as error:
             raise Unavailable(f"the queue in {self._path} can't be written: {error}") from error
@@ -136,14 +133,3 @@ class SqliteStore:
             if connection.in_transaction:
                 connection.rollback()
         return answers
-
-    @staticmethod
-    def _savepoint(connection: sqlite3.Connection, work: Work) -> Any:
-        connection.execute("SAVEPOINT work")
-        try:
-            answer = work(connection)
-        except QueueFull as error:
-            connection.execute("ROLLBACK TO work")
-            answer = error
-        connection.execute("RELEASE work")
-        return answer

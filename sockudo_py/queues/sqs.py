@@ -2,7 +2,6 @@
 
 import logging
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -11,6 +10,8 @@ from sockudo_py.queues import jobs
 from sockudo_py.queues.base import ENDPOINT_DELETED, Append, Claim, Depths, LanePolicy, QueueFull
 from sockudo_py.queues.book import Book
 from sockudo_py.queues.counters import Counters
+from sockudo_py.queues.room import Room
+from sockudo_py.queues.seen import SeenIds
 from sockudo_py.queues.sqs_dead import DeadJobs
 from sockudo_py.queues.sqs_held import Held
 from sockudo_py.queues.sqs_link import SqsLink
@@ -21,7 +22,6 @@ from sockudo_py.queues.waker import Waker
 log = logging.getLogger(__name__)
 
 _POLL = 0.5  # seconds
-_MOST_SENT = 200_000  # ids of appended events that are remembered
 _ROUNDS = 3  # of merging, within one claim
 _ROOM = 8192  # bytes of a message that are not events
 
@@ -51,6 +51,8 @@ class SqsQueue:
     - ``drop`` reaches what can be received now; delayed jobs follow when they come, by the worker.
     - ``failed``, ``redrive`` and ``purge`` look at 10,000 dead jobs at most, and see what nobody else looks at.
     - ``release`` with ``away`` gives others that one job; what else this process has received of the lane stays here.
+    - What a lane holds elsewhere SQS does not tell: ``max_queue_len`` looks at the lanes of this process, and at all
+      that SQS holds. There is no bound by default, as SQS has none.
     - Depths are SQS's estimates plus what this process holds; lanes are those of this process.
     - A message counts as crashed each time it shows again, though it may only have waited in a process that died.
     - SQS forgets messages after 14 days, dead ones included.
@@ -69,7 +71,7 @@ class SqsQueue:
         clock: Seconds since the epoch.
         slots: How many jobs a worker holds at once; the share of lanes on probation is taken of it.
         probation_share: That share, 0 to 1.
-        max_queue_len: How many events may wait, by SQS's estimate; 0: any number.
+        max_queue_len: How many jobs and events there may be, by SQS's estimate; 0: any number. See ``room.py``.
         failed_max_len: How many dead jobs are kept; the oldest go first, and are counted. 0: any number.
         max_crash_redeliveries: A job that showed again more often than this is poison.
         dedup_ttl: Seconds for which an appended id is known.
@@ -121,12 +123,11 @@ class SqsQueue:
         self._max_queue_len = max_queue_len
         self._failed_max_len = failed_max_len
         self._max_crashes = max_crash_redeliveries
-        self._dedup_ms = round(dedup_ttl * 1000)
         self._look_wait = look_wait
         self._book = Book(
             max(1, int(slots * probation_share)), max_crash_redeliveries, _fitting(default_policy or LanePolicy())
         )
-        self._sent: OrderedDict[str, int] = OrderedDict()  # event id -> ms
+        self._sent = SeenIds(round(dedup_ttl * 1000))
         self._waker = Waker(_POLL)
         self._count = Counters(self._metrics)
         self._opened: SqsStore | None = None
@@ -171,26 +172,29 @@ class SqsQueue:
 
     async def append(self, events: Sequence[Append]) -> None:  # noqa: D102
         now = self._now()
-        self._forget_sent(now)
+        self._sent.forget(now)
         fresh = {event.id: event for event in events if event.id not in self._sent}
-        if fresh and self._max_queue_len:
-            waiting = (await self._link.counts(self._store.url))[0] + self._book.lanes.waiting
-            if waiting + len(fresh) > self._max_queue_len:
-                raise QueueFull(f"the webhook queue is full: {waiting} events wait of {self._max_queue_len}")
+        elsewhere = sum(await self._link.counts(self._store.url)) if fresh and self._max_queue_len else 0
+        room = Room(self._book, self._max_queue_len, fresh.values(), elsewhere=elsewhere)
         ids: dict[int, str] = {}
-        drafts = []
+        drafts, refused = [], []
         for event in fresh.values():
+            if not room.take(event):
+                refused.append(event)
+                continue
             draft = self._store.draft(jobs.encode_event(event), state=SOLO if event.solo else FRESH)
             ids[draft.order] = event.id
             drafts.append(draft)
 
         def note(draft: Draft) -> None:
-            self._sent[ids[draft.order]] = now
+            self._sent.add(ids[draft.order], now)
 
         await self._store.send(drafts, note)
         self._count.duplicates.add(amount=len(events) - len(fresh))
         if fresh and self._store.polling is None:  # else the poll under way brings them
             self._waker.soon()
+        if refused:
+            raise QueueFull(refused)
 
     async def claim(self, worker: str, limit: int, lease: float) -> list[Claim]:  # noqa: D102
         now = self._now()
@@ -205,7 +209,7 @@ class SqsQueue:
         order: dict[str, int] = {}
         try:
             for _ in range(_ROUNDS):
-                merged = self._lease(worker, limit - len(claims), round(lease * 1000), now, claims, order)
+                merged = self._store.lease(worker, limit - len(claims), round(lease * 1000), now, claims, order)
                 if not merged:
                     break
                 await self._store.write_merged()
@@ -308,7 +312,7 @@ class SqsQueue:
             raise
         await self._store.discard([held for entry in taken for held in self._store.held.parts(entry)])
         if error_class == ENDPOINT_DELETED:
-            self._book.lanes.forget(endpoint)
+            self._book.lanes.forget(endpoint, self._now())
         return len(taken)
 
     async def redrive(self, endpoint: str | None = None, limit: int = 1000) -> int:  # noqa: D102
@@ -345,37 +349,12 @@ class SqsQueue:
             raise AssertionError("the queue is not open")
         return self._opened
 
-    def _lease(
-        self, worker: str, limit: int, lease_ms: int, now: int, claims: dict[str, Held], order: dict[str, int]
-    ) -> bool:
-        """Lease jobs into ``claims``. Returns whether there are batches among them, which must be written first."""
-        merged = False
-        for token, entry in self._book.claim(worker, limit, lease_ms, now):
-            if not isinstance(entry, Held):
-                raise AssertionError("an entry of another driver")
-            order.setdefault(entry.ident, len(order))
-            if entry.gathered == 1:
-                claims[token] = entry
-                continue
-            merged = True
-            self._book.end(token, now, None)
-            self._book.lanes[entry.endpoint].unnote_claim(token)
-            self._store.merging.append((entry, self._store.held.parts(entry)))
-        return merged
-
     def _end(self, token: str, held: Held, *, good: bool | None) -> None:
         now = self._now()
         if self._book.end(token, now, good) is None:
             self._store.held.forget([held], now)  # its lease ran out meanwhile, and it is somewhere else in the books
         self._store.held.drop([held])
         self._waker.soon()
-
-    def _forget_sent(self, now: int) -> None:
-        while self._sent:
-            ident, sent_ms = next(iter(self._sent.items()))
-            if sent_ms + self._dedup_ms > now and len(self._sent) <= _MOST_SENT:
-                return
-            del self._sent[ident]
 
     def _now(self) -> int:
         return int(self._clock() * 1000)

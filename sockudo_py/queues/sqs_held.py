@@ -1,6 +1,6 @@
 """The messages of SQS that this process holds, as entries of its books."""
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator
 
 from sockudo_py.queues.book import Book
@@ -109,12 +109,7 @@ class Holding:
         for token in [token for token, lease in book.active.items() if lease.entry in gone]:
             book.end(token, now, None)
         for endpoint in {held.endpoint for held in entries}:
-            lane = book.lanes[endpoint]
-            before = len(lane)
-            lane.ready = deque(entry for entry in lane.ready if entry not in gone)
-            lane.fresh = deque(entry for entry in lane.fresh if entry not in gone)
-            book.lanes.waiting -= before - len(lane)
-            book.lanes.settle(lane, now)
+            book.lanes.remove(book.lanes[endpoint], gone, now)
         self.drop(entries)
 
     def lapsed(self, now: int) -> list[Held]:

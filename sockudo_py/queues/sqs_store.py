@@ -184,6 +184,24 @@ class SqsStore:
         if gone:
             await self.link.delete(self.url, [message.handle for message in gone])
 
+    def lease(
+        self, worker: str, limit: int, lease_ms: int, now: int, claims: dict[str, Held], order: dict[str, int]
+    ) -> bool:
+        """Lease jobs into ``claims``. Returns whether there are batches among them, which must be written first."""
+        merged = False
+        for token, entry in self._book.claim(worker, limit, lease_ms, now):
+            if not isinstance(entry, Held):
+                raise AssertionError("an entry of another driver")
+            order.setdefault(entry.ident, len(order))
+            if entry.gathered == 1:
+                claims[token] = entry
+                continue
+            merged = True
+            self._book.end(token, now, None)
+            self._book.lanes[entry.endpoint].unnote_claim(token)
+            self.merging.append((entry, self.held.parts(entry)))
+        return merged
+
     async def write_merged(self) -> None:
         """Make each batch a message, then delete the messages of its events."""
         batches = {}

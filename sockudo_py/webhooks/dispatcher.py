@@ -5,29 +5,29 @@ import contextlib
 import logging
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from sockudo_py.changes import Change
 from sockudo_py.errors import Unavailable
-from sockudo_py.queues.base import Append, Queue
+from sockudo_py.queues.base import Append, Queue, QueueFull
 from sockudo_py.webhooks.events import EVENT_NAMES, encode, event_of, shares
 from sockudo_py.webhooks.metrics import WebhookMetrics
+from sockudo_py.webhooks.refusals import FIRST_WAIT, LONGEST_WAIT, Refusals
 from sockudo_py.webhooks.registry import EndpointRegistry
 from sockudo_py.webhooks.spool import Spool, SpoolLimits, read_spool, write_spool
 
 log = logging.getLogger(__name__)
 
-BATCH = 1000  # events handed to the queue in one call
-FIRST_WAIT = 0.05
-LONGEST_WAIT = 5.0
+BATCH = 1000  # events handed to the queue in one call; those that were refused before come on top of it
 
 
 class Dispatcher:
     """Turns changes into events for the endpoints that want them and hands these to the queue, at once and in batches.
 
     Nothing is held back to fill a batch: what gathers in one turn of the loop, or while an earlier call is under way,
-    goes together. While the queue is away, events wait in a bounded spool.
+    goes together. While the queue is away, events wait in a bounded spool. So do those of an endpoint that the queue
+    has no room for, with all that comes after them for this endpoint; others go on meanwhile.
     """
 
     def __init__(
@@ -45,6 +45,7 @@ class Dispatcher:
         self._limits = spool or SpoolLimits()
         self._clock = clock
         self._spool = Spool(self._limits)
+        self._refusals = Refusals()
         self._in_hand: list[Append] = []
         self._replayed: bool = False
         self._id_prefix = f"dl_{secrets.token_hex(8)}_"
@@ -96,8 +97,12 @@ class Dispatcher:
         return self._spool.count + len(self._in_hand)
 
     async def stop(self, timeout: float = 5.0) -> None:
-        """Hand over what is left, for at most ``timeout`` seconds; write the rest to the spool file, if any."""
+        """Hand over what is left, for at most ``timeout`` seconds; write the rest to the spool file, if any.
+
+        Endpoints that the queue has no room for are asked for once more, and not waited for.
+        """
         self._stopping.set()
+        self._refusals.hurry()
         self._wake.set()
         if self._task is not None:
             await asyncio.wait({self._task}, timeout=timeout)
@@ -106,7 +111,7 @@ class Dispatcher:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
             self._task = None
-        left = [*self._in_hand, *self._spool.take(self._spool.count)]
+        left = [*self._in_hand, *self._spool.drain()]
         self._in_hand = []
         if left:
             await self._write_down(left)
@@ -115,19 +120,21 @@ class Dispatcher:
         wait = FIRST_WAIT
         failing = False
         while True:
-            if not self.waiting:
-                if self._replayed:
+            if not self._in_hand:
+                self._in_hand = self._next()
+            if not self._in_hand:
+                if self._replayed and not self.waiting:
                     await self._forget_file()
                 if self._stopping.is_set():
                     return
                 self._wake.clear()
-                await self._wake.wait()
+                await self._rest()
                 continue
-            if not self._in_hand:
-                self._in_hand = self._spool.take(BATCH)
             try:
                 # After Unavailable the very same call is repeated: the queue knows the ids that it has taken already.
                 await self._queue.append(self._in_hand)
+            except QueueFull as full:
+                self._refused(full)
             except Unavailable as error:
                 reason, text = "unavailable", str(error)
             except Exception as error:
@@ -135,6 +142,7 @@ class Dispatcher:
                 reason, text = "error", type(error).__name__
             else:
                 self._taken(self._in_hand)
+            if not self._in_hand:
                 if failing:
                     log.info("the webhook queue takes events again", extra={"waiting": self.waiting})
                 wait, failing = FIRST_WAIT, False
@@ -150,6 +158,24 @@ class Dispatcher:
             await self._pause(wait)
             wait = min(wait * 2, LONGEST_WAIT)
 
+    def _next(self) -> list[Append]:
+        """Take from the spool what is to be handed over now."""
+        events = self._spool.take(BATCH)
+        now = asyncio.get_running_loop().time()
+        while len(events) < 2 * BATCH and (due := self._refusals.due(now)) is not None:
+            endpoint, number = due
+            probe = self._spool.probe(endpoint, number)
+            events += probe
+            if not probe:  # dropped meanwhile
+                self._recovered(endpoint)
+        return events
+
+    async def _rest(self) -> None:
+        """Wait until there is something to hand over, or a full lane is to be asked again."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(self._refusals.next_due()):
+                await self._wake.wait()
+
     async def _pause(self, seconds: float) -> None:
         """Wait; a shutdown that begins meanwhile cuts the wait short, so that one more call is made."""
         if self._stopping.is_set():
@@ -159,14 +185,55 @@ class Dispatcher:
             async with asyncio.timeout(seconds):  # not wait_for: that one may swallow the cancellation by stop()
                 await self._stopping.wait()
 
-    def _taken(self, events: list[Append]) -> None:
+    def _taken(self, events: list[Append], *, refused: Collection[str] = ()) -> None:
         counts: dict[str, int] = {}
         for event in events:
             counts[event.app_id] = counts.get(event.app_id, 0) + 1
         for app_id, count in counts.items():
             self._metrics.enqueued.add(app_id, amount=count)
         self._in_hand = []
+        if self._refusals:
+            self._probed({event.endpoint for event in events if event.endpoint not in refused})
         self._metrics.spool_events.set(value=self.waiting)
+
+    def _probed(self, endpoints: set[str]) -> None:
+        """Note that all that was asked of these endpoints was taken."""
+        for endpoint in endpoints:
+            if endpoint not in self._refusals:
+                continue
+            if self._spool.held(endpoint):
+                self._refusals.passed(endpoint, asyncio.get_running_loop().time())
+                self._metrics.spool_lane_events.set(endpoint, value=self._spool.held(endpoint))
+            else:
+                self._recovered(endpoint)
+
+    def _recovered(self, endpoint: str) -> None:
+        self._refusals.over(endpoint)
+        self._spool.free(endpoint)
+        self._metrics.spool_lane_events.values.pop((endpoint,), None)
+        log.info("the webhook queue has room for an endpoint again", extra={"webhook": endpoint})
+
+    def _refused(self, full: QueueFull) -> None:
+        ids = {event.id for event in full.refused}
+        apps = {event.endpoint: event.app_id for event in full.refused}
+        taken = [event for event in self._in_hand if event.id not in ids]
+        progress = {event.endpoint for event in taken}
+        too_much = self._spool.hold_back(full.refused)
+        now = asyncio.get_running_loop().time()
+        for endpoint, app_id in apps.items():
+            waiting = self._spool.held(endpoint)
+            self._metrics.spool_lane_events.set(endpoint, value=waiting)
+            if self._refusals.refused(endpoint, now, progress=endpoint in progress):
+                log.error(
+                    "the webhook queue has no room for more events of an endpoint; they wait in memory, others go on. "
+                    "Repair or disable the endpoint, or raise queue.reliability.max_queue_len "
+                    "(memory_capacity with the driver memory)",
+                    extra={"webhook": endpoint, "app_id": app_id, "waiting": waiting},
+                )
+        self._metrics.enqueue_failures.add("full")
+        self._taken(taken, refused=apps.keys())
+        if too_much:
+            self._drop()
 
     def _drop(self) -> None:
         dropped = self._spool.overflow()

@@ -22,6 +22,9 @@ class WebhookMetrics:
             "webhook_enqueue_failures_total", "Attempts to hand events to the queue that failed", ("reason",)
         )
         self.spool_events = gauge("webhook_spool_events", "Events in memory that the queue has not taken yet")
+        self.spool_lane_events = gauge(
+            "webhook_spool_lane_events", "Events in memory for which the queue has no room", ("webhook",)
+        )
         self.spool_dropped = counter(
             "webhook_spool_dropped_total", "Events lost because the spool was full", ("app_id",)
         )

@@ -1,4 +1,4 @@
-"""Events that the queue could not take yet: bounded in memory, and on disk over a shutdown."""
+"""Events that the queue has not taken yet: bounded in memory, and on disk over a shutdown."""
 
 import base64
 import os
@@ -24,22 +24,29 @@ class SpoolLimits:
 
 
 class Spool:
-    """First in, first out per app, in turn between apps. When it is full, the app that has most loses its oldest."""
+    """First in, first out per endpoint, in turn between endpoints.
 
-    __slots__ = ("_apps", "_bytes", "_limits", "count")
+    Endpoints whose events the queue refused are *held back*: ``take`` passes them over, ``probe`` asks for some of one.
+    When the spool is full, the app that has most loses the oldest events of its endpoint that has most.
+    """
+
+    __slots__ = ("_bytes", "_held", "_limits", "_lines", "count")
 
     def __init__(self, limits: SpoolLimits) -> None:
-        self._apps: dict[str, deque[Append]] = {}
+        self._lines: dict[str, deque[Append]] = {}
+        self._held: dict[str, deque[Append]] = {}
         self._bytes = 0
         self._limits = limits
         self.count = 0
 
     def put(self, event: Append) -> bool:
         """Add an event. Return True when that is more than the spool may hold: call ``overflow`` then."""
-        waiting = self._apps.get(event.app_id)
-        if waiting is None:
-            waiting = self._apps[event.app_id] = deque()
-        waiting.append(event)
+        line = self._lines.get(event.endpoint)
+        if line is None:
+            line = self._held.get(event.endpoint)
+            if line is None:
+                line = self._lines[event.endpoint] = deque()
+        line.append(event)
         self.count = count = self.count + 1
         self._bytes = size = self._bytes + len(event.event) + _OVERHEAD
         return count > self._limits.max_events or size > self._limits.max_bytes
@@ -48,39 +55,80 @@ class Spool:
         return self.count > self._limits.max_events or self._bytes > self._limits.max_bytes
 
     def overflow(self) -> Counter[str]:
-        """Drop the oldest events of the noisiest apps until the rest fits; return how many, by app.
+        """Drop the oldest events of the noisiest until the rest fits; return how many, by app.
 
-        A thousandth more goes than must, so that a flood does not have to look for the noisiest app at every event.
+        A thousandth more goes than must, so that a flood does not have to look for the noisiest at every event.
         """
         dropped: Counter[str] = Counter()
         count = self.count - self.count // 1000
-        while self._apps and (self.count >= count or self._over()):
-            app_id = max(self._apps, key=lambda key: len(self._apps[key]))
-            while app_id in self._apps and (self.count >= count or self._over()):
-                self._pop(app_id)
+        while self.count and (self.count >= count or self._over()):
+            app_id, line = self._noisiest()
+            while line and (self.count >= count or self._over()):
+                self._pop(line)
                 dropped[app_id] += 1
+        self._lines = {endpoint: line for endpoint, line in self._lines.items() if line}
         return dropped
 
     def take(self, limit: int) -> list[Append]:
-        """Remove and return up to ``limit`` events; every app gets its share."""
+        """Remove and return up to ``limit`` events; every endpoint that is not held back gets its share."""
         taken: list[Append] = []
-        share = max(1, limit // max(1, len(self._apps)))
-        for app_id in list(self._apps):
-            for _ in range(min(share, limit - len(taken))):
-                taken.append(self._pop(app_id))
-                if app_id not in self._apps:
-                    break
-            if app_id in self._apps:  # to the end of the line
-                self._apps[app_id] = self._apps.pop(app_id)
+        share = max(1, limit // max(1, len(self._lines)))
+        for endpoint in list(self._lines):
+            line = self._lines.pop(endpoint)
+            taken += [self._pop(line) for _ in range(min(share, limit - len(taken), len(line)))]
+            if line:  # to the end of the turn
+                self._lines[endpoint] = line
             if len(taken) >= limit:
                 break
         return taken
 
-    def _pop(self, app_id: str) -> Append:
-        waiting = self._apps[app_id]
-        event = waiting.popleft()
-        if not waiting:
-            del self._apps[app_id]
+    def hold_back(self, events: Iterable[Append]) -> bool:
+        """Put refused events back where they were, before what came since. Return as ``put`` does."""
+        refused: dict[str, list[Append]] = {}
+        for event in events:
+            refused.setdefault(event.endpoint, []).append(event)
+            self.count += 1
+            self._bytes += len(event.event) + _OVERHEAD
+        for endpoint, older in refused.items():
+            line = self._lines.pop(endpoint, None)
+            if line is None:
+                line = self._held.get(endpoint, deque())
+            line.extendleft(reversed(older))
+            self._held[endpoint] = line
+        return self._over()
+
+    def held(self, endpoint: str) -> int:
+        """Return how many events of an endpoint are held back."""
+        return len(self._held.get(endpoint, ()))
+
+    def probe(self, endpoint: str, limit: int) -> list[Append]:
+        """Remove and return up to ``limit`` events of an endpoint that is held back, and goes on being it."""
+        line = self._held[endpoint]
+        return [self._pop(line) for _ in range(min(limit, len(line)))]
+
+    def free(self, endpoint: str) -> None:
+        """Hold an endpoint back no longer."""
+        line = self._held.pop(endpoint)
+        if line:
+            self._lines[endpoint] = line
+
+    def drain(self) -> list[Append]:
+        """Remove and return all there is, the events of each endpoint in their order."""
+        lines = [*self._lines.values(), *self._held.values()]
+        self._lines, self._held, self._bytes, self.count = {}, {}, 0, 0
+        return [event for line in lines for event in line]
+
+    def _noisiest(self) -> tuple[str, deque[Append]]:
+        """Return the app that has most, and the fullest line of it."""
+        lines = [line for line in (*self._lines.values(), *self._held.values()) if line]
+        apps: Counter[str] = Counter()
+        for line in lines:
+            apps[line[0].app_id] += len(line)
+        app_id = apps.most_common(1)[0][0]
+        return app_id, max((line for line in lines if line[0].app_id == app_id), key=len)
+
+    def _pop(self, line: deque[Append]) -> Append:
+        event = line.popleft()
         self.count -= 1
         self._bytes -= len(event.event) + _OVERHEAD
         return event

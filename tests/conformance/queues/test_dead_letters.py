@@ -3,11 +3,9 @@
 import asyncio
 import time
 
-import pytest
-
 from sockudo_py.metrics import Metrics
 from sockudo_py.queues import jobs
-from sockudo_py.queues.base import ENDPOINT_DELETED, LanePolicy, Queue, QueueFull
+from sockudo_py.queues.base import ENDPOINT_DELETED, LanePolicy, Queue
 from tests.conformance.queues.conftest import AT_ONCE, Driver, claim, claim_one, event
 
 
@@ -116,24 +114,6 @@ async def test_a_deleted_endpoint_leaves_neither_pause_nor_policy(driver: Driver
     await queue.drop("wh_a", ENDPOINT_DELETED)
     await queue.append([event(1)])
     assert len(await claim(queue)) == 1
-
-
-async def test_a_full_queue_says_so_and_takes_the_same_events_later(driver: Driver) -> None:
-    queue = await driver.make(default_policy=AT_ONCE, max_queue_len=3)
-    await queue.append([event(1), event(2)])
-    with pytest.raises(QueueFull, match="full"):
-        await queue.append([event(3), event(4)])
-    assert (await queue.depths()).waiting == 2
-    await claim(queue)
-    await queue.append([event(3), event(4)])
-    assert (await queue.depths()).waiting == 2
-
-
-async def test_a_repeated_append_to_a_full_queue_is_no_error(driver: Driver) -> None:
-    queue = await driver.make(default_policy=AT_ONCE, max_queue_len=2)
-    await queue.append([event(1), event(2)])
-    await queue.append([event(1), event(2)])
-    assert (await queue.depths()).waiting == 2
 
 
 async def test_too_many_dead_jobs_push_out_the_oldest_and_are_counted(driver: Driver) -> None:

@@ -48,7 +48,7 @@ def test_a_lane_that_was_served_goes_behind_the_others() -> None:
 def test_forgetting_a_lane_keeps_count_of_its_jobs_in_flight() -> None:
     lanes = Lanes(POLICY)
     lanes["wh_a"].in_flight = 2
-    lanes.forget("wh_a")
+    lanes.forget("wh_a", 0)
     assert lanes["wh_a"].in_flight == 2
     assert lanes["wh_a"].allowance is None
 

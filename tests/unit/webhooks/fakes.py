@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from sockudo_py.errors import Unavailable
-from sockudo_py.queues.base import Append
+from sockudo_py.queues.base import Append, QueueFull
 from sockudo_py.queues.memory import MemoryQueue
 from sockudo_py.webhooks.targets.base import Delivered, Outcome, Request
 
@@ -13,8 +13,8 @@ from sockudo_py.webhooks.targets.base import Delivered, Outcome, Request
 class FlakyQueue(MemoryQueue):
     """A memory queue that can be away. ``lost_replies``: calls that take effect although they raise."""
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
-        super().__init__(clock=clock)
+    def __init__(self, clock: Callable[[], float] = time.time, max_queue_len: int = 100_000) -> None:
+        super().__init__(clock=clock, max_queue_len=max_queue_len)
         self.away = False
         self.results_away = False
         self.gone: set[str] = set()  # tokens whose lease somebody else has
@@ -32,8 +32,14 @@ class FlakyQueue(MemoryQueue):
             self.bugs -= 1
             raise KeyError("a bug")
         self._check()
-        await super().append(events)
-        self.taken.extend(events)
+        refused: tuple[Append, ...] = ()
+        try:
+            await super().append(events)
+        except QueueFull as full:
+            refused = full.refused
+        self.taken.extend(event for event in events if event not in refused)
+        if refused:
+            raise QueueFull(refused)
         if self.lost_replies:
             self.lost_replies -= 1
             raise Unavailable("the reply was lost")

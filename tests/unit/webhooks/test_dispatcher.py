@@ -27,8 +27,8 @@ from tests.unit.webhooks.make import NOW, NOW_MS, endpoint
 
 
 class Site:
-    def __init__(self, spool: SpoolLimits | None = None) -> None:
-        self.queue = FlakyQueue()
+    def __init__(self, spool: SpoolLimits | None = None, max_queue_len: int = 100_000) -> None:
+        self.queue = FlakyQueue(max_queue_len=max_queue_len)
         self.registry = EndpointRegistry()
         self.metrics = WebhookMetrics(Metrics())
         self.dispatcher = Dispatcher(self.queue, self.registry, self.metrics, spool=spool, clock=lambda: NOW)
@@ -38,8 +38,8 @@ class Site:
 
 
 @asynccontextmanager
-async def running(spool: SpoolLimits | None = None) -> AsyncIterator[Site]:
-    site = Site(spool)
+async def running(spool: SpoolLimits | None = None, max_queue_len: int = 100_000) -> AsyncIterator[Site]:
+    site = Site(spool, max_queue_len)
     await site.dispatcher.start()
     try:
         yield site

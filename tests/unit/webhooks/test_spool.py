@@ -9,14 +9,18 @@ from sockudo_py.webhooks.spool import Spool, SpoolLimits, read_spool, write_spoo
 
 
 def event(number: int, app_id: str = "a", size: int = 10) -> Append:
-    return Append(f"id-{number}", "wh_1", app_id, b"x" * size, 1000 + number)
+    return Append(f"id-{number}", f"wh_{app_id}", app_id, b"x" * size, 1000 + number)
+
+
+def of(endpoint: str, number: int, app_id: str = "a") -> Append:
+    return event(number, app_id)._replace(endpoint=endpoint)
 
 
 def numbers(events: list[Append]) -> list[str]:
     return [append.id for append in events]
 
 
-def test_events_of_an_app_come_out_in_the_order_in_which_they_went_in() -> None:
+def test_events_of_an_endpoint_come_out_in_the_order_in_which_they_went_in() -> None:
     spool = Spool(SpoolLimits())
     for number in range(5):
         spool.put(event(number))
@@ -26,7 +30,7 @@ def test_events_of_an_app_come_out_in_the_order_in_which_they_went_in() -> None:
     assert spool.count == 0
 
 
-def test_a_noisy_app_leaves_others_their_share_of_a_batch() -> None:
+def test_a_noisy_endpoint_leaves_others_their_share_of_a_batch() -> None:
     spool = Spool(SpoolLimits())
     for number in range(1000):
         spool.put(event(number, "noisy"))
@@ -34,7 +38,7 @@ def test_a_noisy_app_leaves_others_their_share_of_a_batch() -> None:
     assert Counter(append.app_id for append in spool.take(10)) == {"noisy": 5, "quiet": 1}
 
 
-def test_apps_take_turns_at_being_first() -> None:
+def test_endpoints_take_turns_at_being_first() -> None:
     spool = Spool(SpoolLimits())
     for number in range(6):
         spool.put(event(number, "abc"[number % 3]))
@@ -49,6 +53,63 @@ def test_a_full_spool_drops_the_oldest_of_the_noisiest_app() -> None:
     assert spool.put(event(3, "noisy"))
     assert spool.overflow() == {"noisy": 1}
     assert sorted(numbers(spool.take(10))) == ["id-0", "id-2", "id-3"]
+
+
+def test_the_fullest_endpoint_of_the_noisiest_app_loses_its_oldest() -> None:
+    spool = Spool(SpoolLimits(max_events=7))
+    for number in range(3):
+        spool.put(of("wh_quiet", number, "quiet"))
+    for number in range(3, 6):
+        spool.put(of("wh_full", number))
+    spool.put(of("wh_small", 6))
+    assert spool.put(of("wh_small", 7))
+    assert spool.overflow() == {"a": 1}
+    assert sorted(numbers(spool.take(10))) == ["id-0", "id-1", "id-2", "id-4", "id-5", "id-6", "id-7"]
+
+
+def test_an_endpoint_that_is_held_back_is_passed_over_and_keeps_its_order() -> None:
+    spool = Spool(SpoolLimits())
+    for number in range(4):
+        spool.put(of("wh_full", number))
+    refused = spool.take(2)
+    assert not spool.hold_back(refused)
+    spool.put(of("wh_full", 4))
+    spool.put(of("wh_other", 5))
+    assert (spool.count, spool.held("wh_full"), spool.held("wh_other")) == (6, 5, 0)
+    assert numbers(spool.take(10)) == ["id-5"]
+    assert numbers(spool.probe("wh_full", 3)) == ["id-0", "id-1", "id-2"]
+    assert spool.take(10) == []
+    spool.free("wh_full")
+    assert numbers(spool.take(10)) == ["id-3", "id-4"]
+    assert spool.count == 0
+
+
+def test_a_probe_that_is_refused_goes_back_to_its_place() -> None:
+    spool = Spool(SpoolLimits())
+    spool.hold_back([of("wh_full", number) for number in range(3)])
+    spool.hold_back(spool.probe("wh_full", 2))
+    assert numbers(spool.probe("wh_full", 10)) == ["id-0", "id-1", "id-2"]
+    spool.put(of("wh_full", 3))
+    assert spool.take(10) == [], "held back although it was empty for a moment"
+
+
+def test_what_is_held_back_counts_for_the_bound_and_is_dropped_first_where_it_is_most() -> None:
+    spool = Spool(SpoolLimits(max_events=4))
+    spool.put(of("wh_other", 0))
+    assert not spool.hold_back([of("wh_full", number) for number in range(1, 4)])
+    assert spool.hold_back([of("wh_full", 9)])
+    assert spool.overflow() == {"a": 1}
+    assert numbers(spool.probe("wh_full", 10)) == ["id-1", "id-2", "id-3"]
+
+
+def test_draining_brings_everything_in_order() -> None:
+    spool = Spool(SpoolLimits())
+    spool.hold_back([of("wh_full", 0), of("wh_full", 1)])
+    spool.put(of("wh_full", 2))
+    spool.put(of("wh_other", 3))
+    drained = spool.drain()
+    assert numbers([event for event in drained if event.endpoint == "wh_full"]) == ["id-0", "id-1", "id-2"]
+    assert (len(drained), spool.count, spool.drain()) == (4, 0, [])
 
 
 def test_a_spool_is_bounded_in_bytes_too() -> None:
@@ -77,7 +138,7 @@ def test_an_event_that_is_larger_than_the_spool_goes_too() -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 7)), max_size=40))
-def test_nothing_is_lost_or_doubled_or_reordered_within_an_app(steps: list[tuple[str, int]]) -> None:
+def test_nothing_is_lost_or_doubled_or_reordered_within_an_endpoint(steps: list[tuple[str, int]]) -> None:
     spool = Spool(SpoolLimits())
     put: list[Append] = []
     taken: list[Append] = []
