@@ -139,8 +139,10 @@ def sockudo(options: Options = Options()) -> Iterator[Subject]:
         "port": port,
         "app_manager": {"driver": "memory", "array": {"apps": [app]}},
         "presence": {"max_members_per_channel": options.presence_members},
-        "metrics": {"enabled": True, "driver": "prometheus", "port": metrics_port},
-        "rate_limiter": {"enabled": False},
+        "metrics": {"enabled": True, "driver": "prometheus", "host": "127.0.0.1", "port": metrics_port},
+        "rate_limiter": {"enabled": False},  # a hundred requests a minute by default; off by default in the others
+        "websocket": {"max_messages": None, "max_bytes": 1_048_576},  # what may wait for a slow client, as in ours
+        "shutdown_grace_period": 1,
     }
     with tempfile.TemporaryDirectory() as folder:
         path, log_path = Path(folder) / "config.json", Path(folder) / "log"

@@ -15,32 +15,37 @@ from sockudo_py.protocol.subscribe import ABSENT, Pending
 if TYPE_CHECKING:
     from sockudo_py.protocol.session import Session
 
+_FIRST_ROOM: Final = 16  # events that a window has room for at first
+_LONG_AGO: Final = float("-inf")
 _RATE_EXCEEDED: Final = Reply(codec.error(ErrorCode.CLIENT_EVENT_RATE, MESSAGES[ErrorCode.CLIENT_EVENT_RATE]))
 
 
 class SlidingWindow:
-    """At most ``limit`` events in any second, exactly: the times of the last ``limit`` accepted ones in a ring.
+    """At most ``limit`` events in any second, exactly: the times of the accepted ones in a ring.
 
-    Made for a connection when it first sends a client event, so that silent ones pay nothing; 8 bytes per event of the
-    limit.
+    Made for a connection when it first sends a client event, so that silent ones pay nothing. The ring grows with what
+    one second really saw, up to the limit, so that a limit of a million costs the usual sender a few bytes too.
     """
 
     __slots__ = ("_next", "_times", "limit")
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self._times = array("d", [float("-inf")]) * max(limit, 0)
+        self._times = array("d", [_LONG_AGO]) * min(limit, _FIRST_ROOM)
         self._next = 0
 
     def allow(self, now: float) -> bool:
         """Return whether one more event at ``now`` (seconds) is within the limit, and count it if so."""
         if self.limit <= 0:
             return False
-        position = self._next
-        if now - self._times[position] < 1.0:
-            return False
-        self._times[position] = now
-        self._next = (position + 1) % self.limit
+        times, position = self._times, self._next
+        if now - times[position] < 1.0:  # the oldest one still counts: the ring is full
+            room = min(len(times), self.limit - len(times))
+            if room == 0:
+                return False
+            times[position:position] = array("d", [_LONG_AGO]) * room
+        times[position] = now
+        self._next = (position + 1) % len(times)
         return True
 
 

@@ -1,6 +1,7 @@
 """Client events: section H of the checklist, as far as the sender's connection decides it."""
 
 import json
+import sys
 
 import pytest
 
@@ -154,6 +155,28 @@ def test_a_window_admits_its_limit_in_any_second_and_refills_as_time_goes() -> N
     window = SlidingWindow(3)
     times = [0.0, 0.5, 0.875, 0.9375, 1.0, 1.25, 1.5, 1.625, 1.875]
     assert [window.allow(now) for now in times] == [True, True, True, False, True, False, True, False, True]
+
+
+@pytest.mark.parametrize("limit", [1, 15, 16, 17, 33, 100])
+def test_a_window_that_grew_admits_what_one_that_keeps_all_times_admits(limit: int) -> None:
+    """Bursts and pauses, against the plainest form of the rule."""
+    window, accepted = SlidingWindow(limit), list[float]()
+    now, verdicts = 0.0, list[bool]()
+    for number in range(2_000):
+        now += (0.0, 0.0, 0.03125, 0.0, 0.5)[number % 5] if number % 300 > 150 else 0.0
+        expected = sum(now - time < 1.0 for time in accepted[-limit:]) < limit
+        verdicts.append(window.allow(now))
+        assert verdicts[-1] is expected, f"event {number} at {now}"
+        if expected:
+            accepted.append(now)
+    assert True in verdicts
+    assert False in verdicts
+
+
+def test_a_window_takes_memory_for_the_events_it_saw_and_not_for_its_limit() -> None:
+    window = SlidingWindow(1_000_000)
+    assert all(window.allow(0.0) for _ in range(100))
+    assert sys.getsizeof(window._times) < 8 * 256
 
 
 def test_H122_data_of_10240_bytes_is_relayed_and_one_more_is_not(session: Session) -> None:
