@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from sockudo_py.apps.base import AppManager
+from sockudo_py.edge.head import HeadReader
 from sockudo_py.edge.proxies import TrustedProxies
 from sockudo_py.edge.responses import Responses
 from sockudo_py.edge.socket_ids import SocketIds
@@ -91,6 +92,7 @@ class FrontContext:
         self.limits = limits = limits or FrontLimits()
         self.prefix = path_prefix.rstrip("/")
         self.publishes = re.compile(re.escape(self.prefix) + r"/apps/[^/]+/(?:batch_)?events").fullmatch
+        self.reader = HeadReader(limits.max_head_bytes)
         self.proxies = proxies or TrustedProxies()
         self.responses = Responses(cors, wall_clock)
         self.limiter = limiter

@@ -11,7 +11,7 @@ from typing import Final, cast
 
 from sockudo_py.edge import handshake
 from sockudo_py.edge.context import FrontContext
-from sockudo_py.edge.head import BadHead, Head, TextHeaders, next_head
+from sockudo_py.edge.head import BadHead, Fields, Head, after_blanks
 from sockudo_py.edge.opening import open_connection
 from sockudo_py.edge.waiting import WaitingRoom
 from sockudo_py.http.messages import ApiRequest, ApiResponse, error
@@ -24,7 +24,7 @@ _LEAVING: Final = 2  # nothing more is read or written
 _GONE: Final = 3  # lost, or another protocol's
 
 _REQUESTS_PER_TURN = 16
-_BLANKS = 8  # bytes of empty lines before a request that are passed over
+_BLANKS = (b"\r", b"\n")
 _KEPT_BYTES = 1_048_576  # besides a body: more than a transport delivers after it was told to pause
 
 _CRASHED = error(500, "Internal server error")
@@ -45,10 +45,10 @@ class Front(asyncio.Protocol):
         "_half_closed",
         "_head",
         "_held",
-        "_length",
         "_peer",
         "_room",
         "_secure",
+        "_stale",
         "_state",
         "_task",
         "_transport",
@@ -62,9 +62,9 @@ class Front(asyncio.Protocol):
         self._state = _READING
         self._buffer: bytes | bytearray = b""
         self._head: Head | None = None  # of a publish whose body is not complete
-        self._length = 0  # of that body
         self._held = 0  # bytes in the buffer, as the context counts them
         self._room: WaitingRoom | None = None
+        self._stale = 0.0  # from then on the room is told when the wait begins anew
         self._peer: str | None = None
         self._task: asyncio.Task[None] | None = None
         self._blocked = False  # the client doesn't read its responses
@@ -155,10 +155,41 @@ class Front(asyncio.Protocol):
     # -- requests --
 
     def _serve(self, data: bytes | bytearray) -> None:
-        node = self._context.connections.node
-        node.begin_work()
+        """Serve the requests that are complete in ``data`` and keep the rest."""
+        context = self._context
+        limits = context.limits
+        start, served = 0, 0
+        context.connections.node.begin_work()
         try:
-            self._serve_all(data)
+            while self._state == _READING:
+                head = self._head
+                if head is None:
+                    if data[start : start + 1] in _BLANKS:
+                        start = after_blanks(data, start)
+                    if start >= len(data):
+                        break
+                    begin = start
+                    head, start = context.reader.next(data, start)
+                    if head is None:
+                        break
+                    length = head.fields.plain_length
+                    if length is None or head.method != b"POST" or context.publishes(head.path) is None:
+                        self._hand_over(head, data, begin, start)
+                        return
+                    if length > limits.max_body_bytes:
+                        self._refuse(413, f"The body exceeds the allowed maximum ({limits.max_body_bytes} bytes)")
+                        return
+                    self._head = head
+                end = start + (head.fields.plain_length or 0)
+                if end > len(data):
+                    break
+                self._head = None
+                self._answer(head, bytes(data[start:end]))
+                start = end
+                served += 1
+                if served >= _REQUESTS_PER_TURN and start < len(data) and self._state == _READING:
+                    self._pause()
+                    asyncio.get_running_loop().call_soon(self._resume)
         except BadHead as problem:
             self._refuse(problem.status, str(problem))
         except Exception:
@@ -168,44 +199,7 @@ class Front(asyncio.Protocol):
             else:
                 self._transport.abort()
         finally:
-            node.end_work()
-
-    def _serve_all(self, data: bytes | bytearray) -> None:
-        context = self._context
-        limits = context.limits
-        start, served = 0, 0
-        while self._state == _READING:
-            head = self._head
-            if head is None:
-                for _ in range(_BLANKS):  # some are tolerated
-                    if data[start : start + 1] not in (b"\r", b"\n"):
-                        break
-                    start += 1
-                if start >= len(data):
-                    break
-                begin = start
-                head, start = next_head(data, start, limits.max_head_bytes)
-                if head is None:
-                    break
-                length = head.plain_length()
-                if length is None or head.method != b"POST" or context.publishes(head.path) is None:
-                    self._hand_over(head, data, begin, start)
-                    return
-                if length > limits.max_body_bytes:
-                    self._refuse(413, f"The body exceeds the allowed maximum ({limits.max_body_bytes} bytes)")
-                    return
-                self._length = length
-                self._head = head
-            if len(data) - start < self._length:
-                break
-            self._head = None
-            end = start + self._length
-            self._answer(head, bytes(data[start:end]))
-            start = end
-            served += 1
-            if served >= _REQUESTS_PER_TURN and start < len(data) and self._state == _READING:
-                self._pause()
-                asyncio.get_running_loop().call_soon(self._resume)
+            context.connections.node.end_work()
         if self._state >= _LEAVING:
             return
         self._buffer = data[start:] if start else data
@@ -233,9 +227,9 @@ class Front(asyncio.Protocol):
                 status, text, headers = problem
                 self._refuse(status, text, *headers)
                 return
-            secure = self._secure or self._secure_before(head)
+            secure = self._secure or context.proxies.secure(self._address(), head.text(b"x-forwarded-proto"))
             transport, received = self._transport, bytes(data[end:])
-            address = self._client(head) if context.connect_limit is not None else ""
+            address = self._client(head.fields) if context.connect_limit is not None else ""
             self._depart()
             open_connection(context, transport, head, received, secure=secure, address=address)
             return
@@ -248,24 +242,19 @@ class Front(asyncio.Protocol):
 
     def _answer(self, head: Head, body: bytes) -> None:
         context = self._context
-        request = ApiRequest(
-            "POST",
-            head.path[len(context.prefix) :],
-            head.query,
-            TextHeaders(head.headers),
-            body,
-            self._client(head),
-        )
+        fields = head.fields
+        path = head.path[len(context.prefix) :]
+        request = ApiRequest("POST", path, head.query, fields.text_headers, body, self._client(fields))
         response = context.api.handle(request)
         if isinstance(response, ApiResponse):
-            self._respond(head, response)
+            self._respond(fields, response)
             return
         self._pause()
         context.busy.add(self)
         self._leave_room()
-        self._task = asyncio.get_running_loop().create_task(self._answer_later(head, response))
+        self._task = asyncio.get_running_loop().create_task(self._answer_later(fields, response))
 
-    async def _answer_later(self, head: Head, pending: Awaitable[ApiResponse]) -> None:
+    async def _answer_later(self, fields: Fields, pending: Awaitable[ApiResponse]) -> None:
         try:
             response = await pending
         except Exception:
@@ -274,14 +263,13 @@ class Front(asyncio.Protocol):
         self._task = None
         self._context.busy.discard(self)
         if self._state < _LEAVING:
-            self._respond(head, response)
+            self._respond(fields, response)
             self._resume()
 
-    def _respond(self, head: Head, response: ApiResponse) -> None:
+    def _respond(self, fields: Fields, response: ApiResponse) -> None:
         context = self._context
-        keep_alive = head.keep_alive and not context.closing
-        origin = head.text(b"origin")
-        self._transport.write(context.responses.render(response, origin, keep_alive=keep_alive))
+        keep_alive = fields.keep_alive and not context.closing
+        self._transport.write(context.responses.render(response, fields.origin, keep_alive=keep_alive))
         if not keep_alive:
             self.close()
 
@@ -325,14 +313,16 @@ class Front(asyncio.Protocol):
             return
         context = self._context
         room = context.bodies if self._head is not None else context.heads if self._buffer else context.idle
-        if again or room is not self._room:
+        if room is not self._room or (again and context.clock() >= self._stale):
             self._wait_in(room)
 
     def _wait_in(self, room: WaitingRoom) -> None:
         if room is not self._room:
             self._leave_room()
             self._room = room
-        room.enter(self, self._context.clock())
+        now = self._context.clock()
+        self._stale = now + room.grain
+        room.enter(self, now)
 
     def _leave_room(self) -> None:
         if self._room is not None:
@@ -365,10 +355,7 @@ class Front(asyncio.Protocol):
             self._peer = name[0] if isinstance(name, tuple) else ""
         return self._peer
 
-    def _secure_before(self, head: Head) -> bool:
-        """Return whether a trusted proxy says that the client came to it over TLS."""
-        said = head.text(b"x-forwarded-proto")
-        return said is not None and self._context.proxies.secure(self._address(), said)
-
-    def _client(self, head: Head) -> str:
-        return self._context.proxies.client(self._address(), head.text(b"x-forwarded-for"))
+    def _client(self, fields: Fields) -> str:
+        """Return the client's address: the peer's, or what a trusted proxy says."""
+        peer = self._address() if self._peer is None else self._peer
+        return peer if fields.forwarded_for is None else self._context.proxies.client(peer, fields.forwarded_for)

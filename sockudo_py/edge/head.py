@@ -4,6 +4,7 @@
 Content-Lengths, Content-Length beside Transfer-Encoding, folded lines, bare LFs, blanks before colons.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
@@ -12,6 +13,7 @@ Headers = dict[bytes, bytes]
 
 
 _VERSIONS = ("1.1", "1.0")
+_BLANKS = 8  # bytes of empty lines
 _NOT_HTTP = "This is an HTTP server, and what came is not an HTTP request (TLS is not spoken on this port)"
 _NO_CRLF = "The lines of a request's head must end in CRLF"
 
@@ -42,48 +44,80 @@ class TextHeaders(Mapping[str, str]):
         return len(self._headers)
 
 
-class Head:
-    """A request's head; names in ``headers`` are lower case, repeated ones joined by commas.
+class Fields:
+    """What a head says after its target, and what follows from that. Nothing here is changed once it is made.
 
-    ``path`` and ``query`` are raw, still percent-encoded; ``upgrade`` is the protocol that the client asks to change to
-    with both the headers that this takes, lower case, else empty.
+    Names in ``headers`` are lower case, repeated ones joined by commas. ``upgrade`` is the protocol that the client
+    asks to change to with both the headers that this takes, lower case, else empty. ``plain_length`` is the length of
+    the body that simply follows; None when it follows in another way, or there is none.
     """
 
-    __slots__ = ("headers", "keep_alive", "method", "path", "query", "upgrade", "version")
+    __slots__ = (
+        "forwarded_for",
+        "headers",
+        "keep_alive",
+        "origin",
+        "plain_length",
+        "text_headers",
+        "upgrade",
+        "version",
+    )
 
-    def __init__(self, parser: HttpRequestParser, target: bytes, headers: Headers) -> None:
-        if b"#" in target:
-            target = target.partition(b"#")[0]
-        self.path, _, self.query = target.decode("ascii").partition("?")
-        self.method = parser.get_method()
+    def __init__(self, parser: HttpRequestParser, headers: Headers) -> None:
         self.version = parser.get_http_version()
         if self.version not in _VERSIONS:
             raise BadHead("This server speaks HTTP/1.1", 505)
+        self.headers = headers
         # The parser's own answer is gone once the message is complete; in this server only HTTP/1.1 stays.
         connection = headers.get(b"connection")
         self.keep_alive = self.version == "1.1" and (connection is None or b"close" not in connection.lower())
-        self.headers = headers
         self.upgrade = headers.get(b"upgrade", b"").lower() if parser.should_upgrade() else b""
+        length = headers.get(b"content-length")
+        plain = self.version == "1.1" and not self.upgrade and headers.keys().isdisjoint(_NOT_PLAIN)
+        self.plain_length = int(length) if plain and length is not None else None
+        self.text_headers = TextHeaders(headers)
+        self.origin = _text(headers.get(b"origin"))
+        self.forwarded_for = _text(headers.get(b"x-forwarded-for"))
+
+
+class Head:
+    """A request's head. ``path`` and ``query`` are raw, still percent-encoded."""
+
+    __slots__ = ("fields", "method", "path", "query")
+
+    def __init__(self, method: bytes, path: str, query: str, fields: Fields) -> None:
+        self.method = method
+        self.path = path
+        self.query = query
+        self.fields = fields
+
+    @property
+    def version(self) -> str:
+        """Return ``1.1`` or ``1.0``."""
+        return self.fields.version
+
+    @property
+    def headers(self) -> Headers:
+        """Return the headers by name."""
+        return self.fields.headers
+
+    @property
+    def keep_alive(self) -> bool:
+        """Return whether the client may send another request on this connection."""
+        return self.fields.keep_alive
+
+    @property
+    def upgrade(self) -> bytes:
+        """Return the protocol that the client asks to change to, or nothing."""
+        return self.fields.upgrade
 
     def text(self, name: bytes) -> str | None:
         """Return the value of the header with this lower-case name, or None."""
-        value = self.headers.get(name)
-        return None if value is None else value.decode("latin-1")
+        return _text(self.fields.headers.get(name))
 
     def plain_length(self) -> int | None:
-        """Return the length of the body that simply follows; None when it follows in another way, or there is none."""
-        headers = self.headers
-        length = headers.get(b"content-length")
-        if (
-            length is None
-            or self.version != "1.1"
-            or self.upgrade
-            or b"transfer-encoding" in headers
-            or b"content-encoding" in headers
-            or b"expect" in headers
-        ):
-            return None
-        return int(length)
+        """Return the length of the body that simply follows, if one does."""
+        return self.fields.plain_length
 
 
 class _Target:
@@ -94,6 +128,70 @@ class _Target:
     def __init__(self, on_url: Callable[[bytes], None], on_header: Callable[[bytes, bytes], None]) -> None:
         self.on_url = on_url
         self.on_header = on_header
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode("latin-1")
+
+
+class HeadReader:
+    """Reads heads. What follows the target of a POST is parsed once and remembered by its bytes.
+
+    The requests of one backend differ in their targets, where the signature is, and in little else; and what the parser
+    makes of the version and the header lines does not depend on the target, as long as it accepts that. What it refuses
+    is not remembered, nor what may hold a password.
+
+    Args:
+        limit: Bytes that a head may have.
+    """
+
+    __slots__ = ("_before", "_known", "_limit")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        # Two generations: what is asked for again outlives any number of others that come once.
+        self._known: dict[bytes, Fields] = {}
+        self._before: dict[bytes, Fields] = {}
+
+    def next(self, data: bytes | bytearray, start: int) -> tuple[Head | None, int]:
+        """Return what ``next_head`` does. Raises BadHead."""
+        end = data.find(b"\r\n\r\n", start, start + self._limit) + 4
+        line = _usual_line(data, start, end) if end > 3 else None
+        if line is None:
+            return next_head(data, start, self._limit)
+        rest = bytes(data[line.end(2) : end])
+        fields = self._known.get(rest)
+        if fields is None:
+            fields = self._before.get(rest) or parse_head(bytes(data[start:end])).fields
+            self._remember(rest, fields)
+        return Head(b"POST", line[1].decode(), line[2].decode(), fields), end
+
+    def __len__(self) -> int:
+        """Return how many blocks of header lines are remembered."""
+        return len(self._known) + len(self._before)
+
+    def _remember(self, rest: bytes, fields: Fields) -> None:
+        if len(rest) > _REMEMBERED_BYTES or not fields.headers.keys().isdisjoint(_PASSWORDS):
+            return
+        if len(self._known) >= _REMEMBERED:
+            self._before, self._known = self._known, {}
+        self._known[rest] = fields
+
+
+_REMEMBERED = 512  # in each generation: together at most 3 MB, whatever is sent
+_REMEMBERED_BYTES = 1024
+_PASSWORDS = frozenset({b"authorization", b"cookie", b"proxy-authorization"})
+
+# Path and query of a request line that the parser takes for sure: all that is printable in ASCII but blanks and "#".
+_usual_line = re.compile(rb"POST (/[!\"$->@-~]*)\?([!\"$-~]*) HTTP/1\.1\r\n").match
+
+
+def after_blanks(data: bytes | bytearray, start: int) -> int:
+    """Return where the request begins: some empty lines before it are tolerated."""
+    end = min(start + _BLANKS, len(data))
+    while start < end and data[start] in b"\r\n":
+        start += 1
+    return start
 
 
 def next_head(data: bytes | bytearray, start: int, limit: int) -> tuple[Head | None, int]:
@@ -129,7 +227,11 @@ def parse_head(raw: bytes) -> Head:
     headers = {name.lower(): value.strip() for name, value in found.items()}
     if len(headers) != raw.count(b"\r\n") - 2:  # some name is there twice
         headers = _joined(raw)
-    return Head(parser, targets[0], headers)
+    target = targets[0]
+    if b"#" in target:
+        target = target.partition(b"#")[0]
+    path, _, query = target.decode("ascii").partition("?")
+    return Head(parser.get_method(), path, query, Fields(parser, headers))
 
 
 def _joined(raw: bytes) -> Headers:
@@ -147,6 +249,9 @@ def _joined(raw: bytes) -> Headers:
     _parse(raw, [], add)
     return headers
 
+
+# Headers with which a body does not simply follow.
+_NOT_PLAIN = frozenset({b"transfer-encoding", b"content-encoding", b"expect"})
 
 # What routes, authenticates or opens a connection has one value or none.
 _SINGLE = frozenset({b"host", b"origin", b"authorization", b"content-type", b"sec-websocket-key", b"x-forwarded-proto"})

@@ -6,6 +6,7 @@ from typing import Protocol
 from sockudo_py.ws.wheel import Wheel
 
 _LATE_PER_TURN = 1000  # 7 us each
+_GRAIN = 0.25  # seconds, the longest tick of the wheel
 
 
 class Waiting(Protocol):
@@ -33,11 +34,12 @@ class WaitingRoom:
         capacity: How many may wait at a time.
     """
 
-    __slots__ = ("_capacity", "_due", "_wheel", "seconds", "tick")
+    __slots__ = ("_capacity", "_due", "_wheel", "grain", "seconds", "tick")
 
     def __init__(self, wheel: Wheel, seconds: float, capacity: int) -> None:
         self.tick = 0
         self.seconds = seconds
+        self.grain = min(_GRAIN, seconds / 100)  # who begins to wait anew sooner than this need not say so
         self._capacity = capacity
         self._wheel = wheel
         self._due: OrderedDict[Waiting, float] = OrderedDict()

@@ -1,0 +1,140 @@
+"""The reader that remembers: it says what the parser says, and can't be filled."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sockudo_py.edge.head import BadHead, Head, HeadReader, next_head
+from tests.unit.edge.test_head import SMUGGLING
+
+LIMIT = 2000
+USUAL = b" HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n"
+
+TARGETS = st.one_of(
+    st.just("/apps/3/events?auth_key=a"),
+    st.text(st.characters(min_codepoint=0, max_codepoint=255), max_size=12).map(lambda text: f"/apps?{text}"),
+    st.text("/?#ab =\x00\t\r\n\x7f\xe9*", max_size=8),
+)
+LINES = st.one_of(
+    st.sampled_from([line for lines in SMUGGLING.values() for line in lines]),
+    st.sampled_from(
+        [
+            "Host: x",
+            "Content-Length: 5",
+            "Content-Length: 05",
+            "Content-Length:5 ",
+            "content-length: 18446744073709551616",
+            "Connection: close",
+            "Connection: Upgrade",
+            "Upgrade: h2c",
+            "Expect: 100-continue",
+            "Origin: http://a",
+            "X-Forwarded-For: 10.0.0.1",
+            "Cookie: a=b",
+            "",
+        ]
+    ),
+    st.text(st.characters(min_codepoint=0, max_codepoint=255), max_size=10),
+)
+HEADS = st.builds(
+    lambda start, target, version, lines: "\r\n".join(
+        [f"{start}{target} {version}", *lines, "", ""],
+    ).encode("latin-1"),
+    st.sampled_from(["POST ", "POST ", "POST ", "GET ", "POST  ", "post ", "CONNECT "]),
+    TARGETS,
+    st.sampled_from(["HTTP/1.1", "HTTP/1.1", "HTTP/1.1", "HTTP/1.0", "HTTP/1.2", "HTTP/2.0", ""]),
+    st.lists(LINES, max_size=4),
+)
+
+
+def told(head: Head | None) -> object:
+    """Return all that a head says."""
+    if head is None:
+        return None
+    fields = head.fields
+    facts = [getattr(fields, name) for name in fields.__slots__ if name != "text_headers"]
+    return head.method, head.path, head.query, facts, dict(fields.text_headers)
+
+
+def outcome(read: object, *arguments: object) -> object:
+    assert callable(read)
+    try:
+        head, end = read(*arguments)
+    except BadHead as problem:
+        return problem.status, str(problem)
+    return told(head), end
+
+
+@given(st.lists(HEADS, max_size=6), st.booleans())
+def test_the_reader_says_what_the_parser_says_whatever_it_read_before(heads: list[bytes], mutable: bool) -> None:
+    reader = HeadReader(LIMIT)
+    for head in [*heads, *heads]:
+        data = bytearray(head) if mutable else head
+        assert outcome(reader.next, data, 0) == outcome(next_head, data, 0, LIMIT)
+
+
+@given(st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=40))
+def test_whatever_target_is_taken_unparsed_the_parser_takes_it_too(text: str) -> None:
+    reader = HeadReader(LIMIT)
+    assert reader.next(b"POST /apps/1/events?x" + USUAL, 0)[0] is not None
+    head = f"POST /{text}".encode() + USUAL
+    assert outcome(reader.next, head, 0) == outcome(next_head, head, 0, LIMIT)
+
+
+@given(st.text(st.characters(min_codepoint=0, max_codepoint=255), max_size=3), st.integers(0, 60))
+def test_a_byte_more_in_known_lines_is_read_by_the_parser(text: str, at: int) -> None:
+    reader = HeadReader(LIMIT)
+    known = b"POST /apps/1/events?x" + USUAL
+    reader.next(known, 0)
+    head = known[:at] + text.encode("latin-1") + known[at:]
+    if head[:1] not in (b"", b"\r", b"\n"):
+        assert outcome(reader.next, head, 0) == outcome(next_head, head, 0, LIMIT)
+
+
+def test_known_lines_are_not_parsed_again() -> None:
+    reader = HeadReader(LIMIT)
+    first, _ = reader.next(b"POST /apps/1/events?a" + USUAL, 0)
+    second, end = reader.next(b"body!POST /apps/2/events?b" + USUAL, 5)
+    assert first is not None
+    assert second is not None
+    assert second.fields is first.fields
+    assert (second.path, second.query, end) == ("/apps/2/events", "b", 26 + len(USUAL))
+
+
+@pytest.mark.parametrize("lines", SMUGGLING.values(), ids=SMUGGLING)
+def test_what_was_refused_is_refused_again(lines: tuple[str, ...]) -> None:
+    reader = HeadReader(LIMIT)
+    head = "\r\n".join(["POST /apps/3/events?x HTTP/1.1", "Host: x", *lines, "", ""]).encode("latin-1")
+    for _ in range(3):
+        with pytest.raises(BadHead):
+            reader.next(head, 0)
+
+
+@pytest.mark.parametrize("name", ["Authorization", "Cookie", "Proxy-Authorization"])
+def test_passwords_are_not_remembered(name: str) -> None:
+    reader = HeadReader(LIMIT)
+    head = b"POST /apps/1/events?a HTTP/1.1\r\n" + name.encode() + b": hunter2\r\nContent-Length: 2\r\n\r\n"
+    first, _ = reader.next(head, 0)
+    second, _ = reader.next(head, 0)
+    assert first is not None
+    assert second is not None
+    assert second.fields is not first.fields
+
+
+def test_strangers_who_vary_their_lines_neither_fill_the_memory_nor_push_out_who_comes_often() -> None:
+    reader = HeadReader(LIMIT)
+    known = b"POST /apps/1/events?a" + USUAL
+    first, _ = reader.next(known, 0)
+    assert first is not None
+    for number in range(5000):
+        reader.next(b"POST /?a HTTP/1.1\r\nX: %d\r\n\r\n" % number, 0)
+        again, _ = reader.next(known, 0)
+        assert again is not None
+        assert again.fields is first.fields
+        assert len(reader) <= 1024
+
+
+def test_long_lines_are_not_remembered() -> None:
+    reader = HeadReader(10_000)
+    reader.next(b"POST /?a HTTP/1.1\r\nX: " + b"x" * 2000 + b"\r\n\r\n", 0)
+    assert len(reader) == 0
