@@ -4,6 +4,7 @@
 attributes and a collector reads them when somebody scrapes. Names and units stand in ``docs/metrics.md``.
 """
 
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -86,19 +87,15 @@ class Metrics:
     """All numbers of this process. One instance, made in ``wiring.py`` and passed to whoever counts."""
 
     def __init__(self) -> None:
-        self.apps: dict[str, AppCounters] = {}
+        self.apps: dict[str, AppCounters] = defaultdict(AppCounters)
+        # The counters of an app, made at first use. Only call it with the id of an app that exists. No function of
+        # Python's, since every message calls it.
+        self.app: Callable[[str], AppCounters] = self.apps.__getitem__
         self.series: dict[str, Series] = {}
         self.histograms: dict[str, Histogram] = {}
         self.before_scrape: list[
             Callable[[], None]
         ] = []  # called before each scrape: set gauges that are costly to keep
-
-    def app(self, app_id: str) -> AppCounters:
-        """Return the counters of an app, made at first use. Only call it with the id of an app that exists."""
-        counters = self.apps.get(app_id)
-        if counters is None:
-            counters = self.apps[app_id] = AppCounters()
-        return counters
 
     def counter(self, name: str, help: str, labels: tuple[str, ...] = ()) -> Series:
         """Return the counter of this name (without prefix, ending in ``_total``), made at first use."""

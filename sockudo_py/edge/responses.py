@@ -19,20 +19,21 @@ class Responses:
         clock: Unix seconds, for the Date header.
     """
 
-    __slots__ = ("_clock", "_cors", "_date", "_ok", "_second")
+    __slots__ = ("_clock", "_cors", "_date", "_from", "_ok", "_until")
 
     def __init__(self, cors: Cors | None = None, clock: Callable[[], float] = time.time) -> None:
         self._cors = cors
         self._clock = clock
-        self._second = 0
+        self._from = self._until = 0.0  # the second in which ``_date`` and ``_ok`` are right
         self._date = ""
         self._ok = b""  # the usual answer, as it is in this second
 
     def render(self, response: ApiResponse, origin: str | None, *, keep_alive: bool) -> bytes:
         """Return the whole response to a request with this ``Origin``."""
-        second = int(self._clock())
-        if second != self._second:
-            self._second = second
+        now = self._clock()
+        if not self._from <= now < self._until:
+            second = int(now)
+            self._from, self._until = second, second + 1
             self._date = f"Date: {formatdate(second, usegmt=True)}\r\n"
             self._ok = b""
         usual = response is OK and origin is None and keep_alive

@@ -10,11 +10,11 @@ from collections.abc import Awaitable, Callable
 
 from sockudo_py.apps.base import AppManager
 from sockudo_py.errors import Unavailable
-from sockudo_py.http.auth import AUTH_PARAMS, authenticate
+from sockudo_py.http.auth import authenticate
 from sockudo_py.http.context import Call, NodeApi, RequestLimit, too_many
 from sockudo_py.http.health import Health
-from sockudo_py.http.messages import ApiRequest, ApiResponse, echo, error
-from sockudo_py.http.query import MAX_PAIRS, TooManyParameters, read
+from sockudo_py.http.messages import OK, ApiRequest, ApiResponse, echo, error
+from sockudo_py.http.query import MAX_PAIRS, TooManyParameters, read_signed
 from sockudo_py.http.routes import Answer, Match, MethodMismatch, Open, Router
 from sockudo_py.limits.base import RateLimiter
 from sockudo_py.logs import quoted
@@ -30,7 +30,6 @@ _UNKNOWN_APP = error(404, "Unknown app: check the app id in the path")
 _DISABLED = error(403, "App disabled")
 _UNKNOWN_KEY = error(401, "Unknown auth_key")
 _FAILED = 400
-_NO_PARAMS: dict[str, str] = {}
 
 
 class Api:
@@ -83,7 +82,7 @@ class Api:
             answer = self._answer(request)
         except Exception:  # noqa: BLE001 - the top of every request: nothing may break the connection's lane
             return self._crashed(request)
-        if isinstance(answer, ApiResponse) and answer.status >= _FAILED:
+        if answer is not OK and isinstance(answer, ApiResponse) and answer.status >= _FAILED:
             _tell(request, answer)
         return answer
 
@@ -112,7 +111,7 @@ class Api:
             return refused
 
         try:
-            pairs, params = read(request.query)
+            query = read_signed(request.query)
         except TooManyParameters:
             return error(400, f"More than {MAX_PAIRS} parameters in the query")
         if match.names_app:
@@ -120,20 +119,18 @@ class Api:
             if app is None:
                 return _UNKNOWN_APP
         else:
-            app = self._apps.by_key(params.get("auth_key", ""))
+            app = self._apps.by_key(query.key or "")
             if app is None:
                 return _UNKNOWN_KEY
         counters = self._metrics.app(app.id)
         counters.http_requests += 1
         counters.http_received_bytes += len(request.body)
-        failure = authenticate(request, app, params, pairs, self._clock(), self._prefix)
+        failure = authenticate(request, app, query, self._clock(), self._prefix)
         if failure is None and not app.enabled:
             failure = _DISABLED
         if failure is not None:
             return _count(counters, failure)
-        only_auth = len(params) == len(AUTH_PARAMS) and "body_md5" in params
-        rest = _NO_PARAMS if only_auth else {name: value for name, value in params.items() if name not in AUTH_PARAMS}
-        call = Call(request, app, rest, pairs, match.segments, counters, self._node, self._limiter)
+        call = Call(request, app, query.others, match.segments, counters, self._node, self._limiter)
         answer = route.handler(call)
         if isinstance(answer, ApiResponse):
             return _count(counters, answer)

@@ -8,7 +8,6 @@ from typing import Protocol
 from sockudo_py.adapters.base import ChannelStats
 from sockudo_py.caches.base import CachedEvent
 from sockudo_py.http.messages import ApiRequest, ApiResponse, error
-from sockudo_py.http.query import Pairs
 from sockudo_py.limits.base import RateLimiter
 from sockudo_py.metrics import AppCounters
 from sockudo_py.protocol.app import App
@@ -57,14 +56,12 @@ class RequestLimit:
 class Call:
     """A request that passed authentication.
 
-    ``params`` are those of the query without the auth ones, ``pairs`` the whole query in order, ``segments`` the
-    path's variables, decoded.
+    ``params`` are those of the query without the auth ones, ``segments`` the path's variables, decoded.
     """
 
     request: ApiRequest
     app: App
     params: dict[str, str]
-    pairs: Pairs
     segments: tuple[str, ...]
     counters: AppCounters
     node: NodeApi
@@ -72,14 +69,16 @@ class Call:
 
     def spend_events(self, count: int) -> ApiResponse | None:
         """Take ``count`` events out of the app's allowance for publishing; return the error when it is used up."""
-        return self._spend("publish", self.app.backend_events_per_second, count)
+        limit = self.app.backend_events_per_second
+        return None if limit is None else self._spend("publish", limit, count)
 
     def spend_read(self) -> ApiResponse | None:
         """Take one request out of the app's allowance for reading; return the error when it is used up."""
-        return self._spend("read", self.app.read_requests_per_second, 1)
+        limit = self.app.read_requests_per_second
+        return None if limit is None else self._spend("read", limit, 1)
 
-    def _spend(self, what: str, limit: int | None, cost: int) -> ApiResponse | None:
-        if limit is None or self.limiter is None:
+    def _spend(self, what: str, limit: int, cost: int) -> ApiResponse | None:
+        if self.limiter is None:
             return None
         allowance = self.limiter.take(f"http:{what}:{self.app.id}", limit, 1.0, cost)
         if allowance.allowed:

@@ -14,6 +14,7 @@ from sockudo_py.adapters.base import ChannelStats
 from sockudo_py.errors import Unavailable
 from sockudo_py.http.context import Call, NodeApi
 from sockudo_py.http.messages import OK, ApiResponse, echo, error
+from sockudo_py.http.query import parse
 from sockudo_py.http.users import valid_user_id
 from sockudo_py.protocol.app import App
 from sockudo_py.protocol.channels import classify, user_of, valid_channel_name
@@ -124,7 +125,7 @@ def _body(call: Call) -> dict[str, object] | ApiResponse:
 def _query_params(call: Call) -> dict[str, object]:
     found: dict[str, object] = {name: value for name, value in call.params.items() if name in _BODY_PARAMS}
     if "channels" in found:  # channels[]=a&channels[]=b; a comma is part of a name
-        found["channels"] = [value for name, value in call.pairs if name.partition("[")[0] == "channels"]
+        found["channels"] = [value for name, value in parse(call.request.query) if name.partition("[")[0] == "channels"]
     return found
 
 
@@ -160,10 +161,11 @@ def _check(params: dict[str, object], app: App, *, single: bool = False) -> Even
     socket_id = params.get("socket_id")
     if socket_id is not None and not (isinstance(socket_id, str) and _SOCKET_ID.fullmatch(socket_id)):
         return error(400, "Invalid socket_id: expected two numbers with a dot between, like 1234.1234")
-    info = attributes(params.get("info"), POST_ATTRIBUTES)
-    if isinstance(info, ApiResponse):
-        return info
-    return Event(name, data, channels, socket_id, info)
+    info = params.get("info")
+    asked = NO_ATTRIBUTES if info is None else attributes(info, POST_ATTRIBUTES)
+    if isinstance(asked, ApiResponse):
+        return asked
+    return Event(name, data, channels, socket_id, asked)
 
 
 def _check_channels(params: dict[str, object], app: App, single: bool) -> tuple[str, ...] | ApiResponse:

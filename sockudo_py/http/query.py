@@ -1,7 +1,11 @@
 """Query strings, decoded once: for the parameters themselves and for the text that is signed."""
 
 import re
+from typing import Final
 from urllib.parse import unquote, unquote_plus
+
+from sockudo_py.protocol import values
+from sockudo_py.protocol.signatures import signed_query
 
 Pairs = list[tuple[str, str]]
 _ARRAY_NAME = re.compile(r"([^\[\]]+)\[[^\[\]]*\]")
@@ -47,6 +51,56 @@ def read(query: str) -> tuple[Pairs, dict[str, str]]:
     """Return the parameters as ``parse`` and as ``collapse`` give them."""
     pairs = parse(query)
     return pairs, collapse(pairs) if "]" in query or "%" in query else dict(pairs)  # 1 us on the path of every publish
+
+
+@values.value
+class Query:
+    """A query as a signed request has it: the parameters of the signature (None: not there), and all others.
+
+    ``signed`` is what the signature covers of it, PHP arrays joined.
+    """
+
+    key: str | None
+    stamp: str | None
+    version: str | None
+    body_md5: str | None
+    signature: str | None
+    signed: str
+    others: dict[str, str]
+
+
+AUTH_PARAMS: Final = frozenset(("auth_key", "auth_timestamp", "auth_version", "auth_signature", "body_md5"))
+_NO_OTHERS: Final[dict[str, str]] = {}
+
+# The query of nearly every publish: nothing to decode, already in the order in which it is signed, the signature last
+# (pusher's SDKs for Node and PHP) or in its place (Go).
+_usual = re.compile(
+    "(auth_key=([^&%+]*))(?:&auth_signature=([^&%+]*))?"
+    "(&auth_timestamp=([^&%+]*)&auth_version=([^&%+]*)&body_md5=([^&%+]*))(?:&auth_signature=([^&%+]*))?"
+).fullmatch
+
+
+def read_signed(query: str) -> Query:
+    """Return the query of a signed request. Raises TooManyParameters."""
+    usual = _usual(query)
+    if usual is None:
+        return _read_signed(query)
+    first, key, early, rest, stamp, version, body_md5, late = usual.groups()
+    return Query(key, stamp, version, body_md5, early if late is None else late, first + rest, _NO_OTHERS)
+
+
+def _read_signed(query: str) -> Query:
+    _, params = read(query)
+    given = params.get
+    return Query(
+        given("auth_key"),
+        given("auth_timestamp"),
+        given("auth_version"),
+        given("body_md5"),
+        given("auth_signature"),
+        signed_query(params),
+        {name: value for name, value in params.items() if name not in AUTH_PARAMS},
+    )
 
 
 def decode_segment(segment: str) -> str:

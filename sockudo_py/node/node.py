@@ -177,7 +177,8 @@ class Node:
         A name that occurs twice counts once. ``#server-to-user-ID`` reaches each signed-in connection of the user.
         """
         name_json, data_json = codec.json_string(event), codec.json_string(data)
-        app_id = app.id
+        app_id, hub = app.id, self._hub
+        exclude = None if exclude_socket is None else hub.sockets(app_id).get(exclude_socket)
         self._metrics.app(app_id).published_events += 1
         for channel in channels if len(channels) == 1 else dict.fromkeys(channels):
             payload = codec.event(channel, name_json, data_json)
@@ -185,7 +186,7 @@ class Node:
             if channel_class.cached:
                 self._cache.store(app_id, channel, payload, app.cache_ttl)
             user_id = user_of(channel) if channel_class.server_to_user else None
-            self._publish_here(app_id, channel, payload, exclude_socket)
+            hub.publish(app_id, channel, text_frame(payload), exclude)
             if user_id is None:
                 self._adapter.publish(Publication(app_id, channel, payload, exclude_socket))
             else:

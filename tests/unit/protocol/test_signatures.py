@@ -1,8 +1,11 @@
 """The published signing vectors, and what a verifier must survive."""
 
 import hashlib
+import hmac
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sockudo_py.protocol import signatures
 from tests.unit.protocol.speak import KEY, SECRET, SOCKET
@@ -132,3 +135,13 @@ def test_text_that_is_not_utf8_can_be_signed() -> None:
 
 def test_text_is_signed_as_utf8() -> None:
     assert signatures.sign(SECRET, "é") == signatures.sign(SECRET, "é".encode())
+
+
+@given(st.binary(max_size=130), st.binary(max_size=200))
+def test_any_secret_and_text_are_signed_as_the_standard_library_does(secret: bytes, text: bytes) -> None:
+    assert signatures.sign(secret, text) == hmac.new(secret, text, "sha256").hexdigest()
+
+
+@pytest.mark.parametrize("length", [0, 1, 63, 64, 65, 128, 1000])
+def test_secrets_of_any_length_sign(length: int) -> None:
+    assert signatures.sign(b"s" * length, b"text") == hmac.new(b"s" * length, b"text", "sha256").hexdigest()
