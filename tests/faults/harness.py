@@ -19,7 +19,7 @@ from sockudo_py.changes import ClientEventSent
 from sockudo_py.endpoints import Batching, Endpoint, RetryPolicy, Secret
 from sockudo_py.metrics import Metrics
 from sockudo_py.protocol.app import AppKey
-from sockudo_py.queues.base import Append, Queue
+from sockudo_py.queues.base import Append, Queue, QueueFull
 from sockudo_py.queues.memory import MemoryQueue
 from sockudo_py.webhooks.delivery import Attempt
 from sockudo_py.webhooks.guard import AddressGuard
@@ -135,12 +135,18 @@ def stored_in_sqlite(path: Path, endpoint: str | None = None) -> list[int]:
 
 
 def note_appends(queue: Queue, note: Callable[[Sequence[int]], None]) -> None:
-    """Have ``note`` called with the numbers of the events of each append that returned: these are promised."""
+    """Have ``note`` called with the numbers of the events that each append took: these are promised."""
     append = queue.append
 
     async def noted(events: Sequence[Append]) -> None:
-        await append(events)
-        note([number_of(orjson.loads(one.event)) for one in events])
+        refused: tuple[Append, ...] = ()
+        try:
+            await append(events)
+        except QueueFull as full:
+            refused = full.refused
+        note([number_of(orjson.loads(one.event)) for one in events if one not in refused])
+        if refused:
+            raise QueueFull(refused)
 
     queue.append = noted  # type: ignore[method-assign]
 

@@ -14,19 +14,20 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from sockudo_py.queues import jobs
-from sockudo_py.queues.base import Append, LanePolicy, Queue
+from sockudo_py.queues.base import Append, LanePolicy, Queue, QueueFull
 from sockudo_py.queues.book import Book
 from sockudo_py.queues.jobs import Job, JobError
 from sockudo_py.queues.memory import MemoryQueue
 from sockudo_py.queues.redis import RedisQueue
+from sockudo_py.queues.room import takes
 from sockudo_py.queues.sqlite import SqliteQueue
 from tests.support.redis_server import RedisServer
 from tests.support.redis_server import redis_server as redis_server
 
 T = TypeVar("T")
 
-SIZE, WINDOW, LEASE, IN_FLIGHT, CRASHES = 3, 10.0, 30.0, 3, 2
-ENDPOINTS = ("wh_a", "wh_b", "wh_ordered")
+SIZE, WINDOW, LEASE, IN_FLIGHT, CRASHES, BOUND = 3, 10.0, 30.0, 3, 2, 16
+ENDPOINTS = {"wh_a": "app", "wh_b": "app", "wh_ordered": "another app"}  # and their apps
 POLICY = LanePolicy(window=WINDOW, size=SIZE, max_in_flight=IN_FLIGHT, slow_start=False)
 EVENT = re.compile(rb'\{"event":"(e\d+)"\}')
 
@@ -58,7 +59,7 @@ class ModelLane:
         while self.fresh and not batch[0][1] and not self.fresh[0][1] and len(batch) < SIZE:
             batch.append(self.fresh.pop(0))
         text = b"[" + b",".join(b'{"event":"%b"}' % ident.encode() for ident, _ in batch) + b"]"
-        return Job(batch[0][0], endpoint, "app", 1, text)
+        return Job(batch[0][0], endpoint, ENDPOINTS[endpoint], 1, text)
 
 
 def handed_out(raw: Job) -> Job:
@@ -66,6 +67,15 @@ def handed_out(raw: Job) -> Job:
     if raw.failed_ms is None:
         return raw
     return replace(raw, attempt=0, redrives=raw.redrives + 1, failed_ms=None, error=None)
+
+
+async def offer(queue: Queue, batch: list[Append]) -> list[str]:
+    """Append events; return the ids of those that were refused."""
+    try:
+        await queue.append(batch)
+    except QueueFull as full:
+        return [event.id for event in full.refused]
+    return []
 
 
 def without_times(job: Job) -> Job:
@@ -87,7 +97,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.now = 0.0
         self.prefix = f"machine-{uuid.uuid4().hex[:8]}:"
         self.admin = server.client()
-        options: dict[str, Any] = {"default_policy": POLICY, "max_crash_redeliveries": CRASHES}
+        options: dict[str, Any] = {"default_policy": POLICY, "max_crash_redeliveries": CRASHES, "max_queue_len": BOUND}
         self.memory = MemoryQueue(clock=lambda: 1_800_000_000 + self.now, **options)
         self.redis = RedisQueue(server.url, prefix=self.prefix, **options)
         self.path = folder / f"{self.prefix[:-1]}.sqlite3"
@@ -104,6 +114,8 @@ class QueueMachine(RuleBasedStateMachine):
         self.lost: list[tuple[str, ...]] = []
         self.appended: list[str] = []
         self.delivered: list[bytes] = []
+        self.refused: list[Append] = []
+        self.unrouted = False  # Redis may have jobs in `default` still, the others have them in their lanes
 
     def run(self, call: Coroutine[Any, Any, T]) -> T:
         return self.runner.run(call)
@@ -121,31 +133,66 @@ class QueueMachine(RuleBasedStateMachine):
 
     # What can be done.
 
-    @rule(endpoint=st.sampled_from(ENDPOINTS), solos=st.lists(st.booleans(), min_size=1, max_size=5))
+    @rule(endpoint=st.sampled_from(list(ENDPOINTS)), solos=st.lists(st.booleans(), min_size=1, max_size=5))
     def append(self, endpoint: str, solos: list[bool]) -> None:
-        batch = []
-        lane = self.lanes[endpoint]
-        if not lane.fresh:
-            lane.window_end = self.now + WINDOW
+        batch: list[Append] = []
         for solo in solos:
-            ident = f"e{len(self.appended)}"
-            self.appended.append(ident)
-            lane.fresh.append((ident, solo))
-            batch.append(Append(ident, endpoint, "app", b'{"event":"%b"}' % ident.encode(), 1, solo))
-        self.all(*(queue.append(batch) for queue in self.queues))
+            ident = f"e{len(self.appended) + len(self.refused) + len(batch)}"
+            batch.append(Append(ident, endpoint, ENDPOINTS[endpoint], b'{"event":"%b"}' % ident.encode(), 1, solo))
+        self.offer(batch)
         self.tick()
 
+    @precondition(lambda self: self.refused)
+    @rule()
+    def append_what_was_refused(self) -> None:
+        again, self.refused = self.refused[:8], self.refused[8:]
+        self.offer(again)
+        self.tick()
+
+    def offer(self, batch: list[Append]) -> None:
+        """Append to all: an event is taken by each driver, or refused by each."""
+        if self.unrouted:
+            self.claim()
+        before = self.count_all()
+        refused: list[str] = []
+        for event in batch:
+            lane = self.lanes[event.endpoint]
+            if not takes(self.count(event.endpoint), self.count_app(event.app_id), self.count_all(), BOUND):
+                refused.append(event.id)
+                assert self.count(event.endpoint) or self.count_all() >= BOUND, "an empty lane was refused"
+                continue
+            if not lane.fresh:
+                lane.window_end = self.now + WINDOW
+            lane.fresh.append((event.id, event.solo))
+            self.appended.append(event.id)
+        assert self.all(*(offer(queue, batch) for queue in self.queues)) == refused
+        self.refused += [event for event in batch if event.id in refused]
+        assert self.count_all() <= max(before, BOUND)
+
+    def count(self, endpoint: str) -> int:
+        """Return how much a lane holds."""
+        lane = self.lanes[endpoint]
+        later = sum(job.endpoint == endpoint for _, job in self.delayed)
+        return len(lane.ready) + len(lane.fresh) + later
+
+    def count_app(self, app_id: str) -> int:
+        return sum(self.count(endpoint) for endpoint, app in ENDPOINTS.items() if app == app_id)
+
+    def count_all(self) -> int:
+        return sum(map(self.count, ENDPOINTS)) + len(self.held)
+
     @precondition(lambda self: self.appended)
-    @rule(endpoint=st.sampled_from(ENDPOINTS), data=st.data())
+    @rule(endpoint=st.sampled_from(list(ENDPOINTS)), data=st.data())
     def append_again(self, endpoint: str, data: st.DataObject) -> None:
         again = [
-            Append(ident, endpoint, "app", b'{"event":"%b"}' % ident.encode(), 1)
+            Append(ident, endpoint, ENDPOINTS[endpoint], b'{"event":"%b"}' % ident.encode(), 1)
             for ident in data.draw(st.lists(st.sampled_from(self.appended[-10:]), max_size=3))
         ]
         self.all(*(queue.append(again) for queue in self.queues))
 
     @rule()
     def claim(self) -> None:
+        self.unrouted = False
         expected = self.expected_claims()
         claims = [self.run(queue.claim("w", 100, LEASE)) for queue in self.queues]
         for endpoint, raws in expected.items():
@@ -268,20 +315,20 @@ class QueueMachine(RuleBasedStateMachine):
     def time_passes(self, seconds: float) -> None:
         self.tick(seconds)
 
-    @rule(endpoint=st.sampled_from(ENDPOINTS), paused=st.booleans())
+    @rule(endpoint=st.sampled_from(list(ENDPOINTS)), paused=st.booleans())
     def pause_or_resume(self, endpoint: str, paused: bool) -> None:
         for queue in self.queues:
             self.run(queue.pause(endpoint) if paused else queue.resume(endpoint))
         self.lanes[endpoint].paused = paused
 
-    @rule(endpoint=st.sampled_from(ENDPOINTS), seconds=st.sampled_from([0, 1, 5, 40]))
+    @rule(endpoint=st.sampled_from(list(ENDPOINTS)), seconds=st.sampled_from([0, 1, 5, 40]))
     def gate(self, endpoint: str, seconds: float) -> None:
         for queue in self.queues:
             self.run(queue.gate(endpoint, seconds))
         self.lanes[endpoint].gate = self.now + seconds
         self.tick()
 
-    @rule(endpoint=st.sampled_from(ENDPOINTS))
+    @rule(endpoint=st.sampled_from(list(ENDPOINTS)))
     def drop(self, endpoint: str) -> None:
         moved = self.all(*(queue.drop(endpoint, "expired") for queue in self.queues))
         lane = self.lanes[endpoint]
@@ -298,6 +345,7 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(endpoint=st.sampled_from([None, *ENDPOINTS]), limit=st.integers(1, 3))
     def redrive(self, endpoint: str | None, limit: int) -> None:
         moved = self.all(*(queue.redrive(endpoint, limit) for queue in self.queues))
+        self.unrouted = True
         wanted = [job for job in reversed(self.failed) if endpoint in (None, job.endpoint)][:limit]
         assert moved == len(wanted)
         for job in wanted:
@@ -306,6 +354,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule()
     def the_operator_moves_one_back(self) -> None:
+        self.unrouted = True
         self.admin.rpoplpush(f"{self.prefix}failed", f"{self.prefix}default")
         self.run(self.memory.redrive(limit=1))
         self.run(self.sqlite.redrive(limit=1))
@@ -378,7 +427,8 @@ class QueueMachine(RuleBasedStateMachine):
                 self.all(*(queue.ack(token) for queue, token in zip(self.queues, one.tokens, strict=True)))
                 self.delivered += EVENT.findall(one.raw.events_text)
         self.every_event_is_in_exactly_one_place()
-        for name in ("inflight", "active", "probation", "lanes", "leases", "depth", "delayed", "default"):
+        gone = ("inflight", "active", "probation", "lanes", "leases", "depth", "delayed", "default", "later", "apps")
+        for name in gone:
             assert not self.admin.exists(f"{self.prefix}{name}"), name
         assert int(self.admin.get(f"{self.prefix}waiting") or 0) == 0
         for queue in self.queues:
