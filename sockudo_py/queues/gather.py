@@ -30,10 +30,13 @@ class Gather(Generic[Item, Answer]):
             self._task = asyncio.create_task(self._run())
         return await future
 
-    async def close(self) -> None:
-        """Wait for what is under way."""
+    async def close(self, timeout: float | None = None) -> None:
+        """Wait for what is under way, for at most ``timeout`` seconds."""
         if self._task is not None:
-            await self._task
+            _, late = await asyncio.wait({self._task}, timeout=timeout)
+            for task in late:
+                task.cancel()
+                await asyncio.wait({task})
 
     async def _run(self) -> None:
         try:

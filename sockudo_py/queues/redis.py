@@ -26,6 +26,7 @@ _POLL = 0.25  # seconds; an operator's rpoplpush must be noticed within 0.5
 _CHUNK = 500  # events or policies in one script call; far below what Lua's unpack takes
 _MEND_EVERY = 60.0  # seconds
 _MOST_CLAIMED = 500  # in one script call
+_LAST_ACKS = 0.5  # seconds for acknowledgements under way at the end; their jobs would come again
 _MOST_ASIDE = 500  # lanes that a claim is told to leave to others
 
 
@@ -126,7 +127,7 @@ class RedisQueue:
             _log.warning("Redis at %s has appendonly no: a crash there loses queued webhooks", self._link.where)
 
     async def close(self) -> None:  # noqa: D102
-        await self._acks.close()
+        await self._acks.close(_LAST_ACKS)
         await self._link.close()
 
     async def set_policy(self, endpoint: str, policy: LanePolicy) -> None:  # noqa: D102

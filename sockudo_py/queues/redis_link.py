@@ -46,6 +46,10 @@ _MEANINGS: tuple[tuple[type[Exception], str, str], ...] = (
 )
 
 
+class _Forgotten(Exception):
+    """Redis does not know the script of a digest (any more)."""
+
+
 class Script:
     """A Lua script of ``sockudo_py/lua``, with what it includes."""
 
@@ -127,12 +131,9 @@ class RedisLink:
     async def call(self, script: Script, prefix: str, args: Sequence[str | bytes | int]) -> Any:
         """Run a script and return its answer."""
         try:
-            try:
-                return await self._client.evalsha(script.digest, 1, prefix, *args)
-            except NoScriptError:
-                return await self._client.eval(script.text, 1, prefix, *args)
-        except (RedisError, OSError) as error:
-            raise await self._unavailable(error) from error
+            return await self._asked(self._client.evalsha(script.digest, 1, prefix, *args))
+        except _Forgotten:
+            return await self._asked(self._client.eval(script.text, 1, prefix, *args))
 
     async def call_replicated(
         self, replicas: int, script: Script, prefix: str, args: Sequence[str | bytes | int]
@@ -151,17 +152,29 @@ class RedisLink:
         return await self._asked(self._client.execute_command(*words))
 
     async def _asked(self, call: Any) -> Any:
+        """Return the answer of a call. A cancellation meanwhile is never lost.
+
+        redis-py closes the connection of a cancelled call, and raises what goes wrong at that (a server that hangs: its
+        time limit) in place of the cancellation; and its ``asyncio.wait_for`` (Python 3.11) forgets one that comes just
+        as a command has been written. The task would go on for ever, and so the shutdown.
+        """
+        task = asyncio.current_task()
+        before = task.cancelling() if task is not None else 0
+        error: Exception | None = None
+        answer: Any = None
         try:
-            return await call
-        except (RedisError, OSError) as error:
+            answer = await call
+        except (RedisError, OSError) as problem:
+            error = problem
+        if task is not None and task.cancelling() > before:
+            raise asyncio.CancelledError from error
+        if isinstance(error, NoScriptError):
+            raise _Forgotten from error
+        if error is not None:
             raise await self._unavailable(error) from error
+        return answer
 
     async def _unavailable(self, error: Exception) -> Unavailable:
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            # redis-py closes the connection of a cancelled call, and raises what goes wrong at that (a server that
-            # hangs: its time limit) in place of the cancellation. Its task would go on for ever, and so the shutdown.
-            raise asyncio.CancelledError from error
         kind, meaning = next((kind, text) for cls, kind, text in _MEANINGS if isinstance(error, cls))
         self._errors.add(kind)
         if kind == "readonly" and self._pool is not None:

@@ -21,7 +21,8 @@ from sockudo_py.webhooks.targets.base import Target
 
 log = logging.getLogger(__name__)
 
-GIVE_BACK_TIMEOUT = 3.0  # seconds at shutdown, for all jobs together
+LAST_WORDS = 1.0  # seconds beyond the shutdown timeout for a queue that answers no more
+GIVE_BACK_TIMEOUT = 3.0  # seconds at shutdown, for all jobs together, as far as that leaves any
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,7 @@ class Worker:
     async def stop(self, timeout: float = 30.0) -> None:
         """Finish what is under way, for at most ``timeout`` seconds, and give the rest back to the queue.
 
+        That takes at most LAST_WORDS more. A queue that does not answer has its leases expire; the log says so.
         A queue that forgets everything with this process is emptied first, as far as that time allows.
         """
         deadline = time.monotonic() + timeout
@@ -103,20 +105,23 @@ class Worker:
         self._wake.set()
         self._hungry.set()
         if self._tasks:  # cut off in the middle of a claim, jobs would wait for their lease to expire
-            await asyncio.wait(self._tasks[:2], timeout=1.0 + self._settings.poll_interval)
+            patience = min(1.0 + self._settings.poll_interval, _until(deadline) + LAST_WORDS / 2)
+            _, stuck = await asyncio.wait(self._tasks[:2], timeout=patience)
+            if stuck and not self._active:
+                log.warning("the webhook queue does not answer at shutdown; what it hands out last waits for its lease")
         if self._active:
-            await asyncio.wait(self._active.values(), timeout=max(0.0, deadline - time.monotonic()))
+            await asyncio.wait(self._active.values(), timeout=_until(deadline))
         await _cancel([*self._tasks, *self._active.values()])
         self._tasks = []
-        await self._give_back(list(self._active))
+        await self._give_back(list(self._active), min(GIVE_BACK_TIMEOUT, _until(deadline + LAST_WORDS)))
         self._active.clear()
 
-    async def _give_back(self, tokens: list[str]) -> None:
+    async def _give_back(self, tokens: list[str], timeout: float) -> None:
         """Give back what was cut off, so that somebody else delivers it. Else its lease expires: not worth a wait."""
         if not tokens:
             return
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(GIVE_BACK_TIMEOUT):
+            async with asyncio.timeout(timeout):
                 answers = await asyncio.gather(*map(self._queue.release, tokens), return_exceptions=True)
                 broken = [answer for answer in answers if isinstance(answer, Exception)]
                 for error in broken:
@@ -259,6 +264,10 @@ class Worker:
         del self._active[claim.token]
         self._courier.lost.discard(claim.token)
         self._wake.set()
+
+
+def _until(moment: float) -> float:
+    return max(0.0, moment - time.monotonic())
 
 
 async def _cancel(tasks: list[asyncio.Task[None]]) -> None:

@@ -15,6 +15,7 @@ from sockudo_py.errors import Unavailable
 from sockudo_py.metrics import Metrics
 from sockudo_py.queues.base import Append
 from sockudo_py.queues.redis import RedisQueue
+from sockudo_py.webhooks.worker import LAST_WORDS
 from tests.faults.harness import (
     APP,
     QUICK,
@@ -90,6 +91,48 @@ async def test_F24_redis_frozen_for_20_seconds_fills_the_spool_and_doubles_nothi
         private_redis.thaw()
         await all_arrive(stage, 500)
         assert stage.service.dispatcher.waiting == 0
+
+
+@pytest.mark.parametrize("timeout", [0.0, 1.0])
+async def test_F24_a_stop_while_redis_is_frozen_ends_in_time_and_says_what_is_left(
+    private_redis: RedisServer, timeout: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    queue = RedisQueue(private_redis.url, response_timeout=5.0)
+    async with staged({"retry": QUICK}, queue=queue, shutdown_timeout=timeout) as stage:
+        stage.receiver.script(Hang())
+        stage.send(0)
+        await stage.receiver.wait_for(1)
+        try:
+            private_redis.freeze()
+            stage.send(1, 5)
+            await until(lambda: not stage.service.dispatcher._spool.count, "an append to be under way")
+            caplog.clear()
+            started = time.monotonic()
+            await stage.service.stop()
+            await queue.close()
+            assert time.monotonic() - started < timeout + LAST_WORDS + 0.7
+        finally:
+            private_redis.thaw()
+    said = [(one.getMessage(), getattr(one, "jobs", getattr(one, "events", 0))) for one in caplog.records]
+    assert [one for one in said if one[1]] == [
+        ("webhook events are lost at shutdown: the queue did not take them and webhooks.spool.path is not set", 5),
+        ("webhook jobs could not be given back; their leases will expire", 1),
+    ]
+
+
+async def test_F24_an_idle_stop_while_redis_is_frozen_is_told(
+    private_redis: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with over_redis(private_redis.url) as stage:
+        try:
+            private_redis.freeze()
+            await asyncio.sleep(0.3)  # longer than the queue is left unasked
+            await stage.service.worker.stop(0.0)
+        finally:
+            private_redis.thaw()
+    assert [one.getMessage() for one in caplog.records if "at shutdown" in one.getMessage()] == [
+        "the webhook queue does not answer at shutdown; what it hands out last waits for its lease"
+    ]
 
 
 @pytest.mark.parametrize("seed", range(3))

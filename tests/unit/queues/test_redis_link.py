@@ -1,76 +1,81 @@
-"""What of a Redis URL is shown, and what the scripts are made of."""
-
 import asyncio
-from pathlib import Path
+import contextlib
+from collections.abc import AsyncIterator
 
 import pytest
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from sockudo_py.errors import Unavailable
 from sockudo_py.metrics import Metrics
-from sockudo_py.queues.counters import Counters
-from sockudo_py.queues.redis_link import RedisLink, Script, where
-
-LUA = Path(__file__).parents[3] / "sockudo_py" / "lua"
-NAMES = [path.stem.removeprefix("queue_") for path in LUA.glob("queue_*.lua") if path.stem != "queue_common"]
+from sockudo_py.queues.redis_link import RedisLink
 
 
-@pytest.mark.parametrize(
-    ("url", "shown"),
-    [
-        ("redis://host:6380/1", "host:6380"),
-        ("redis://user:secret@host/0", "host:6379"),
-        ("rediss://:secret@10.0.0.1:1?password=secret", "10.0.0.1:1"),
-        ("unix:///run/redis.sock?password=secret", "/run/redis.sock"),
-        ("unix://:secret@/run/redis.sock", "/run/redis.sock"),
-        ("redis://:secret@host:secret", "host"),
-        ("redis://", "localhost:6379"),
-    ],
-)
-def test_only_the_place_of_a_url_is_shown(url: str, shown: str) -> None:
-    assert where(url) == shown
+class Client:
+    """Answers as redis-py does, at its worst: a cancellation is lost, or becomes another error."""
 
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.error: Exception | None = None
 
-@pytest.mark.parametrize("name", NAMES)
-def test_each_script_begins_with_its_flags_and_explains_its_arguments(name: str) -> None:
-    text = (LUA / f"queue_{name}.lua").read_text()
-    assert text.startswith("#!lua")
-    assert "-- KEYS[1]" in text
-    assert "-- Returns" in text
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_each_script_gets_the_common_part_once(name: str) -> None:
-    assert Script(name).text.count("local P = KEYS[1]") == 1
-
-
-def test_only_append_may_be_refused_by_a_full_redis() -> None:
-    refused = [name for name in NAMES if not Script(name).text.startswith("#!lua flags=allow-oom")]
-    assert refused == ["append"]
-
-
-async def test_a_cancelled_call_is_cancelled_also_when_redis_py_says_something_else(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    link = RedisLink(
-        "redis://127.0.0.1:1",
-        cluster=False,
-        max_connections=1,
-        response_timeout=1.0,
-        errors=Counters(Metrics()).store_errors,
-    )
-    begun = asyncio.Event()
-
-    async def hang(*_: object) -> None:
-        begun.set()
+    async def execute_command(self, *words: str) -> bytes:
+        self.asked.set()
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:
-            raise RedisTimeoutError("closing took too long") from None
+            if self.error is not None:
+                raise self.error from None
+        return b"answer"
 
-    monkeypatch.setattr(link._client, "execute_command", hang)
-    call = asyncio.create_task(link.command("PING"))
-    await begun.wait()
-    call.cancel()
+    async def aclose(self) -> None:
+        pass
+
+
+class Prompt(Client):
+    async def execute_command(self, *words: str) -> bytes:
+        if self.error is not None:
+            raise self.error
+        return b"answer"
+
+
+@pytest.fixture
+async def link() -> AsyncIterator[RedisLink]:
+    errors = Metrics().counter("errors", "", ("kind",))
+    made = RedisLink("redis://localhost:1", cluster=False, max_connections=1, response_timeout=1.0, errors=errors)
+    yield made
+    await made.close()
+
+
+@pytest.mark.parametrize("error", [None, RedisTimeoutError("closing took too long")])
+async def test_a_cancelled_call_ends_its_task_whatever_the_library_makes_of_it(
+    link: RedisLink, error: Exception | None
+) -> None:
+    client = Client()
+    client.error = error
+    link._client = client  # type: ignore[assignment]
+    task = asyncio.create_task(link.command("PING"))
+    await client.asked.wait()
+    task.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await call
-    await link.close()
+        await task
+
+
+@pytest.mark.parametrize(("error", "expected"), [(None, b"answer"), (RedisTimeoutError("no answer"), Unavailable)])
+async def test_a_task_that_was_cancelled_before_may_still_call(
+    link: RedisLink, error: Exception | None, expected: object
+) -> None:
+    client = Prompt()
+    client.error = error
+    link._client = client  # type: ignore[assignment]
+
+    async def tidy_up() -> object:
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            with contextlib.suppress(Unavailable):
+                return await link.command("PING")
+        return Unavailable
+
+    task = asyncio.create_task(tidy_up())
+    await asyncio.sleep(0)
+    task.cancel()
+    assert await task == expected
