@@ -10,7 +10,7 @@
 -- ARGV[8]  how often a job's lease may expire before it counts as poison
 -- ARGV[9]  how many jobs `failed` may hold (0: any number)
 -- ARGV[10..]  endpoints whose lanes this worker leaves to others
--- Returns {ms until something may be claimed or -1, size of P policy, leases expired, poisoned, dead jobs trimmed,
+-- Returns {ms until something may be claimed or -1, P epoch, leases expired, poisoned, dead jobs trimmed,
 --          token, job, token, job, ...}.
 -- include queue_common.lua
 
@@ -22,8 +22,14 @@ local claims = {}
 local aside, asides = {}, #ARGV - 9
 for at = 10, #ARGV do aside[ARGV[at]] = true end
 
+local epoch = redis.call('GET', P .. 'epoch')
+if not epoch then
+  epoch = worker .. ':' .. sequence
+  redis.call('SET', P .. 'epoch', epoch)
+end
+
 local function reply(wait)
-  local answer = { wait, redis.call('HLEN', P .. 'policy'), expired, poisoned, trimmed }
+  local answer = { wait, epoch, expired, poisoned, trimmed }
   for _, token in ipairs(claims) do
     local job = redis.call('HGET', P .. 'active', token)
     if job then

@@ -30,6 +30,7 @@
 -- P crashes       HASH    job id -> lease expiries in a row
 -- P rl:<ep>       ZSET    token -> claim ms, of the longest rate limit window
 -- P enq:<n>       SET     ids of the events appended in the n-th slice of time; expires
+-- P epoch         STRING  made by the first claim, and anew after a FLUSHALL: whoever sees another one sends its policies
 -- P claim:<worker> STRING "sequence token token ..." of the worker's last claim; expires
 --
 -- Lua is atomic, not transactional: whatever moves a job adds it before it removes it.

@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
-from sockudo_py.errors import SockudoError
+from sockudo_py.errors import SockudoError, Unavailable
 from sockudo_py.metrics import Metrics
 from sockudo_py.queues import jobs
 from sockudo_py.queues.base import ENDPOINT_DELETED, Append, Claim, Depths, LaneDepth, LanePolicy, QueueFull
@@ -97,6 +97,7 @@ class RedisQueue:
         self._claiming = asyncio.Lock()
         self._acks = Gather(self._ack_all, _CHUNK)
         self._waker = Waker(_POLL)
+        self._epoch = b""  # of the store that has our policies
         self._away: dict[str, float] = {}  # lanes to leave to others, until when (the loop's clock)
         self._mended: float | None = None
 
@@ -169,21 +170,26 @@ class RedisQueue:
             await self._mend()
             self._waker.begin()
             sequence = self._sequences.get(worker, 1)
-            answer = await self._call(
-                "claim",
-                worker,
-                sequence,
-                min(limit, _MOST_CLAIMED),
-                round(lease * 1000),
-                self._pool,
-                self._max_crashes,
-                self._failed_max_len,
-                *self._aside(),
-            )
+            try:
+                answer = await self._call(
+                    "claim",
+                    worker,
+                    sequence,
+                    min(limit, _MOST_CLAIMED),
+                    round(lease * 1000),
+                    self._pool,
+                    self._max_crashes,
+                    self._failed_max_len,
+                    *self._aside(),
+                )
+            except Unavailable:
+                self._epoch = b""  # it may come back as a replica that lacks the end
+                raise
             self._sequences[worker] = sequence + 1  # only now: a call that failed is repeated with its number
-            due, policies, expired, poisoned, trimmed = answer[:5]
-            if policies < len(self._policies):  # the store was emptied
-                await self._send_policies()
+            due, epoch, expired, poisoned, trimmed = answer[:5]
+            if epoch != self._epoch:
+                await self._send_missing_policies()
+                self._epoch = epoch
         self._count.expired.add(amount=expired)
         self._count.poison.add(amount=poisoned)
         self._count.trimmed.add(amount=trimmed)
@@ -300,9 +306,10 @@ class RedisQueue:
             moved += done
         return moved
 
-    async def _send_policies(self) -> None:
+    async def _send_missing_policies(self) -> None:
+        """After a FLUSHALL all are; a node with another configuration may have removed one that is ours."""
         for chunk in _chunks(list(self._policies.items())):
-            await self._call("lane", "policy", *(word for pair in chunk for word in pair))
+            await self._call("lane", "missing", *(word for pair in chunk for word in pair))
 
     def _aside(self) -> list[str]:
         """Return the lanes that are left to others now."""
@@ -319,6 +326,7 @@ class RedisQueue:
         if self._mended is None or now - self._mended >= _MEND_EVERY:
             wrong = await self._call("mend")
             self._count.mended.add(amount=wrong)
+            await self._send_missing_policies()
             self._mended = now
 
 

@@ -216,6 +216,37 @@ async def test_after_flushall_answers_are_too_late_and_new_events_and_policies_w
     assert len(await queue.claim("w", 10, 30)) == 1
 
 
+async def test_after_flushall_each_node_sends_its_policies_again_however_many_another_has(
+    queues: Queues, private_redis: RedisServer
+) -> None:
+    many, few = queues.make(), queues.make()
+    for number in range(5):
+        await many.set_policy(f"wh_{number}", BATCHES)
+    await few.set_policy("wh_a", BATCHES)
+    for queue in (many, few):
+        await queue.claim("w", 1, 30)
+    private_redis.cli("flushall")
+    await many.claim("w", 1, 30)  # five are there again, and it is one that is missing
+    await few.claim("w", 1, 30)
+    with private_redis.client() as client:
+        assert len(client.hkeys("sockudo_queue:policy")) == 6
+
+
+async def test_a_policy_that_another_node_removed_is_sent_again_and_none_is_overwritten(
+    queues: Queues, private_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sockudo_py.queues.redis._MEND_EVERY", 0.0)
+    old, new = queues.make(), queues.make()
+    for uid in ("wh_a", "wh_b"):
+        await old.set_policy(uid, AT_ONCE)
+    await new.set_policy("wh_b", BATCHES)
+    await new.drop("wh_a", "endpoint_deleted")
+    await old.claim("w", 1, 30)
+    with private_redis.client() as client:
+        assert client.hget("sockudo_queue:policy", "wh_a").split()[1] == b"1"
+        assert client.hget("sockudo_queue:policy", "wh_b").split()[1] == b"10"
+
+
 async def test_flushed_scripts_are_loaded_again(queues: Queues, private_redis: RedisServer) -> None:
     queue = queues.make()
     await queue.append([event(1)])
