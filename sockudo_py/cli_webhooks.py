@@ -229,12 +229,13 @@ async def _stats(options: argparse.Namespace, config: Config, env: Env) -> int:
     if depths.waiting:
         print(f"the oldest waits for {depths.oldest_waiting_ms / 1000:.1f} s")
     if depths.lanes:
-        head = ("ENDPOINT", "WAITING", "IN FLIGHT", "OPENS IN")
+        head = ("ENDPOINT", "WAITING", "IN FLIGHT", "TAKES", "OPENS IN")
         rows = [
             (
                 lane.endpoint,
                 str(lane.waiting),
                 str(lane.in_flight),
+                f"{lane.pace_ms / 1000:.1f} s" if lane.pace_ms else "",
                 f"{lane.gate_ms / 1000:.1f} s" if lane.gate_ms else "",
             )
             for lane in depths.lanes

@@ -6,7 +6,7 @@
 -- Returns for each token 1, or 0 when its lease is gone.
 -- include queue_common.lua
 
-local answers, touched = {}, {}
+local answers, touched, turns = {}, {}, {}
 for at = 3, #ARGV do
   local token = ARGV[at]
   local job = redis.call('HGET', P .. 'active', token)
@@ -14,14 +14,14 @@ for at = 3, #ARGV do
     local id, ep = header(job)
     judge(ep, true)
     redis.call('HDEL', P .. 'crashes', id)
-    unlease(token, ep)
+    turns[ep] = unlease(token, ep, 'tried') or turns[ep]
     touched[#touched + 1] = ep
   end
   answers[#answers + 1] = job and 1 or 0
 end
 local settled = {}
 for _, ep in ipairs(touched) do
-  if not settled[ep] then settle(ep) end
+  if not settled[ep] then settle(ep, turns[ep]) end
   settled[ep] = true
 end
 return answers

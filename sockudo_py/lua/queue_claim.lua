@@ -6,7 +6,8 @@
 -- ARGV[4]  sequence: one higher for each claim of this worker; repeating one returns what it leased then
 -- ARGV[5]  how many jobs at most
 -- ARGV[6]  lease, ms
--- ARGV[7]  how many jobs of lanes on probation this worker may hold
+-- ARGV[7]  how many jobs this worker may hold of each class and all slower ones together: one number for each but the
+--          fast class (Shares in classes.py)
 -- ARGV[8]  how often a job's lease may expire before it counts as poison
 -- ARGV[9]  how many jobs `failed` may hold (0: any number)
 -- ARGV[10..]  endpoints whose lanes this worker leaves to others
@@ -15,7 +16,9 @@
 -- include queue_common.lua
 
 local worker, sequence, limit, lease = ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
-local pool, crashes_most, dead_most = tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
+local crashes_most, dead_most = tonumber(ARGV[8]), tonumber(ARGV[9])
+local shares = {}
+for number in ARGV[7]:gmatch('%d+') do shares[#shares + 1] = tonumber(number) end
 local MOVES = 200 -- of each kind in one call, so that no call is long
 local expired, poisoned, trimmed = 0, 0, 0
 local claims = {}
@@ -70,7 +73,7 @@ for at = #overdue, 1, -1 do -- the one that expired first goes to the head last
     else
       push_head(ep, job)
     end
-    unlease(token, ep)
+    unlease(token, ep, 'died')
     settle(ep)
     expired = expired + 1
   else
@@ -110,8 +113,21 @@ local function passes(ep, rule)
   return false, longest
 end
 
-local held = tonumber(redis.call('HGET', P .. 'probation', worker) or 0)
+local holders = {}
+for class = 1, FAST - 1 do holders[class] = worker .. ':' .. class end
+local held = redis.call('HMGET', P .. 'held', unpack(holders))
+for class = 1, FAST - 1 do held[class] = tonumber(held[class] or 0) end
 local served = 0
+
+-- How many more jobs of this class the worker may hold.
+local function room(class)
+  local left, together = limit, 0
+  for c = 1, FAST - 1 do
+    together = together + held[c]
+    if c >= class then left = math.min(left, shares[c] - together) end
+  end
+  return left
+end
 
 -- Lease the next job of a lane. Returns false when a rate limit keeps it.
 local function take(ep, class)
@@ -134,14 +150,14 @@ local function take(ep, class)
     return false
   end
   local token = string.format('%s:%010d:%03d', worker, sequence, #claims + 1) -- ties in leases: in order of claims
-  if class ~= 'lanes' then
-    token = token .. ':p'
-    held = redis.call('HINCRBY', P .. 'probation', worker, 1)
-    redis.call('HSETNX', P .. 'caps', ep, 1)
+  if class < FAST then
+    token = token .. ':' .. class
+    held[class] = redis.call('HINCRBY', P .. 'held', holders[class], 1)
   end
+  if class < SLOWEST then redis.call('HSETNX', P .. 'caps', ep, 1) end
   redis.call('HSET', P .. 'active', token, job)
   redis.call('ZADD', P .. 'leases', now + lease, token)
-  redis.call('HINCRBY', P .. 'inflight', ep, 1)
+  account(ep, redis.call('HINCRBY', P .. 'inflight', ep, 1) - 1)
   if longest > 0 then
     redis.call('ZREMRANGEBYSCORE', P .. 'rl:' .. ep, '-inf', now - longest)
     redis.call('ZADD', P .. 'rl:' .. ep, now, token)
@@ -155,24 +171,27 @@ local function take(ep, class)
   return true
 end
 
--- Never-tried lanes first, then the others on probation, as far as the pool goes; the rest is for the trusted ones.
-for _, class in ipairs({ 'lanes:new', 'lanes:probation', 'lanes' }) do
+-- Serve a class until the worker holds `most` of its jobs.
+local function serve(class, most)
   local more = true
   while more do
     more = false
-    local room = limit - #claims
-    if class ~= 'lanes' then room = math.min(room, pool - held) end
-    if room <= 0 then break end
-    for _, ep in ipairs(redis.call('ZRANGEBYSCORE', P .. class, '-inf', '(' .. whole(now + 1), 'LIMIT', 0,
-      room + asides)) do
-      if room > 0 and not aside[ep] then
+    local number = math.min(limit - #claims, room(class), most - (held[class] or 0))
+    if number <= 0 then return end
+    for _, ep in ipairs(redis.call('ZRANGEBYSCORE', P .. CLASSES[class], '-inf', '(' .. whole(now + 1), 'LIMIT', 0,
+      number + asides)) do
+      if number > 0 and not aside[ep] then
         take(ep, class)
-        room = room - 1
+        number = number - 1
         more = true
       end
     end
   end
 end
+
+-- First what is a class's own: new lanes, those on probation, and so on. Then what is left over: the faster go first.
+for class = 1, FAST - 1 do serve(class, class < SLOWEST and shares[class] or shares[class] - shares[class - 1]) end
+for class = FAST, SLOWEST, -1 do serve(class, shares[class] or limit) end
 
 if #claims > 0 then
   redis.call('SET', P .. 'claim:' .. worker, sequence .. ' ' .. table.concat(claims, ' '), 'PX', lease)
@@ -189,10 +208,8 @@ local function due(key)
     end
   end
 end
-due('lanes')
-if held < pool then
-  due('lanes:new')
-  due('lanes:probation')
+for class = 1, FAST do
+  if room(class) > 0 then due(CLASSES[class]) end
 end
 due('delayed')
 due('leases')

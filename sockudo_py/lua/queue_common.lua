@@ -10,9 +10,9 @@
 -- P delayed       ZSET    job -> due ms
 -- P gather:<ep>   LIST    fresh single-event jobs of one endpoint, oldest left; "!" before those that go alone
 -- P lane:<ep>     LIST    whole jobs of one endpoint, next one left
--- P lanes, P lanes:new, P lanes:probation
+-- P lanes:new, P lanes:probation, P lanes:1024, P lanes:256, P lanes:64, P lanes
 --                 ZSET    ep -> ms from which it can be claimed: lanes with something to claim and room in flight,
---                         in exactly one of the three
+--                         in exactly one of these classes (those that take longer than so many ms; the fast ones)
 -- P depth         ZSET    ep -> entries in its two lists
 -- P waiting       STRING  sum of P depth
 -- P later         HASH    ep -> its jobs in P delayed
@@ -24,8 +24,10 @@
 -- P policy        HASH    ep -> "window_ms size max_bytes max_in_flight slow_start ordered per_s per_min per_h"
 -- P caps          HASH    ep -> allowance in flight (slow start); none: never tried
 -- P inflight      HASH    ep -> leased jobs
--- P probation     HASH    worker -> its leased jobs that were claimed on probation
--- P active        HASH    token -> job; a token is worker:sequence:number, and ":p" when claimed on probation
+-- P paces         HASH    ep -> "pace used since": slot time of an attempt lately (-1: unknown), slot time since the last
+--                         attempt ended, when that was brought up to date; ms
+-- P held          HASH    worker:class -> its leased jobs of that class; the fast ones are not counted
+-- P active        HASH    token -> job; a token is worker:sequence:number, and :class where that is not the fast one
 -- P leases        ZSET    token -> deadline ms
 -- P crashes       HASH    job id -> lease expiries in a row
 -- P rl:<ep>       ZSET    token -> claim ms, of the longest rate limit window
@@ -40,6 +42,9 @@ local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000) + tonumber(ARGV[1])
 local exact = now + clock[2] % 1000 / 1000 -- for turns: many calls fall into one ms
 local policies = {}
+local CLASSES = { 'lanes:new', 'lanes:probation', 'lanes:1024', 'lanes:256', 'lanes:64', 'lanes' } -- see classes.py
+local SLOWEST, FAST = 3, #CLASSES
+local PACES = { 1024, 256, 64 }
 
 -- What an operator may read or another program parses gets whole numbers, never 1.8e+12.
 local function whole(number)
@@ -114,13 +119,17 @@ local function class_of(ep, rule)
   if not cap then return 'lanes:new', 1 end
   cap = tonumber(cap)
   if cap <= 1 then return 'lanes:probation', 1 end
-  return 'lanes', math.min(cap, rule.most)
+  local pace = tonumber((redis.call('HGET', P .. 'paces', ep) or '0'):match('^-?%d+'))
+  local class = FAST
+  for at = #PACES, 1, -1 do
+    if pace <= PACES[at] then break end
+    class = SLOWEST + at - 1
+  end
+  return CLASSES[class], math.min(cap, rule.most)
 end
 
 local function unlist(ep)
-  redis.call('ZREM', P .. 'lanes', ep)
-  redis.call('ZREM', P .. 'lanes:new', ep)
-  redis.call('ZREM', P .. 'lanes:probation', ep)
+  for class = 1, FAST do redis.call('ZREM', P .. CLASSES[class], ep) end
 end
 
 -- Put a lane into the listing where it belongs now, or into none. A lane that was due already keeps its turn, unless
@@ -157,15 +166,39 @@ local function push_head(ep, job)
   count(ep, 1)
 end
 
--- Forget the lease of a token; the job must be in its new place already.
-local function unlease(token, ep)
+-- The field of P held that counts this token; nil when none does.
+local function holder_of(token)
+  local worker, class = token:match('^(.*):%d+:%d+:(%d)$')
+  return worker and worker .. ':' .. class
+end
+
+local LONGEST = 4096 -- ms: see classes.py
+
+-- Bring the slot time of a lane up to date that had so many jobs in flight. `ended`: 'tried', a worker that 'died', or
+-- nil. Returns 0, the turn before all others, when an attempt was much faster than usual: see Lane.measure in lanes.py.
+local function account(ep, flying, ended)
+  local pace, used, since = (redis.call('HGET', P .. 'paces', ep) or ''):match('^(-?%d+) (%d+) (%d+)$')
+  pace, used = tonumber(pace or -1), tonumber(used or 0) + flying * math.max(0, now - tonumber(since or now))
+  local faster
+  if ended == 'tried' then
+    faster = pace >= 0 and 2 * used < pace
+    used = math.min(used, LONGEST)
+    pace = pace < 0 and used or math.floor((7 * pace + used) / 8)
+  end
+  if ended then used = 0 end
+  redis.call('HSET', P .. 'paces', ep, string.format('%.0f %.0f %.0f', pace, used, now))
+  return faster and 0 or nil
+end
+
+-- Forget the lease of a token; the job must be in its new place already. `ended` and the result as in account.
+local function unlease(token, ep, ended)
   redis.call('HDEL', P .. 'active', token)
   redis.call('ZREM', P .. 'leases', token)
-  if redis.call('HINCRBY', P .. 'inflight', ep, -1) <= 0 then redis.call('HDEL', P .. 'inflight', ep) end
-  local worker = token:match('^(.*):%d+:%d+:p$')
-  if worker and redis.call('HINCRBY', P .. 'probation', worker, -1) <= 0 then
-    redis.call('HDEL', P .. 'probation', worker)
-  end
+  local flying = redis.call('HINCRBY', P .. 'inflight', ep, -1)
+  if flying <= 0 then redis.call('HDEL', P .. 'inflight', ep) end
+  local holder = holder_of(token)
+  if holder and redis.call('HINCRBY', P .. 'held', holder, -1) <= 0 then redis.call('HDEL', P .. 'held', holder) end
+  return account(ep, flying + 1, ended)
 end
 
 -- Cut (half) or raise (by one) what a lane may have in flight.

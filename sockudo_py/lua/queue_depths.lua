@@ -4,7 +4,7 @@
 -- KEYS[1], ARGV[1..2]  see queue_common.lua
 -- ARGV[3]  how many of the deepest lanes
 -- Returns {waiting, active, delayed, failed, age in ms of the oldest that waits in one of the 500 deepest lanes,
---          endpoint, waiting, in flight, gate ms, endpoint, ...}; a gate is ms from now.
+--          endpoint, waiting, in flight, gate ms, pace ms, endpoint, ...}; a gate is ms from now.
 -- include queue_common.lua
 
 local oldest = 0
@@ -30,6 +30,8 @@ for rank, ep in ipairs(redis.call('ZREVRANGE', P .. 'depth', 0, 499)) do
     answer[#answer + 1] = tonumber(redis.call('ZSCORE', P .. 'depth', ep))
     answer[#answer + 1] = tonumber(redis.call('HGET', P .. 'inflight', ep) or 0)
     answer[#answer + 1] = math.max(0, gate - now)
+    local pace = (redis.call('HGET', P .. 'paces', ep) or '0'):match('^%d+')
+    answer[#answer + 1] = tonumber(pace or 0)
   end
 end
 answer[5] = oldest

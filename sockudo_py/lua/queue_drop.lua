@@ -50,6 +50,7 @@ if ARGV[7] == '1' then
   redis.call('HDEL', P .. 'app', ep)
   redis.call('HDEL', P .. 'policy', ep)
   redis.call('HDEL', P .. 'caps', ep)
+  redis.call('HDEL', P .. 'paces', ep)
   redis.call('HDEL', P .. 'gates', ep)
   redis.call('SREM', P .. 'paused', ep)
   redis.call('DEL', P .. 'rl:' .. ep)

@@ -16,6 +16,5 @@ local id, ep = header(job)
 local trimmed = to_failed(ARGV[4], tonumber(ARGV[6]))
 if ARGV[5] ~= '1' then judge(ep, false) end
 redis.call('HDEL', P .. 'crashes', id)
-unlease(token, ep)
-settle(ep)
+settle(ep, unlease(token, ep, 'tried'))
 return { 1, trimmed }

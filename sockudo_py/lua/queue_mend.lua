@@ -1,17 +1,17 @@
 #!lua flags=allow-oom
--- Count again what is counted elsewhere (in flight, on probation, depths, what apps hold), so that a counter that a hand, an expiry or
--- a broken script left wrong does not stay wrong. Called once a minute.
+-- Count again what is counted elsewhere (in flight, held by workers, depths, what apps hold), so that a counter that a
+-- hand, an expiry or a broken script left wrong does not stay wrong. Called once a minute.
 --
 -- KEYS[1], ARGV[1..2]  see queue_common.lua
 -- Returns how many counters were wrong.
 -- include queue_common.lua
 
-local inflight, probation, wrong = {}, {}, 0
+local inflight, held, wrong = {}, {}, 0
 for _, token in ipairs(redis.call('HKEYS', P .. 'active')) do
   local _, ep = header(redis.call('HGET', P .. 'active', token))
   inflight[ep] = (inflight[ep] or 0) + 1
-  local worker = token:match('^(.*):%d+:%d+:p$')
-  if worker then probation[worker] = (probation[worker] or 0) + 1 end
+  local holder = holder_of(token)
+  if holder then held[holder] = (held[holder] or 0) + 1 end
   if not redis.call('ZSCORE', P .. 'leases', token) then redis.call('ZADD', P .. 'leases', now, token) end
 end
 
@@ -33,7 +33,7 @@ local function recount(key, right)
     redis.call('HSET', P .. key, name, number)
   end
 end
-recount('probation', probation)
+recount('held', held)
 touched = {}
 recount('inflight', inflight)
 

@@ -25,6 +25,5 @@ else
 end
 if ARGV[6] ~= '1' then judge(ep, false) end
 redis.call('HDEL', P .. 'crashes', id)
-unlease(token, ep)
-settle(ep)
+settle(ep, unlease(token, ep, 'tried'))
 return 1

@@ -8,7 +8,8 @@ the ``failed`` list.
 Lanes share the workers fairly: they are served in turn, and a lane may have ``max_in_flight`` jobs leased at once. With
 ``slow_start`` that allowance is earned: it starts at one, each delivery adds one, each unhealthy failure halves it.
 Lanes that are down to one (and those never tried, which go first) are *on probation*: all of them together get at
-most a share of a worker's slots, so that hung endpoints, however many, leave the other slots to the healthy ones.
+most a share of a worker's slots, so that hung endpoints, however many, leave the other slots to the healthy ones. The
+others are in classes by the slot time that their attempts take, and slow ones leave slots to faster (``classes.py``).
 
 Job text (one self-contained encoding everywhere, see ``jobs.py``):
 ``{"v":1,"id":…,"ep":…,"kind":"webhook","app":…,"attempt":0,"redrives":0,"created_ms":…,"events":[…]}``.
@@ -73,6 +74,7 @@ class LaneDepth:
     waiting: int
     in_flight: int
     gate_ms: int = 0
+    pace_ms: int = 0  # slot time of an attempt, lately; 0: unknown
 
 
 @dataclass(frozen=True, slots=True)

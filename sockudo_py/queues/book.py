@@ -12,19 +12,20 @@ from dataclasses import dataclass, field
 
 from sockudo_py.queues import jobs
 from sockudo_py.queues.base import LaneDepth, LanePolicy
-from sockudo_py.queues.lanes import NEW, PROBATION, TRUSTED, Entry, Lane, Lanes
+from sockudo_py.queues.classes import CLASSES, PROBATION, Shares
+from sockudo_py.queues.lanes import Entry, Lane, Lanes
 
 
 class Lease:
     """A job in flight."""
 
-    __slots__ = ("deadline", "entry", "probation", "worker")
+    __slots__ = ("deadline", "entry", "standing", "worker")
 
-    def __init__(self, entry: Entry, worker: str, deadline: int, probation: bool) -> None:
+    def __init__(self, entry: Entry, worker: str, deadline: int, standing: int) -> None:
         self.entry = entry
         self.worker = worker
         self.deadline = deadline
-        self.probation = probation
+        self.standing = standing  # of its lane, when it was claimed
 
 
 @dataclass(slots=True, eq=False)
@@ -40,18 +41,18 @@ class Book:
     """Lanes, leases and delayed jobs.
 
     Args:
-        pool: How many jobs of lanes on probation a worker may hold.
+        shares: How many jobs of each class of lanes a worker may hold.
         max_crashes: A job whose lease expired more often than this is poison.
         default: The policy of a lane that has none.
     """
 
-    def __init__(self, pool: int, max_crashes: int, default: LanePolicy) -> None:
+    def __init__(self, shares: Shares, max_crashes: int, default: LanePolicy) -> None:
         self.lanes = Lanes(default)
         self.active: dict[str, Lease] = {}
         self.delayed: list[tuple[int, int, Entry]] = []
-        self._pool = pool
+        self._shares = shares
         self._max_crashes = max_crashes
-        self._held: dict[str, int] = {}  # worker -> leases on probation
+        self._held: dict[str, list[int]] = {}  # worker -> its leases, by class
         self._serial = itertools.count(1)
         self._boot = secrets.token_hex(4)  # so that a token of an earlier process is never one of this
 
@@ -88,7 +89,8 @@ class Book:
         overdue = [token for token, lease in self.active.items() if lease.deadline <= now]
         overdue.sort(key=lambda token: self.active[token].deadline)
         for token in reversed(overdue):  # the one that expired first goes to the head last
-            entry = self._unlease(token).entry
+            entry = self._unlease(token, now).entry
+            self.lanes[entry.endpoint].used = 0  # by a worker that died: the endpoint is not to blame
             entry.crashes += 1
             if entry.crashes > self._max_crashes:
                 moved.poisoned.append(entry)
@@ -106,28 +108,37 @@ class Book:
     def claim(self, worker: str, limit: int, lease_ms: int, now: int) -> list[tuple[str, Entry]]:
         """Lease up to ``limit`` jobs, in turn; returns tokens and jobs."""
         claims: list[tuple[str, Entry]] = []
-        for standing in (NEW, PROBATION, TRUSTED):
-            while len(claims) < limit and (standing == TRUSTED or self._held.get(worker, 0) < self._pool):
+        held = self._held.setdefault(worker, [0] * CLASSES)
+        for standing, most in self._shares.turns:
+            while len(claims) < limit and held[standing] < most and self._shares.may(held, standing):
                 turn = self.lanes.first(standing)
                 if turn is None or turn[0] > now:
                     break
-                claim = self._take(turn[1], worker, now, lease_ms, standing != TRUSTED)
+                claim = self._take(turn[1], worker, now, lease_ms, standing)
                 if claim is not None:
                     claims.append(claim)
         return claims
 
-    def end(self, token: str, now: int, good: bool | None) -> Entry | None:
-        """End a lease and return its job, None when it is gone.
+    def finish(self, token: str, now: int, good: bool | None) -> Entry | None:
+        """End the lease of a job that was tried, and return the job; None when the lease is gone.
 
         ``good``: raise (True) or cut (False) the lane's allowance; None: leave it.
         """
         if token not in self.active:
             return None
-        entry = self._unlease(token).entry
+        entry = self._unlease(token, now).entry
         lane = self.lanes[entry.endpoint]
         if good is not None:
             lane.judge(good)
-        self.lanes.settle(lane, now)
+        self.lanes.settle(lane, now, first=lane.measure())
+        return entry
+
+    def end(self, token: str, now: int) -> Entry | None:
+        """End the lease of a job that was not tried, and return the job; None when the lease is gone."""
+        if token not in self.active:
+            return None
+        entry = self._unlease(token, now).entry
+        self.lanes.settle(self.lanes[entry.endpoint], now)
         return entry
 
     def delay(self, entry: Entry, due: int, now: int) -> bool:
@@ -143,7 +154,7 @@ class Book:
 
     def release(self, token: str, now: int, away_ms: int = 0) -> Entry | None:
         """Give a job that was not tried back to the head of its lane, and close that for a while."""
-        entry = self.end(token, now, None)
+        entry = self.end(token, now)
         if entry is not None:
             lane = self.lanes[entry.endpoint]
             lane.unnote_claim(token)
@@ -178,10 +189,10 @@ class Book:
         dues = [lease.deadline for lease in self.active.values()]
         if self.delayed:
             dues.append(self.delayed[0][0])
-        full = self._held.get(worker, 0) >= self._pool
-        for standing in (TRUSTED,) if full else (NEW, PROBATION, TRUSTED):
+        held = self._held.get(worker, [0] * CLASSES)
+        for standing in range(CLASSES):
             turn = self.lanes.first(standing)
-            if turn is not None:
+            if turn is not None and self._shares.may(held, standing):
                 dues.append(turn[0])
         return max(0, min(dues) - now) if dues else None
 
@@ -190,10 +201,11 @@ class Book:
         busy = sorted((lane for lane in self.lanes if len(lane)), key=len, reverse=True)
         oldest = min((_created(entry) for lane in busy for entry in _heads(lane)), default=now)
         return max(0, now - oldest), tuple(
-            LaneDepth(lane.endpoint, len(lane), lane.in_flight, max(0, lane.gate - now)) for lane in busy[:number]
+            LaneDepth(lane.endpoint, len(lane), lane.in_flight, max(0, lane.gate - now), lane.pace or 0)
+            for lane in busy[:number]
         )
 
-    def _take(self, lane: Lane, worker: str, now: int, lease_ms: int, probation: bool) -> tuple[str, Entry] | None:
+    def _take(self, lane: Lane, worker: str, now: int, lease_ms: int, standing: int) -> tuple[str, Entry] | None:
         until = lane.limited(now)
         if until:
             lane.gate = until
@@ -203,23 +215,23 @@ class Book:
         if entry is None:
             raise AssertionError("a lane without jobs was listed")
         token = f"{worker}-{self._boot}:{next(self._serial)}"
-        self.active[token] = Lease(entry, worker, now + lease_ms, probation)
-        if probation:
-            self._held[worker] = self._held.get(worker, 0) + 1
+        self.active[token] = Lease(entry, worker, now + lease_ms, standing)
+        self._held[worker][standing] += 1
+        if standing <= PROBATION:
             lane.allowance = lane.allowance or 1
-        lane.in_flight += 1
+        lane.fly(1, now)
         lane.gate = 0
         lane.note_claim(now, token)
         self.lanes.settle(lane, now, rotate=True)
         return token, entry
 
-    def _unlease(self, token: str) -> Lease:
+    def _unlease(self, token: str, now: int) -> Lease:
         lease = self.active.pop(token)
-        self.lanes[lease.entry.endpoint].in_flight -= 1
-        if lease.probation:
-            self._held[lease.worker] -= 1
-            if not self._held[lease.worker]:
-                del self._held[lease.worker]
+        self.lanes[lease.entry.endpoint].fly(-1, now)
+        held = self._held[lease.worker]
+        held[lease.standing] -= 1
+        if not any(held):
+            del self._held[lease.worker]
         return lease
 
 

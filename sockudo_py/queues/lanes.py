@@ -11,8 +11,8 @@ from weakref import WeakValueDictionary
 
 from sockudo_py.queues import jobs
 from sockudo_py.queues.base import LanePolicy
+from sockudo_py.queues.classes import CLASSES, FAST, NEW, PROBATION, class_of, smoothed
 
-NEW, PROBATION, TRUSTED = range(3)  # in the order in which they are served
 _HOUR = 3_600_000
 
 
@@ -61,9 +61,12 @@ class Lane:
         "held",
         "in_flight",
         "listed",
+        "pace",
         "paused",
         "policy",
         "ready",
+        "since",
+        "used",
         "window",
     )
 
@@ -78,6 +81,9 @@ class Lane:
         self.gate = 0  # nothing is claimed before
         self.in_flight = 0
         self.allowance: int | None = None  # None: never tried
+        self.pace: int | None = None  # slot time of an attempt, lately, in ms
+        self.used = 0  # slot time since the last attempt ended
+        self.since = 0  # when that was brought up to date
         self.paused = False
         self.claimed: deque[tuple[int, str]] = deque()  # time and token, as far back as rate limits look
         self.listed: tuple[int, int, int] | None = None  # class, due, serial
@@ -89,12 +95,12 @@ class Lane:
         """Return the class of the lane, and how many of its jobs may be in flight."""
         most = 1 if self.policy.ordered else self.policy.max_in_flight
         if not self.policy.slow_start:
-            return TRUSTED, most
+            return FAST, most
         if self.allowance is None:
             return NEW, 1
         if self.allowance <= 1:
             return PROBATION, 1
-        return TRUSTED, min(self.allowance, most)
+        return class_of(self.pace or 0), min(self.allowance, most)
 
     def judge(self, good: bool) -> None:
         """Raise the allowance by one, or halve it."""
@@ -106,6 +112,20 @@ class Lane:
             self.allowance = min(allowance + 1, max(2, most))  # two is "trusted", also where only one may fly
         else:
             self.allowance = max(1, allowance // 2)
+
+    def fly(self, number: int, now: int) -> None:
+        """Count jobs that are in flight from now on (below zero: no longer), and the slot time that has gone by."""
+        self.used += self.in_flight * max(0, now - self.since)
+        self.since = now
+        self.in_flight += number
+
+    def measure(self) -> bool:
+        """Set the pace after an attempt. Return whether that was much faster than usual."""
+        before = self.pace
+        faster = before is not None and 2 * self.used < before
+        self.pace = smoothed(before, self.used)
+        self.used = 0
+        return faster
 
     def opens(self) -> int | None:
         """Return from when on the lane can be claimed; None while there is nothing to claim, or no room for it."""
@@ -173,7 +193,7 @@ class Lanes:
         self._default = default
         self._lanes: dict[str, Lane] = {}
         self._apps: WeakValueDictionary[str, App] = WeakValueDictionary()
-        self._heaps: tuple[list[tuple[int, int, Lane]], ...] = ([], [], [])
+        self._heaps: tuple[list[tuple[int, int, Lane]], ...] = tuple([] for _ in range(CLASSES))
         self._serial = 0
         self.waiting = 0  # entries in all lanes
 
@@ -254,14 +274,15 @@ class Lanes:
         lane.listed = None
         if lane.in_flight or lane.held:
             anew = self[endpoint]
+            anew.since = now
             anew.in_flight, anew.held, anew.app = lane.in_flight, lane.held, lane.app
             anew.ready, anew.fresh, anew.window = lane.ready, lane.fresh, lane.window
             self.settle(anew, now)
 
-    def settle(self, lane: Lane, now: int, *, rotate: bool = False) -> int | None:
+    def settle(self, lane: Lane, now: int, *, rotate: bool = False, first: bool = False) -> int | None:
         """List a lane where it belongs now; returns when it is due.
 
-        One that was due already keeps its turn, unless ``rotate``: it has had one.
+        One that was due already keeps its turn, unless ``rotate``: it has had one. ``first``: before all others.
         """
         opens = lane.opens()
         if opens is None:
@@ -269,9 +290,9 @@ class Lanes:
             return None
         standing = lane.standing()[0]
         listed = lane.listed
-        if listed is not None and listed[0] == standing and not rotate and opens <= now and listed[1] <= now:
+        if listed is not None and listed[0] == standing and not (rotate or first) and opens <= now and listed[1] <= now:
             return listed[1]
-        due = max(opens, now)
+        due = max(opens, 0 if first else now)
         self._serial += 1
         lane.listed = (standing, due, self._serial)
         heap = self._heaps[standing]

@@ -8,6 +8,7 @@ from sockudo_py.metrics import Metrics
 from sockudo_py.queues import jobs
 from sockudo_py.queues.base import ENDPOINT_DELETED, Append, Claim, Depths, LanePolicy, QueueFull
 from sockudo_py.queues.book import Book
+from sockudo_py.queues.classes import Shares
 from sockudo_py.queues.clock import steady_clock
 from sockudo_py.queues.counters import Counters
 from sockudo_py.queues.lanes import Entry
@@ -24,8 +25,8 @@ class MemoryQueue:
     Args:
         metrics: Where to count.
         clock: Seconds since the epoch; None: one that never jumps.
-        slots: How many jobs a worker holds at once; the share of lanes on probation is taken of it.
-        probation_share: That share, 0 to 1.
+        slots: How many jobs a worker holds at once; the shares of the classes are taken of it.
+        probation_share: The share of lanes on probation, 0 to 1.
         max_queue_len: How many jobs and events there may be, dead ones apart; 0: any number. See ``room.py``.
         failed_max_len: How many dead jobs are kept; the oldest go first, and are counted.
         max_crash_redeliveries: A job whose lease expired more often than this is poison.
@@ -51,7 +52,7 @@ class MemoryQueue:
         self._clock = clock or steady_clock()
         self._max_queue_len = max_queue_len
         self._failed_max_len = failed_max_len
-        self._book = Book(max(1, int(slots * probation_share)), max_crash_redeliveries, default_policy or LanePolicy())
+        self._book = Book(Shares(slots, probation_share), max_crash_redeliveries, default_policy or LanePolicy())
         self._failed: deque[bytes] = deque()  # newest left
         self._seen = SeenIds(round(dedup_ttl * 1000))
         self._waker = Waker(_POLL)
@@ -100,11 +101,11 @@ class MemoryQueue:
         return [Claim(token, jobs.revive(entry.text)) for token, entry in claims]
 
     async def ack(self, token: str) -> bool:  # noqa: D102
-        return self._end(token, good=True) is not None
+        return self._finish(token, good=True) is not None
 
     async def retry(self, token: str, job: bytes, delay: float, *, healthy: bool = False) -> bool:  # noqa: D102
         head = jobs.require_header(job)
-        if self._end(token, good=None if healthy else False) is None:
+        if self._finish(token, good=None if healthy else False) is None:
             return False
         now = self._now()
         self._book.delay(Entry(head[1], job), now + round(delay * 1000), now)
@@ -112,7 +113,7 @@ class MemoryQueue:
         return True
 
     async def fail(self, token: str, job: bytes, *, healthy: bool = False) -> bool:  # noqa: D102
-        if self._end(token, good=None if healthy else False) is None:
+        if self._finish(token, good=None if healthy else False) is None:
             return False
         self._to_failed(job)
         return True
@@ -185,9 +186,9 @@ class MemoryQueue:
     def _now(self) -> int:
         return int(self._clock() * 1000)
 
-    def _end(self, token: str, *, good: bool | None) -> Entry | None:
+    def _finish(self, token: str, *, good: bool | None) -> Entry | None:
         self._waker.soon()
-        return self._book.end(token, self._now(), good)
+        return self._book.finish(token, self._now(), good)
 
     def _to_failed(self, text: bytes) -> None:
         self._failed.appendleft(text)

@@ -14,6 +14,7 @@ from sockudo_py.errors import SockudoError, Unavailable
 from sockudo_py.metrics import Metrics
 from sockudo_py.queues import jobs
 from sockudo_py.queues.base import ENDPOINT_DELETED, Append, Claim, Depths, LaneDepth, LanePolicy, QueueFull
+from sockudo_py.queues.classes import Shares
 from sockudo_py.queues.counters import Counters
 from sockudo_py.queues.gather import Gather
 from sockudo_py.queues.redis_link import RedisLink, Script
@@ -40,8 +41,8 @@ class RedisQueue:
         max_connections: How many connections this queue opens at most.
         response_timeout: Seconds to wait for an answer, for a connection, and for a free connection.
         metrics: Where to count.
-        slots: How many jobs a worker holds at once; the share of lanes on probation is taken of it.
-        probation_share: That share, 0 to 1.
+        slots: How many jobs a worker holds at once; the shares of the classes are taken of it.
+        probation_share: The share of lanes on probation, 0 to 1.
         max_queue_len: How many jobs and events there may be, dead ones apart; 0: any number. See ``room.py``.
         failed_max_len: How many dead jobs are kept; the oldest go first, and are counted. 0: any number.
         max_crash_redeliveries: A job whose lease expired more often than this is poison.
@@ -74,7 +75,7 @@ class RedisQueue:
     ) -> None:
         self._prefix = prefix
         self._cluster_mode = cluster_mode
-        self._pool = max(1, int(slots * probation_share))
+        self._shares = " ".join(map(str, Shares(slots, probation_share).most))
         self._max_queue_len = max_queue_len
         self._failed_max_len = failed_max_len
         self._max_crashes = max_crash_redeliveries
@@ -177,7 +178,7 @@ class RedisQueue:
                     sequence,
                     min(limit, _MOST_CLAIMED),
                     round(lease * 1000),
-                    self._pool,
+                    self._shares,
                     self._max_crashes,
                     self._failed_max_len,
                     *self._aside(),
@@ -275,7 +276,7 @@ class RedisQueue:
 
     async def depths(self, lanes: int = 20) -> Depths:  # noqa: D102
         waiting, active, delayed, failed, oldest, *rest = await self._call("depths", lanes)
-        deepest = tuple(LaneDepth(rest[at].decode(), *rest[at + 1 : at + 4]) for at in range(0, len(rest), 4))
+        deepest = tuple(LaneDepth(rest[at].decode(), *rest[at + 1 : at + 5]) for at in range(0, len(rest), 5))
         return Depths(waiting, active, delayed, failed, oldest, deepest)
 
     async def wait(self, timeout: float) -> None:  # noqa: D102

@@ -14,6 +14,7 @@ from sockudo_py.queues import jobs
 from sockudo_py.queues import sqlite_rows as rows
 from sockudo_py.queues.base import ENDPOINT_DELETED, Append, Claim, Depths, LanePolicy, QueueFull
 from sockudo_py.queues.book import Book
+from sockudo_py.queues.classes import Shares
 from sockudo_py.queues.clock import steady_clock
 from sockudo_py.queues.counters import Counters
 from sockudo_py.queues.lanes import Entry
@@ -33,8 +34,8 @@ class SqliteQueue:
         sync: Wait for the disk (fsync) at each step; without it a power cut may lose the last moments.
         metrics: Where to count.
         clock: Seconds since the epoch; None: one that never jumps.
-        slots: How many jobs a worker holds at once; the share of lanes on probation is taken of it.
-        probation_share: That share, 0 to 1.
+        slots: How many jobs a worker holds at once; the shares of the classes are taken of it.
+        probation_share: The share of lanes on probation, 0 to 1.
         max_queue_len: How many jobs and events there may be, dead ones apart; 0: any number. See ``room.py``.
         failed_max_len: How many dead jobs are kept; the oldest go first, and are counted. 0: any number.
         max_crash_redeliveries: A job whose lease expired more often than this is poison.
@@ -65,7 +66,7 @@ class SqliteQueue:
         self._failed_max_len = failed_max_len
         self._max_crashes = max_crash_redeliveries
         self._dedup_ms = round(dedup_ttl * 1000)
-        self._book = Book(max(1, int(slots * probation_share)), max_crash_redeliveries, default_policy or LanePolicy())
+        self._book = Book(Shares(slots, probation_share), max_crash_redeliveries, default_policy or LanePolicy())
         self._dead = 0
         self._swept = 0  # ms at which old ids were last forgotten
         self._appending = asyncio.Lock()  # one call at a time looks at the room
@@ -163,7 +164,7 @@ class SqliteQueue:
         return [Claim(token, jobs.revive(entry.text)) for token, entry in claims]
 
     async def ack(self, token: str) -> bool:  # noqa: D102
-        entry = self._end(token, good=True)
+        entry = self._finish(token, good=True)
         if entry is None:
             return False
         await self._keep(entry, lambda db: rows.delete(db, entry))
@@ -171,7 +172,7 @@ class SqliteQueue:
 
     async def retry(self, token: str, job: bytes, delay: float, *, healthy: bool = False) -> bool:  # noqa: D102
         endpoint = jobs.require_header(job)[1]
-        entry = self._end(token, good=None if healthy else False)
+        entry = self._finish(token, good=None if healthy else False)
         if entry is None:
             return False
         due = self._now() + round(delay * 1000)
@@ -182,7 +183,7 @@ class SqliteQueue:
         return True
 
     async def fail(self, token: str, job: bytes, *, healthy: bool = False) -> bool:  # noqa: D102
-        entry = self._end(token, good=None if healthy else False)
+        entry = self._finish(token, good=None if healthy else False)
         if entry is None:
             return False
         await self._bury(entry, job)
@@ -278,9 +279,9 @@ class SqliteQueue:
     def _now(self) -> int:
         return int(self._clock() * 1000)
 
-    def _end(self, token: str, *, good: bool | None) -> Entry | None:
+    def _finish(self, token: str, *, good: bool | None) -> Entry | None:
         self._waker.soon()
-        return self._book.end(token, self._now(), good)
+        return self._book.finish(token, self._now(), good)
 
     async def _keep(self, entry: Entry, work: Callable[[sqlite3.Connection], None]) -> None:
         """Write how a lease ended. When that fails, the job is claimable again: delivered twice rather than lost."""

@@ -9,6 +9,7 @@ from sockudo_py.metrics import Metrics
 from sockudo_py.queues import jobs
 from sockudo_py.queues.base import ENDPOINT_DELETED, Append, Claim, Depths, LanePolicy, QueueFull
 from sockudo_py.queues.book import Book
+from sockudo_py.queues.classes import Shares
 from sockudo_py.queues.counters import Counters
 from sockudo_py.queues.room import Room
 from sockudo_py.queues.seen import SeenIds
@@ -69,8 +70,8 @@ class SqsQueue:
         threads: Calls of SQS at a time.
         metrics: Where to count.
         clock: Seconds since the epoch.
-        slots: How many jobs a worker holds at once; the share of lanes on probation is taken of it.
-        probation_share: That share, 0 to 1.
+        slots: How many jobs a worker holds at once; the shares of the classes are taken of it.
+        probation_share: The share of lanes on probation, 0 to 1.
         max_queue_len: How many jobs and events there may be, by SQS's estimate; 0: any number. See ``room.py``.
         failed_max_len: How many dead jobs are kept; the oldest go first, and are counted. 0: any number.
         max_crash_redeliveries: A job that showed again more often than this is poison.
@@ -125,7 +126,7 @@ class SqsQueue:
         self._max_crashes = max_crash_redeliveries
         self._look_wait = look_wait
         self._book = Book(
-            max(1, int(slots * probation_share)), max_crash_redeliveries, _fitting(default_policy or LanePolicy())
+            Shares(slots, probation_share), max_crash_redeliveries, _fitting(default_policy or LanePolicy())
         )
         self._sent = SeenIds(round(dedup_ttl * 1000))
         self._waker = Waker(_POLL)
@@ -243,7 +244,7 @@ class SqsQueue:
             return False
         due, good = now + round(delay * 1000), None if healthy else False
         if self._book.lanes[held.endpoint].policy.ordered:
-            self._book.end(token, now, good)
+            self._book.finish(token, now, good)
             held.text, held.changed, held.crashes = job, True, 0
             self._book.delay(held, due, now)
         else:
@@ -274,7 +275,7 @@ class SqsQueue:
         self._book.gate(held.endpoint, due, now)
         await self._store.send([self._store.draft(held.text, due_ms=due)])  # here it would be hidden from the others
         self._book.lanes[held.endpoint].unnote_claim(token)
-        self._end(token, held, good=None)
+        self._end(token, held, good=None, tried=False)
         await self._store.discard([held])
         return True
 
@@ -349,9 +350,10 @@ class SqsQueue:
             raise AssertionError("the queue is not open")
         return self._opened
 
-    def _end(self, token: str, held: Held, *, good: bool | None) -> None:
+    def _end(self, token: str, held: Held, *, good: bool | None, tried: bool = True) -> None:
         now = self._now()
-        if self._book.end(token, now, good) is None:
+        ended = self._book.finish(token, now, good) if tried else self._book.end(token, now)
+        if ended is None:
             self._store.held.forget([held], now)  # its lease ran out meanwhile, and it is somewhere else in the books
         self._store.held.drop([held])
         self._waker.soon()

@@ -107,7 +107,7 @@ class Holding:
         gone: set[Entry] = set(entries)
         book = self._book
         for token in [token for token, lease in book.active.items() if lease.entry in gone]:
-            book.end(token, now, None)
+            book.end(token, now)
         for endpoint in {held.endpoint for held in entries}:
             book.lanes.remove(book.lanes[endpoint], gone, now)
         self.drop(entries)

@@ -197,7 +197,7 @@ class SqsStore:
                 claims[token] = entry
                 continue
             merged = True
-            self._book.end(token, now, None)
+            self._book.end(token, now)
             self._book.lanes[entry.endpoint].unnote_claim(token)
             self.merging.append((entry, self.held.parts(entry)))
         return merged

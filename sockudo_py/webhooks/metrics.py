@@ -44,6 +44,7 @@ class WebhookMetrics:
         self.queue_depth = gauge("webhook_queue_depth", "Jobs in the queue", ("state",))
         self.queue_oldest = gauge("webhook_queue_oldest_seconds", "Age of the oldest waiting job")
         self.lane_depth = gauge("webhook_lane_depth", "Jobs waiting for an endpoint (the deepest ones)", ("webhook",))
+        self.lane_pace = gauge("webhook_lane_pace_seconds", "What attempts at them take lately", ("webhook",))
         self.in_flight = gauge("webhook_in_flight", "Requests under way from this process", ("webhook",))
         self.rate_limited = counter("webhook_rate_limited_total", "Waits for the rate limit of this process")
         self.lost_acks = counter(

@@ -163,8 +163,10 @@ class WebhookService:
             metrics.queue_depth.set(state, value=getattr(depths, state))
         metrics.queue_oldest.set(value=depths.oldest_waiting_ms / 1000)
         metrics.lane_depth.values.clear()
+        metrics.lane_pace.values.clear()
         for lane in depths.lanes:
             metrics.lane_depth.set(lane.endpoint, value=lane.waiting)
+            metrics.lane_pace.set(lane.endpoint, value=lane.pace_ms / 1000)
         metrics.in_flight.values.clear()
         for uid, count in self.worker.in_flight.items():
             metrics.in_flight.set(uid, value=count)

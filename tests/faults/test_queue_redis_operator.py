@@ -172,7 +172,7 @@ async def test_counters_that_a_hand_spoiled_are_mended_once_a_minute(
     queue: RedisQueue, private_redis: RedisServer
 ) -> None:
     private_redis.cli("hset", "sockudo_queue:inflight", "wh_a", 100)
-    private_redis.cli("hset", "sockudo_queue:probation", "nobody", 7)
+    private_redis.cli("hset", "sockudo_queue:held", "nobody:2", 7)
     await queue.append([event(1)])
     metrics = Metrics()
     other = RedisQueue(private_redis.url, default_policy=AT_ONCE, metrics=metrics)

@@ -101,7 +101,7 @@ async def test_lanes_on_probation_get_only_their_share_of_the_slots(driver: Driv
 
 
 async def test_trusted_lanes_are_served_while_hung_ones_fill_the_probation(driver: Driver) -> None:
-    queue = await driver.make(default_policy=SLOW, slots=4, probation_share=0.5)
+    queue = await driver.make(default_policy=SLOW, slots=8, probation_share=0.25)
     await many(queue, 1, "wh_good")
     await queue.ack((await claim_one(queue)).token)
     for number in range(10):

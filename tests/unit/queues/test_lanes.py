@@ -2,7 +2,8 @@
 
 from sockudo_py.queues import jobs
 from sockudo_py.queues.base import Append, LanePolicy
-from sockudo_py.queues.lanes import NEW, TRUSTED, Entry, Lanes
+from sockudo_py.queues.classes import FAST, NEW
+from sockudo_py.queues.lanes import Entry, Lanes
 
 POLICY = LanePolicy(window=0.0, size=1, slow_start=False)
 
@@ -17,7 +18,7 @@ def test_listings_that_hold_no_more_do_not_pile_up() -> None:
     for now in range(5000):
         lanes["wh_a"].paused = now % 2 == 0
         lanes.settle(lanes["wh_a"], now)
-    assert len(lanes._heaps[TRUSTED]) < 200
+    assert len(lanes._heaps[FAST]) < 200
 
 
 def test_a_lane_is_listed_in_one_class_at_a_time() -> None:
@@ -27,14 +28,14 @@ def test_a_lane_is_listed_in_one_class_at_a_time() -> None:
     lanes["wh_a"].allowance = 2
     lanes.settle(lanes["wh_a"], 5)
     assert lanes.first(NEW) is None
-    assert lanes.first(TRUSTED) == (5, lanes["wh_a"])
+    assert lanes.first(FAST) == (5, lanes["wh_a"])
 
 
 def test_a_lane_that_was_due_keeps_its_turn() -> None:
     lanes = Lanes(POLICY)
     lanes.append(entry(1), 3)
     lanes.settle(lanes["wh_a"], 9)
-    assert lanes.first(TRUSTED) == (3, lanes["wh_a"])
+    assert lanes.first(FAST) == (3, lanes["wh_a"])
 
 
 def test_a_lane_that_was_served_goes_behind_the_others() -> None:
@@ -42,7 +43,7 @@ def test_a_lane_that_was_served_goes_behind_the_others() -> None:
     lanes.append(entry(1), 3)
     lanes.append(entry(2, "wh_b"), 3)
     lanes.settle(lanes["wh_a"], 3, rotate=True)
-    assert lanes.first(TRUSTED) == (3, lanes["wh_b"])
+    assert lanes.first(FAST) == (3, lanes["wh_b"])
 
 
 def test_forgetting_a_lane_keeps_count_of_its_jobs_in_flight() -> None:

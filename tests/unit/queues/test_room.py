@@ -4,6 +4,7 @@ from hypothesis import strategies as st
 
 from sockudo_py.queues.base import Append, LanePolicy
 from sockudo_py.queues.book import Book
+from sockudo_py.queues.classes import Shares
 from sockudo_py.queues.lanes import Entry
 from sockudo_py.queues.room import Room, takes
 
@@ -84,7 +85,7 @@ def event(number: int, endpoint: str, app_id: str) -> Append:
 
 
 def test_what_a_lane_holds_moves_with_it_to_another_app() -> None:
-    book = Book(1, 1, LanePolicy())
+    book = Book(Shares(2, 0.5), 1, LanePolicy())
     for number in range(3):
         book.lanes.append(Entry("wh_a", b"%d" % number), 0)
     book.lanes.owned("wh_b", "app-1")
@@ -95,7 +96,7 @@ def test_what_a_lane_holds_moves_with_it_to_another_app() -> None:
 
 
 def test_delayed_and_leased_jobs_take_room() -> None:
-    book = Book(1, 1, LanePolicy())
+    book = Book(Shares(2, 0.5), 1, LanePolicy())
     book.lanes.owned("wh_a", "app-1")
     assert book.delay(Entry("wh_a", b"x"), 1000, 0)
     assert (book.held, book.lanes["wh_a"].held, book.lanes["wh_a"].app.held) == (1, 1, 1)
@@ -106,7 +107,7 @@ def test_delayed_and_leased_jobs_take_room() -> None:
 
 
 def test_a_call_counts_what_it_lets_in() -> None:
-    book = Book(1, 1, LanePolicy())
+    book = Book(Shares(2, 0.5), 1, LanePolicy())
     events = [event(number, "wh_a", "app-1") for number in range(10)]
     room = Room(book, 8, events)
     assert [room.take(one) for one in events] == [True] * 4 + [False] * 6
