@@ -222,7 +222,7 @@ class Hub:
     def flush(self) -> None:
         """Write everything that waits, whoever else would like a turn."""
         while self._few or self._many:
-            self._flush_first(self._few or self._many)
+            self._flush_some(self._few or self._many)
 
     def _flush_turn(self) -> None:
         self._armed = False
@@ -234,20 +234,17 @@ class Hub:
                 self._arm()
 
     def _flush_some(self, queue: deque[Channel]) -> None:
+        """Flush channels of ``queue``, a slice of writes in all."""
         budget = self._slice_size
-        while budget > 0 and queue:
-            budget -= self._flush_first(queue)
-
-    def _flush_first(self, queue: deque[Channel]) -> int:
-        channel = queue.popleft()
-        channel.queued = False
-        size = channel.size
-        written = channel.flush(self._slice_size, self._flush_bytes)
-        self.backlog -= size - channel.size
-        if channel.todo or channel.frames:
-            channel.queued = True
-            self._many.append(channel)
-        return written
+        while queue and budget > 0:
+            channel = queue.popleft()
+            size = channel.size
+            budget -= channel.flush(self._slice_size, self._flush_bytes)
+            self.backlog -= size - channel.size
+            if channel.todo or channel.frames:
+                self._many.append(channel)
+            else:
+                channel.queued = False
 
     def _arm(self) -> None:
         if not self._armed:

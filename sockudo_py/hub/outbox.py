@@ -47,10 +47,12 @@ class Share:
 class Channel:
     """The subscribers of one channel on this node, and the messages that wait for them.
 
-    ``todo`` are those who still have to get ``data``, the flush in progress; nobody is in it when all had it.
+    ``excluded`` is who gets none of the messages that wait: the sender of client events, or nobody. ``shares`` has
+    those whose part is neither everything nor nothing. ``todo`` are those who still have to get ``data``, the flush in
+    progress; nobody is in it when all had it.
     """
 
-    __slots__ = ("base", "counters", "data", "frames", "queued", "shares", "size", "subscribers", "todo")
+    __slots__ = ("base", "counters", "data", "excluded", "frames", "queued", "shares", "size", "subscribers", "todo")
 
     def __init__(self, counters: AppCounters) -> None:
         self.counters = counters
@@ -58,6 +60,7 @@ class Channel:
         self.frames: list[bytes] = []
         self.base = 0  # number of frames[0], counted since the channel came to be
         self.size = 0  # bytes in frames
+        self.excluded: Sink | None = None
         self.shares: dict[Sink, Share] | None = None
         self.data = b""
         self.todo: dict[Sink, None] | None = None
@@ -65,9 +68,15 @@ class Channel:
 
     def publish(self, frame: bytes, exclude: Sink | None) -> None:
         """Append a message to the outbox."""
-        if exclude is not None and exclude in self.subscribers:
-            self.share(exclude, 0).skips.append(self.base + len(self.frames))
-        self.frames.append(frame)
+        frames = self.frames
+        if exclude is not self.excluded:
+            if frames:
+                self._spell_out()
+                if exclude is not None and exclude in self.subscribers:
+                    self.share(exclude, 0).skips.append(self.base + len(frames))
+            else:
+                self.excluded = exclude
+        frames.append(frame)
         self.size += len(frame)
 
     def share(self, sink: Sink, since: int) -> Share:
@@ -91,6 +100,7 @@ class Channel:
             del self.todo[sink]
             sink.write(self.data)
         if self.frames:
+            self._spell_out()
             share = self.share(sink, 0)
             self.give(sink, share, share.of(self.frames, self.base))
             share.since = self.base + len(self.frames)
@@ -117,6 +127,8 @@ class Channel:
         if not todo:
             if not self.frames:
                 return 0
+            if not self.shares and self.size <= flush_bytes and len(self.subscribers) <= slice_size:
+                return self._flush_to_all()
             written, todo = self._take(flush_bytes)
         data = self.data
         if len(todo) <= slice_size:
@@ -129,11 +141,42 @@ class Channel:
             sink.write(data)
         return written + slice_size
 
+    def _flush_to_all(self) -> int:
+        """Write all messages to all but ``excluded``: what small channels nearly always need."""
+        frames, subscribers, excluded = self.frames, self.subscribers, self.excluded
+        count = len(frames)
+        data = frames[0] if count == 1 else b"".join(frames)
+        written = len(subscribers)
+        if excluded is None:
+            for sink in subscribers:
+                sink.write(data)
+        else:
+            for sink in subscribers:
+                if sink is excluded:
+                    written -= 1
+                else:
+                    sink.write(data)
+        counters = self.counters
+        counters.messages_sent += count * written
+        counters.sent_bytes += self.size * written
+        frames.clear()
+        self.excluded = None
+        self.base += count
+        self.size = 0
+        return written
+
+    def _spell_out(self) -> None:
+        """Put down in its share what ``excluded`` is excluded from, since it isn't simply everything any more."""
+        excluded, self.excluded = self.excluded, None
+        if excluded is not None and excluded in self.subscribers:
+            self.share(excluded, 0).skips += range(self.base, self.base + len(self.frames))
+
     def _take(self, flush_bytes: int) -> tuple[int, dict[Sink, None]]:
         """Move messages from the outbox to ``data`` and serve those with a share of their own.
 
         Return how many these were, and all others.
         """
+        self._spell_out()
         frames = self.frames
         if self.size <= flush_bytes or len(frames) == 1:
             self.frames = []

@@ -5,7 +5,7 @@ import logging
 import math
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Final, assert_never
+from typing import Any, Final, assert_never
 
 from sockudo_py.adapters.base import (
     Adapter,
@@ -100,7 +100,16 @@ class Node:
             broadcast=self._broadcast,
             on_change=on_change,
         )
-        self._departures = Departures(self._leave, call_soon)
+        self._departures = Departures(self._leave_gone, call_soon)
+        self._steps: dict[type[Effect], Callable[[Sink, Any], None]] = {
+            Reply: self._reply,
+            Ping: self._ping,
+            Close: self._close,
+            Join: self._subscriptions.join,
+            Leave: self._leave,
+            Relay: self._relay,
+            SignIn: self._users.sign_in,
+        }
         self.draining = False
         adapter.start(self._deliver, on_change)
 
@@ -129,26 +138,7 @@ class Node:
         if effects and type(effects[-1]) is Close:
             self._catch_up(client)  # before the error that comes with it: nothing follows that but the close
         for effect in effects:
-            match effect:
-                case Reply():
-                    if effect.payload.startswith(_ERROR):
-                        _tell(client, "client got an error", effect.payload)
-                    self._write(client, text_frame(effect.payload))
-                case Relay():
-                    self._relay(client, effect)
-                case Join():
-                    self._subscriptions.join(client, effect)
-                case Leave():
-                    self._hub.leave(client.session.app.id, effect.channel, client)
-                    self._subscriptions.leave(client, effect.channel, effect.member)
-                case SignIn():
-                    self._users.sign_in(client, effect)
-                case Ping():
-                    client.write(_PING_FRAME)
-                case Close():
-                    self._close(client, effect)
-                case _:
-                    assert_never(effect)
+            self._steps[type(effect)](client, effect)
 
     def disconnect(self, client: Sink) -> None:
         """Let a client that is gone leave everything, many channels over some turns of the loop.
@@ -261,7 +251,24 @@ class Node:
 
     # -- what effects lead to --
 
-    def _leave(self, client: Sink, channel: str, member: Member | None) -> None:
+    def _reply(self, client: Sink, effect: Reply) -> None:
+        payload = effect.payload
+        if payload.startswith(_ERROR):
+            _tell(client, "client got an error", payload)
+        frame = text_frame(payload)
+        counters = self._metrics.app(client.session.app.id)
+        counters.messages_sent += 1
+        counters.sent_bytes += len(frame)
+        client.write(frame)
+
+    def _ping(self, client: Sink, effect: Ping) -> None:
+        client.write(_PING_FRAME)
+
+    def _leave(self, client: Sink, effect: Leave) -> None:
+        self._hub.leave(client.session.app.id, effect.channel, client)
+        self._subscriptions.leave(client, effect.channel, effect.member)
+
+    def _leave_gone(self, client: Sink, channel: str, member: Member | None) -> None:
         self._hub.drop(client.session.app.id, channel, client)
         self._subscriptions.leave(client, channel, member)
 
@@ -270,21 +277,13 @@ class Node:
         self._metrics.app(app_id).new_disconnections += 1
         self._on_change(ConnectionTerminated(app_id, client.session.socket_id))
 
-    def _write(self, client: Sink, frame: bytes) -> None:
-        counters = self._metrics.app(client.session.app.id)
-        counters.messages_sent += 1
-        counters.sent_bytes += len(frame)
-        client.write(frame)
-
     def _relay(self, client: Sink, event: Relay) -> None:
         session = client.session
-        app_id = session.app.id
+        app_id, socket_id, channel, payload = session.app.id, session.socket_id, event.channel, event.payload
         self._metrics.app(app_id).client_events += 1
-        self._hub.publish(app_id, event.channel, text_frame(event.payload), client)
-        self._adapter.publish(Publication(app_id, event.channel, event.payload, session.socket_id))
-        self._on_change(
-            ClientEventSent(app_id, event.channel, event.event, event.data, session.socket_id, event.user_id)
-        )
+        self._hub.publish(app_id, channel, text_frame(payload), client)
+        self._adapter.publish(Publication(app_id, channel, payload, socket_id))
+        self._on_change(ClientEventSent(app_id, channel, event.event, event.data, socket_id, event.user_id))
 
     def _catch_up(self, client: Sink) -> None:
         session = client.session

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 from orjson import dumps
 
 from sockudo_py.protocol import codec, errors
-from sockudo_py.protocol.channels.table import classify
+from sockudo_py.protocol.channels.table import classify, is_private
 from sockudo_py.protocol.effects import Effect, Relay, Reply
 from sockudo_py.protocol.errors import MESSAGES, ErrorCode
 from sockudo_py.protocol.messages import Message, complaint
@@ -57,19 +57,21 @@ def client_event(session: "Session", event: str, message: Message, now: float) -
     if len(event) > app.max_event_name_length:
         return [complaint(errors.event_name_too_long(app.max_event_name_length))]
     channel = message.get("channel")
-    if not isinstance(channel, str) or not channel:
+    if type(channel) is not str or not channel:
         return [complaint(errors.missing("channel"))]
-    channel_class = classify(channel)
-    if not channel_class.private:
+    if not is_private(channel):
         return [complaint(errors.CLIENT_EVENT_ON_PUBLIC)]
-    if channel_class.encrypted and not app.client_events_on_encrypted:
+    if not app.client_events_on_encrypted and classify(channel).encrypted:
         return [complaint(errors.CLIENT_EVENT_ON_ENCRYPTED)]
     member = session.channels.get(channel, ABSENT)
     if isinstance(member, Pending):
         return [complaint(errors.not_subscribed(channel))]
-    data = data_string(message)
-    if data is None:
-        return [complaint(errors.CLIENT_EVENT_TOO_DEEP)]
+    data = message.get("data", "{}")  # pusher-js leaves it out for ``undefined``
+    if type(data) is not str:  # recipients get a string always; one stays as it is, so that nothing is encoded twice
+        try:
+            data = dumps(data).decode()
+        except TypeError:  # orjson reads 1024 levels, but writes only 254
+            return [complaint(errors.CLIENT_EVENT_TOO_DEEP)]
     if len(data) > app.max_event_bytes or (not data.isascii() and len(data.encode()) > app.max_event_bytes):
         return [complaint(errors.event_data_too_big(app.max_event_bytes))]
     limit = app.client_events_per_second
@@ -81,17 +83,3 @@ def client_event(session: "Session", event: str, message: Message, now: float) -
             return [_RATE_EXCEEDED]
     user_id = None if member is None else member.user_id
     return [Relay(channel, event, data, user_id, codec.client_event(channel, event, data, user_id))]
-
-
-def data_string(message: Message) -> str | None:
-    """Return the data of a client event as recipients get it: always a string. None when it is nested too deeply.
-
-    A string stays as it is, so that nothing is encoded twice; Swift and .NET can't read anything else.
-    """
-    data = message.get("data", "{}")  # pusher-js leaves it out for ``undefined``
-    if isinstance(data, str):
-        return data
-    try:
-        return dumps(data).decode()
-    except TypeError:  # orjson reads 1024 levels, but writes only 254
-        return None

@@ -100,10 +100,8 @@ class Session:
             parsed = loads(message)
         except JSONDecodeError:
             return [_NOT_JSON]
-        if not isinstance(parsed, dict):
-            return [_NOT_AN_OBJECT]
-        event = parsed.get("event")
-        if not isinstance(event, str):
+        event = parsed.get("event") if type(parsed) is dict else None
+        if type(event) is not str:
             return [_NOT_AN_OBJECT]
         if event.startswith("client-"):
             return client_event(self, event, parsed, now)

@@ -79,6 +79,7 @@ class WebhookService:
             max_payload_bytes=self._settings.worker.max_payload_bytes,
         )
         self.dispatcher = Dispatcher(queue, self.registry, self._metrics, spool=self._settings.spool, clock=clock)
+        self.add: Callable[[Change], None] = self.dispatcher.add  # for ``Node``'s ``on_change``
         self.worker = Worker(
             queue,
             self.registry,
@@ -89,10 +90,6 @@ class WebhookService:
             clock=clock,
         )
         self._sampler: asyncio.Task[None] | None = None
-
-    def add(self, change: Change) -> None:
-        """Tell whoever wants to hear of ``change``. Cheap; never blocks or raises. For ``Node``'s ``on_change``."""
-        self.dispatcher.add(change)
 
     def replace(self, app_id: str, endpoints: Iterable[Endpoint]) -> None:
         """Set the endpoints of an app (none: the app is gone). Raises ConfigError; nothing has changed then."""

@@ -31,10 +31,7 @@ _CLOSING: Final = 1  # our close frame is out, the peer's is awaited
 _DISCARDING: Final = 2  # nothing that comes is looked at any more; the end of the stream is awaited
 _LOST: Final = 3
 
-# What reading came to.
-_GO_ON: Final = 0
-_PEER_CLOSED: Final = 1
-_FAILED: Final = 2
+_GO_ON, _PEER_CLOSED, _FAILED = range(3)  # what reading came to
 
 _SLOW_CODE = 4100
 _SLOW_REASON = "Over capacity: messages were not read fast enough"
@@ -52,6 +49,8 @@ class WebSocketConnection(asyncio.Protocol):
     ``write`` is an attribute and changes with the state: the transport's own ``write`` while the connection is open, a
     list's ``append`` while inbound messages are worked on (their answers leave as one ``send()``), ``discard`` after
     ``close``. So fetch it from the connection for each write; never keep it.
+
+    A peer that ends its stream is closed by the transport: it could not finish a closing handshake.
     """
 
     __slots__ = (
@@ -116,10 +115,9 @@ class WebSocketConnection(asyncio.Protocol):
 
     def close(self, code: int, reason: str) -> None:
         """Send what is pending, then a close frame, and give the client some seconds for its own."""
-        if self._state != _OPEN:
-            return
-        self.write(close_frame(code, reason))
-        self._leave(_CLOSING, self._context.close_timeout)
+        if self._state == _OPEN:
+            self.write(close_frame(code, reason))
+            self._leave(_CLOSING, self._context.close_timeout)
 
     # -- the wheel's side --
 
@@ -156,10 +154,6 @@ class WebSocketConnection(asyncio.Protocol):
             return
         self._work(data)
 
-    def eof_received(self) -> bool | None:
-        """Let the transport close: who stops sending can't finish a closing handshake."""
-        return None
-
     def pause_writing(self) -> None:
         """Close a client that doesn't read: past the bound nothing waits for it, and nobody waits with it."""
         if self._state != _OPEN:
@@ -168,9 +162,6 @@ class WebSocketConnection(asyncio.Protocol):
         log.info("socket %s is closed as a slow consumer", self.session.socket_id)
         self._leave(_CLOSING, self._context.slow_timeout)
         self._transport.write(_SLOW_FRAMES)
-
-    def resume_writing(self) -> None:
-        """Do nothing: a client that fell behind is on its way out."""
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the node, once."""
@@ -186,8 +177,9 @@ class WebSocketConnection(asyncio.Protocol):
     # -- within --
 
     def _work(self, data: bytes | bytearray) -> None:
+        context = self._context
         answers: list[bytes] = []
-        self._context.node.begin_work()
+        context.node.begin_work()
         if self._state == _OPEN:
             self.write = answers.append
             if self._reader is None:
@@ -195,9 +187,7 @@ class WebSocketConnection(asyncio.Protocol):
                 if not data:
                     self._uncork(answers)
                     return
-        reader = self._reader
-        if reader is None:
-            reader = self._context.readers.take()
+        reader = self._reader or context.readers.take()
         verdict = _GO_ON
         try:
             verdict = self._read(reader, data, answers)
@@ -209,7 +199,7 @@ class WebSocketConnection(asyncio.Protocol):
                 self._reader = None
             elif self._unread == 0 and self._message is None and self._state == _OPEN:
                 self._reader = None
-                self._context.readers.give_back(reader)
+                context.readers.give_back(reader)
             else:
                 self._reader = reader
         finally:
@@ -219,18 +209,20 @@ class WebSocketConnection(asyncio.Protocol):
 
     def _read_plain(self, data: bytes | bytearray, answers: list[bytes]) -> bytes | bytearray:
         """Do what the messages at the beginning of ``data`` ask for. Return what is left: not plain, or for later."""
-        context, session, counters = self._context, self.session, self._counters
+        context, session = self._context, self.session
         limit = context.readers.max_message_bytes
         now = context.clock()
-        start, frames = 0, 0
+        start, frames, size = 0, 0, len(data)
         try:
-            while self._state == _OPEN and (message := plain_message(data, start, limit)) is not None:
+            while start < size and self._state == _OPEN:
+                message = plain_message(data, start, limit)
+                if message is None:
+                    break
                 if frames == _FRAMES_PER_TURN:
                     self._work_later(data[start:])
                     return b""
                 frames += 1
                 text, start = message
-                counters.messages_received += 1
                 effects = session.receive(text, now)
                 if effects:
                     context.node.perform(self, effects)
@@ -238,7 +230,9 @@ class WebSocketConnection(asyncio.Protocol):
                         self._pour(answers)
         except Exception:  # noqa: BLE001 - as in start
             self._crash()
-        return data[start:]
+        finally:
+            self._counters.messages_received += frames
+        return data[start:] if start < size else b""
 
     def _read(self, reader: FrameReader, data: bytes | bytearray, answers: list[bytes]) -> int:
         """Make frames of ``data`` and do what they ask for, slice by slice. Return what became of the connection."""
