@@ -12,11 +12,11 @@ from pathlib import Path
 from sockudo_py import __version__, cli_webhooks, logs
 from sockudo_py.apps.base import AppDefinition
 from sockudo_py.apps.definition import app_reader, define_apps
-from sockudo_py.apps.file import FileApps
 from sockudo_py.config import Config, load
 from sockudo_py.config.describe import redacted, secrets_of
 from sockudo_py.endpoints import PRESETS, Endpoint
 from sockudo_py.errors import ConfigError, SockudoError
+from sockudo_py.imports import uncollected
 
 OK, FAILED, UNUSABLE = 0, 1, 2  # UNUSABLE: the command line or the configuration, as argparse has it
 
@@ -81,7 +81,8 @@ def _start(options: argparse.Namespace, env: Mapping[str, str]) -> int:
     for warning in config.warnings:
         logging.getLogger("sockudo_py.config").warning("%s", warning)
     # Here, not above: the other commands must not pay for the whole server.
-    from sockudo_py.wiring import run
+    with uncollected():
+        from sockudo_py.wiring import run
 
     try:
         return run(config, banner=sys.stderr.isatty())
@@ -158,6 +159,9 @@ def _apps(config: Config, env: Mapping[str, str], on_warning: Callable[[str], No
     manager = config.app_manager
     if manager.driver != "file" or manager.file.path is None:
         return define_apps(config, check)
+    # Here, not above: `start` has use for it only with this driver, and imports it then.
+    from sockudo_py.apps.file import FileApps
+
     folder = FileApps(Path(manager.file.path), app_reader(config, env, check, on_warning), watch=False)
     asyncio.run(folder.start(lambda _: None))
     return list(folder.all())

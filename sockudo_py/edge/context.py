@@ -91,6 +91,7 @@ class FrontContext:
         self.settings = settings
         self.limits = limits = limits or FrontLimits()
         self.prefix = path_prefix.rstrip("/")
+        self.checks_health = re.compile(f"(?:{re.escape(self.prefix)})?/(?:up(?:/[^/]+)?|live)").fullmatch
         self.publishes = re.compile(re.escape(self.prefix) + r"/apps/[^/]+/(?:batch_)?events").fullmatch
         self.reader = HeadReader(limits.max_head_bytes)
         self.proxies = proxies or TrustedProxies()

@@ -1,7 +1,8 @@
 """The one port's first protocol: it reads the head of each request and picks the lane.
 
-WebSocket handshakes are answered here and go on as ``ws.connection``; publishes in plain form are read and answered
-here, one after the other on a kept-alive connection; everything else goes to aiohttp with the bytes that came.
+WebSocket handshakes are answered here and go on as ``ws.connection``; publishes in plain form and questions for the
+server's health are read and answered here, one after the other on a kept-alive connection; everything else goes to
+aiohttp with the bytes that came.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ from sockudo_py.edge.head import BadHead, Fields, Head, after_blanks
 from sockudo_py.edge.opening import open_connection
 from sockudo_py.edge.waiting import WaitingRoom
 from sockudo_py.http.messages import ApiRequest, ApiResponse, error
+from sockudo_py.http.routes import cut_prefix
 
 log = logging.getLogger(__name__)
 
@@ -174,9 +176,10 @@ class Front(asyncio.Protocol):
                         break
                     length = head.fields.plain_length
                     if length is None or head.method != b"POST" or context.publishes(head.path) is None:
-                        self._hand_over(head, data, begin, start)
-                        return
-                    if length > limits.max_body_bytes:
+                        if not self._asks_for_health(head):
+                            self._hand_over(head, data, begin, start)
+                            return
+                    elif length > limits.max_body_bytes:
                         self._refuse(413, f"The body exceeds the allowed maximum ({limits.max_body_bytes} bytes)")
                         return
                     self._head = head
@@ -207,6 +210,9 @@ class Front(asyncio.Protocol):
             self._wait(again=served > 0)
             if self._held or self._head is not None:
                 self._hold()
+
+    def _asks_for_health(self, head: Head) -> bool:
+        return head.method == b"GET" and self._context.checks_health(head.path) is not None and head.bodiless()
 
     def _hold(self) -> None:
         """Count what is kept of an incomplete body; when all of them come to too much, the oldest must go."""
@@ -243,8 +249,11 @@ class Front(asyncio.Protocol):
     def _answer(self, head: Head, body: bytes) -> None:
         context = self._context
         fields = head.fields
-        path = head.path[len(context.prefix) :]
-        request = ApiRequest("POST", path, head.query, fields.text_headers, body, self._client(fields))
+        if head.method == b"POST":
+            method, path = "POST", head.path[len(context.prefix) :]
+        else:
+            method, path = "GET", cut_prefix(head.path, context.prefix)
+        request = ApiRequest(method, path, head.query, fields.text_headers, body, self._client(fields))
         response = context.api.handle(request)
         if isinstance(response, ApiResponse):
             self._respond(fields, response)

@@ -119,6 +119,13 @@ class Head:
         """Return the length of the body that simply follows, if one does."""
         return self.fields.plain_length
 
+    def bodiless(self) -> bool:
+        """Return whether nothing but the next request follows, and the client wants nothing but an answer."""
+        return _WITH_BODY.isdisjoint(self.headers)
+
+
+_WITH_BODY = frozenset({b"content-length", b"transfer-encoding", b"expect", b"upgrade"})
+
 
 class _Target:
     """What the parser calls. Bound C methods, since a Python function per header would cost more than the parsing."""

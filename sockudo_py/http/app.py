@@ -12,6 +12,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from sockudo_py.http.api import Api, ApiRequest, ApiResponse
 from sockudo_py.http.cors import Cors
 from sockudo_py.http.messages import echo, error
+from sockudo_py.http.routes import cut_prefix
 
 log = logging.getLogger(__name__)
 
@@ -105,15 +106,6 @@ def build_app(
 
     app.router.add_route("*", "/{anything:.*}", answer)
     return app
-
-
-def cut_prefix(path: str, prefix: str) -> str:
-    """Return the path as the API's routes know it; one that lies outside the prefix becomes a path that nobody has."""
-    if not prefix:
-        return path
-    if path.startswith(prefix + "/"):
-        return path[len(prefix) :]
-    return path if path in ("/up", "/live", "/usage") or path.startswith("/up/") else ""
 
 
 def _target(request: web.BaseRequest) -> str:

@@ -115,3 +115,12 @@ class Router:
                     return Match(candidate.route, segments, candidate.names_app)
                 others += ["GET", "HEAD"] if expected == "GET" else [expected]
         return MethodMismatch((*dict.fromkeys(others), "OPTIONS")) if others else None
+
+
+def cut_prefix(path: str, prefix: str) -> str:
+    """Return the path as the API's routes know it; one that lies outside the prefix becomes a path that nobody has."""
+    if not prefix:
+        return path
+    if path.startswith(prefix + "/"):
+        return path[len(prefix) :]
+    return path if path in ("/up", "/live", "/usage") or path.startswith("/up/") else ""

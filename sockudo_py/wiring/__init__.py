@@ -58,6 +58,7 @@ async def _serve(config: Config, banner: bool) -> int:
             print("\n".join(lines), file=sys.stderr)  # noqa: T201
         else:
             log.info("%s", "; ".join(" ".join(line.split()) for line in lines))
+        await server.complete()
         await stop.wait()
     finally:
         await server.stop()

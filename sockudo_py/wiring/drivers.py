@@ -205,7 +205,7 @@ def make_targets(config: Config, metrics: Metrics) -> dict[str, Target]:
             ),
             trusted_guard=AddressGuard(allow_private=True, denied=denied),
             response_bytes=delivery.response_body_bytes,
-            ssl_context=webhook_context(config),
+            ssl_context=webhook_context(config) if security.ca_bundle else None,
             proxy=security.egress_proxy.get_secret_value() if security.egress_proxy else None,
         ),
         "lambda": LambdaInvoker(metrics=metrics, response_bytes=delivery.response_body_bytes),

@@ -7,8 +7,6 @@ from contextlib import AsyncExitStack, contextmanager
 from ipaddress import ip_network
 from pathlib import Path
 
-from aiohttp import web
-
 from sockudo_py import logs
 from sockudo_py.apps.base import AppChanged, AppDefinition
 from sockudo_py.changes import Change
@@ -16,15 +14,13 @@ from sockudo_py.config import Config
 from sockudo_py.edge.context import FrontContext, FrontLimits
 from sockudo_py.edge.proxies import TrustedProxies
 from sockudo_py.edge.server import EdgeServer
-from sockudo_py.errors import ConfigError, SockudoError
+from sockudo_py.errors import ConfigError
 from sockudo_py.http.api import Api
-from sockudo_py.http.app import build_app, make_runner
 from sockudo_py.http.context import RequestLimit
 from sockudo_py.http.cors import Cors
 from sockudo_py.http.garbage import Garbage
 from sockudo_py.http.health import Health
 from sockudo_py.http.lag import LoopLag
-from sockudo_py.http.metrics import build_metrics_app
 from sockudo_py.metrics import Metrics
 from sockudo_py.node import Node
 from sockudo_py.protocol.session import Settings
@@ -41,14 +37,13 @@ from sockudo_py.wiring.drivers import (
     refuse_unbuilt,
 )
 from sockudo_py.wiring.tls import server_context
+from sockudo_py.wiring.web import WebServers
 from sockudo_py.ws.context import ConnectionContext
 from sockudo_py.ws.wheel import Wheel, tick_for
 
 log = logging.getLogger(__name__)
 
 CLOSING_HANDSHAKE = 3.0  # seconds at shutdown that connections get for their part of the close
-METRICS_SHUTDOWN = 1.0
-LINGER = 2.0  # seconds that a client may go on sending a body that was refused
 
 
 class Server:
@@ -117,8 +112,16 @@ class Server:
             [ip_network(cidr) for cidr in config.trusted_proxies], api_limit.trust_hops if limits.enabled else 0
         )
         self._max_body = config.http_api.request_limit_in_mb * 1024 * 1024
+        self._web = WebServers(
+            config,
+            api=self._api,
+            metrics=metrics,
+            cors=self._cors,
+            proxies=self._proxies,
+            max_body_bytes=self._max_body,
+        )
         self._edge: EdgeServer | None = None
-        self._scrape_port: int | None = None
+        self._opening: asyncio.Task[None] | None = None
         self._opened = AsyncExitStack()
 
     @property
@@ -129,13 +132,14 @@ class Server:
     @property
     def metrics_port(self) -> int | None:
         """The port of ``/metrics``; None when it is off."""
-        return self._scrape_port
+        return self._web.metrics_port
 
     async def start(self) -> None:
-        """Open the drivers, then the ports. Raises ConfigError or SockudoError."""
+        """Open the drivers, then the ports. Raises ConfigError or SockudoError; see also ``complete``."""
         config, opened = self._config, self._opened
         opened.callback(self._say_stopped)
-        await self._start_metrics()
+        await self._web.listen()
+        opened.push_async_callback(self._web.close_metrics)
         self._lag.start()
         opened.callback(self._lag.stop)
         opened.push_async_callback(self._cache.close)
@@ -153,8 +157,8 @@ class Server:
         opened.push_async_callback(self._adapter.stop)  # the node started it
         self._wheel.start()
         opened.callback(self._wheel.stop)
-        fallback = await self._start_http()
-        edge = self._make_edge(fallback)
+        opened.push_async_callback(self._web.close_api)
+        edge = self._make_edge()
         await edge.start()
         self._edge = edge
         opened.push_async_callback(edge.close, CLOSING_HANDSHAKE)
@@ -162,6 +166,13 @@ class Server:
         self._garbage.start()
         opened.callback(self._garbage.stop)
         log.info("listening on %s:%s", config.host, self.port)
+        self._opening = self._loop.create_task(self._web.open())
+        opened.push_async_callback(asyncio.wait, [self._opening])
+
+    async def complete(self) -> None:
+        """Wait until what clients and backends don't need is there too. Raises SockudoError when it can't be had."""
+        if self._opening is not None:
+            await asyncio.shield(self._opening)
 
     async def stop(self) -> None:
         """Undo ``start`` in reverse: drain clients, deliver what is left, close. Each part is bounded in time."""
@@ -176,35 +187,7 @@ class Server:
         log.info("draining %d connections over at most %gs", count, grace)
         await self.node.drain(grace)
 
-    async def _start_http(self) -> Callable[[], asyncio.Protocol]:
-        config = self._config
-        http = config.http_api
-
-        def client_address(request: web.BaseRequest) -> str:
-            said = request.headers.getall("X-Forwarded-For", ())  # proxies may append a header of their own
-            return self._proxies.client(request.remote or "", ", ".join(said) if said else None)
-
-        app = build_app(
-            self._api,
-            path_prefix=config.url_prefix,
-            cors=self._cors,
-            max_body_bytes=self._max_body,
-            body_timeout=http.body_timeout,
-            remote=client_address,
-        )
-        runner = make_runner(
-            app,
-            keepalive_timeout=http.keep_alive_timeout,
-            shutdown_timeout=CLOSING_HANDSHAKE,
-            lingering_time=LINGER,
-        )
-        self._opened.push_async_callback(runner.cleanup)
-        await runner.setup()
-        if runner.server is None:
-            raise RuntimeError("an AppRunner has a server after setup")
-        return runner.server
-
-    def _make_edge(self, fallback: Callable[[], asyncio.Protocol]) -> EdgeServer:
+    def _make_edge(self) -> EdgeServer:
         config = self._config
         http, limits = config.http_api, config.rate_limiter
         connect = limits.websocket_rate_limit
@@ -219,7 +202,7 @@ class Server:
             ),
             apps=self.apps,
             api=self._api,
-            fallback=fallback,
+            fallback=self._web.fallback,
             metrics=self.metrics,
             settings=Settings(
                 activity_timeout=config.activity_timeout,
@@ -248,23 +231,6 @@ class Server:
             unix_path=Path(unix.path) if unix.enabled else None,
             unix_mode=unix.mode,
         )
-
-    async def _start_metrics(self) -> None:
-        metrics = self._config.metrics
-        if not metrics.enabled:
-            return
-        app = build_metrics_app(self.metrics, prefix=metrics.prometheus.prefix)
-        runner = make_runner(app, shutdown_timeout=METRICS_SHUTDOWN)
-        self._opened.push_async_callback(runner.cleanup)
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, metrics.host, metrics.port).start()
-        except OSError as problem:
-            raise SockudoError(
-                f"can't listen on {metrics.host}:{metrics.port} for metrics: {problem.strerror}; "
-                "choose another metrics.port, or set metrics.enabled to false"
-            ) from problem
-        self._scrape_port = runner.addresses[0][1]
 
     def _app_changed(self, change: AppChanged) -> None:
         old, new = change.old, change.new

@@ -1,14 +1,17 @@
 """The server as a process: what an operator sees and does from outside."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.client import Client, connected, eventually
-from tests.support.server import Server, ServerDied, TestApp, app_config, running, server_config
+from tests.support.server import Server, ServerDied, TestApp, app_config, free_ports, running, server_config
 
 APP = TestApp()
 
@@ -34,6 +37,25 @@ def test_without_a_terminal_the_log_tells_what_listens_where_with_which_drivers(
     assert f"metrics http://127.0.0.1:{server.metrics_port}/metrics" in log
     assert "queue memory" in log
     assert APP.secret not in log
+
+
+def test_an_aiohttp_that_is_broken_ends_the_server_with_a_clear_message(tmp_path: Path) -> None:
+    broken = tmp_path / "aiohttp"
+    broken.mkdir()
+    (broken / "__init__.py").write_text("raise ImportError('no such symbol')")
+    port, metrics_port = free_ports(2)
+    settings = {"PORT": str(port), "METRICS_PORT": str(metrics_port), "QUEUE_DRIVER": "memory"}
+    done = subprocess.run(
+        [sys.executable, "-m", "sockudo_py", "start"],
+        env={**os.environ, **settings, "PYTHONPATH": str(tmp_path), "SHUTDOWN_GRACE_PERIOD": "0"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "can't start: aiohttp can't be imported (no such symbol); install sockudo-py again" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 async def test_changes_of_apps_are_logged_one_by_one(tmp_path: Path) -> None:

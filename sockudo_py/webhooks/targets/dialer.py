@@ -5,7 +5,7 @@ import base64
 import socket
 import ssl
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -48,20 +48,23 @@ class Dialer:
     """Opens connections.
 
     ``guards``: by whether the endpoint is trusted. ``proxy``: URL of an HTTP proxy for all connections; what names lead
-    to is its affair then, and only addresses that stand in URLs are checked here.
+    to is its affair then, and only addresses that stand in URLs are checked here. ``make_tls`` makes the context for
+    https; it is called in a thread, once, by the first connection that needs it: reading the system's authorities takes
+    50 ms.
     """
 
     def __init__(
         self,
         guards: Mapping[bool, AddressGuard],
         *,
-        tls: ssl.SSLContext,
+        make_tls: Callable[[], ssl.SSLContext],
         keep: int,
         lookup: Lookup | None = None,
         proxy: str | None = None,
     ) -> None:
         self._guards = guards
-        self._tls = tls
+        self._make_tls = make_tls
+        self._tls: asyncio.Future[ssl.SSLContext] | None = None
         self._keep = keep
         self._proxy = URL(proxy) if proxy is not None else None
         # Strangers' dead name servers must not hold the threads that the operator's names need.
@@ -144,7 +147,7 @@ class Dialer:
         loop = asyncio.get_running_loop()
         try:
             transport = await loop.start_tls(
-                connection.transport, inner, self._tls, server_hostname=_server(where.host)
+                connection.transport, inner, await self._context(), server_hostname=_server(where.host)
             )
         except ConnectionError:
             transport = None
@@ -168,7 +171,7 @@ class Dialer:
         try:
             options: dict[str, Any] = {}
             if server_hostname is not None:
-                options = {"ssl": self._tls, "server_hostname": _server(server_hostname)}
+                options = {"ssl": await self._context(), "server_hostname": _server(server_hostname)}
             made = Connection(sock, self._keep)
             await asyncio.get_running_loop().create_connection(lambda: made, sock=sock, **options)
         except ConnectionError:
@@ -179,6 +182,11 @@ class Dialer:
             raise
         self.open.add(made)
         return made
+
+    async def _context(self) -> ssl.SSLContext:
+        if self._tls is None:
+            self._tls = asyncio.get_running_loop().run_in_executor(None, self._make_tls)
+        return await asyncio.shield(self._tls)  # for all who wait, also when one of them is late
 
     async def _addresses(self, host: str, port: int, trusted: bool) -> list[AddrInfo]:
         literal = _literal(host, port)

@@ -53,7 +53,7 @@ class HttpTarget:
     ) -> None:
         self._dialer = Dialer(
             {False: guard, True: trusted_guard},
-            tls=ssl_context or default_ssl_context(),
+            make_tls=default_ssl_context if ssl_context is None else lambda: ssl_context,
             keep=response_bytes,
             lookup=lookup,
             proxy=proxy,

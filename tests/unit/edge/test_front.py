@@ -65,6 +65,42 @@ def test_both_publish_routes_are_answered_here(bench: Bench, client: Peer, path:
     assert bench.fallbacks == []
 
 
+@pytest.mark.parametrize("path", ["/up", "/up/3", "/live", "/up?x=1", "/realtime/up", "/realtime/up/3"])
+def test_health_is_told_here_with_the_prefix_and_without(path: str) -> None:
+    bench = Bench(limits=LIMITS, path_prefix="/realtime")
+    client = bench.dial()
+    bench.api.answers = [ApiResponse(200, b"OK"), ApiResponse(200, b"OK")]
+    for _ in range(2):
+        client.send(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        assert client.response()[0] == 200
+    asked = path.partition("?")[0].removeprefix("/realtime")
+    assert [(request.method, request.path, request.body) for request in bench.api.requests] == [("GET", asked, b"")] * 2
+    assert bench.fallbacks == []
+    assert not client.transport.closed
+
+
+@pytest.mark.parametrize(
+    "request_line_and_headers",
+    [
+        "GET /usage HTTP/1.1",
+        "GET /up/3/x HTTP/1.1",
+        "GET http://x/up HTTP/1.1",
+        "HEAD /up HTTP/1.1",
+        "POST /up HTTP/1.1\r\nContent-Length: 0",
+        "GET /up HTTP/1.1\r\nContent-Length: 1",
+        "GET /up HTTP/1.1\r\nTransfer-Encoding: chunked",
+        "GET /up HTTP/1.1\r\nExpect: 100-continue",
+        "GET /up HTTP/1.1\r\nUpgrade: h2c\r\nConnection: Upgrade",
+    ],
+)
+def test_other_questions_than_plain_ones_for_health_go_on_to_the_fallback(
+    bench: Bench, client: Peer, request_line_and_headers: str
+) -> None:
+    client.send(f"{request_line_and_headers}\r\nHost: x\r\n\r\n".encode())
+    assert len(bench.fallbacks) == 1
+    assert bench.api.requests == []
+
+
 def test_every_split_of_two_requests_gives_the_same(bench: Bench) -> None:
     stream = post(b"first") + post(b"second body")
     for at in range(1, len(stream)):

@@ -1,7 +1,8 @@
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator
+import threading
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,13 @@ import aiohttp
 import pytest
 
 from sockudo_py.config import load
+from sockudo_py.edge.later import Later
 from sockudo_py.errors import ConfigError, SockudoError
+from sockudo_py.wiring import web
 from sockudo_py.wiring.banner import banner_lines
 from sockudo_py.wiring.drivers import refuse_unbuilt
 from sockudo_py.wiring.server import Server
+from tests.support.client import eventually
 from tests.support.hook_receiver import HookReceiver
 
 APP = {"id": "1", "key": "key-1", "secret": "tops3cret"}
@@ -92,6 +96,64 @@ async def test_stopping_tells_of_the_channels_that_the_drained_clients_were_on(t
             await client.receive_json()
             await server.stop()
         assert [event["name"] for event in receiver.events("/hook")] == ["channel_occupied", "channel_vacated"]
+
+
+@pytest.fixture
+def aiohttps_import(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Hold the import of aiohttp up until the event is set."""
+    gate = threading.Event()
+    monkeypatch.setattr(web, "_import", lambda: gate.wait(30))
+    yield gate
+    gate.set()
+
+
+async def test_health_is_told_before_aiohttp_is_there_and_other_requests_wait_for_it(
+    tmp_path: Path, aiohttps_import: threading.Event
+) -> None:
+    async with running(write(tmp_path)) as server:
+        assert await fetch(f"http://127.0.0.1:{server.port}/up") == (200, "OK")
+        assert await fetch(f"http://127.0.0.1:{server.port}/up/1") == (200, "OK")
+        early = [
+            asyncio.create_task(fetch(f"http://127.0.0.1:{server.port}/usage")),
+            asyncio.create_task(fetch(f"http://127.0.0.1:{server.metrics_port}/metrics")),
+        ]
+        await eventually(lambda: all(len(later._waiting) == 1 for later in doors(server)), "both wait")
+        aiohttps_import.set()
+        await server.complete()
+        assert [(await answer)[0] for answer in early] == [200, 200]
+
+
+async def test_a_stop_before_aiohttp_is_there_leaves_nothing_behind(
+    tmp_path: Path, aiohttps_import: threading.Event
+) -> None:
+    before = asyncio.all_tasks()
+    async with running(write(tmp_path)) as server:
+        asyncio.get_running_loop().call_later(0.01, aiohttps_import.set)
+        await server.stop()
+        assert asyncio.all_tasks() == before
+
+
+async def test_an_aiohttp_that_is_broken_is_told_and_drops_those_who_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, aiohttps_import: threading.Event
+) -> None:
+    def broken() -> None:
+        aiohttps_import.wait(30)
+        raise ImportError("No module named 'multidict'")
+
+    monkeypatch.setattr(web, "_import", broken)
+    async with running(write(tmp_path)) as server:
+        early = asyncio.create_task(fetch(f"http://127.0.0.1:{server.port}/usage"))
+        await eventually(lambda: len(doors(server)[0]._waiting) == 1, "it waits")
+        aiohttps_import.set()
+        with pytest.raises(SockudoError, match=r"aiohttp can't be imported \(No module named 'multidict'\); install"):
+            await server.complete()
+        await server.stop()
+        with pytest.raises(aiohttp.ClientError):
+            await early
+
+
+def doors(server: Server) -> tuple[Later, Later]:
+    return server._web.fallback, server._web._scrapes
 
 
 def unbuilt(tmp_path: Path, **settings: Any) -> str:

@@ -1,0 +1,69 @@
+"""Connections for a server that is not there yet."""
+
+import asyncio
+from collections.abc import Callable
+from typing import cast
+
+ProtocolFactory = Callable[[], asyncio.Protocol]
+
+
+class Later:
+    """Makes protocols, like a server does, from before there is one.
+
+    Connections that are made before ``open`` wait and lose nothing; nothing more is read from them meanwhile.
+    """
+
+    __slots__ = ("_make", "_waiting")
+
+    def __init__(self) -> None:
+        self._make: ProtocolFactory | None = None
+        self._waiting: set[_Waiter] = set()
+
+    def __call__(self) -> asyncio.Protocol:
+        """Return the protocol of a new connection."""
+        return _Waiter(self._waiting) if self._make is None else self._make()
+
+    def open(self, make: ProtocolFactory) -> None:
+        """Let ``make`` make the protocols from now on, and those of the connections that wait."""
+        self._make = make
+        for waiter in list(self._waiting):
+            waiter.go_on(make())
+
+    def close(self) -> None:
+        """Drop the connections that wait."""
+        for waiter in list(self._waiting):
+            waiter.drop()
+
+
+class _Waiter(asyncio.Protocol):
+    __slots__ = ("_received", "_transport", "_waiting")
+
+    _transport: asyncio.Transport
+
+    def __init__(self, waiting: "set[_Waiter]") -> None:
+        self._waiting = waiting
+        self._received = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's are such without being subclasses
+        self._transport.pause_reading()
+        self._waiting.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        self._received += data  # what came before the pause, from the transport or from whom it had before
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._waiting.discard(self)
+
+    def go_on(self, protocol: asyncio.Protocol) -> None:
+        self._waiting.discard(self)
+        transport = self._transport
+        transport.set_protocol(protocol)
+        transport.resume_reading()  # before the protocol has its say: it may want a pause itself
+        protocol.connection_made(transport)
+        if self._received:
+            protocol.data_received(self._received)
+
+    def drop(self) -> None:
+        self._waiting.discard(self)
+        self._transport.abort()

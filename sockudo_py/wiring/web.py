@@ -1,0 +1,141 @@
+"""What aiohttp serves: the requests that the front hands on, and the metrics port.
+
+Importing aiohttp is a good part of the whole start. So it is imported in a thread, once clients connect and backends
+publish already; whoever needs it meanwhile waits for that fraction of a second.
+"""
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from sockudo_py.config import Config
+from sockudo_py.edge.later import Later
+from sockudo_py.edge.proxies import TrustedProxies
+from sockudo_py.errors import SockudoError
+from sockudo_py.http.api import Api
+from sockudo_py.http.cors import Cors
+from sockudo_py.metrics import Metrics
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+API_SHUTDOWN = 3.0  # seconds that requests get which are being answered
+METRICS_SHUTDOWN = 1.0
+LINGER = 2.0  # seconds that a client may go on sending a body that was refused
+
+
+class WebServers:
+    """The aiohttp servers of a process. Connections may come before ``open``.
+
+    Args:
+        config: Of the server.
+        api: Answers.
+        metrics: What the metrics port tells.
+        cors: What browsers of other origins may do with the API.
+        proxies: Whose ``X-Forwarded-For`` is believed.
+        max_body_bytes: Of a request to the API.
+    """
+
+    def __init__(
+        self, config: Config, *, api: Api, metrics: Metrics, cors: Cors, proxies: TrustedProxies, max_body_bytes: int
+    ) -> None:
+        self.fallback = Later()  # of the front
+        self._config = config
+        self._api = api
+        self._metrics = metrics
+        self._cors = cors
+        self._proxies = proxies
+        self._max_body_bytes = max_body_bytes
+        self._scrapes = Later()
+        self._listener: asyncio.Server | None = None
+        self._api_runner: web.AppRunner | None = None
+        self._metrics_runner: web.AppRunner | None = None
+
+    @property
+    def metrics_port(self) -> int | None:
+        """The port of ``/metrics``; None while it is not open."""
+        if self._listener is None or not self._listener.sockets:
+            return None
+        port: int = self._listener.sockets[0].getsockname()[1]
+        return port
+
+    async def listen(self) -> None:
+        """Take the metrics port, if there shall be one. Raises SockudoError."""
+        metrics = self._config.metrics
+        if not metrics.enabled:
+            return
+        loop = asyncio.get_running_loop()
+        try:
+            self._listener = await loop.create_server(self._scrapes, metrics.host, metrics.port)
+        except OSError as problem:
+            raise SockudoError(
+                f"can't listen on {metrics.host}:{metrics.port} for metrics: {problem.strerror}; "
+                "choose another metrics.port, or set metrics.enabled to false"
+            ) from problem
+
+    async def open(self) -> None:
+        """Import aiohttp and let those in who wait for it. Raises SockudoError when it can't be imported."""
+        try:
+            await asyncio.to_thread(_import)
+        except ImportError as problem:
+            raise SockudoError(f"aiohttp can't be imported ({problem}); install sockudo-py again") from problem
+        self._api_runner = self._make_api()
+        await _open(self._api_runner, self.fallback)
+        if self._listener is not None:
+            self._metrics_runner = self._make_metrics()
+            await _open(self._metrics_runner, self._scrapes)
+
+    async def close_api(self) -> None:
+        """End the connections that the front handed on."""
+        self.fallback.close()
+        if self._api_runner is not None:
+            await self._api_runner.cleanup()
+
+    async def close_metrics(self) -> None:
+        """Close the metrics port and its connections."""
+        if self._listener is not None:
+            self._listener.close()
+        self._scrapes.close()
+        if self._metrics_runner is not None:
+            await self._metrics_runner.cleanup()
+
+    def _make_api(self) -> "web.AppRunner":
+        from sockudo_py.http.app import build_app, make_runner
+
+        http = self._config.http_api
+        app = build_app(
+            self._api,
+            path_prefix=self._config.url_prefix,
+            cors=self._cors,
+            max_body_bytes=self._max_body_bytes,
+            body_timeout=http.body_timeout,
+            remote=self._client_address,
+        )
+        return make_runner(
+            app,
+            keepalive_timeout=http.keep_alive_timeout,
+            shutdown_timeout=API_SHUTDOWN,
+            lingering_time=LINGER,
+        )
+
+    def _make_metrics(self) -> "web.AppRunner":
+        from sockudo_py.http.app import make_runner
+        from sockudo_py.http.metrics import build_metrics_app
+
+        app = build_metrics_app(self._metrics, prefix=self._config.metrics.prometheus.prefix)
+        return make_runner(app, shutdown_timeout=METRICS_SHUTDOWN)
+
+    def _client_address(self, request: "web.BaseRequest") -> str:
+        said = request.headers.getall("X-Forwarded-For", ())  # proxies may append a header of their own
+        return self._proxies.client(request.remote or "", ", ".join(said) if said else None)
+
+
+def _import() -> None:
+    import sockudo_py.http.app
+    import sockudo_py.http.metrics  # noqa: F401
+
+
+async def _open(runner: "web.AppRunner", door: Later) -> None:
+    await runner.setup()
+    if runner.server is None:
+        raise RuntimeError("an AppRunner has a server after setup")
+    door.open(runner.server)
