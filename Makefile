@@ -47,13 +47,13 @@ RESULTS := benchmarks/results
 ROWS := $(RESULTS)/rows.json
 SIZES := $(RESULTS)/sizes.json
 
-bench: $(STAMP) ## run the benchmarks, 20 minutes; charts in benchmarks/results/ (see benchmarks/README.md)
+bench: $(STAMP) ## run the benchmarks, 20 to 30 minutes, charts included (QUICK=1 to try; benchmarks/README.md)
 	mkdir -p $(RESULTS)
-	$(BIN)/python -m benchmarks --json $(ROWS) $(ARGS)
-	$(BIN)/python -m benchmarks.size --json $(SIZES)
+	$(BIN)/python -m benchmarks --json $(ROWS) $(if $(QUICK),--quick)
+	$(BIN)/python -m benchmarks.size --json $(SIZES) $(if $(QUICK),--quick)
 	$(BIN)/python -m benchmarks.report $(ROWS) $(SIZES)
 
-bench-docs: bench ## ... and write tables and charts into docs/performance.md
+bench-docs: bench ## ... and put tables and charts into docs/performance.md
 	$(BIN)/python -m benchmarks.report --docs $(ROWS) $(SIZES)
 
 clean: ## remove .venv and caches
