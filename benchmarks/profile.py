@@ -15,7 +15,7 @@ from pathlib import Path
 
 from benchmarks import client_events, connections, fanout, publish
 from benchmarks.harness import Result, Subject
-from benchmarks.subjects import Options, sockudo_py
+from benchmarks.subjects import Options, own
 
 Work = Callable[[Subject], Awaitable[object]]
 
@@ -39,7 +39,7 @@ WORK: dict[str, Work] = {
 
 async def profiled(perf: str, name: str, work: Work, data: Path) -> None:
     """Run one workload under perf and print the two lists."""
-    with sockudo_py(Options()) as subject:
+    with own()(Options()) as subject:
         command = [perf, "record", "-e", "cpu-clock", "-F", "4999", "-o", str(data), "-p", str(subject.pid)]
         recorder = await asyncio.create_subprocess_exec(*command, stdout=DEVNULL, stderr=DEVNULL)
         await asyncio.sleep(0.5)

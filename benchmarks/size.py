@@ -21,7 +21,7 @@ import orjson
 from benchmarks.harness import Growth, Meter, Step, Subject
 from benchmarks.load import Client, Poster, client_frame, connect, connect_many, publish_request, subscribe
 from benchmarks.machine import environment
-from benchmarks.subjects import APP_KEY, APP_SECRET, Options, sockudo_py
+from benchmarks.subjects import APP_KEY, APP_SECRET, Options, own
 from benchmarks.tables import write_json
 
 SPARE_FILES = 1_000  # of the process's limit, for everything that is no client
@@ -78,7 +78,7 @@ def drop(clients: list[Client]) -> None:
 
 async def connections(top: int) -> Growth:
     """Grow the number of connections, each on a channel of its own."""
-    with sockudo_py() as subject:
+    with own()() as subject:
         clients = await connect_many(subject.port, [f"warm-{index}" for index in range(500)])
 
         async def grow(before: int, after: int) -> None:
@@ -111,7 +111,7 @@ async def subscribe_all(client: Client, names: Sequence[str]) -> None:
 
 async def channels(top: int) -> Growth:
     """Grow the number of channels: 1,000 per connection; then publish to one of them."""
-    with sockudo_py() as subject:
+    with own()() as subject:
         clients = [await connect(subject.port, "base") for _ in range(top // 1_000)]
 
         async def grow(before: int, after: int) -> None:
@@ -137,7 +137,7 @@ async def channels(top: int) -> Growth:
 
 async def one_connection(top: int) -> Growth:
     """Grow the subscriptions of a single connection."""
-    with sockudo_py() as subject:
+    with own()() as subject:
         client = await connect(subject.port, "base")
 
         async def grow(before: int, after: int) -> None:
@@ -159,7 +159,7 @@ def sign_in(socket_id: str, user: str) -> bytes:
 
 async def one_user(top: int) -> Growth:
     """Grow the connections of one signed-in user; then send the user an event, and terminate."""
-    with sockudo_py() as subject:
+    with own()() as subject:
         clients: list[Client] = []
         got = 0
 
@@ -195,7 +195,7 @@ async def one_user(top: int) -> Growth:
 
 async def presence(top: int) -> Growth:
     """Grow one presence channel. A join also sends the roster to the joiner and one message to each other member."""
-    with sockudo_py(Options(presence_members=top)) as subject:
+    with own()(Options(presence_members=top)) as subject:
         clients: list[Client] = []
 
         async def grow(before: int, after: int) -> None:

@@ -32,19 +32,24 @@ class Options:
     """What a workload needs beyond the defaults. ``app`` and ``server`` are for sockudo_py only."""
 
     presence_members: int = 100
+    settled: bool = True  # wait until the server has nothing left to do from its start
     app: dict[str, Any] = field(default_factory=dict)
     server: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Starter:
-    """A server that can be had: calling it gives the server running."""
+    """A server that can be had: calling it gives the server running, and done with what it does after it is up."""
 
     name: str
     start: Callable[[Options], contextlib.AbstractContextManager[Subject]]
 
-    def __call__(self, options: Options = Options()) -> contextlib.AbstractContextManager[Subject]:
-        return self.start(options)
+    @contextlib.contextmanager
+    def __call__(self, options: Options = Options()) -> Iterator[Subject]:
+        with self.start(options) as subject:
+            if options.settled:
+                subject.settle()
+            yield subject
 
 
 def own(root: Path = ROOT, python: str = sys.executable) -> Starter:
