@@ -5,7 +5,6 @@ made again from the file at start. Jobs that were in flight when the process die
 """
 
 import asyncio
-import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -19,10 +18,11 @@ from sockudo_py.queues.clock import steady_clock
 from sockudo_py.queues.counters import Counters
 from sockudo_py.queues.lanes import Entry
 from sockudo_py.queues.room import Room
-from sockudo_py.queues.sqlite_rows import FRESH
+from sockudo_py.queues.sqlite_rows import FRESH, Db
 from sockudo_py.queues.sqlite_store import SqliteStore
 from sockudo_py.queues.waker import Waker
 
+_IDLE_TIDY, _BUSY_TIDY = 10_000, 200  # ms from one time that the file is tidied to the next
 _POLL = 0.25  # seconds; as the other durable driver
 
 
@@ -68,7 +68,7 @@ class SqliteQueue:
         self._dedup_ms = round(dedup_ttl * 1000)
         self._book = Book(Shares(slots, probation_share), max_crash_redeliveries, default_policy or LanePolicy())
         self._dead = 0
-        self._swept = 0  # ms at which old ids were last forgotten
+        self._tidy_at = 0  # ms
         self._appending = asyncio.Lock()  # one call at a time looks at the room
         self._waker = Waker(_POLL)
         self._count = Counters(metrics or Metrics())
@@ -111,13 +111,9 @@ class SqliteQueue:
     async def _append(self, events: Sequence[Append]) -> None:
         now = self._now()
         room = Room(self._book, self._max_queue_len, events)
-        forget = now - self._dedup_ms if now - self._swept > 10_000 else None
-        if forget is not None:
-            self._swept = now
 
-        def work(db: sqlite3.Connection) -> tuple[list[Entry], list[Append]]:
-            if forget is not None:
-                db.execute("DELETE FROM queue_seen WHERE ms <= ?", (forget,))
+        def work(db: Db) -> tuple[list[Entry], list[Append]]:
+            rows.forget(db, now - self._dedup_ms, 2 * len(events))  # more than are added: they never pile up
             taken, refused = [], []
             for event in events:
                 if db.execute("INSERT OR IGNORE INTO queue_seen VALUES (?, ?)", (event.id, now)).rowcount == 0:
@@ -147,6 +143,7 @@ class SqliteQueue:
         for entry in moved.poisoned:
             self._count.poison.add()
             await self._bury(entry, jobs.bury(entry.text, now, jobs.crashed(entry.crashes)))
+        await self._tidy(now)
         claims = self._book.claim(worker, limit, round(lease * 1000), now)
         due = self._book.next_due(worker, now)
         if due is not None:
@@ -226,7 +223,7 @@ class SqliteQueue:
         taken = self._book.take_all(endpoint, now)
         error = jobs.dropped(error_class)
 
-        def work(db: sqlite3.Connection) -> int:
+        def work(db: Db) -> int:
             return sum(rows.to_failed(db, one, jobs.bury(one.text, now, error), self._failed_max_len) for one in taken)
 
         try:
@@ -252,19 +249,14 @@ class SqliteQueue:
         return len(revived)
 
     async def failed(self, offset: int = 0, limit: int = 50) -> list[bytes]:  # noqa: D102
-        def work(db: sqlite3.Connection) -> list[bytes]:
+        def work(db: Db) -> list[bytes]:
             page = "SELECT text FROM queue_jobs WHERE died IS NOT NULL ORDER BY died DESC LIMIT ? OFFSET ?"
             return [text for (text,) in db.execute(page, (max(0, limit), offset))]
 
         return await self._store.run(work)
 
     async def purge(self, endpoint: str | None = None) -> int:  # noqa: D102
-        def work(db: sqlite3.Connection) -> int:
-            if endpoint is None:
-                return db.execute("DELETE FROM queue_jobs WHERE died IS NOT NULL").rowcount
-            return db.execute("DELETE FROM queue_jobs WHERE died IS NOT NULL AND endpoint = ?", (endpoint,)).rowcount
-
-        gone = await self._store.run(work)
+        gone = await self._store.run(lambda db: rows.purge(db, endpoint))
         self._dead -= gone
         return gone
 
@@ -276,6 +268,12 @@ class SqliteQueue:
     async def wait(self, timeout: float) -> None:  # noqa: D102
         await self._waker.wait(timeout)
 
+    async def _tidy(self, now: int) -> None:
+        if now >= self._tidy_at:
+            self._tidy_at = now + _IDLE_TIDY
+            if await self._store.run(lambda db: rows.tidy(db, now - self._dedup_ms)):
+                self._tidy_at = now + _BUSY_TIDY
+
     def _now(self) -> int:
         return int(self._clock() * 1000)
 
@@ -283,7 +281,7 @@ class SqliteQueue:
         self._waker.soon()
         return self._book.finish(token, self._now(), good)
 
-    async def _keep(self, entry: Entry, work: Callable[[sqlite3.Connection], None]) -> None:
+    async def _keep(self, entry: Entry, work: Callable[[Db], None]) -> None:
         """Write how a lease ended. When that fails, the job is claimable again: delivered twice rather than lost."""
         try:
             await self._store.run(work)

@@ -11,9 +11,11 @@ from typing import Any, TypeVar
 
 from sockudo_py.errors import SockudoError, Unavailable
 from sockudo_py.queues.gather import Gather
+from sockudo_py.queues.sqlite_rows import Db
 
 _REMEDY = "name a file in a folder that this user may write to"
 _VERSION = 1
+_WAL_BYTES = 16 << 20  # what a checkpoint leaves of the log
 _MOST = 500  # pieces of work in one transaction
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS queue_jobs (
@@ -35,7 +37,7 @@ CREATE TABLE IF NOT EXISTS queue_paused (endpoint TEXT PRIMARY KEY) WITHOUT ROWI
 """
 
 T = TypeVar("T")
-Work = Callable[[sqlite3.Connection], Any]
+Work = Callable[[Db], Any]
 
 
 class SqliteStore:
@@ -49,7 +51,7 @@ class SqliteStore:
         self._path = path
         self._sync = sync
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="queue-sqlite")
-        self._connection: sqlite3.Connection | None = None
+        self._connection: Db | None = None
         self._lock: int | None = None
         self._closed = False
         self._gather: Gather[Work, Any] = Gather(self._transact, _MOST)
@@ -67,7 +69,7 @@ class SqliteStore:
         await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
         self._thread.shutdown()
 
-    async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def run(self, work: Callable[[Db], T]) -> T:
         """Do a piece of work in a transaction; returns its answer once it is kept. Raises ``Unavailable``."""
         if self._closed:
             raise Unavailable(f"the queue in {self._path} is closed")
@@ -89,8 +91,10 @@ class SqliteStore:
             self._unlock()
             raise SockudoError(f"queue.sqlite.path: {self._path}: {error.strerror}; {_REMEDY}") from error
         try:
-            connection = sqlite3.connect(self._path, isolation_level=None, timeout=5.0)
+            connection = sqlite3.connect(self._path, isolation_level=None, timeout=5.0, factory=Db)
             self._connection = connection
+            connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # holds for a new file, and before anything is written
+            connection.execute(f"PRAGMA journal_size_limit={_WAL_BYTES}")
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute(f"PRAGMA synchronous={'FULL' if self._sync else 'NORMAL'}")
             (version,) = connection.execute("PRAGMA user_version").fetchone()
@@ -132,4 +136,5 @@ class SqliteStore:
         finally:
             if connection.in_transaction:
                 connection.rollback()
+                connection.dead = None
         return answers
