@@ -84,6 +84,7 @@ class FrontContext:
     ) -> None:
         self.connections = connections
         self.clock = connections.clock
+        self.node = connections.node
         self.apps = apps
         self.api = api
         self.fallback = fallback
@@ -113,3 +114,15 @@ class FrontContext:
         self.busy: set[Front] = set()  # those that wait for the API
         self.held_bytes = 0  # of incomplete requests
         self.closing = False  # every response is the last one of its connection
+
+    def hold(self, more: int) -> None:
+        """Count bytes of incomplete requests; when all of them come to too much, those that wait longest must go."""
+        self.held_bytes += more
+        while more > 0 and self.held_bytes > self.limits.max_held_bytes and self.bodies.crowd_out():
+            pass
+
+    def count_dropped(self, room: WaitingRoom) -> None:
+        """Count a connection that had to leave a room because others came."""
+        for name, other in (("head", self.heads), ("body", self.bodies), ("idle", self.idle)):
+            if room is other:
+                self.dropped.add(name)

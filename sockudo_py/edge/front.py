@@ -26,7 +26,6 @@ _LEAVING: Final = 2  # nothing more is read or written
 _GONE: Final = 3  # lost, or another protocol's
 
 _REQUESTS_PER_TURN = 16
-_BLANKS = (b"\r", b"\n")
 _KEPT_BYTES = 1_048_576  # besides a body: more than a transport delivers after it was told to pause
 
 _CRASHED = error(500, "Internal server error")
@@ -84,16 +83,14 @@ class Front(asyncio.Protocol):
         """Serve the requests that are complete with ``data``."""
         if self._state >= _LEAVING:
             return
+        everything: bytes | bytearray = data
         if self._buffer:
-            if type(self._buffer) is bytes:
-                self._buffer = bytearray(self._buffer)
-            self._buffer += data
-            if self._state == _READING:
-                self._serve(self._buffer)
-        elif self._state == _READING:
-            self._serve(data)
+            everything = self._buffer if type(self._buffer) is bytearray else bytearray(self._buffer)
+            everything += data
+        if self._state == _READING:
+            self._serve(everything)
         else:
-            self._buffer = data
+            self._buffer = everything
         if self._state == _BUSY and len(self._buffer) > _KEPT_BYTES + self._context.limits.max_body_bytes:
             self._abort()
 
@@ -135,10 +132,7 @@ class Front(asyncio.Protocol):
     def crowded_out(self, room: WaitingRoom) -> None:
         """Make place for others."""
         self._room = None
-        context = self._context
-        for name, other in (("head", context.heads), ("body", context.bodies), ("idle", context.idle)):
-            if room is other:
-                context.dropped.add(name)
+        self._context.count_dropped(room)
         self._abort()
 
     # -- the server's side --
@@ -161,12 +155,12 @@ class Front(asyncio.Protocol):
         context = self._context
         limits = context.limits
         start, served = 0, 0
-        context.connections.node.begin_work()
+        context.node.begin_work()
         try:
             while self._state == _READING:
                 head = self._head
                 if head is None:
-                    if data[start : start + 1] in _BLANKS:
+                    if data[start : start + 1] in b"\r\n":
                         start = after_blanks(data, start)
                     if start >= len(data):
                         break
@@ -202,7 +196,7 @@ class Front(asyncio.Protocol):
             else:
                 self._transport.abort()
         finally:
-            context.connections.node.end_work()
+            context.node.end_work()
         if self._state >= _LEAVING:
             return
         self._buffer = data[start:] if start else data
@@ -216,18 +210,15 @@ class Front(asyncio.Protocol):
 
     def _hold(self) -> None:
         """Count what is kept of an incomplete body; when all of them come to too much, the oldest must go."""
-        context = self._context
         size = 0 if self._head is None or self._state >= _LEAVING else len(self._buffer)
-        context.held_bytes += size - self._held
-        self._held = size
-        while size and context.held_bytes > context.limits.max_held_bytes and context.bodies.crowd_out():
-            pass
+        more, self._held = size - self._held, size
+        self._context.hold(more)
 
     def _hand_over(self, head: Head, data: bytes | bytearray, begin: int, end: int) -> None:
         """Give the connection, with what came, to the lane that goes on with it."""
         context = self._context
-        is_get = head.method == b"GET"
-        if is_get and (head.upgrade == b"websocket" or handshake.app_key(head.path, context.prefix) is not None):
+        to_app = head.upgrade == b"websocket" or handshake.app_key(head.path, context.prefix) is not None
+        if to_app and head.method == b"GET":
             problem = handshake.problem_with(head)
             if problem is not None:
                 status, text, headers = problem
@@ -276,9 +267,8 @@ class Front(asyncio.Protocol):
             self._resume()
 
     def _respond(self, fields: Fields, response: ApiResponse) -> None:
-        context = self._context
-        keep_alive = fields.keep_alive and not context.closing
-        self._transport.write(context.responses.render(response, fields.origin, keep_alive=keep_alive))
+        keep_alive = fields.keep_alive and not self._context.closing
+        self._transport.write(self._context.responses.render(response, fields.origin, keep_alive=keep_alive))
         if not keep_alive:
             self.close()
 
