@@ -157,14 +157,12 @@ class Front(asyncio.Protocol):
         start, served = 0, 0
         context.node.begin_work()
         try:
-            while self._state == _READING:
+            while start < len(data) and self._state == _READING:
                 head = self._head
                 if head is None:
-                    if data[start : start + 1] in b"\r\n":
-                        start = after_blanks(data, start)
-                    if start >= len(data):
+                    begin = start = after_blanks(data, start) if data[start] in b"\r\n" else start
+                    if start == len(data):
                         break
-                    begin = start
                     head, start = context.reader.next(data, start)
                     if head is None:
                         break
