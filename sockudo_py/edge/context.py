@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from sockudo_py.apps.base import AppManager
-from sockudo_py.edge.head import HeadReader
+from sockudo_py.edge.head import Head, HeadReader
 from sockudo_py.edge.proxies import TrustedProxies
 from sockudo_py.edge.responses import Responses
 from sockudo_py.edge.socket_ids import SocketIds
@@ -92,8 +92,8 @@ class FrontContext:
         self.settings = settings
         self.limits = limits = limits or FrontLimits()
         self.prefix = path_prefix.rstrip("/")
-        self.checks_health = re.compile(f"(?:{re.escape(self.prefix)})?/(?:up(?:/[^/]+)?|live)").fullmatch
-        self.publishes = re.compile(re.escape(self.prefix) + r"/apps/[^/]+/(?:batch_)?events").fullmatch
+        self._checks_health = re.compile(f"(?:{re.escape(self.prefix)})?/(?:up(?:/[^/]+)?|live)").fullmatch
+        self._publishes = re.compile(re.escape(self.prefix) + r"/apps/[^/]+/(?:batch_)?events").fullmatch
         self.reader = HeadReader(limits.max_head_bytes)
         self.proxies = proxies or TrustedProxies()
         self.responses = Responses(cors, wall_clock)
@@ -114,6 +114,12 @@ class FrontContext:
         self.busy: set[Front] = set()  # those that wait for the API
         self.held_bytes = 0  # of incomplete requests
         self.closing = False  # every response is the last one of its connection
+
+    def answers(self, head: Head) -> bool:
+        """Return whether the front answers this request: a publish in plain form, or a question for the health."""
+        if head.method == b"POST":
+            return head.fields.plain_length is not None and self._publishes(head.path) is not None
+        return head.method == b"GET" and self._checks_health(head.path) is not None and head.bodiless()
 
     def hold(self, more: int) -> None:
         """Count bytes of incomplete requests; when all of them come to too much, those that wait longest must go."""

@@ -166,12 +166,10 @@ class Front(asyncio.Protocol):
                     head, start = context.reader.next(data, start)
                     if head is None:
                         break
-                    length = head.fields.plain_length
-                    if length is None or head.method != b"POST" or context.publishes(head.path) is None:
-                        if not self._asks_for_health(head):
-                            self._hand_over(head, data, begin, start)
-                            return
-                    elif length > limits.max_body_bytes:
+                    if not context.answers(head):
+                        self._hand_over(head, data, begin, start)
+                        return
+                    if (head.fields.plain_length or 0) > limits.max_body_bytes:
                         self._refuse(413, f"The body exceeds the allowed maximum ({limits.max_body_bytes} bytes)")
                         return
                     self._head = head
@@ -203,9 +201,6 @@ class Front(asyncio.Protocol):
             if self._held or self._head is not None:
                 self._hold()
 
-    def _asks_for_health(self, head: Head) -> bool:
-        return head.method == b"GET" and self._context.checks_health(head.path) is not None and head.bodiless()
-
     def _hold(self) -> None:
         """Count what is kept of an incomplete body; when all of them come to too much, the oldest must go."""
         size = 0 if self._head is None or self._state >= _LEAVING else len(self._buffer)
@@ -223,25 +218,21 @@ class Front(asyncio.Protocol):
                 self._refuse(status, text, *headers)
                 return
             secure = self._secure or context.proxies.secure(self._address(), head.text(b"x-forwarded-proto"))
-            transport, received = self._transport, bytes(data[end:])
             address = self._client(head.fields) if context.connect_limit is not None else ""
             self._depart()
-            open_connection(context, transport, head, received, secure=secure, address=address)
+            open_connection(context, self._transport, head, bytes(data[end:]), secure=secure, address=address)
             return
-        transport, received = self._transport, bytes(data[begin:])
         self._depart()
         protocol = context.fallback()
-        transport.set_protocol(protocol)
-        protocol.connection_made(transport)
-        protocol.data_received(received)
+        self._transport.set_protocol(protocol)
+        protocol.connection_made(self._transport)
+        protocol.data_received(bytes(data[begin:]))
 
     def _answer(self, head: Head, body: bytes) -> None:
         context = self._context
         fields = head.fields
-        if head.method == b"POST":
-            method, path = "POST", head.path[len(context.prefix) :]
-        else:
-            method, path = "GET", cut_prefix(head.path, context.prefix)
+        method = "POST" if head.method == b"POST" else "GET"
+        path = cut_prefix(head.path, context.prefix) if context.prefix else head.path
         request = ApiRequest(method, path, head.query, fields.text_headers, body, self._client(fields))
         response = context.api.handle(request)
         if isinstance(response, ApiResponse):
