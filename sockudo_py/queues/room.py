@@ -6,7 +6,7 @@ leaves more to other apps than to itself, and an empty lane is refused by a queu
 ``lua/queue_append.lua`` says the same; why so: docs/decisions/0007.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection
 
 from sockudo_py.queues.base import Append
 from sockudo_py.queues.book import Book
@@ -24,11 +24,13 @@ class Room:
     ``elsewhere``: entries that are not in the books.
     """
 
-    __slots__ = ("_apps", "_lanes", "_most", "_total")
+    __slots__ = ("_ample", "_apps", "_lanes", "_most", "_total")
 
-    def __init__(self, book: Book, most: int, events: Iterable[Append], *, elsewhere: int = 0) -> None:
+    def __init__(self, book: Book, most: int, events: Collection[Append], *, elsewhere: int = 0) -> None:
         self._most = most
         self._total = book.held + elsewhere
+        # Less than half full: no lane can have too much. So it is but for outages, and counting costs more than asking.
+        self._ample = most <= 0 or 2 * (self._total + len(events)) < most
         self._lanes: dict[str, int] = {}
         self._apps: dict[str, int] = {}
         for event in events:
@@ -39,6 +41,8 @@ class Room:
 
     def take(self, event: Append) -> bool:
         """Return whether there is room for this event; it counts from now on."""
+        if self._ample:
+            return True
         lane, app = self._lanes[event.endpoint], self._apps.get(event.app_id, 0)
         if not takes(lane, app, self._total, self._most):
             return False

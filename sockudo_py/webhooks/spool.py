@@ -75,7 +75,8 @@ class Spool:
         share = max(1, limit // max(1, len(self._lines)))
         for endpoint in list(self._lines):
             line = self._lines.pop(endpoint)
-            taken += [self._pop(line) for _ in range(min(share, limit - len(taken), len(line)))]
+            for _ in range(min(share, limit - len(taken), len(line))):
+                taken.append(self._pop(line))
             if line:  # to the end of the turn
                 self._lines[endpoint] = line
             if len(taken) >= limit:

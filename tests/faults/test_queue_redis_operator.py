@@ -181,6 +181,24 @@ async def test_counters_that_a_hand_spoiled_are_mended_once_a_minute(
     assert metrics.series["webhook_queue_mended_total"].values[()] == 2
 
 
+async def test_counts_of_what_lanes_and_apps_hold_are_mended_too(queue: RedisQueue, private_redis: RedisServer) -> None:
+    await queue.append([event(1), event(2), event(3)])
+    held = await queue.claim("w", 2, 30)
+    for one in held:
+        await queue.retry(one.token, one.job, 600)
+    private_redis.cli("hset", "sockudo_queue:later", "wh_a", 100)
+    private_redis.cli("hset", "sockudo_queue:apps", "app", 100, "gone", 5)
+    metrics = Metrics()
+    other = RedisQueue(private_redis.url, default_policy=AT_ONCE, metrics=metrics)
+    await other.append([event(4)])
+    assert await other.claim("w", 1, 30)
+    await other.close()
+    with private_redis.client() as client:
+        assert client.hgetall("sockudo_queue:later") == {b"wh_a": b"2"}
+        assert client.hgetall("sockudo_queue:apps") == {b"app": b"3"}
+    assert metrics.series["webhook_queue_mended_total"].values[()] == 3
+
+
 async def test_a_job_whose_lease_entry_is_missing_is_not_lost(queue: RedisQueue, private_redis: RedisServer) -> None:
     await queue.append([event(1)])
     await claim(queue)

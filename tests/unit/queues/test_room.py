@@ -76,6 +76,13 @@ def test_who_was_refused_is_refused_when_more_has_come(lane: int, app: int, othe
         assert not takes(lane, lane + app, lane + app + others + 1, most)
 
 
+@given(st.integers(0, 50), st.integers(0, 50), st.integers(0, 50), st.integers(1, 400))
+def test_a_queue_that_is_less_than_half_full_refuses_nobody(lane: int, app: int, others: int, most: int) -> None:
+    total = lane + app + others
+    if 2 * total < most:
+        assert takes(lane, lane + app, total, most)
+
+
 def test_a_queue_without_a_bound_takes_everything() -> None:
     assert takes(10**9, 10**9, 10**9, 0)
 
