@@ -8,6 +8,7 @@ from sockudo_py.metrics import Metrics
 from sockudo_py.queues import jobs
 from sockudo_py.queues.base import ENDPOINT_DELETED, Append, Claim, Depths, LanePolicy, QueueFull
 from sockudo_py.queues.book import Book
+from sockudo_py.queues.book_lanes import BookLanes
 from sockudo_py.queues.classes import Shares
 from sockudo_py.queues.clock import steady_clock
 from sockudo_py.queues.counters import Counters
@@ -19,7 +20,7 @@ from sockudo_py.queues.waker import Waker
 _POLL = 3600.0  # seconds; nobody else can put anything here
 
 
-class MemoryQueue:
+class MemoryQueue(BookLanes):
     """``Queue`` in memory.
 
     Args:
@@ -49,13 +50,12 @@ class MemoryQueue:
         dedup_ttl: float = 300.0,
         default_policy: LanePolicy | None = None,
     ) -> None:
-        self._clock = clock or steady_clock()
+        book = Book(Shares(slots, probation_share), max_crash_redeliveries, default_policy or LanePolicy())
+        super().__init__(book, Waker(_POLL), clock or steady_clock())
         self._max_queue_len = max_queue_len
         self._failed_max_len = failed_max_len
-        self._book = Book(Shares(slots, probation_share), max_crash_redeliveries, default_policy or LanePolicy())
         self._failed: deque[bytes] = deque()  # newest left
         self._seen = SeenIds(round(dedup_ttl * 1000))
-        self._waker = Waker(_POLL)
         self._count = Counters(metrics or Metrics())
 
     async def open(self) -> None:
@@ -63,10 +63,6 @@ class MemoryQueue:
 
     async def close(self) -> None:
         """Nothing to do."""
-
-    async def set_policy(self, endpoint: str, policy: LanePolicy) -> None:  # noqa: D102
-        self._book.set_policy(endpoint, policy, self._now())
-        self._waker.soon()
 
     async def append(self, events: Sequence[Append]) -> None:  # noqa: D102
         now = self._now()
@@ -125,21 +121,6 @@ class MemoryQueue:
     async def renew(self, tokens: Sequence[str], lease: float) -> set[str]:  # noqa: D102
         return self._book.renew(tokens, self._now() + round(lease * 1000))
 
-    async def pause(self, endpoint: str) -> None:  # noqa: D102
-        self._book.set_paused(endpoint, True, self._now())
-
-    async def resume(self, endpoint: str) -> None:  # noqa: D102
-        self._book.set_paused(endpoint, False, self._now())
-        self._waker.soon()
-
-    async def paused_lanes(self) -> list[str]:  # noqa: D102
-        return self._book.paused()
-
-    async def gate(self, endpoint: str, seconds: float) -> None:  # noqa: D102
-        now = self._now()
-        self._book.gate(endpoint, now + round(seconds * 1000), now)
-        self._waker.soon(seconds)
-
     async def drop(self, endpoint: str, error_class: str) -> int:  # noqa: D102
         now = self._now()
         taken = self._book.take_all(endpoint, now)
@@ -179,12 +160,6 @@ class MemoryQueue:
         oldest, deepest = self._book.deepest(lanes, self._now())
         book = self._book
         return Depths(book.lanes.waiting, len(book.active), len(book.delayed), len(self._failed), oldest, deepest)
-
-    async def wait(self, timeout: float) -> None:  # noqa: D102
-        await self._waker.wait(timeout)
-
-    def _now(self) -> int:
-        return int(self._clock() * 1000)
 
     def _finish(self, token: str, *, good: bool | None) -> Entry | None:
         self._waker.soon()

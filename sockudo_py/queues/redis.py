@@ -7,8 +7,8 @@ sockudo_queue:default`` delivers the oldest dead job again.
 import asyncio
 import logging
 import secrets
-from collections.abc import Iterator, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
 from sockudo_py.errors import SockudoError, Unavailable
 from sockudo_py.metrics import Metrics
@@ -18,13 +18,12 @@ from sockudo_py.queues.classes import Shares
 from sockudo_py.queues.counters import Counters
 from sockudo_py.queues.gather import Gather
 from sockudo_py.queues.redis_link import RedisLink, Script
+from sockudo_py.queues.redis_words import CHUNK, chunks, packed, tagged
 from sockudo_py.queues.waker import Waker
 
 _Word = str | bytes | int
-_Item = TypeVar("_Item")
 _log = logging.getLogger(__name__)
 _POLL = 0.25  # seconds; an operator's rpoplpush must be noticed within 0.5
-_CHUNK = 500  # events or policies in one script call; far below what Lua's unpack takes
 _MEND_EVERY = 60.0  # seconds
 _MOST_CLAIMED = 500  # in one script call
 _LAST_ACKS = 0.5  # seconds for acknowledgements under way at the end; their jobs would come again
@@ -81,7 +80,7 @@ class RedisQueue:
         self._max_crashes = max_crash_redeliveries
         self._dedup_ms = round(dedup_ttl * 1000)
         self._replicas = wait_replicas
-        self._default_policy = _packed(default_policy or LanePolicy())
+        self._default_policy = packed(default_policy or LanePolicy())
         self.clock_shift = clock_shift
         self._count = Counters(metrics or Metrics())
         self._link = RedisLink(
@@ -96,7 +95,7 @@ class RedisQueue:
         self._boot = secrets.token_hex(4)  # tells this instance's claims from those of any other
         self._sequences: dict[str, int] = {}
         self._claiming = asyncio.Lock()
-        self._acks = Gather(self._ack_all, _CHUNK)
+        self._acks = Gather(self._ack_all, CHUNK)
         self._waker = Waker(_POLL)
         self._epoch = b""  # of the store that has our policies
         self._away: dict[str, float] = {}  # lanes to leave to others, until when (the loop's clock)
@@ -104,7 +103,7 @@ class RedisQueue:
 
     async def open(self) -> None:
         """Connect and check the server."""
-        if self._cluster_mode and not _tagged(self._prefix):
+        if self._cluster_mode and not tagged(self._prefix):
             raise SockudoError(
                 f'queue.redis.prefix: "{self._prefix}" spreads the keys over a cluster; '
                 "use one with a hash tag, such as {sockudo_queue}:"
@@ -133,14 +132,14 @@ class RedisQueue:
         await self._link.close()
 
     async def set_policy(self, endpoint: str, policy: LanePolicy) -> None:  # noqa: D102
-        self._policies[endpoint] = _packed(policy)
+        self._policies[endpoint] = packed(policy)
         await self._call("lane", "policy", endpoint, self._policies[endpoint])
         self._waker.soon()
 
     async def append(self, events: Sequence[Append]) -> None:  # noqa: D102
         refused: list[Append] = []
         full: set[str] = set()
-        for some in _chunks(events):
+        for some in chunks(events):
             # What comes behind a refused event must not overtake it.
             refused += [event for event in some if event.endpoint in full]
             chunk = [event for event in some if event.endpoint not in full]
@@ -229,7 +228,7 @@ class RedisQueue:
 
     async def renew(self, tokens: Sequence[str], lease: float) -> set[str]:  # noqa: D102
         lost: set[str] = set()
-        for chunk in _chunks(tokens):
+        for chunk in chunks(tokens):
             lost.update(token.decode() for token in await self._call("renew", round(lease * 1000), *chunk))
         return lost
 
@@ -309,7 +308,7 @@ class RedisQueue:
 
     async def _send_missing_policies(self) -> None:
         """After a FLUSHALL all are; a node with another configuration may have removed one that is ours."""
-        for chunk in _chunks(list(self._policies.items())):
+        for chunk in chunks(list(self._policies.items())):
             await self._call("lane", "missing", *(word for pair in chunk for word in pair))
 
     def _aside(self) -> list[str]:
@@ -329,29 +328,3 @@ class RedisQueue:
             self._count.mended.add(amount=wrong)
             await self._send_missing_policies()
             self._mended = now
-
-
-def _packed(policy: LanePolicy) -> str:
-    """Return a policy as the scripts read it."""
-    numbers = (
-        round(policy.window * 1000),
-        max(1, policy.size),
-        policy.max_bytes,
-        max(1, policy.max_in_flight),
-        int(policy.slow_start),
-        int(policy.ordered),
-        policy.per_second or 0,
-        policy.per_minute or 0,
-        policy.per_hour or 0,
-    )
-    return " ".join(map(str, numbers))
-
-
-def _tagged(prefix: str) -> bool:
-    start = prefix.find("{")
-    return start >= 0 and prefix.find("}", start) > start + 1
-
-
-def _chunks(items: Sequence[_Item]) -> Iterator[Sequence[_Item]]:
-    for start in range(0, len(items), _CHUNK):
-        yield items[start : start + _CHUNK]

@@ -13,6 +13,7 @@ from sockudo_py.queues import jobs
 from sockudo_py.queues import sqlite_rows as rows
 from sockudo_py.queues.base import ENDPOINT_DELETED, Append, Claim, Depths, LanePolicy, QueueFull
 from sockudo_py.queues.book import Book
+from sockudo_py.queues.book_lanes import BookLanes
 from sockudo_py.queues.classes import Shares
 from sockudo_py.queues.clock import steady_clock
 from sockudo_py.queues.counters import Counters
@@ -26,7 +27,7 @@ _IDLE_TIDY, _BUSY_TIDY = 10_000, 200  # ms from one time that the file is tidied
 _POLL = 0.25  # seconds; as the other durable driver
 
 
-class SqliteQueue:
+class SqliteQueue(BookLanes):
     """``Queue`` in a SQLite file.
 
     Args:
@@ -61,16 +62,15 @@ class SqliteQueue:
         default_policy: LanePolicy | None = None,
     ) -> None:
         self._store = SqliteStore(Path(path), sync=sync)
-        self._clock = clock or steady_clock()
+        book = Book(Shares(slots, probation_share), max_crash_redeliveries, default_policy or LanePolicy())
+        super().__init__(book, Waker(_POLL), clock or steady_clock())
         self._max_queue_len = max_queue_len
         self._failed_max_len = failed_max_len
         self._max_crashes = max_crash_redeliveries
         self._dedup_ms = round(dedup_ttl * 1000)
-        self._book = Book(Shares(slots, probation_share), max_crash_redeliveries, default_policy or LanePolicy())
         self._dead = 0
         self._tidy_at = 0  # ms
         self._appending = asyncio.Lock()  # one call at a time looks at the room
-        self._waker = Waker(_POLL)
         self._count = Counters(metrics or Metrics())
 
     async def open(self) -> None:
@@ -99,10 +99,6 @@ class SqliteQueue:
     async def close(self) -> None:
         """Let go of the file."""
         await self._store.close()
-
-    async def set_policy(self, endpoint: str, policy: LanePolicy) -> None:  # noqa: D102
-        self._book.set_policy(endpoint, policy, self._now())
-        self._waker.soon()
 
     async def append(self, events: Sequence[Append]) -> None:  # noqa: D102
         async with self._appending:
@@ -201,22 +197,13 @@ class SqliteQueue:
         await self._store.run(
             lambda db: db.execute("INSERT OR IGNORE INTO queue_paused VALUES (?)", (endpoint,)).rowcount
         )
-        self._book.set_paused(endpoint, True, self._now())
+        await super().pause(endpoint)
 
     async def resume(self, endpoint: str) -> None:  # noqa: D102
         await self._store.run(
             lambda db: db.execute("DELETE FROM queue_paused WHERE endpoint = ?", (endpoint,)).rowcount
         )
-        self._book.set_paused(endpoint, False, self._now())
-        self._waker.soon()
-
-    async def paused_lanes(self) -> list[str]:  # noqa: D102
-        return self._book.paused()
-
-    async def gate(self, endpoint: str, seconds: float) -> None:  # noqa: D102
-        now = self._now()
-        self._book.gate(endpoint, now + round(seconds * 1000), now)
-        self._waker.soon(seconds)
+        await super().resume(endpoint)
 
     async def drop(self, endpoint: str, error_class: str) -> int:  # noqa: D102
         now = self._now()
@@ -265,17 +252,11 @@ class SqliteQueue:
         book = self._book
         return Depths(book.lanes.waiting, len(book.active), len(book.delayed), self._dead, oldest, deepest)
 
-    async def wait(self, timeout: float) -> None:  # noqa: D102
-        await self._waker.wait(timeout)
-
     async def _tidy(self, now: int) -> None:
         if now >= self._tidy_at:
             self._tidy_at = now + _IDLE_TIDY
             if await self._store.run(lambda db: rows.tidy(db, now - self._dedup_ms)):
                 self._tidy_at = now + _BUSY_TIDY
-
-    def _now(self) -> int:
-        return int(self._clock() * 1000)
 
     def _finish(self, token: str, *, good: bool | None) -> Entry | None:
         self._waker.soon()

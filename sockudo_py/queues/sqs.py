@@ -9,6 +9,7 @@ from sockudo_py.metrics import Metrics
 from sockudo_py.queues import jobs
 from sockudo_py.queues.base import ENDPOINT_DELETED, Append, Claim, Depths, LanePolicy, QueueFull
 from sockudo_py.queues.book import Book
+from sockudo_py.queues.book_lanes import BookLanes
 from sockudo_py.queues.classes import Shares
 from sockudo_py.queues.counters import Counters
 from sockudo_py.queues.room import Room
@@ -27,7 +28,7 @@ _ROUNDS = 3  # of merging, within one claim
 _ROOM = 8192  # bytes of a message that are not events
 
 
-class SqsQueue:
+class SqsQueue(BookLanes):
     """``Queue`` over two queues of SQS: ``<prefix>default`` and ``<prefix>failed``. Made at start when missing.
 
     SQS holds the truth: each event is a message, and a message is deleted only when its job has been answered. What a
@@ -105,6 +106,9 @@ class SqsQueue:
         default_policy: LanePolicy | None = None,
         look_wait: int = 1,
     ) -> None:
+        fitting = _fitting(default_policy or LanePolicy())
+        book = Book(Shares(slots, probation_share), max_crash_redeliveries, fitting)
+        super().__init__(book, Waker(_POLL), clock)
         self._metrics = metrics or Metrics()
         self._link = SqsLink(
             region=region,
@@ -120,16 +124,11 @@ class SqsQueue:
         self._wait_time = min(wait_time, visibility_timeout // 2)
         self._prefetch = prefetch
         self._parallel = max(1, min(4, threads // 4))
-        self._clock = clock
         self._max_queue_len = max_queue_len
         self._failed_max_len = failed_max_len
         self._max_crashes = max_crash_redeliveries
         self._look_wait = look_wait
-        self._book = Book(
-            Shares(slots, probation_share), max_crash_redeliveries, _fitting(default_policy or LanePolicy())
-        )
         self._sent = SeenIds(round(dedup_ttl * 1000))
-        self._waker = Waker(_POLL)
         self._count = Counters(self._metrics)
         self._opened: SqsStore | None = None
 
@@ -168,8 +167,7 @@ class SqsQueue:
     async def set_policy(self, endpoint: str, policy: LanePolicy) -> None:  # noqa: D102
         if policy.ordered:
             log.warning("SQS keeps no order: it holds within this process only", extra={"webhook": endpoint})
-        self._book.set_policy(endpoint, _fitting(policy), self._now())
-        self._waker.soon()
+        await super().set_policy(endpoint, _fitting(policy))
 
     async def append(self, events: Sequence[Append]) -> None:  # noqa: D102
         now = self._now()
@@ -286,21 +284,6 @@ class SqsQueue:
         self._book.renew([token for token, held in found.items() if held not in lost], now + round(lease * 1000))
         return {token for token in tokens if token not in found or found[token] in lost}
 
-    async def pause(self, endpoint: str) -> None:  # noqa: D102
-        self._book.set_paused(endpoint, True, self._now())
-
-    async def resume(self, endpoint: str) -> None:  # noqa: D102
-        self._book.set_paused(endpoint, False, self._now())
-        self._waker.soon()
-
-    async def paused_lanes(self) -> list[str]:  # noqa: D102
-        return self._book.paused()
-
-    async def gate(self, endpoint: str, seconds: float) -> None:  # noqa: D102
-        now = self._now()
-        self._book.gate(endpoint, now + round(seconds * 1000), now)
-        self._waker.soon(seconds)
-
     async def drop(self, endpoint: str, error_class: str) -> int:  # noqa: D102
         await self._store.fetch(self._now())
         now = self._now()
@@ -342,7 +325,7 @@ class SqsQueue:
 
     async def wait(self, timeout: float) -> None:  # noqa: D102
         self._store.poll()
-        await self._waker.wait(timeout)
+        await super().wait(timeout)
 
     @property
     def _store(self) -> SqsStore:
@@ -357,9 +340,6 @@ class SqsQueue:
             self._store.held.forget([held], now)  # its lease ran out meanwhile, and it is somewhere else in the books
         self._store.held.drop([held])
         self._waker.soon()
-
-    def _now(self) -> int:
-        return int(self._clock() * 1000)
 
 
 def _fitting(policy: LanePolicy) -> LanePolicy:
