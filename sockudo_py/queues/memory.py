@@ -75,7 +75,7 @@ class MemoryQueue(BookLanes):
             if not room.take(event):
                 refused.append(event)
                 continue
-            self._seen.add(event.id, now)
+            self._seen[event.id] = now
             opens = self._book.lanes.append(Entry(event.endpoint, jobs.encode_event(event), solo=event.solo), now)
             if opens is not None:
                 self._waker.soon((opens - now) / 1000)

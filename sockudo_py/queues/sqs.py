@@ -186,7 +186,7 @@ class SqsQueue(BookLanes):
             drafts.append(draft)
 
         def note(draft: Draft) -> None:
-            self._sent.add(ids[draft.order], now)
+            self._sent[ids[draft.order]] = now
 
         await self._store.send(drafts, note)
         self._count.duplicates.add(amount=len(events) - len(fresh))
