@@ -1,6 +1,7 @@
 """For programs that receive webhooks: check that a request is genuine, and read it.
 
-Only the standard library is needed, and nothing else of this package, so this file may also be copied into a program::
+Only the standard library is needed, and nothing else of this package, so this file may also be copied into a program
+(that is why it is a single one, and longer than most)::
 
     delivery = verify(raw_body, request.headers, secret=SECRET, profile="irisx")
     for event in delivery.events: ...

@@ -94,8 +94,7 @@ LIMITS = {
     22: "timeouts and retries are five times shorter than the defaults",
     24: "slow; the fast part is the queue's test",
     28: "leases of 1 s instead of 30 s",
-    31: "leases of 1 s, frozen until the other worker has delivered",
-    33: "a planned failover (REPLICAOF both ways) with wait_replicas 1; not Sentinel",
+    33: "wait_replicas 1; the address follows the failover, as a name does: Sentinel itself is not asked for it",
     36: "a file size limit on redis-server, which makes real AOF writes fail; no tmpfs needed",
     48: "one node. Two nodes on which the last subscribers leave at once, and the channels of a node that died, need "
     "several nodes on one Redis: those tests belong to the clustering issue",

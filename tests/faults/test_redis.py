@@ -30,6 +30,7 @@ from tests.faults.harness import (
 )
 from tests.support.receiver import Answer, Hang
 from tests.support.redis_proxy import ReplyProxy, reply_proxy
+from tests.support.redis_sentinel import Sentinel
 from tests.support.redis_server import RedisServer
 from tests.support.redis_server import private_redis as private_redis
 
@@ -212,6 +213,26 @@ async def test_F33_after_a_failover_to_a_replica_nothing_that_was_promised_is_lo
         await flowing
         await all_arrive(stage, 400)
         assert stage.value("webhook_redis_errors_total", "readonly") >= 1
+        assert stored_in_redis(replica) == []
+
+
+@pytest.mark.slow
+async def test_F33_after_a_failover_by_sentinel_nothing_that_was_promised_is_lost(tmp_path: Path) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        master, replica = await stack.enter_async_context(pair(tmp_path))
+        sentinel = stack.enter_context(Sentinel(tmp_path / "sentinel", master.port))
+        proxy = await stack.enter_async_context(reply_proxy(master.port))
+        stage = await stack.enter_async_context(over_redis(proxy.url, wait_replicas=1))
+        stage.receiver.default = Answer(delay=0.01)
+        flowing = asyncio.create_task(flow(stage, 0, 400))
+        await stage.receiver.wait_for(50)
+        master.kill()
+        await until(lambda: sentinel.master() == replica.port, "the replica to take over", 30)
+        proxy.target_port = sentinel.master()  # as a name or a load balancer follows it
+        await asyncio.to_thread(master.start)  # Sentinel makes it a replica; until then no append is promised
+        await flowing
+        await all_arrive(stage, 400, timeout=60)
+        assert b"role:slave" in _info(master)
         assert stored_in_redis(replica) == []
 
 

@@ -1,6 +1,7 @@
 """F28 to F32, F41: worker processes are killed, frozen, stopped; deliveries are cancelled or crash their process."""
 
 import asyncio
+import contextlib
 import signal
 import time
 from pathlib import Path
@@ -108,18 +109,28 @@ async def test_F30_at_sigterm_fifty_in_flight_are_finished_or_given_back(
                 assert_duplicates_alike(receiver.at(path))
 
 
+@pytest.mark.parametrize(
+    ("lease", "frozen_for"),
+    [(1.0, 0.0), pytest.param(30.0, 60.0, marks=pytest.mark.slow)],  # the second: as the defaults are
+    ids=["quick", "60-seconds"],
+)
 async def test_F31_a_frozen_worker_is_overtaken_and_finds_its_lease_gone(
-    private_redis: RedisServer, tmp_path: Path
+    private_redis: RedisServer, tmp_path: Path, lease: float, frozen_for: float
 ) -> None:
-    async with Receiver() as receiver, workers(options(receiver, private_redis), tmp_path) as crew:
+    async with contextlib.AsyncExitStack() as stack:
+        receiver = await stack.enter_async_context(Receiver())
+        leases = options(receiver, private_redis, lease=lease, renew=lease / 3)
+        crew = await stack.enter_async_context(workers(leases, tmp_path))
         receiver.script(Answer(delay=0.3), OK)
         frozen = await crew.start()
         frozen.send(1)
         await receiver.wait_for(1)
         frozen.signal(signal.SIGSTOP)
+        stopped = time.monotonic()
         other = await crew.start()
-        await receiver.wait_for(2)  # only when the lease had expired
+        await receiver.wait_for(2, timeout=2 * lease + 20)  # only when the lease had expired
         await until(lambda: bool(other.attempts), "the other's delivery")
+        await asyncio.sleep(max(0.0, stopped + frozen_for - time.monotonic()))
         frozen.signal(signal.SIGCONT)
         await until(lambda: bool(frozen.attempts), "the first one's answer")
         end = time.monotonic() + 5
