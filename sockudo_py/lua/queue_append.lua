@@ -28,16 +28,17 @@ local most = tonumber(ARGV[4])
 local total = tonumber(redis.call('GET', P .. 'waiting') or 0) + redis.call('ZCARD', P .. 'delayed')
   + redis.call('HLEN', P .. 'active') + redis.call('LLEN', P .. 'default')
 
--- See queues/room.py.
+-- See queues/room.py. A queue that is less than half full refuses nobody: who holds what need not be asked.
+local ample = most <= 0 or 2 * (total + #ids) < most
 local function takes(lane)
   local free = most - total
-  return most <= 0 or (free > 0 and lane.held * math.max(lane.held, lane.app.held) * total * total < free ^ 4)
+  return ample or (free > 0 and lane.held * math.max(lane.held, lane.app.held) * total * total < free ^ 4)
 end
 
 local lanes, apps, order = {}, {}, {}
 local function look(ep, app)
   local before = redis.call('HGET', P .. 'app', ep)
-  local lane = { held = holds(ep), jobs = {} }
+  local lane = { held = (ample and before == app) and 0 or holds(ep), jobs = {} }
   if before ~= app then
     hold(ep, -lane.held)
     redis.call('HSET', P .. 'app', ep, app)
@@ -45,7 +46,7 @@ local function look(ep, app)
     if apps[before] then apps[before].held = apps[before].held - lane.held end
     if apps[app] then apps[app].held = apps[app].held + lane.held end
   end
-  apps[app] = apps[app] or { held = tonumber(redis.call('HGET', P .. 'apps', app) or 0) }
+  apps[app] = apps[app] or { held = ample and 0 or tonumber(redis.call('HGET', P .. 'apps', app) or 0) }
   lane.app = apps[app]
   lanes[ep] = lane
   order[#order + 1] = ep
