@@ -43,12 +43,9 @@ def acceptance(head: Head) -> bytes:
 
 def app_key(path: str, prefix: str) -> str | None:
     """Return the key in a path ``{prefix}/app/{key}``, decoded; None when it is another path."""
-    if not path.startswith(prefix):
+    before, _, key = path.rpartition("/")
+    if not key or before != f"{prefix}/app":
         return None
-    parts = path[len(prefix) :].split("/")
-    if len(parts) != 3 or parts[0] or parts[1] != "app" or not parts[2]:
-        return None
-    key = parts[2]
     return unquote(key) if "%" in key else key
 
 

@@ -1,9 +1,12 @@
 """Socket ids: unique in the cluster without asking anybody."""
 
 import os
+from struct import Struct
+from typing import Final
 
 _IDS_PER_READ = 512
 _LARGEST = 10**9
+_PAIR: Final = Struct("<QQ")
 
 
 class SocketIds:
@@ -27,6 +30,5 @@ class SocketIds:
             at = 0
         self._at = at + 16
         # 64 bits each: taken modulo 10^9, no number is noticeably likelier than another
-        first = int.from_bytes(self._pool[at : at + 8], "little")
-        second = int.from_bytes(self._pool[at + 8 : at + 16], "little")
+        first, second = _PAIR.unpack_from(self._pool, at)
         return f"{first % _LARGEST + 1}.{second % _LARGEST + 1}"

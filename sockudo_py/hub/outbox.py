@@ -8,6 +8,7 @@ from typing import Final, Protocol
 from sockudo_py.metrics import AppCounters
 from sockudo_py.protocol.session import Session
 
+SLICE_BYTES: Final = 1024 * 1024  # that one slice hands to the kernel: 0.3 ms of copying
 HELD_BYTES: Final = 1024 * 1024  # for one subscriber whose cached event is on its way
 
 
@@ -121,7 +122,7 @@ class Channel:
             sink.write(data)
 
     def flush(self, slice_size: int, flush_bytes: int) -> int:
-        """Write the next slice; return how many it reached. ``todo`` and ``frames`` say whether there is more."""
+        """Write the next slice; return what it costs, in writes. ``todo`` and ``frames`` say whether there is more."""
         written = 0
         todo = self.todo
         if not todo:
@@ -131,13 +132,14 @@ class Channel:
                 return self._flush_to_all()
             written, todo = self._take(flush_bytes)
         data = self.data
-        if len(todo) <= slice_size:
+        count = min(slice_size, max(1, SLICE_BYTES // len(data)))
+        if len(todo) <= count:
             self.todo = None
             for sink in todo:  # the inner loop of every fan-out: nothing else belongs here
                 sink.write(data)
             return written + len(todo)
         self.todo = todo
-        for sink in [todo.popitem()[0] for _ in range(slice_size)]:
+        for sink in [todo.popitem()[0] for _ in range(count)]:
             sink.write(data)
         return written + slice_size
 

@@ -12,7 +12,7 @@ from sockudo_py.node.counts import SubscriptionCounts
 from sockudo_py.node.misses import CacheMisses
 from sockudo_py.protocol import codec
 from sockudo_py.protocol.app import App
-from sockudo_py.protocol.channels import classify
+from sockudo_py.protocol.channels.table import is_cached
 from sockudo_py.protocol.effects import Effect, Join, Member
 from sockudo_py.protocol.framing import text_frame
 
@@ -86,7 +86,7 @@ class Subscriptions:
         # From here on the outbox has its messages; they are written at the end of the turn, after the confirmation.
         self._hub.join(app.id, channel, client)
         self._perform(client, effects)
-        if classify(channel).cached:
+        if is_cached(channel):
             self._replay(client, channel)
         self._count(app, channel, member, outcome.subscription_count)
 

@@ -4,6 +4,7 @@ import pytest
 
 from sockudo_py.hub import Hub
 from sockudo_py.hub.hub import FEW
+from sockudo_py.hub.outbox import SLICE_BYTES
 from sockudo_py.metrics import Metrics
 from sockudo_py.protocol.framing import text_frame
 from tests.support.fake_loop import FakeLoop
@@ -163,6 +164,16 @@ def test_large_channels_are_served_in_slices() -> None:
         bench.loop.turn()
         served.append(sum(bool(sink.writes) for sink in sinks))
     assert served == [2, 4, 5]
+
+
+def test_slices_of_large_messages_have_fewer_writes() -> None:
+    bench = Bench(slice_size=2)
+    sinks = bench.sinks(3, on="c")
+    bench.publish("x" * SLICE_BYTES)
+    bench.loop.turn()
+    assert sum(bool(sink.writes) for sink in sinks) == 1
+    bench.loop.settle()
+    assert [len(sink.writes) for sink in sinks] == [1, 1, 1]
 
 
 def test_other_channels_get_their_turn_between_slices() -> None:

@@ -1,9 +1,11 @@
 """Counting clients in and out."""
 
+from typing import get_args
+
 import pytest
 
 from sockudo_py.changes import ChannelVacated, ConnectionEstablished, ConnectionTerminated
-from sockudo_py.protocol.effects import Ping
+from sockudo_py.protocol.effects import Effect, Ping
 from tests.unit.node.kit import VACATE_DELAY, Bench, make_app
 
 
@@ -95,6 +97,10 @@ def test_replies_are_framed_and_counted() -> None:
     assert client.messages[0]["event"] == "pusher:connection_established"
     counters = bench.metrics.app("1")
     assert (counters.messages_sent, counters.sent_bytes) == (1, len(client.writes[0]))
+
+
+def test_the_node_has_a_step_for_every_effect() -> None:
+    assert set(Bench().node._steps) == set(get_args(Effect))
 
 
 def test_a_websocket_ping_is_an_empty_ping_frame() -> None:

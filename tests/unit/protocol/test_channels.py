@@ -1,6 +1,7 @@
 import pytest
 
 from sockudo_py.protocol.channels import CLASSES, PUBLIC, classify, user_of, valid_channel_name
+from sockudo_py.protocol.channels.table import is_cached, is_private
 
 
 @pytest.mark.parametrize(
@@ -88,3 +89,10 @@ def test_the_user_of_an_internal_channel() -> None:
     assert user_of("#server-to-user-a b") == "a b"
     assert user_of("#server-to-user-") == ""
     assert user_of("server-to-user-1") is None
+
+
+@pytest.mark.parametrize("prefix", [row.prefix for row in CLASSES] + ["", "my-", "privat", "cach"])
+@pytest.mark.parametrize("rest", ["", "x", "cache-x", "private-x", "encrypted-cache-x", "-x"])
+def test_the_short_questions_have_the_answers_of_the_table(prefix: str, rest: str) -> None:
+    name = prefix + rest
+    assert (is_private(name), is_cached(name)) == (classify(name).private, classify(name).cached)
