@@ -1,7 +1,9 @@
-"""How little a healthy endpoint feels hung ones: ``python -m tests.faults.isolation`` prints the table of delivery.md.
+"""How little a healthy endpoint feels hung and slow ones: ``python -m tests.faults.isolation`` prints the tables of
+delivery.md.
 
 One process, 80 slots. The healthy endpoint answers after 20 ms and gets 50 events a second; each hung one never answers
-and gets 5 a second. Times are shortened: requests time out after TIMEOUT seconds, retries wait a fifth of the default.
+and gets 5 a second, each slow one answers 200 after some time and gets as many. Times are shortened: requests time out
+after TIMEOUT seconds, retries wait a fifth of the default.
 """
 
 import argparse
@@ -26,12 +28,20 @@ from tests.support.receiver import Answer, Hang
 from tests.support.redis_server import RedisServer
 
 Driver = Literal["memory", "redis"]
+DRIVERS: tuple[Driver, ...] = ("memory", "redis")
 SLOTS = 80
 TIMEOUT = 2.0
 RETRY = RetryPolicy(schedule=(0.2, 0.4, 0.8, 1.6, 3.2))
 HEALTHY_RATE, HUNG_RATE = 50, 5  # events a second
 WARM_UP = 1.0  # seconds that are not counted: every lane begins with one in flight
 GOOD = "app-good"
+BESIDE = {  # hung ones, slow ones, seconds that these take
+    "fault-free": (0, 0, 0.0),
+    "20 of 1.9 s": (0, 20, 1.9),
+    "200 of 1.9 s": (0, 200, 1.9),
+    "200 of 0.9 s": (0, 200, 0.9),
+    "100 hung, 100 of 0.9 s": (100, 100, 0.9),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +60,9 @@ class Figures:
 
 
 @asynccontextmanager
-async def _stage(hung: int, slow_start: bool, driver: Driver, quiet: int) -> AsyncIterator[Stage]:
+async def _stage(
+    hung: int, slow: int, takes: float, slow_start: bool, driver: Driver, quiet: int
+) -> AsyncIterator[Stage]:
     server: RedisServer | None = None
     queue: Queue = MemoryQueue(slots=SLOTS, max_queue_len=1_000_000)
     with tempfile.TemporaryDirectory() as folder:
@@ -66,17 +78,15 @@ async def _stage(hung: int, slow_start: bool, driver: Driver, quiet: int) -> Asy
                 slow_start=slow_start,
             ) as stage:
                 others: list[Endpoint] = [
-                    stage.hook(
-                        f"/hung{at}", uid=f"wh_hung{at}", app_id=f"app-{at}", request_timeout=TIMEOUT, retry=RETRY
-                    )
-                    for at in range(hung)
+                    stage.hook(f"/other{at}", uid=f"wh_{at}", app_id=f"app-{at}", request_timeout=TIMEOUT, retry=RETRY)
+                    for at in range(hung + slow)
                 ]
                 others += [stage.hook("/quiet", uid=f"wh_q{at}", app_id=f"quiet-{at}") for at in range(quiet)]
                 for one in others:
                     stage.service.replace(one.app_id, [one])
                 stage.receiver.script(path="/good", then=Answer(delay=0.02))
-                for at in range(hung):
-                    stage.receiver.script(path=f"/hung{at}", then=Hang())
+                for at in range(hung + slow):
+                    stage.receiver.script(path=f"/other{at}", then=Hang() if at < hung else Answer(delay=takes))
                 await asyncio.sleep(0)
                 yield stage
         finally:
@@ -85,10 +95,18 @@ async def _stage(hung: int, slow_start: bool, driver: Driver, quiet: int) -> Asy
 
 
 async def measure(
-    hung: int, *, driver: Driver = "memory", slow_start: bool = True, seconds: float = 8.0, quiet: int = 0
+    hung: int,
+    slow: int = 0,
+    takes: float = 0.0,
+    *,
+    driver: Driver = "memory",
+    slow_start: bool = True,
+    seconds: float = 8.0,
+    quiet: int = 0,
 ) -> Figures:
-    """Return what the healthy endpoint sees beside ``hung`` hung ones, and ``quiet`` more that get one event each."""
-    async with _stage(hung, slow_start, driver, quiet) as stage:
+    """Return what the healthy endpoint sees beside ``hung`` hung ones, ``slow`` ones whose answers take so many
+    seconds, and ``quiet`` more that get one event each."""
+    async with _stage(hung, slow, takes, slow_start, driver, quiet) as stage:
         sent: dict[int, float] = {}
         begun = time.monotonic()
         healthy = asyncio.create_task(_healthy(stage, sent, begun, seconds))
@@ -100,7 +118,7 @@ async def measure(
         turn = 0
         while (now := time.monotonic()) < begun + seconds:
             if now - begun >= turn / HUNG_RATE:
-                for at in range(hung):  # spread over the interval, as traffic is
+                for at in range(hung + slow):  # spread over the interval, as traffic is
                     stage.send(turn, 1, f"app-{at}")
                     if at % 10 == 9:
                         await asyncio.sleep(0)
@@ -134,13 +152,17 @@ async def _healthy(stage: Stage, sent: dict[int, float], begun: float, seconds: 
 
 async def _table(seconds: float) -> None:
     print("| queue | lanes | fault-free | 20 hung | 60 hung | 200 hung |\n|---|---|---|---|---|---|")  # noqa: T201
-    for driver in ("memory", "redis"):
+    for driver in DRIVERS:
         for slow_start, name in ((True, "slow start"), (False, "fixed cap 8")):
             row = [
                 str(await measure(hung, driver=driver, slow_start=slow_start, seconds=seconds))
                 for hung in (0, 20, 60, 200)
             ]
             print(f"| {driver} | {name} | " + " | ".join(row) + " |", flush=True)  # noqa: T201
+    print("\n| queue | " + " | ".join(BESIDE) + " |\n|---" + "|---" * len(BESIDE) + "|")  # noqa: T201
+    for driver in DRIVERS:
+        row = [str(await measure(*others, driver=driver, seconds=seconds)) for others in BESIDE.values()]
+        print(f"| {driver} | " + " | ".join(row) + " |", flush=True)  # noqa: T201
 
 
 if __name__ == "__main__":

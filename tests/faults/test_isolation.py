@@ -1,4 +1,4 @@
-"""F02, F21, F22, invariant I: hung endpoints, however many, do not slow a healthy one down."""
+"""F02, F21, F22, invariant I: hung and slow endpoints, however many, do not slow a healthy one down."""
 
 import pytest
 
@@ -16,6 +16,15 @@ async def test_F22_beside_20_60_and_200_hung_endpoints_a_healthy_one_keeps_its_p
     for hung in (20, 60, 200):
         figures = await measure(hung, driver=driver, seconds=SECONDS)
         assert figures.arrived == figures.sent, f"{hung} hung: {figures}"
+        assert_isolated(alone.p99, figures.p99)
+
+
+@pytest.mark.parametrize("driver", ["memory", "redis"])
+async def test_F22_beside_endpoints_that_answer_slowly_a_healthy_one_keeps_its_p99(driver: Driver) -> None:
+    alone = await measure(0, driver=driver, seconds=SECONDS)
+    for others in ((0, 20, 1.9), (0, 200, 0.9), (100, 100, 0.9)):
+        figures = await measure(*others, driver=driver, seconds=SECONDS)
+        assert figures.arrived == figures.sent, f"beside {others}: {figures}"
         assert_isolated(alone.p99, figures.p99)
 
 
