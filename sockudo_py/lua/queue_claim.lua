@@ -131,6 +131,11 @@ end
 
 -- Lease the next job of a lane. Returns false when a rate limit keeps it.
 local function take(ep, class)
+  if redis.call('HGET', P .. 'listed', ep) ~= CLASSES[class] then -- a hand has been in the keys
+    redis.call('ZREM', P .. CLASSES[class], ep)
+    settle(ep)
+    return false
+  end
   local rule = policy(ep)
   local free, longest = passes(ep, rule)
   if not free then
@@ -171,19 +176,20 @@ local function take(ep, class)
   return true
 end
 
+local empty = {} -- classes that have nothing more to claim
+
 -- Serve a class until the worker holds `most` of its jobs.
 local function serve(class, most)
-  local more = true
-  while more do
-    more = false
+  while not empty[class] do
     local number = math.min(limit - #claims, room(class), most - (held[class] or 0))
     if number <= 0 then return end
+    empty[class] = true
     for _, ep in ipairs(redis.call('ZRANGEBYSCORE', P .. CLASSES[class], '-inf', '(' .. whole(now + 1), 'LIMIT', 0,
       number + asides)) do
       if number > 0 and not aside[ep] then
         take(ep, class)
         number = number - 1
-        more = true
+        empty[class] = nil
       end
     end
   end

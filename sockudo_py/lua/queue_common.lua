@@ -13,6 +13,7 @@
 -- P lanes:new, P lanes:probation, P lanes:1024, P lanes:256, P lanes:64, P lanes
 --                 ZSET    ep -> ms from which it can be claimed: lanes with something to claim and room in flight,
 --                         in exactly one of these classes (those that take longer than so many ms; the fast ones)
+-- P listed        HASH    ep -> in which of these
 -- P depth         ZSET    ep -> entries in its two lists
 -- P waiting       STRING  sum of P depth
 -- P later         HASH    ep -> its jobs in P delayed
@@ -42,6 +43,7 @@ local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000) + tonumber(ARGV[1])
 local exact = now + clock[2] % 1000 / 1000 -- for turns: many calls fall into one ms
 local policies = {}
+local known_paces = {} -- what this call has written to P paces
 local CLASSES = { 'lanes:new', 'lanes:probation', 'lanes:1024', 'lanes:256', 'lanes:64', 'lanes' } -- see classes.py
 local SLOWEST, FAST = 3, #CLASSES
 local PACES = { 1024, 256, 64 }
@@ -119,7 +121,7 @@ local function class_of(ep, rule)
   if not cap then return 'lanes:new', 1 end
   cap = tonumber(cap)
   if cap <= 1 then return 'lanes:probation', 1 end
-  local pace = tonumber((redis.call('HGET', P .. 'paces', ep) or '0'):match('^-?%d+'))
+  local pace = known_paces[ep] or tonumber((redis.call('HGET', P .. 'paces', ep) or '0'):match('^-?%d+'))
   local class = FAST
   for at = #PACES, 1, -1 do
     if pace <= PACES[at] then break end
@@ -129,7 +131,10 @@ local function class_of(ep, rule)
 end
 
 local function unlist(ep)
-  for class = 1, FAST do redis.call('ZREM', P .. CLASSES[class], ep) end
+  local class = redis.call('HGET', P .. 'listed', ep)
+  if not class then return end
+  redis.call('ZREM', P .. class, ep)
+  redis.call('HDEL', P .. 'listed', ep)
 end
 
 -- Put a lane into the listing where it belongs now, or into none. A lane that was due already keeps its turn, unless
@@ -149,9 +154,15 @@ local function settle(ep, turn)
     from = math.max(from, tonumber(redis.call('HGET', P .. 'windows', ep) or 0))
   end
   local score = math.max(from, turn or exact)
-  local listed = redis.call('ZSCORE', P .. class, ep)
-  if listed and not turn and from <= now and tonumber(listed) < now + 1 then return tonumber(listed) end
-  if not listed then unlist(ep) end
+  local before = redis.call('HGET', P .. 'listed', ep)
+  if before == class and not turn and from <= now then
+    local due = redis.call('ZSCORE', P .. class, ep)
+    if due and tonumber(due) < now + 1 then return tonumber(due) end
+  end
+  if before ~= class then
+    if before then redis.call('ZREM', P .. before, ep) end
+    redis.call('HSET', P .. 'listed', ep, class)
+  end
   redis.call('ZADD', P .. class, score, ep)
   return score
 end
@@ -187,6 +198,7 @@ local function account(ep, flying, ended)
   end
   if ended then used = 0 end
   redis.call('HSET', P .. 'paces', ep, string.format('%.0f %.0f %.0f', pace, used, now))
+  known_paces[ep] = pace
   return faster and 0 or nil
 end
 

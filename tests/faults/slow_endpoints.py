@@ -1,6 +1,6 @@
 """A worker's slots beside hung and slow endpoints, simulated: the books of a queue, with time as a number.
 
-``python -m tests.faults.slow_endpoints`` prints the figures of docs/decisions/0008. All endpoints begin at once; what
+``python -m tests.faults.slow_endpoints`` prints the figures of docs/decisions/0010. All endpoints begin at once; what
 happens in the first WARM_UP seconds is not counted.
 """
 

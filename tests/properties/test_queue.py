@@ -427,7 +427,19 @@ class QueueMachine(RuleBasedStateMachine):
                 self.all(*(queue.ack(token) for queue, token in zip(self.queues, one.tokens, strict=True)))
                 self.delivered += EVENT.findall(one.raw.events_text)
         self.every_event_is_in_exactly_one_place()
-        gone = ("inflight", "active", "held", "lanes", "leases", "depth", "delayed", "default", "later", "apps")
+        gone = (
+            "inflight",
+            "active",
+            "held",
+            "lanes",
+            "listed",
+            "leases",
+            "depth",
+            "delayed",
+            "default",
+            "later",
+            "apps",
+        )
         for name in gone:
             assert not self.admin.exists(f"{self.prefix}{name}"), name
         assert int(self.admin.get(f"{self.prefix}waiting") or 0) == 0
