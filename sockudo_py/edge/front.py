@@ -289,10 +289,9 @@ class Front(asyncio.Protocol):
         if self._state != _BUSY or self._blocked or self._task is not None:
             return
         self._state = _READING
+        self._transport.resume_reading()  # first: what is served may hand the connection over, or end it slowly
         data, self._buffer = self._buffer, b""
         self._serve(data)
-        if self._state == _READING:
-            self._transport.resume_reading()
 
     def _wait(self, *, again: bool) -> None:
         """Wait for the rest of a request or for the next one; ``again``: from now on."""

@@ -178,15 +178,21 @@ class HeadReader:
         return len(self._known) + len(self._before)
 
     def _remember(self, rest: bytes, fields: Fields) -> None:
-        if len(rest) > _REMEMBERED_BYTES or not fields.headers.keys().isdisjoint(_PASSWORDS):
+        headers = fields.headers
+        if (
+            len(rest) > _REMEMBERED_BYTES
+            or len(headers) > _REMEMBERED_NAMES
+            or not headers.keys().isdisjoint(_PASSWORDS)
+        ):
             return
         if len(self._known) >= _REMEMBERED:
             self._before, self._known = self._known, {}
         self._known[rest] = fields
 
 
-_REMEMBERED = 512  # in each generation: together at most 3 MB, whatever is sent
+_REMEMBERED = 512  # in each generation: together at most 7 MB, whatever is sent
 _REMEMBERED_BYTES = 1024
+_REMEMBERED_NAMES = 32  # a name and its value take 70 bytes and more, however short they are
 _PASSWORDS = frozenset({b"authorization", b"cookie", b"proxy-authorization"})
 
 # Path and query of a request line that the parser takes for sure: all that is printable in ASCII but blanks and "#".

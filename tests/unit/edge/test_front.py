@@ -144,6 +144,22 @@ async def test_a_request_that_takes_long_makes_the_next_ones_wait(bench: Bench, 
     assert bench.context.busy == set()
 
 
+@pytest.mark.parametrize("next_request", [b"GET /apps/3/channels HTTP/1.1\r\nHost: x\r\n\r\n", upgrade()])
+async def test_whoever_goes_on_after_requests_that_took_several_turns_finds_the_connection_readable(
+    bench: Bench, client: Peer, next_request: bytes
+) -> None:
+    client.send(post() * 20 + next_request)
+    assert not client.transport.reading
+    await eventually(lambda: not isinstance(client.transport.protocol, Front), "it is handed on")
+    assert client.transport.reading
+
+
+async def test_who_is_refused_after_requests_that_took_several_turns_is_heard_out(bench: Bench, client: Peer) -> None:
+    client.send(post() * 20 + b"garbage")
+    await eventually(lambda: client.transport.eof, "it is refused")
+    assert client.transport.reading
+
+
 async def test_a_request_whose_client_is_gone_is_given_up(bench: Bench, client: Peer) -> None:
     answer: asyncio.Future[ApiResponse] = asyncio.get_running_loop().create_future()
     bench.api.answers = [answer]

@@ -1,5 +1,7 @@
 """The reader that remembers: it says what the parser says, and can't be filled."""
 
+import tracemalloc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -145,3 +147,17 @@ def test_long_lines_are_not_remembered() -> None:
     reader = HeadReader(10_000)
     reader.next(b"POST /?a HTTP/1.1\r\nX: " + b"x" * 2000 + b"\r\n\r\n", 0)
     assert len(reader) == 0
+
+
+@pytest.mark.parametrize(("names", "value"), [(160, ""), (30, "x" * 18)])
+def test_a_reader_that_strangers_filled_takes_no_more_memory_than_it_says(names: int, value: str) -> None:
+    reader = HeadReader(10_000)
+    tracemalloc.start()
+    try:
+        for number in range(1024):
+            lines = "".join(f"{name:03x}:{value and f'{number}{value}'}\r\n" for name in range(names))
+            reader.next(f"POST /?a HTTP/1.1\r\nX: {number}\r\n{lines}\r\n".encode(), 0)
+        size, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert size < 7_000_000
