@@ -90,7 +90,8 @@ def sockudo_py(options: Options = Options(), root: Path = ROOT, python: str = sy
         path, log_path = Path(folder) / "config.json", Path(folder) / "log"
         path.write_bytes(orjson.dumps(config))
         command = [python, "-m", "sockudo_py", "start", "--config", str(path)]
-        environment = {"PYTHONPATH": str(root)}
+        # Installing compiles the modules; here the first start does, also where the shell says that none may.
+        environment = {"PYTHONPATH": str(root), "PYTHONDONTWRITEBYTECODE": ""}
         with log_path.open("wb") as log, pinned(command, log, environment, root) as process:
             wait_until_up(process, f"http://127.0.0.1:{port}/up", log_path)
             yield Subject("sockudo_py", process, port, scrape_port=metrics_port)
