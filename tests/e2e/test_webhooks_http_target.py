@@ -1,13 +1,16 @@
 """What one attempt makes of what a receiver does; over real sockets."""
 
 import asyncio
+import errno
 import gzip
 import ipaddress
+import os
 import socket
 import ssl
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -380,6 +383,36 @@ async def test_a_certificate_for_another_host_is_a_tls_failure(authority: trustm
     outcome = await tls_outcome(server_context(authority, "other.test"), client)
     assert isinstance(outcome, Failure)
     assert outcome.error_class == "tls"
+
+
+@pytest.mark.parametrize("silent", [True, False], ids=["OpenSSL says nothing", "an error"])
+async def test_authorities_that_could_not_be_read_are_read_by_the_next_attempt(
+    authority: trustme.CA, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, silent: bool
+) -> None:
+    file = tmp_path / "authorities.pem"
+    authority.cert_pem.write_to_path(str(file))
+    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path / "none"))
+
+    def without_descriptors() -> ssl.SSLContext:
+        if not silent:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+    def can_not_read(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    async with (
+        Receiver(ssl_context=server_context(authority, "receiver.test")) as receiver,
+        target(lookup=names(receiver=["127.0.0.1"])) as http,
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(ssl, "create_default_context", without_descriptors)
+            patch.setattr(ssl.SSLContext, "load_verify_locations", can_not_read)
+            outcome = await http.send(request(receiver.url(host="receiver.test")))
+            assert isinstance(outcome, Failure)
+            assert (outcome.error_class, outcome.message) == ("connect", "Too many open files")
+        assert isinstance(await http.send(request(receiver.url(host="receiver.test"))), Delivered)
 
 
 async def test_https_to_a_port_that_speaks_http_is_a_tls_failure() -> None:

@@ -49,8 +49,8 @@ class Dialer:
 
     ``guards``: by whether the endpoint is trusted. ``proxy``: URL of an HTTP proxy for all connections; what names lead
     to is its affair then, and only addresses that stand in URLs are checked here. ``make_tls`` makes the context for
-    https; it is called in a thread, once, by the first connection that needs it: reading the system's authorities takes
-    50 ms.
+    https; it is called in a thread by the first connection that needs it, since reading the system's authorities takes
+    50 ms, and again by later ones while it raises OSError.
     """
 
     def __init__(
@@ -186,7 +186,12 @@ class Dialer:
     async def _context(self) -> ssl.SSLContext:
         if self._tls is None:
             self._tls = asyncio.get_running_loop().run_in_executor(None, self._make_tls)
+            self._tls.add_done_callback(self._made_tls)
         return await asyncio.shield(self._tls)  # for all who wait, also when one of them is late
+
+    def _made_tls(self, made: asyncio.Future[ssl.SSLContext]) -> None:
+        if made.cancelled() or made.exception() is not None:
+            self._tls = None
 
     async def _addresses(self, host: str, port: int, trusted: bool) -> list[AddrInfo]:
         literal = _literal(host, port)

@@ -5,6 +5,7 @@ import ssl
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 
 from sockudo_py.webhooks.guard import AddressGuard, BlockedAddress
 from sockudo_py.webhooks.retry import parse_retry_after
@@ -53,7 +54,7 @@ class HttpTarget:
     ) -> None:
         self._dialer = Dialer(
             {False: guard, True: trusted_guard},
-            make_tls=default_ssl_context if ssl_context is None else lambda: ssl_context,
+            make_tls=_system_context if ssl_context is None else lambda: ssl_context,
             keep=response_bytes,
             lookup=lookup,
             proxy=proxy,
@@ -194,6 +195,19 @@ def default_ssl_context() -> ssl.SSLContext:
     """Return a context that verifies certificates and host names, TLS 1.2 or newer."""
     context = ssl.create_default_context()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def _system_context() -> ssl.SSLContext:
+    """Return the default context. Raises OSError while the system's authorities can't be read.
+
+    OpenSSL keeps to itself that it read none, so a moment without free file descriptors would cost us https for good.
+    """
+    context = default_ssl_context()
+    path = ssl.get_default_verify_paths().cafile
+    if path is not None and context.cert_store_stats()["x509_ca"] == 0:
+        with suppress(ssl.SSLError):  # nothing in it: then there may be a folder that OpenSSL looks into
+            context.load_verify_locations(cafile=path)
     return context
 
 
