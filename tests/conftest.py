@@ -4,11 +4,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pytest
+from hypothesis import settings
 
 from tests.support import server as servers
 from tests.support.hook_receiver import HookReceiver
 from tests.support.server import Server, running, server_config
 from tests.support.site import Apps, Site
+
+settings.register_profile("untimed", deadline=None)  # tests run in parallel: a slow example says nothing
+settings.load_profile("untimed")
 
 LOG_TAIL = 6000  # characters of a server's log shown with a failed test
 
