@@ -105,7 +105,12 @@ def _check(options: argparse.Namespace, env: Mapping[str, str]) -> int:
         problems = error.problems
     else:
         warnings += config.warnings
-        for step in (_check_built, _check_tls, lambda config: apps.extend(_apps(config, env, warnings.append))):
+        for step in (
+            _check_built,
+            _check_bundle,
+            _check_tls,
+            lambda config: apps.extend(_apps(config, env, warnings.append)),
+        ):
             try:
                 step(config)
             except ConfigError as error:
@@ -138,10 +143,15 @@ def _check_built(config: Config) -> None:
     refuse_unbuilt(config)
 
 
-def _check_tls(config: Config) -> None:
-    from sockudo_py.wiring.tls import server_context, webhook_context
+def _check_bundle(config: Config) -> None:
+    from sockudo_py.wiring.tls import webhook_context
 
     webhook_context(config)
+
+
+def _check_tls(config: Config) -> None:
+    from sockudo_py.wiring.tls import server_context
+
     if config.ssl.enabled:
         server_context(config)
 

@@ -52,6 +52,7 @@ class Server:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._rules = endpoint_rules(config)
+        self.metrics = metrics = Metrics()
         problems: list[str] = []
         with _gathered(problems):
             refuse_unbuilt(config)
@@ -59,16 +60,15 @@ class Server:
             self._tls = server_context(config) if config.ssl.enabled else None
         with _gathered(problems):
             self.apps = make_apps(config, self._rules)
+        with _gathered(problems):
+            targets = make_targets(config, metrics)
         if problems:
             raise ConfigError(problems)
         self._loop = loop = asyncio.get_running_loop()
-        self.metrics = metrics = Metrics()
         self._limiter = make_limiter(config)
         self._cache = make_cache(config)
         self._queue = make_queue(config, metrics)
-        self.webhooks = WebhookService(
-            self._queue, make_targets(config, metrics), metrics, delivery_settings(config, self._rules)
-        )
+        self.webhooks = WebhookService(self._queue, targets, metrics, delivery_settings(config, self._rules))
         on_change: Callable[[Change], None] = self.webhooks.add if config.webhooks.enabled else _ignore
         adapter = make_adapter(config, loop)
         self._adapter = adapter

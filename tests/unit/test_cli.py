@@ -205,10 +205,12 @@ def test_check_config_tells_what_is_wrong_with_a_ca_bundle_and_all_else_too(
     write: Callable[..., str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     endpoint = {**ENDPOINT, "headers": {"Host": "x"}}
-    name = write(with_app(webhooks=[endpoint]), webhooks={"security": {"ca_bundle": "nowhere.pem"}})
+    ssl = {"enabled": True, "cert_path": "cert.pem", "key_path": "key.pem"}
+    name = write(with_app(webhooks=[endpoint]), webhooks={"security": {"ca_bundle": "nowhere.pem"}}, ssl=ssl)
     assert main(["check-config", "--config", name], {}) == 1
     error = capsys.readouterr().err
     assert "config.json: webhooks.security.ca_bundle: can't read 'nowhere.pem': No such file" in error
+    assert "ssl.cert_path" in error
     assert "headers.Host" in error
     Path("nowhere.pem").write_text("no certificates")
     assert main(["check-config", "--config", name], {}) == 1

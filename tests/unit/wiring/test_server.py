@@ -183,13 +183,13 @@ async def test_mistakes_of_every_kind_are_told_at_once(tmp_path: Path) -> None:
         app={"webhooks": [{"name": "hook", "url": "https://user:pass@example.com/", "event_types": ["*"]}]},
         cache={"driver": "redis"},
         ssl={"enabled": True, "cert_path": str(tmp_path / "none.pem"), "key_path": str(tmp_path / "none.key")},
+        webhooks={"security": {"ca_bundle": str(tmp_path / "none.pem")}},
     )
     with pytest.raises(ConfigError) as caught:
         Server(load(path, {}))
     said = str(caught.value)
-    assert [
-        key for key in ("cache.driver", "ssl.cert_path", "ssl.key_path", "webhook hook: url") if key not in said
-    ] == []
+    keys = ("cache.driver", "ssl.cert_path", "ssl.key_path", "webhook hook: url", "webhooks.security.ca_bundle")
+    assert [key for key in keys if key not in said] == []
 
 
 async def test_the_banner_says_what_listens_and_shows_no_secret(tmp_path: Path) -> None:
