@@ -185,11 +185,11 @@ class RedisQueue:
             except Unavailable:
                 self._epoch = b""  # it may come back as a replica that lacks the end
                 raise
-            self._sequences[worker] = sequence + 1  # only now: a call that failed is repeated with its number
             due, epoch, expired, poisoned, trimmed = answer[:5]
             if epoch != self._epoch:
                 await self._send_missing_policies()
                 self._epoch = epoch
+            self._sequences[worker] = sequence + 1  # only now: what failed half-way is repeated with its number
         self._count.expired.add(amount=expired)
         self._count.poison.add(amount=poisoned)
         self._count.trimmed.add(amount=trimmed)

@@ -247,6 +247,23 @@ async def test_a_policy_that_another_node_removed_is_sent_again_and_none_is_over
         assert client.hget("sockudo_queue:policy", "wh_b").split()[1] == b"10"
 
 
+async def test_a_claim_that_can_not_send_the_policies_returns_the_same_jobs_when_repeated(
+    queues: Queues, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue = queues.make()
+    await queue.append([event(1)])
+
+    async def away() -> None:
+        raise Unavailable("away")
+
+    await queue._mend()
+    with monkeypatch.context() as patch:
+        patch.setattr(queue, "_send_missing_policies", away)
+        with pytest.raises(Unavailable):
+            await queue.claim("w", 5, 30)
+    assert ids(await queue.claim("w", 5, 30)) == ["e0001"]
+
+
 async def test_flushed_scripts_are_loaded_again(queues: Queues, private_redis: RedisServer) -> None:
     queue = queues.make()
     await queue.append([event(1)])
