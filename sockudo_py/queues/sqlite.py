@@ -165,13 +165,17 @@ class SqliteQueue(BookLanes):
 
     async def retry(self, token: str, job: bytes, delay: float, *, healthy: bool = False) -> bool:  # noqa: D102
         endpoint = jobs.require_header(job)[1]
-        entry = self._finish(token, good=None if healthy else False)
-        if entry is None:
+        lease = self._book.active.get(token)
+        if lease is None:
             return False
+        row = lease.entry.row
         due = self._now() + round(delay * 1000)
         gated = self._book.lanes[endpoint].policy.ordered
-        await self._keep(entry, lambda db: rows.replace(db, entry, endpoint, job, due, gated))
-        self._book.delay(Entry(endpoint, job, entry.row), due, self._now())
+        # It stays leased until this is written: else the next job of an ordered lane would overtake it.
+        await self._store.run(lambda db: rows.replace(db, lease.entry, endpoint, job, due, gated))
+        if self._finish(token, good=None if healthy else False) is None:
+            return False
+        self._book.delay(Entry(endpoint, job, row), due, self._now())
         self._waker.soon(delay)
         return True
 

@@ -11,6 +11,7 @@ FRESH, WHOLE, DEAD = 0, 1, 2  # the states: an event that gathers, a job, a dead
 
 _FORGET = 1000  # ids at a time
 _GIVE_BACK = 200  # pages of 4 KiB at a time, a few milliseconds
+_INCREMENTAL = 2  # PRAGMA auto_vacuum of a file that can give pages back
 _KEEP = 1000  # free pages that stay in the file, for what comes next
 
 _NEXT_DEATH = "(SELECT coalesce(max(died), 0) + 1 FROM queue_jobs WHERE died IS NOT NULL)"
@@ -52,7 +53,8 @@ def tidy(db: Db, until: int) -> bool:
     Returns whether there is more to do.
     """
     forgotten = forget(db, until, _FORGET)
-    (free,) = db.execute("PRAGMA freelist_count").fetchone()
+    (mode,) = db.execute("PRAGMA auto_vacuum").fetchone()
+    (free,) = db.execute("PRAGMA freelist_count").fetchone() if mode == _INCREMENTAL else (0,)  # an old file keeps them
     for _ in range(min(_GIVE_BACK, free - _KEEP)):  # Python's driver takes a single step of this statement
         db.execute("PRAGMA incremental_vacuum(1)")
     return bool(forgotten == _FORGET or free - _GIVE_BACK > _KEEP)
@@ -98,7 +100,7 @@ def replace(db: Db, entry: Entry, endpoint: str, text: bytes, due: int, gated: b
     """Write the job that is to be tried again, and when."""
     db.execute(
         "UPDATE queue_jobs SET state = ?, endpoint = ?, claimed = 0, crashes = 0, due = ?, gated = ?, text = ?"
-        " WHERE row = ?",
+        " WHERE row = ? AND died IS NULL",
         (WHOLE, endpoint, due, gated, text, entry.row),
     )
     delete_spare(db, entry)

@@ -1,5 +1,6 @@
 """Turns, allowances, rate limits, order, and pauses."""
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -336,3 +337,11 @@ async def test_paused_lanes_are_named_until_they_are_resumed(queue: Queue) -> No
     await queue.pause("wh_b")
     await queue.resume("wh_a")
     assert await queue.paused_lanes() == ["wh_b"]
+
+
+async def test_nothing_of_an_ordered_lane_is_claimed_while_its_retry_is_being_stored(driver: Driver) -> None:
+    queue = await driver.make(default_policy=replace(FREE, ordered=True))
+    await many(queue, 2)
+    held = await claim_one(queue)
+    _, claims = await asyncio.gather(queue.retry(held.token, held.job, 60), claim(queue))
+    assert ids(claims) == []

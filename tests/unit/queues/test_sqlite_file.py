@@ -86,6 +86,22 @@ async def test_after_a_large_backlog_the_file_shrinks_a_little_at_a_time(site: S
     assert site.path.stat().st_size < 1300 * 4096
 
 
+async def test_a_file_that_can_not_shrink_is_not_tidied_all_the_time(tmp_path: Path) -> None:
+    old = sqlite3.connect(tmp_path / "queue.sqlite3")  # as made before files could shrink
+    old.execute("CREATE TABLE used (text)")
+    old.executemany("INSERT INTO used VALUES (?)", [("x" * 4000,)] * 3000)
+    old.execute("DELETE FROM used")
+    old.commit()
+    old.close()
+    site = Site(tmp_path / "queue.sqlite3")
+    await site.queue.open()
+    try:
+        assert await site.look("PRAGMA freelist_count") > 2 * rows._KEEP
+        assert not await site.queue._store.run(lambda db: rows.tidy(db, 0))
+    finally:
+        await site.queue.close()
+
+
 async def test_ids_that_are_forgotten_never_pile_up_while_events_come(site: Site) -> None:
     for start in range(0, 5000, 100):
         await site.append(start, 100)
