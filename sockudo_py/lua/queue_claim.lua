@@ -195,9 +195,40 @@ local function serve(class, most)
   end
 end
 
--- First what is a class's own: new lanes, those on probation, and so on. Then what is left over: the faster go first.
-for class = 1, FAST - 1 do serve(class, class < SLOWEST and shares[class] or shares[class] - shares[class - 1]) end
-for class = FAST, SLOWEST, -1 do serve(class, shares[class] or limit) end
+-- The lane that has waited longest, of the classes of which the worker may hold one more job; and its class.
+local function longest_waiting()
+  local ep, class, turn
+  for c = 1, FAST do
+    if room(c) > 0 then
+      local first = redis.call('ZRANGE', P .. CLASSES[c], 0, asides, 'WITHSCORES')
+      for at = 1, #first, 2 do
+        if not aside[first[at]] then
+          local score = tonumber(first[at + 1])
+          if score < now + 1 and (not turn or score < turn) then ep, class, turn = first[at], c, score end
+          break
+        end
+      end
+    end
+  end
+  return ep, class
+end
+
+-- Few slots: a class without a slot of its own would starve (see classes.py).
+local few = false
+for class = SLOWEST, FAST - 1 do few = few or shares[class] == shares[class - 1] end
+
+if few then
+  serve(1, shares[1])
+  while #claims < limit do
+    local ep, class = longest_waiting()
+    if not ep then break end
+    take(ep, class)
+  end
+else
+  -- First what is a class's own: new lanes, those on probation, and so on. Then what is left over: the faster go first.
+  for class = 1, FAST - 1 do serve(class, class < SLOWEST and shares[class] or shares[class] - shares[class - 1]) end
+  for class = FAST, SLOWEST, -1 do serve(class, shares[class] or limit) end
+end
 
 if #claims > 0 then
   redis.call('SET', P .. 'claim:' .. worker, sequence .. ' ' .. table.concat(claims, ' '), 'PX', lease)

@@ -109,12 +109,9 @@ class Book:
         """Lease up to ``limit`` jobs, in turn; returns tokens and jobs."""
         claims: list[tuple[str, Entry]] = []
         held = self._held.setdefault(worker, [0] * CLASSES)
-        for standing, most in self._shares.turns:
-            while len(claims) < limit and held[standing] < most and self._shares.may(held, standing):
-                turn = self.lanes.first(standing)
-                if turn is None or turn[0] > now:
-                    break
-                claim = self._take(turn[1], worker, now, lease_ms, standing)
+        for classes, most in self._shares.turns:
+            while len(claims) < limit and (lane := self._next(classes, held, most, now)) is not None:
+                claim = self._take(lane, worker, now, lease_ms, lane.standing()[0])
                 if claim is not None:
                     claims.append(claim)
         return claims
@@ -204,6 +201,17 @@ class Book:
             LaneDepth(lane.endpoint, len(lane), lane.in_flight, max(0, lane.gate - now), lane.pace or 0)
             for lane in busy[:number]
         )
+
+    def _next(self, classes: Sequence[int], held: Sequence[int], most: int, now: int) -> Lane | None:
+        """Return the lane of these classes whose turn it is, for a worker that holds so many jobs of each class."""
+        best: tuple[int, int, Lane] | None = None
+        for standing in classes:
+            if held[standing] >= most or not self._shares.may(held, standing):
+                continue
+            turn = self.lanes.first(standing)
+            if turn is not None and turn[0] <= now and (best is None or turn < best):
+                best = turn
+        return None if best is None else best[2]
 
     def _take(self, lane: Lane, worker: str, now: int, lease_ms: int, standing: int) -> tuple[str, Entry] | None:
         until = lane.limited(now)

@@ -43,7 +43,10 @@ class Shares:
     lanes can get.
 
     Some of these are a class's own: there it is served before all faster ones, so that nobody starves. Beyond, the
-    faster go first. ``turns`` are the classes in the order in which they are served, and up to how many jobs.
+    faster go first. ``turns`` says which classes are served after each other, and up to how many jobs each.
+
+    With few slots (up to 8, or a share of nearly all) some classes have no slot of their own. Then all are served
+    together, whichever lane has waited longest: else these would starve while the others are busy.
     """
 
     __slots__ = ("most", "turns")
@@ -56,8 +59,17 @@ class Shares:
             left /= 2
             most.append(max(pool, int(slots - left)))
         self.most = tuple(most)
-        own = (pool, pool, *(self.most[c] - self.most[c - 1] for c in range(SLOWEST, FAST)))
-        self.turns = (*enumerate(own), (FAST, sys.maxsize), *((c, most[c]) for c in range(FAST - 1, PROBATION, -1)))
+        own = tuple(self.most[c] - self.most[c - 1] for c in range(SLOWEST, FAST))
+        self.turns: tuple[tuple[Sequence[int], int], ...]
+        if not all(own):
+            self.turns = (((NEW,), pool), (range(CLASSES), sys.maxsize))
+            return
+        each = (
+            *enumerate((pool, pool, *own)),
+            (FAST, sys.maxsize),
+            *((c, most[c]) for c in range(FAST - 1, PROBATION, -1)),
+        )
+        self.turns = tuple(((c,), number) for c, number in each)
 
     def may(self, held: Sequence[int], standing: int) -> bool:
         """Return whether a worker that holds so many jobs of each class may have one more of this class."""

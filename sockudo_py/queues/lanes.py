@@ -302,12 +302,12 @@ class Lanes:
             heapq.heapify(heap)
         return due
 
-    def first(self, standing: int) -> tuple[int, Lane] | None:
-        """Return due time and lane of the next turn in a class; None when there is none."""
+    def first(self, standing: int) -> tuple[int, int, Lane] | None:
+        """Return due time, place among those of that time, and lane of the next turn in a class; None without one."""
         heap = self._heaps[standing]
         while heap:
             due, serial, lane = heap[0]
             if lane.listed == (standing, due, serial):
-                return due, lane
+                return heap[0]
             heapq.heappop(heap)
         return None

@@ -81,6 +81,7 @@ NOT_WITH_SQS = {
     "test_every_class_finds_a_slot_when_all_slower_ones_are_full": _CLOCK,
     "test_every_class_has_a_share_that_no_faster_one_takes": _CLOCK,
     "test_what_nobody_owns_goes_to_the_fastest_first": _CLOCK,
+    "test_with_few_slots_no_class_starves_while_all_others_are_busy": _CLOCK,
     "test_the_pace_is_smoothed_over_the_last_attempts": _CLOCK,
     "test_attempts_that_hang_count_while_others_of_their_lane_are_answered": _CLOCK,
     "test_failed_attempts_count_too_and_what_was_not_tried_does_not": _CLOCK,

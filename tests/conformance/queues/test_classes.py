@@ -178,3 +178,30 @@ async def test_with_fixed_caps_all_lanes_are_of_one_class(driver: Driver) -> Non
     await tried(driver, queue, "slow", 10)
     await busy(queue, "slow", 10)
     assert len(await claim(queue, SLOTS)) == SLOTS
+
+
+@pytest.mark.parametrize(("slots", "share"), [(1, 0.5), (2, 0.0), (2, 0.5), (4, 0.5), (8, 0.5), (8, 1.0)])
+async def test_with_few_slots_no_class_starves_while_all_others_are_busy(
+    driver: Driver, slots: int, share: float
+) -> None:
+    queue = await driver.make(default_policy=POLICY, slots=slots, probation_share=share)
+    takes = {"hung": 2.0, "slow": 1.5, "medium": 0.5, "brisk": 0.12, "fast": 0.06}  # seconds
+    lanes = [f"{kind}{at}" for kind in takes for at in range(2 if kind == "fast" else 1)]
+    now, served = 0.0, Counter[str]()
+    flying: list[tuple[float, str, Claim]] = []  # when it ends
+    for number in range(300):
+        for endpoint in lanes:
+            await append(queue, endpoint, 1, first=number)
+        for one in await claim(queue, slots - len(flying)) if len(flying) < slots else []:
+            kind = jobs.decode(one.job).endpoint.rstrip("0123456789")
+            served[kind] += 1
+            flying.append((now + takes[kind], one.token, one))
+        end, _, one = flying.pop(flying.index(min(flying, key=lambda item: item[0])))
+        await queue.renew([token for _, token, _ in flying], LEASE)
+        driver.advance(end - now)
+        now = end
+        if "hung" in jobs.decode(one.job).endpoint:
+            await queue.fail(one.token, jobs.bury(one.job, 1, jobs.JobError("timeout_read")))
+        else:
+            await queue.ack(one.token)
+    assert min(served[kind] for kind in takes) >= 3, served

@@ -3,13 +3,18 @@
 from sockudo_py.queues import jobs
 from sockudo_py.queues.base import Append, LanePolicy
 from sockudo_py.queues.classes import FAST, NEW
-from sockudo_py.queues.lanes import Entry, Lanes
+from sockudo_py.queues.lanes import Entry, Lane, Lanes
 
 POLICY = LanePolicy(window=0.0, size=1, slow_start=False)
 
 
 def entry(number: int, endpoint: str = "wh_a") -> Entry:
     return Entry(endpoint, jobs.encode_event(Append(f"e{number}", endpoint, "app", b"{}", 1)))
+
+
+def turn(lanes: Lanes, standing: int) -> tuple[int, Lane] | None:
+    first = lanes.first(standing)
+    return None if first is None else (first[0], first[2])
 
 
 def test_listings_that_hold_no_more_do_not_pile_up() -> None:
@@ -24,18 +29,18 @@ def test_listings_that_hold_no_more_do_not_pile_up() -> None:
 def test_a_lane_is_listed_in_one_class_at_a_time() -> None:
     lanes = Lanes(LanePolicy(window=0.0, size=1))
     lanes.append(entry(1), 0)
-    assert lanes.first(NEW) == (0, lanes["wh_a"])
+    assert turn(lanes, NEW) == (0, lanes["wh_a"])
     lanes["wh_a"].allowance = 2
     lanes.settle(lanes["wh_a"], 5)
     assert lanes.first(NEW) is None
-    assert lanes.first(FAST) == (5, lanes["wh_a"])
+    assert turn(lanes, FAST) == (5, lanes["wh_a"])
 
 
 def test_a_lane_that_was_due_keeps_its_turn() -> None:
     lanes = Lanes(POLICY)
     lanes.append(entry(1), 3)
     lanes.settle(lanes["wh_a"], 9)
-    assert lanes.first(FAST) == (3, lanes["wh_a"])
+    assert turn(lanes, FAST) == (3, lanes["wh_a"])
 
 
 def test_a_lane_that_was_served_goes_behind_the_others() -> None:
@@ -43,7 +48,7 @@ def test_a_lane_that_was_served_goes_behind_the_others() -> None:
     lanes.append(entry(1), 3)
     lanes.append(entry(2, "wh_b"), 3)
     lanes.settle(lanes["wh_a"], 3, rotate=True)
-    assert lanes.first(FAST) == (3, lanes["wh_b"])
+    assert turn(lanes, FAST) == (3, lanes["wh_b"])
 
 
 def test_forgetting_a_lane_keeps_count_of_its_jobs_in_flight() -> None:
