@@ -39,7 +39,7 @@ class Strangers:
     ) -> None:
         self._grace = grace
         self._clock = clock
-        self._watched: dict[str, _Watch] = {}
+        self._watched: dict[str, _Watch] = {}  # those that were seen last at the end
         self._gone: dict[str, float] = {}  # uid -> its jobs that were created until then (ms) are dead
         registry.subscribe(self._changed)
 
@@ -62,11 +62,15 @@ class Strangers:
             )
         if watch is None or now - watch.seen > _STALE:
             watch = _Watch(ident, now, now)
-            if uid in self._watched or len(self._watched) < _MOST:  # beyond, they wait until there is room
+            self._watched.pop(uid, None)
+            self._make_room(now)
+            if len(self._watched) < _MOST:  # beyond, they wait until there is room
                 self._watched[uid] = watch
         if watch.job != ident:
             return AWAY
         watch.seen = now
+        if uid in self._watched:
+            self._watched[uid] = self._watched.pop(uid)
         if now - watch.since < self._grace:
             return AWAY
         self._watched.pop(uid, None)
@@ -76,6 +80,13 @@ class Strangers:
     def gone(self, uid: str) -> bool:
         """Return whether this process saw the endpoint being removed."""
         return self._gone.get(uid) == math.inf
+
+    def _make_room(self, now: float) -> None:
+        """Forget one that nobody saw again, if there are too many: others deliver its jobs."""
+        if len(self._watched) >= _MOST:
+            uid, watch = next(iter(self._watched.items()))
+            if now - watch.seen > _STALE:
+                del self._watched[uid]
 
     def _give_up(self, uid: str, until_ms: float) -> None:
         self._gone.pop(uid, None)

@@ -92,6 +92,17 @@ def test_however_many_there_are_memory_is_bounded(monkeypatch: pytest.MonkeyPatc
     assert len(site.strangers._gone) == 10
 
 
+def test_endpoints_that_others_serve_do_not_keep_their_place_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(strangers, "_MOST", 10)
+    site = Site()
+    for number in range(10):
+        site.meet(replace(JOB, endpoint=f"wh_{number}"))
+    site.clock.now += 16
+    late = replace(JOB, endpoint="wh_late")
+    site.meet_for(60, late)
+    assert site.meet(late) == 0.0
+
+
 def test_an_unknown_endpoint_is_named_once(caplog: pytest.LogCaptureFixture) -> None:
     site = Site()
     with caplog.at_level(logging.WARNING):
