@@ -130,6 +130,12 @@ def created_ms(text: bytes) -> int:
         return 0
 
 
+def app_of(text: bytes) -> str | None:
+    """Return the app of a job that our own code made; None when it does not tell."""
+    head = _HEAD.match(text)
+    return head.group(3).decode() if head is not None and head.group(3) else None
+
+
 def merge(first: bytes, events: Sequence[bytes]) -> bytes:
     """Return one job out of a fresh job text and the JSON texts of further events, without parsing any of them."""
     return b",".join((first[:-2], *events)) + b"]}" if events else first

@@ -80,6 +80,8 @@ class SqliteQueue(BookLanes):
         for row, state, endpoint, solo, claimed, crashes, due, gated, text in await self._store.run(rows.load):
             entry = Entry(endpoint, text, row, bool(solo))
             entry.crashes = crashes + claimed
+            if self._book.lanes[endpoint].app.id is None and (app_id := jobs.app_of(text)) is not None:
+                self._book.lanes.owned(endpoint, app_id)
             if state == FRESH:
                 self._book.lanes.append(entry, now)
             elif entry.crashes > self._max_crashes:

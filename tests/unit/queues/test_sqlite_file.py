@@ -86,6 +86,17 @@ async def test_after_a_large_backlog_the_file_shrinks_a_little_at_a_time(site: S
     assert site.path.stat().st_size < 1300 * 4096
 
 
+async def test_what_an_app_holds_is_known_after_a_restart(site: Site) -> None:
+    await site.append(0, 30)
+    await site.queue.close()
+    again = Site(site.path)
+    await again.queue.open()
+    try:
+        assert again.queue._book.lanes.owned("wh_other", "app").app.held == 30
+    finally:
+        await again.queue.close()
+
+
 async def test_a_file_that_can_not_shrink_is_not_tidied_all_the_time(tmp_path: Path) -> None:
     old = sqlite3.connect(tmp_path / "queue.sqlite3")  # as made before files could shrink
     old.execute("CREATE TABLE used (text)")
