@@ -138,7 +138,8 @@ class Publisher(asyncio.Protocol):
             good = 1
         self.answers += good
         if self._waiting is not None and self.answers >= self._target:
-            self._waiting.set_result(None)
+            if not self._waiting.done():  # nobody waits any more where a workload was cancelled
+                self._waiting.set_result(None)
             self._waiting = None
 
     def connection_lost(self, exc: Exception | None) -> None:

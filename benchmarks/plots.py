@@ -11,6 +11,7 @@ LINES = ("blue", "orange", "green", "pink", "red", "grey")
 WIDTH = 880.0
 MARGIN = 24.0
 BAR, GAP = 18.0, 14.0
+LEAST, MOST = 1 / 8, 32  # ratios; a bar beyond them is cut and says so, or the others would be too short to compare
 # Its crowd is served by time and not by unit: CPU per unit depends on how long a publish takes.
 NO_RATIO = ("bystander",)
 
@@ -34,8 +35,8 @@ def comparison(machine: str, results: list[Result]) -> str:
     )
     seen = {subject for found in rows.values() for subject in found}
     _legend(drawing, 80, [(peer, color) for peer, color in SUBJECTS.items() if peer in seen])
-    ticks = powers(min(ratios), max(ratios), 2)
-    scale = Scale(ticks[0], ticks[-1], 276, WIDTH - 130)
+    ticks = powers(max(min(ratios), LEAST), min(max(ratios), MOST), 2)
+    scale = Scale(ticks[0], ticks[-1], 276, WIDTH - 185)
     y = 112.0
     bottom = y + sum(_height(found) + GAP for found in rows.values())
     for tick in ticks:
@@ -62,6 +63,8 @@ def _compare(drawing: Drawing, scale: Scale, top: float, name: str, found: dict[
         ratio = _ratio(found, peer)
         drawing.bar(scale.at(1), y + 2, scale.at(ratio), BAR - 5, SUBJECTS[peer])
         words = f"{ratio:.{0 if ratio >= 10 else 1 if ratio >= 1 else 2}f}x, {_with_unit(found[peer])}"
+        if not scale.low <= ratio <= scale.high:
+            words += " (bar cut)"
         drawing.text(max(scale.at(ratio), scale.at(1)) + 6, y + 12, words)
         y += BAR
 

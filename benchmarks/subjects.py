@@ -6,6 +6,7 @@ are configured there, which favours them.
 """
 
 import contextlib
+import http.client
 import os
 import shutil
 import subprocess
@@ -97,6 +98,16 @@ def sockudo_py(options: Options = Options(), root: Path = ROOT, python: str = sy
             yield Subject("sockudo_py", process, port, scrape_port=metrics_port)
 
 
+def keeps_alive(port: int) -> bool:
+    """Return whether the HTTP API there keeps a connection after an answer (which may be a refusal)."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    connection.request("GET", f"/apps/{APP_ID}/channels")
+    with connection.getresponse() as response:
+        kept = not response.will_close
+    connection.close()
+    return kept
+
+
 @contextlib.contextmanager
 def soketi(options: Options = Options()) -> Iterator[Subject]:
     """Run soketi. ``soketi_package.prepare`` must have said that it can."""
@@ -124,7 +135,7 @@ def soketi(options: Options = Options()) -> Iterator[Subject]:
         with log_path.open("wb") as log, pinned(soketi_package.command(path), log) as process:
             wait_until_up(process, f"http://127.0.0.1:{port}/", log_path)
             soketi_package.insist_on_native(process.pid)
-            yield Subject("soketi", process, port, keeps_alive=False)
+            yield Subject("soketi", process, port, keeps_alive(port))
 
 
 @contextlib.contextmanager
@@ -147,7 +158,6 @@ def sockudo(options: Options = Options()) -> Iterator[Subject]:
         "presence": {"max_members_per_channel": options.presence_members},
         "metrics": {"enabled": True, "driver": "prometheus", "host": "127.0.0.1", "port": metrics_port},
         "rate_limiter": {"enabled": False},  # a hundred requests a minute by default; off by default in the others
-        "websocket": {"max_messages": None, "max_bytes": 1_048_576},  # what may wait for a slow client, as in ours
         "shutdown_grace_period": 1,
     }
     with tempfile.TemporaryDirectory() as folder:
@@ -156,7 +166,7 @@ def sockudo(options: Options = Options()) -> Iterator[Subject]:
         command = [os.environ["SOCKUDO"], "--config", str(path)]
         with log_path.open("wb") as log, pinned(command, log) as process:
             wait_until_up(process, f"http://127.0.0.1:{port}/up/{APP_ID}", log_path)
-            yield Subject("Sockudo", process, port)
+            yield Subject("Sockudo", process, port, keeps_alive(port))
 
 
 @contextlib.contextmanager

@@ -74,6 +74,14 @@ def test_ratios_and_absolute_costs_are_written_beside_the_bars() -> None:
     assert "sockudo_py 10.0 us" in found
 
 
+def test_a_bar_beyond_the_scale_is_cut_and_says_so() -> None:
+    chart = plots.comparison("m", [result("sockudo_py", 10), result("soketi", 6_000), result("Sockudo", 0.1)])
+    assert "600x, 6,000 us (bar cut)" in words(chart)
+    assert "0.01x, 0.10 us (bar cut)" in words(chart)
+    assert "32x" in words(chart)
+    assert "64x" not in words(chart)
+
+
 def test_rows_with_memory_compare_memory_and_not_cpu() -> None:
     rows = [result("sockudo_py", 10, "idle memory", 2.0), result("soketi", 10, "idle memory", 6.0)]
     assert "3.0x, 6.0 KB" in words(plots.comparison("m", rows))
