@@ -47,7 +47,8 @@ class Dispatcher:
         self._spool = Spool(self._limits)
         self._refusals = Refusals()
         self._in_hand: list[Append] = []
-        self._replayed: bool = False
+        self._replayed = False  # the spool file is there, with events of the last shutdown ...
+        self._trimmed = False  # ... and only those that the queue refused
         self._id_prefix = f"dl_{secrets.token_hex(8)}_"
         self._next_id = 0
         self._wake = asyncio.Event()
@@ -123,8 +124,8 @@ class Dispatcher:
             if not self._in_hand:
                 self._in_hand = self._next()
             if not self._in_hand:
-                if self._replayed and not self.waiting:
-                    await self._forget_file()
+                if self._replayed:
+                    await self._tidy_file()
                 if self._stopping.is_set():
                     return
                 self._wake.clear()
@@ -263,10 +264,21 @@ class Dispatcher:
             log.info("webhook events of the last shutdown are back", extra={"events": len(events)})
             self._wake.set()
 
-    async def _forget_file(self) -> None:
-        self._replayed = False
-        if self._limits.path is not None:
-            await asyncio.to_thread(self._limits.path.unlink, missing_ok=True)
+    async def _tidy_file(self) -> None:
+        """Leave in the spool file only what the queue refused, so that a kill brings nothing back that it took."""
+        path = self._limits.path
+        if path is None:
+            return
+        left = self._spool.all()
+        if not left:
+            self._replayed = False
+            await asyncio.to_thread(path.unlink, missing_ok=True)
+        elif not self._trimmed:
+            self._trimmed = True
+            try:
+                await asyncio.to_thread(write_spool, path, left)
+            except OSError as error:
+                log.warning("the webhook spool file can't be written, it stays as it was", extra={"error": str(error)})
 
     async def _write_down(self, events: list[Append]) -> None:
         path = self._limits.path

@@ -113,11 +113,15 @@ class Spool:
         if line:
             self._lines[endpoint] = line
 
+    def all(self) -> list[Append]:
+        """Return all there is, the events of each endpoint in their order."""
+        return [event for line in (*self._lines.values(), *self._held.values()) for event in line]
+
     def drain(self) -> list[Append]:
-        """Remove and return all there is, the events of each endpoint in their order."""
-        lines = [*self._lines.values(), *self._held.values()]
+        """Remove and return all there is, as ``all`` does."""
+        events = self.all()
         self._lines, self._held, self._bytes, self.count = {}, {}, 0, 0
-        return [event for line in lines for event in line]
+        return events
 
     def _noisiest(self) -> tuple[str, deque[Append]]:
         """Return the app that has most, and the fullest line of it."""

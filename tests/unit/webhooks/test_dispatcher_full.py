@@ -153,6 +153,26 @@ async def test_a_stop_does_not_wait_for_a_full_lane_and_writes_down_what_it_does
     assert [orjson.loads(append.event)["channel"] for append in written] == [f"c-{number}" for number in range(5, 11)]
 
 
+async def test_a_spool_file_keeps_only_what_was_refused_once_the_rest_was_taken(tmp_path: Path) -> None:
+    file = tmp_path / "spool"
+    limits = SpoolLimits(path=file)
+    before = Site(limits)
+    with_endpoints(before, "dead", "healthy")
+    before.queue.away = True
+    await before.dispatcher.start()
+    raise_events(before, "dead", 1, 9)
+    raise_events(before, "healthy", 1, 2)
+    await before.dispatcher.stop(timeout=0.01)
+
+    async with running(limits, max_queue_len=8) as after:
+        with_endpoints(after, "dead", "healthy")
+        await until(lambda: len(taken(after, "healthy")) == 2)
+        await until(lambda: len(read_spool(file)[0]) < 11)
+        kept = [(event.app_id, orjson.loads(event.event)["channel"]) for event in read_spool(file)[0]]
+        first = len(taken(after, "dead")) + 1
+        assert kept == [("dead", f"c-{number}") for number in range(first, 10)]
+
+
 async def test_a_stop_hands_over_what_there_is_room_for_by_then() -> None:
     site = Site(max_queue_len=8)
     with_endpoints(site, "dead")
