@@ -217,7 +217,8 @@ class Front(asyncio.Protocol):
                 status, text, headers = problem
                 self._refuse(status, text, *headers)
                 return
-            secure = self._secure or context.proxies.secure(self._address(), head.text(b"x-forwarded-proto"))
+            said = head.text(b"x-forwarded-proto")  # without it the peer's address, a system call, is not needed
+            secure = self._secure or (said is not None and context.proxies.secure(self._address(), said))
             address = self._client(head.fields) if context.connect_limit is not None else ""
             self._depart()
             open_connection(context, self._transport, head, bytes(data[end:]), secure=secure, address=address)

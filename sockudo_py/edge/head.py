@@ -162,6 +162,8 @@ class HeadReader:
 
     def next(self, data: bytes | bytearray, start: int) -> tuple[Head | None, int]:
         """Return what ``next_head`` does. Raises BadHead."""
+        if data[start] != _P:
+            return next_head(data, start, self._limit)
         end = data.find(b"\r\n\r\n", start, start + self._limit) + 4
         line = _usual_line(data, start, end) if end > 3 else None
         if line is None:
@@ -196,6 +198,7 @@ _REMEMBERED_NAMES = 32  # a name and its value take 70 bytes and more, however s
 _PASSWORDS = frozenset({b"authorization", b"cookie", b"proxy-authorization"})
 
 # Path and query of a request line that the parser takes for sure: all that is printable in ASCII but blanks and "#".
+_P = ord("P")
 _usual_line = re.compile(rb"POST (/[!\"$->@-~]*)\?([!\"$-~]*) HTTP/1\.1\r\n").match
 
 
