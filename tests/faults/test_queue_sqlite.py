@@ -246,7 +246,6 @@ async def test_on_a_full_disk_an_append_is_unavailable_and_may_be_repeated(make:
 Answer = Callable[[SqliteQueue, Claim], Awaitable[object]]
 ANSWERS: dict[str, Answer] = {
     "ack": lambda queue, held: queue.ack(held.token),
-    "retry": lambda queue, held: queue.retry(held.token, held.job, 100),
     "fail": lambda queue, held: queue.fail(held.token, held.job),
     "release": lambda queue, held: queue.release(held.token),
 }
@@ -266,6 +265,21 @@ async def test_when_an_answer_can_not_be_written_the_job_is_claimable_again(make
     assert again.job == held.job
     assert await queue.ack(again.token)
     assert (await queue.depths()).waiting == 0
+
+
+async def test_when_a_retry_can_not_be_written_the_job_stays_leased_and_the_retry_may_be_repeated(make: Make) -> None:
+    queue = make()
+    await queue.open()
+    await queue.append([event(1)])
+    (held,) = await claim(queue)
+    await pragma(queue, "query_only=1")
+    with pytest.raises(Unavailable, match="can't be written"):
+        await queue.retry(held.token, held.job, 100)
+    await pragma(queue, "query_only=0")
+    assert await claim(queue) == []
+    assert await queue.retry(held.token, held.job, 100)
+    depths = await queue.depths()
+    assert (depths.delayed, depths.active) == (1, 0)
 
 
 async def test_a_claim_that_can_not_be_written_leases_nothing(make: Make) -> None:
