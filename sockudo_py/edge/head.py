@@ -102,11 +102,6 @@ class Head:
         return self.fields.headers
 
     @property
-    def keep_alive(self) -> bool:
-        """Return whether the client may send another request on this connection."""
-        return self.fields.keep_alive
-
-    @property
     def upgrade(self) -> bytes:
         """Return the protocol that the client asks to change to, or nothing."""
         return self.fields.upgrade
@@ -114,10 +109,6 @@ class Head:
     def text(self, name: bytes) -> str | None:
         """Return the value of the header with this lower-case name, or None."""
         return _text(self.fields.headers.get(name))
-
-    def plain_length(self) -> int | None:
-        """Return the length of the body that simply follows, if one does."""
-        return self.fields.plain_length
 
     def bodiless(self) -> bool:
         """Return whether nothing but the next request follows, and the client wants nothing but an answer."""

@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -243,6 +244,15 @@ async def test_on_a_full_disk_an_append_is_unavailable_and_may_be_repeated(make:
     assert len(await claim(queue)) == 2
 
 
+@asynccontextmanager
+async def unwritable(queue: SqliteQueue) -> AsyncIterator[None]:
+    """Let the one call within find a file that can't be written, and say so."""
+    await pragma(queue, "query_only=1")
+    with pytest.raises(Unavailable, match="can't be written"):
+        yield
+    await pragma(queue, "query_only=0")
+
+
 Answer = Callable[[SqliteQueue, Claim], Awaitable[object]]
 ANSWERS: dict[str, Answer] = {
     "ack": lambda queue, held: queue.ack(held.token),
@@ -257,10 +267,8 @@ async def test_when_an_answer_can_not_be_written_the_job_is_claimable_again(make
     await queue.open()
     await queue.append([event(1)])
     (held,) = await claim(queue)
-    await pragma(queue, "query_only=1")
-    with pytest.raises(Unavailable, match="can't be written"):
+    async with unwritable(queue):
         await ANSWERS[answer](queue, held)
-    await pragma(queue, "query_only=0")
     (again,) = await claim(queue)
     assert again.job == held.job
     assert await queue.ack(again.token)
@@ -272,10 +280,8 @@ async def test_when_a_retry_can_not_be_written_the_job_stays_leased_and_the_retr
     await queue.open()
     await queue.append([event(1)])
     (held,) = await claim(queue)
-    await pragma(queue, "query_only=1")
-    with pytest.raises(Unavailable, match="can't be written"):
+    async with unwritable(queue):
         await queue.retry(held.token, held.job, 100)
-    await pragma(queue, "query_only=0")
     assert await claim(queue) == []
     assert await queue.retry(held.token, held.job, 100)
     depths = await queue.depths()
@@ -287,10 +293,8 @@ async def test_a_claim_that_can_not_be_written_leases_nothing(make: Make) -> Non
     queue = make(default_policy=batches)
     await queue.open()
     await queue.append([event(1), event(2)])
-    await pragma(queue, "query_only=1")
-    with pytest.raises(Unavailable, match="can't be written"):
+    async with unwritable(queue):
         await claim(queue)
-    await pragma(queue, "query_only=0")
     queue = await reopened(make, queue, default_policy=batches)
     (held,) = await claim(queue)
     assert len(jobs.decode(held.job).events()) == 2
@@ -303,10 +307,8 @@ async def test_a_merge_that_could_not_be_written_is_written_with_the_next_claim(
     queue = make(default_policy=batches)
     await queue.open()
     await queue.append([event(1), event(2)])
-    await pragma(queue, "query_only=1")
-    with pytest.raises(Unavailable, match="can't be written"):
+    async with unwritable(queue):
         await claim(queue)
-    await pragma(queue, "query_only=0")
     (held,) = await claim(queue)
     assert len(jobs.decode(held.job).events()) == 2
     assert await queue.ack(held.token)

@@ -13,7 +13,7 @@ def test_a_head_is_parsed() -> None:
     )
     assert (parsed.method, parsed.path, parsed.query) == (b"POST", "/apps/3/events", "a=b%20c&d")
     assert parsed.headers == {b"host": b"x", b"content-length": b"12", b"x-name": b"v w"}
-    assert (parsed.version, parsed.keep_alive, parsed.upgrade) == ("1.1", True, b"")
+    assert (parsed.version, parsed.fields.keep_alive, parsed.upgrade) == ("1.1", True, b"")
     assert parsed.text(b"x-name") == "v w"
     assert parsed.text(b"absent") is None
 
@@ -34,7 +34,7 @@ def test_a_fragment_is_no_part_of_the_path() -> None:
     ],
 )
 def test_keep_alive_follows_version_and_connection_header(lines: tuple[str, ...], keep_alive: bool) -> None:
-    assert parse_head(head(*lines)).keep_alive is keep_alive
+    assert parse_head(head(*lines)).fields.keep_alive is keep_alive
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_a_broken_request_line_is_refused(line: str) -> None:
     ],
 )
 def test_a_plain_body_is_one_that_simply_follows(lines: tuple[str, ...], length: int | None) -> None:
-    assert parse_head(head("POST / HTTP/1.1", *lines)).plain_length() == length
+    assert parse_head(head("POST / HTTP/1.1", *lines)).fields.plain_length == length
 
 
 @pytest.mark.parametrize("line", ["GET /", "GET / HTTP/2.0", "PRI * HTTP/2.0", "GET / HTTP/0.9", "GET / HTTP/1.2"])
@@ -133,7 +133,7 @@ def test_another_version_of_http_is_refused(line: str) -> None:
 
 
 def test_http_1_0_has_no_plain_body() -> None:
-    assert parse_head(head("POST / HTTP/1.0", "Content-Length: 1")).plain_length() is None
+    assert parse_head(head("POST / HTTP/1.0", "Content-Length: 1")).fields.plain_length is None
 
 
 def test_the_next_head_begins_where_it_is_told_and_ends_at_the_empty_line() -> None:
