@@ -34,6 +34,7 @@ TIMEOUT = 2.0
 RETRY = RetryPolicy(schedule=(0.2, 0.4, 0.8, 1.6, 3.2))
 HEALTHY_RATE, HUNG_RATE = 50, 3  # events a second, each: all slots are wanted, and the processor is not what is scarce
 WARM_UP = 1.0  # seconds that are not counted: every lane begins with one in flight
+AFTER = 2.0  # seconds at the end for what is on its way
 GOOD = "app-good"
 BESIDE = {  # hung ones, slow ones, seconds that these take
     "fault-free": (0, 0, 0.0),
@@ -126,17 +127,23 @@ async def measure(
             files = max(files, psutil.Process().num_fds())
             await asyncio.sleep(0.01)
         await healthy
-        await asyncio.sleep(0.3)  # for those on their way
+        arrived = _arrived(stage)
+        while len(arrived) < len(sent) and time.monotonic() < begun + seconds + AFTER:
+            await asyncio.sleep(0.05)  # for those on their way
+            arrived = _arrived(stage)
         end = time.monotonic()
-        arrived = {
-            number_of(attempt.job.events()[0]): at
-            for attempt, at in zip(stage.attempts, stage.ended, strict=True)
-            if attempt.job.endpoint == "wh_good"
-        }
         counted = {number: at for number, at in sent.items() if at >= begun + WARM_UP}
         waits = [arrived.get(number, end) - at for number, at in counted.items()]
         came = sum(number in arrived for number in counted)
         return Figures(len(counted), came, percentile(waits, 0.5), percentile(waits, 0.99), files)
+
+
+def _arrived(stage: Stage) -> dict[int, float]:
+    return {
+        number_of(attempt.job.events()[0]): at
+        for attempt, at in zip(stage.attempts, stage.ended, strict=True)
+        if attempt.job.endpoint == "wh_good"
+    }
 
 
 async def _healthy(stage: Stage, sent: dict[int, float], begun: float, seconds: float) -> None:

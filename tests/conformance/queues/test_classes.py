@@ -1,7 +1,9 @@
 """Lanes whose attempts take long leave slots to those that are faster."""
 
 import asyncio
+import time
 from collections import Counter
+from collections.abc import Callable
 
 import pytest
 
@@ -10,8 +12,8 @@ from sockudo_py.queues.base import Claim, LaneDepth, LanePolicy, Queue
 from tests.conformance.queues.conftest import LEASE, Driver, claim, claim_one, event
 
 POLICY = LanePolicy(window=0.0, size=1, max_in_flight=4)
+About = Callable[[int], object]
 SLOTS = 16  # 8 for probation, up to 12 with the slowest, 14 and 15 with the two faster classes
-NOISE = 60  # ms that a busy machine may add where the store has a clock of its own
 TAKES = {"slow": 5.0, "medium": 0.5, "brisk": 0.12, "fast": 0.0}  # seconds; one of each class
 
 
@@ -53,6 +55,17 @@ def kinds(claims: list[Claim]) -> dict[str, int]:
 async def the_lane(queue: Queue) -> LaneDepth:
     (lane,) = (await queue.depths()).lanes
     return lane
+
+
+@pytest.fixture
+def about() -> About:
+    """A number of milliseconds, to which a store with a clock of its own may have added what the test took for real."""
+    begun = time.monotonic()
+
+    def close_to(ms: int) -> object:
+        return pytest.approx(ms, abs=1 + (time.monotonic() - begun) * 1000)
+
+    return close_to
 
 
 @pytest.mark.parametrize(("kind", "most"), [("slow", 12), ("medium", 14), ("brisk", 15), ("fast", 16)])
@@ -108,14 +121,14 @@ async def test_what_a_slow_lane_has_done_or_lost_frees_its_share(driver: Driver)
     assert len(await claim(queue, SLOTS)) == 12
 
 
-async def test_the_pace_is_smoothed_over_the_last_attempts(driver: Driver) -> None:
+async def test_the_pace_is_smoothed_over_the_last_attempts(driver: Driver, about: About) -> None:
     queue = await make(driver)
     paces = []
     await append(queue, "wh_a", 10)
     for seconds in (3.0, 0.02, 0.02, 1.0):
         await delivered(driver, queue, await claim(queue, 1), seconds)
         paces.append((await the_lane(queue)).pace_ms)
-    assert paces == [pytest.approx(ms, abs=NOISE) for ms in (3000, 2627, 2301, 2138)]
+    assert paces == [about(ms) for ms in (3000, 2627, 2301, 2138)]
 
 
 async def test_one_attempt_counts_as_no_more_than_four_seconds(driver: Driver) -> None:
@@ -125,16 +138,16 @@ async def test_one_attempt_counts_as_no_more_than_four_seconds(driver: Driver) -
     assert (await the_lane(queue)).pace_ms == 4096
 
 
-async def test_attempts_that_hang_count_while_others_of_their_lane_are_answered(driver: Driver) -> None:
+async def test_attempts_that_hang_count_while_others_of_their_lane_are_answered(driver: Driver, about: About) -> None:
     queue = await make(driver)
     await append(queue, "wh_a", 10)
     await delivered(driver, queue, await claim(queue, 1), 0.0)
     both = await claim(queue, 2)
     await delivered(driver, queue, both[1:], 2.0)
-    assert (await the_lane(queue)).pace_ms == pytest.approx(4000 / 8, abs=NOISE)
+    assert (await the_lane(queue)).pace_ms == about(4000 // 8)
 
 
-async def test_failed_attempts_count_too_and_what_was_not_tried_does_not(driver: Driver) -> None:
+async def test_failed_attempts_count_too_and_what_was_not_tried_does_not(driver: Driver, about: About) -> None:
     queue = await make(driver)
     await append(queue, "wh_a", 10)
     held = await claim_one(queue)
@@ -142,19 +155,19 @@ async def test_failed_attempts_count_too_and_what_was_not_tried_does_not(driver:
     await queue.retry(held.token, held.job, 1000)
     held = await claim_one(queue)
     await queue.release(held.token)
-    assert (await the_lane(queue)).pace_ms == pytest.approx(4000, abs=NOISE)
+    assert (await the_lane(queue)).pace_ms == about(4000)
     held = await claim_one(queue)
     await queue.fail(held.token, jobs.bury(held.job, 1, jobs.JobError("http_4xx")), healthy=True)
-    assert (await the_lane(queue)).pace_ms == pytest.approx(3500, abs=NOISE)
+    assert (await the_lane(queue)).pace_ms == about(3500)
 
 
-async def test_the_time_of_a_dead_worker_is_not_the_endpoints(driver: Driver) -> None:
+async def test_the_time_of_a_dead_worker_is_not_the_endpoints(driver: Driver, about: About) -> None:
     queue = await make(driver)
     await append(queue, "wh_a", 10)
     await claim_one(queue)
     driver.advance(LEASE + 1)
     await delivered(driver, queue, await claim(queue, 1), 1.0)
-    assert (await the_lane(queue)).pace_ms == pytest.approx(1000, abs=NOISE)
+    assert (await the_lane(queue)).pace_ms == about(1000)
 
 
 @pytest.mark.parametrize(("seconds", "then"), [(5.0, "wh_b"), (0.0, "wh_a")])
