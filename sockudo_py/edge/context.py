@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from sockudo_py.apps.base import AppManager
+from sockudo_py.edge.handshake import Handshakes
 from sockudo_py.edge.head import Head, HeadReader
 from sockudo_py.edge.proxies import TrustedProxies
 from sockudo_py.edge.responses import Responses
@@ -95,6 +96,7 @@ class FrontContext:
         self._checks_health = re.compile(f"(?:{re.escape(self.prefix)})?/(?:up(?:/[^/]+)?|live)").fullmatch
         self._publishes = re.compile(re.escape(self.prefix) + r"/apps/[^/]+/(?:batch_)?events").fullmatch
         self.reader = HeadReader(limits.max_head_bytes)
+        self.handshakes = Handshakes()
         self.proxies = proxies or TrustedProxies()
         self.responses = Responses(cors, wall_clock)
         self.limiter = limiter

@@ -14,6 +14,7 @@ from sockudo_py.edge import handshake
 from sockudo_py.edge.context import FrontContext
 from sockudo_py.edge.head import BadHead, Fields, Head, after_blanks
 from sockudo_py.edge.opening import open_connection
+from sockudo_py.edge.proxies import address_of
 from sockudo_py.edge.waiting import WaitingRoom
 from sockudo_py.http.messages import ApiRequest, ApiResponse, error
 from sockudo_py.http.routes import cut_prefix
@@ -25,6 +26,7 @@ _BUSY: Final = 1  # what comes is kept: for the API, for the client to read, or 
 _LEAVING: Final = 2  # nothing more is read or written
 _GONE: Final = 3  # lost, or another protocol's
 
+_G = ord("G")
 _REQUESTS_PER_TURN = 16
 _KEPT_BYTES = 1_048_576  # besides a body: more than a transport delivers after it was told to pause
 
@@ -88,6 +90,8 @@ class Front(asyncio.Protocol):
             everything = self._buffer if type(self._buffer) is bytearray else bytearray(self._buffer)
             everything += data
         if self._state == _READING:
+            if everything is data and data[0] == _G and self._head is None and self._open_known(data):
+                return
             self._serve(everything)
         else:
             self._buffer = everything
@@ -116,6 +120,7 @@ class Front(asyncio.Protocol):
         if self._task is not None:
             self._task.cancel()
         self._depart()
+        self._context.connections.census.leave()
 
     # -- the waiting rooms' side --
 
@@ -185,12 +190,8 @@ class Front(asyncio.Protocol):
                     asyncio.get_running_loop().call_soon(self._resume)
         except BadHead as problem:
             self._refuse(problem.status, str(problem))
-        except Exception:
-            log.exception("unexpected error at the front, the connection is closed")
-            if self._state < _LEAVING:
-                self._refuse(500, "Internal server error")
-            else:
-                self._transport.abort()
+        except Exception:  # noqa: BLE001 - the top of what this client can cause
+            self._crash()
         finally:
             context.node.end_work()
         if self._state >= _LEAVING:
@@ -200,6 +201,13 @@ class Front(asyncio.Protocol):
             self._wait(again=served > 0)
             if self._held or self._head is not None:
                 self._hold()
+
+    def _crash(self) -> None:
+        log.exception("unexpected error at the front, the connection is closed")
+        if self._state < _LEAVING:
+            self._refuse(500, "Internal server error")
+        else:
+            self._transport.abort()
 
     def _hold(self) -> None:
         """Count what is kept of an incomplete body; when all of them come to too much, the oldest must go."""
@@ -217,17 +225,31 @@ class Front(asyncio.Protocol):
                 status, text, headers = problem
                 self._refuse(status, text, *headers)
                 return
-            said = head.text(b"x-forwarded-proto")  # without it the peer's address, a system call, is not needed
-            secure = self._secure or (said is not None and context.proxies.secure(self._address(), said))
-            address = self._client(head.fields) if context.connect_limit is not None else ""
-            self._depart()
-            open_connection(context, self._transport, head, bytes(data[end:]), secure=secure, address=address)
+            asked = handshake.Handshake(head, context.prefix)
+            context.handshakes.remember(bytes(data[begin:end]), head, asked)
+            self._open(asked, handshake.nonce(head), bytes(data[end:]))
             return
         self._depart()
         protocol = context.fallback()
         self._transport.set_protocol(protocol)
+        context.connections.census.leave()
         protocol.connection_made(self._transport)
         protocol.data_received(bytes(data[begin:]))
+
+    def _open_known(self, data: bytes) -> bool:
+        """Go on as a WebSocket connection if ``data`` is a handshake like one before; return False when it isn't."""
+        found = self._context.handshakes.find(data)
+        if found is None:
+            return False
+        try:
+            self._open(*found, b"")
+        except Exception:  # noqa: BLE001 - as in _serve
+            self._crash()
+        return True
+
+    def _open(self, asked: handshake.Handshake, nonce: bytes, received: bytes) -> None:
+        self._depart()
+        open_connection(self._context, self._transport, asked, nonce, received, secure=self._secure)
 
     def _answer(self, head: Head, body: bytes) -> None:
         context = self._context
@@ -305,8 +327,10 @@ class Front(asyncio.Protocol):
             self._wait_in(room)
 
     def _wait_in(self, room: WaitingRoom) -> None:
-        if room is not self._room:
-            self._leave_room()
+        before = self._room
+        if room is not before:
+            if before is not None:
+                before.leave(self)
             self._room = room
         now = self._context.clock()
         self._stale = now + room.grain
@@ -324,23 +348,22 @@ class Front(asyncio.Protocol):
         self._transport.abort()
 
     def _depart(self) -> None:
-        """Be gone, once: the connection is lost or another protocol's."""
+        """Be gone: the connection is lost or another protocol's."""
         if self._state == _GONE:
             return
         self._state = _GONE
         self._buffer, self._head = b"", None
-        self._hold()
+        if self._held:
+            self._hold()
         self._leave_room()
         self._context.busy.discard(self)
-        self._context.connections.census.leave()
 
     # -- the client --
 
     def _address(self) -> str:
         """Return the peer's address, empty on a Unix socket."""
         if self._peer is None:
-            name = self._transport.get_extra_info("peername")
-            self._peer = name[0] if isinstance(name, tuple) else ""
+            self._peer = address_of(self._transport)
         return self._peer
 
     def _client(self, fields: Fields) -> str:

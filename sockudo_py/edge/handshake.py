@@ -1,13 +1,12 @@
 """The server's side of the WebSocket opening handshake (RFC 6455, section 4.2). Pure: heads in, bytes out."""
 
-from base64 import b64encode
 from binascii import Error as Base64Error
-from binascii import a2b_base64
+from binascii import a2b_base64, b2a_base64
 from hashlib import sha1
 from typing import Final
 from urllib.parse import parse_qsl, unquote
 
-from sockudo_py.edge.head import Head
+from sockudo_py.edge.head import PASSWORDS, Head
 
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _ACCEPT: Final = (
@@ -17,6 +16,12 @@ _NO_UPGRADE: Final = (
     "This is the path of WebSocket connections, and the request does not ask for one"
     " (a proxy in between has to speak HTTP/1.1 and pass on the headers Upgrade and Connection)"
 )
+_NONCE_LENGTH: Final = 24  # 16 bytes in base64
+_NONCE_LINE: Final = b"\r\nSec-WebSocket-Key: "  # as browsers and nearly all clients spell it
+_SHA1: Final = sha1(usedforsecurity=False)  # copied: to look the algorithm up takes longer than to use it
+
+_REMEMBERED: Final = 256  # in each generation
+_REMEMBERED_BYTES: Final = 1024
 
 Problem = tuple[int, str, tuple[tuple[str, str], ...]]
 
@@ -27,7 +32,7 @@ def problem_with(head: Head) -> Problem | None:
         return 426, _NO_UPGRADE, (("Upgrade", "websocket"),)
     if head.headers.get(b"sec-websocket-version") != b"13":
         return 426, "Sec-WebSocket-Version must be 13", (("Sec-WebSocket-Version", "13"),)
-    if not _is_nonce(head.headers.get(b"sec-websocket-key", b"")):
+    if not _is_nonce(nonce(head)):
         return 400, "Sec-WebSocket-Key must be 16 bytes in base64", ()
     if b"transfer-encoding" in head.headers or head.headers.get(b"content-length", b"0") != b"0":
         # A proxy would count the first bytes as a body that we read as frames.
@@ -35,10 +40,89 @@ def problem_with(head: Head) -> Problem | None:
     return None
 
 
-def acceptance(head: Head) -> bytes:
+def nonce(head: Head) -> bytes:
+    """Return what the client chose for this handshake alone."""
+    return head.headers.get(b"sec-websocket-key", b"")
+
+
+def acceptance(nonce: bytes) -> bytes:
     """Return the response that accepts a sound handshake. No subprotocol and no extension is ever chosen."""
-    digest = sha1(head.headers[b"sec-websocket-key"] + _GUID, usedforsecurity=False).digest()
-    return _ACCEPT + b64encode(digest) + b"\r\n\r\n"
+    digest = _SHA1.copy()
+    digest.update(nonce + _GUID)
+    return _ACCEPT + b2a_base64(digest.digest(), newline=False) + b"\r\n\r\n"
+
+
+class Handshake:
+    """What a sound handshake asks for: everything but its nonce. Nothing here is changed once it is made.
+
+    Args:
+        head: The handshake's.
+        prefix: Of the server's paths.
+    """
+
+    __slots__ = ("app_key", "forwarded_for", "forwarded_proto", "origin", "path", "protocol", "query")
+
+    def __init__(self, head: Head, prefix: str) -> None:
+        self.path = head.path
+        self.query = head.query
+        self.app_key = app_key(head.path, prefix)
+        self.protocol = protocol_parameter(head.query)
+        self.origin = head.fields.origin
+        self.forwarded_for = head.fields.forwarded_for
+        self.forwarded_proto = head.text(b"x-forwarded-proto")
+
+
+class Handshakes:
+    """Handshakes by all their bytes but the nonce, so that what many clients send alike is parsed once.
+
+    What is the same as something sound, but for 24 characters of base64 in a header's value, is as sound as that.
+    Handshakes that may hold a password are not remembered, nor those that name the client, since no other is like them.
+    """
+
+    __slots__ = ("_before", "_known")
+
+    def __init__(self) -> None:
+        # Two generations: what is asked for again outlives any number of others that come once.
+        self._known: dict[bytes, Handshake] = {}
+        self._before: dict[bytes, Handshake] = {}
+
+    def find(self, data: bytes) -> tuple[Handshake, bytes] | None:
+        """Return the handshake that ``data`` is, all of it, and its nonce; None: it takes a parser."""
+        line = data.find(_NONCE_LINE)
+        if line < 0:
+            return None
+        at = line + len(_NONCE_LINE)
+        rest = data[:at] + data[at + _NONCE_LENGTH :]
+        handshake = self._known.get(rest)
+        if handshake is None:
+            handshake = self._before.get(rest)
+            if handshake is None:
+                return None
+            self._keep(rest, handshake)
+        nonce = data[at : at + _NONCE_LENGTH]
+        return (handshake, nonce) if _is_nonce(nonce) else None
+
+    def remember(self, data: bytes, head: Head, handshake: Handshake) -> None:
+        """Remember ``data``, the bytes of a sound handshake."""
+        line = data.find(_NONCE_LINE)
+        at = line + len(_NONCE_LINE)
+        if (
+            line >= 0
+            and data[at : at + _NONCE_LENGTH] == nonce(head)
+            and len(data) <= _REMEMBERED_BYTES
+            and handshake.forwarded_for is None
+            and head.headers.keys().isdisjoint(PASSWORDS)
+        ):
+            self._keep(data[:at] + data[at + _NONCE_LENGTH :], handshake)
+
+    def __len__(self) -> int:
+        """Return how many handshakes are remembered."""
+        return len(self._known) + len(self._before)
+
+    def _keep(self, rest: bytes, handshake: Handshake) -> None:
+        if len(self._known) >= _REMEMBERED:
+            self._before, self._known = self._known, {}
+        self._known[rest] = handshake
 
 
 def app_key(path: str, prefix: str) -> str | None:
@@ -61,7 +145,7 @@ def protocol_parameter(query: str) -> str | None:
 
 
 def _is_nonce(key: bytes) -> bool:
-    if len(key) != 24:
+    if len(key) != _NONCE_LENGTH:
         return False
     try:
         return len(a2b_base64(key, strict_mode=True)) == 16

@@ -175,7 +175,7 @@ class HeadReader:
         if (
             len(rest) > _REMEMBERED_BYTES
             or len(headers) > _REMEMBERED_NAMES
-            or not headers.keys().isdisjoint(_PASSWORDS)
+            or not headers.keys().isdisjoint(PASSWORDS)
         ):
             return
         if len(self._known) >= _REMEMBERED:
@@ -186,7 +186,7 @@ class HeadReader:
 _REMEMBERED = 512  # in each generation: together at most 7 MB, whatever is sent
 _REMEMBERED_BYTES = 1024
 _REMEMBERED_NAMES = 32  # a name and its value take 70 bytes and more, however short they are
-_PASSWORDS = frozenset({b"authorization", b"cookie", b"proxy-authorization"})
+PASSWORDS = frozenset({b"authorization", b"cookie", b"proxy-authorization"})
 
 # Path and query of a request line that the parser takes for sure: all that is printable in ASCII but blanks and "#".
 _P = ord("P")

@@ -3,9 +3,9 @@
 import asyncio
 import logging
 
-from sockudo_py.edge import handshake
 from sockudo_py.edge.context import FrontContext
-from sockudo_py.edge.head import Head
+from sockudo_py.edge.handshake import Handshake, acceptance
+from sockudo_py.edge.proxies import address_of
 from sockudo_py.logs import quoted
 from sockudo_py.protocol.app import App
 from sockudo_py.protocol.effects import Close, Reply
@@ -20,22 +20,32 @@ log = logging.getLogger(__name__)
 
 
 def open_connection(
-    context: FrontContext, transport: asyncio.Transport, head: Head, received: bytes, *, secure: bool, address: str
+    context: FrontContext,
+    transport: asyncio.Transport,
+    asked: Handshake,
+    nonce: bytes,
+    received: bytes,
+    *,
+    secure: bool,
 ) -> None:
-    """Accept the handshake in ``head``; the transport has a new protocol afterwards.
+    """Accept a sound handshake; the transport has a new protocol afterwards, which goes on being in the census.
 
     Args:
         context: The server's.
         transport: Of a connection that has not been answered yet.
-        head: A sound handshake.
-        received: The bytes after the head.
-        secure: Whether the client came over TLS.
-        address: The client's, for the limit of attempts; empty when it is not known.
+        asked: What the handshake asks for.
+        nonce: The handshake's.
+        received: The bytes after it.
+        secure: Whether the listener speaks TLS.
     """
-    key = handshake.app_key(head.path, context.prefix)
-    app = None if key is None else context.apps.by_key(key)
-    refused = _refusal(context, head, key, app, secure=secure, address=address)
-    acceptance = handshake.acceptance(head)
+    # The peer's address is fetched only where it is needed.
+    if asked.forwarded_proto is not None and not secure:
+        secure = context.proxies.secure(address_of(transport), asked.forwarded_proto)
+    limited = context.connect_limit is not None
+    address = context.proxies.client(address_of(transport), asked.forwarded_for) if limited else ""
+    app = None if asked.app_key is None else context.apps.by_key(asked.app_key)
+    refused = _refusal(context, asked, app, secure=secure, address=address)
+    accepted = acceptance(nonce)
     if refused is not None and app is not None:
         context.metrics.app(app.id).connection_errors += 1  # the node counts those that it refuses
     elif app is not None:
@@ -49,22 +59,20 @@ def open_connection(
                     "app_id": app.id,
                     "socket_id": session.socket_id,
                     "address": address,
-                    "query": _shown(head.query),
+                    "query": _shown(asked.query),
                 }
                 log.debug("client connected", extra=about)
-            client.start(acceptance, received)
+            client.start(accepted, received)
             return
     if refused is not None:
         context.refused.add(str(refused.code))
         if log.isEnabledFor(logging.DEBUG):
-            told = {"path": _shown(head.path), "address": address, "code": refused.code, "error": refused.message}
+            told = {"path": _shown(asked.path), "address": address, "code": refused.code, "error": refused.message}
             log.debug("client refused", extra=told)
-        RefusedConnection(context.connections, transport).start(acceptance + _frames(refused), received)
+        RefusedConnection(context.connections, transport).start(accepted + _frames(refused), received)
 
 
-def _refusal(
-    context: FrontContext, head: Head, key: str | None, app: App | None, *, secure: bool, address: str
-) -> Refusal | None:
+def _refusal(context: FrontContext, asked: Handshake, app: App | None, *, secure: bool, address: str) -> Refusal | None:
     limit = context.connect_limit
     if limit is not None and context.limiter is not None and address:
         allowance = context.limiter.take(f"ws:address:{address}", limit.max_requests, limit.window)
@@ -72,14 +80,13 @@ def _refusal(
             return Refusal(
                 int(ErrorCode.OVER_CAPACITY), "Over capacity: too many connection attempts from this address"
             )
-    if key is None:
+    if asked.app_key is None:
         return refusal(ErrorCode.PATH_NOT_FOUND)
-    origin = head.headers.get(b"origin")
     return admit(
         app,
-        key=key,
-        protocol=handshake.protocol_parameter(head.query),
-        origin=None if origin is None else origin.decode("latin-1"),
+        key=asked.app_key,
+        protocol=asked.protocol,
+        origin=asked.origin,
         secure=secure,
         strict=context.settings.strict_protocol,
     )

@@ -1,5 +1,6 @@
 """Which peers are proxies whose word counts, and what they say about the client."""
 
+import asyncio
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
@@ -59,6 +60,12 @@ class TrustedProxies:
             if not client:
                 return peer  # not an address: nobody knows what this proxy means
         return client
+
+
+def address_of(transport: asyncio.BaseTransport) -> str:
+    """Return the peer's address, empty on a Unix socket."""
+    name = transport.get_extra_info("peername")
+    return str(name[0]) if isinstance(name, tuple) else ""
 
 
 def _address(text: str) -> IPv4Address | IPv6Address | None:

@@ -47,7 +47,7 @@ class WaitingRoom:
     def enter(self, front: Waiting, now: float) -> None:
         """Let ``front`` wait, from ``now`` on if it waited already."""
         due = self._due
-        if not due:
+        if not due and not self.tick:  # else it is asked early enough, and says then when to ask again
             self._wheel.schedule(self, now + self.seconds)
         due[front] = now + self.seconds
         due.move_to_end(front)

@@ -92,7 +92,6 @@ class WebSocketConnection(asyncio.Protocol):
             received: What came after the handshake's request.
         """
         context = self._context
-        context.census.enter()
         transport = self._transport
         transport.set_protocol(self)
         transport.set_write_buffer_limits(high=context.max_unsent_bytes)

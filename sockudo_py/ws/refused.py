@@ -30,7 +30,6 @@ class RefusedConnection(asyncio.Protocol):
     def start(self, frames: bytes, received: bytes) -> None:
         """Write everything there is to say and look at what came after the handshake's request."""
         context = self._context
-        context.census.enter()
         self._transport.set_protocol(self)
         self._transport.write(frames)
         context.wheel.schedule(self, context.clock() + context.close_timeout)

@@ -1,6 +1,6 @@
 import pytest
 
-from sockudo_py.edge.handshake import acceptance, app_key, problem_with, protocol_parameter
+from sockudo_py.edge.handshake import acceptance, app_key, nonce, problem_with, protocol_parameter
 from sockudo_py.edge.head import parse_head
 from sockudo_py.edge.socket_ids import SocketIds
 from tests.support.edge_bench import new_nonce, upgrade
@@ -9,7 +9,7 @@ from tests.support.edge_bench import new_nonce, upgrade
 def test_the_example_of_the_rfc_is_accepted_as_the_rfc_says() -> None:
     head = parse_head(upgrade())
     assert problem_with(head) is None
-    assert acceptance(head) == (
+    assert acceptance(nonce(head)) == (
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
     )
