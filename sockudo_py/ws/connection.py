@@ -17,7 +17,7 @@ from sockudo_py.protocol import codec
 from sockudo_py.protocol.framing import close_frame, text_frame
 from sockudo_py.protocol.session import Session
 from sockudo_py.ws.context import ConnectionContext
-from sockudo_py.ws.frames import FrameReader, plain_message, wire_size
+from sockudo_py.ws.frames import FrameReader, begins_plain, plain_messages, wire_size
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +54,7 @@ class WebSocketConnection(asyncio.Protocol):
     """
 
     __slots__ = (
+        "_begun",
         "_context",
         "_counters",
         "_message",
@@ -82,6 +83,7 @@ class WebSocketConnection(asyncio.Protocol):
         self._unread = 0  # bytes that the reader got and has not made frames of
         self._message: bytearray | None = None  # the fragments so far
         self._message_is_text = False
+        self._begun: bytearray | None = None  # a plain message of which the rest has not come
         self._waiting: bytearray | None = None  # received, to be worked on in the next turn
 
     def start(self, prelude: bytes, received: bytes) -> None:
@@ -151,6 +153,10 @@ class WebSocketConnection(asyncio.Protocol):
         if self._waiting is not None:
             self._waiting += data
             return
+        begun = self._begun
+        if begun is not None:
+            begun += data
+            data, self._begun = begun, None
         self._work(data)
 
     def pause_writing(self) -> None:
@@ -168,7 +174,7 @@ class WebSocketConnection(asyncio.Protocol):
             return
         self._state = _LOST
         self.write = discard
-        self._reader = self._message = self._waiting = None
+        self._reader = self._message = self._begun = self._waiting = None
         self._context.census.leave()
         self._context.wheel.cancel(self)
         self._context.node.disconnect(self)
@@ -207,31 +213,36 @@ class WebSocketConnection(asyncio.Protocol):
             self._end(half=verdict == _FAILED)
 
     def _read_plain(self, data: bytes | bytearray, answers: list[bytes]) -> bytes | bytearray:
-        """Do what the messages at the beginning of ``data`` ask for. Return what is left: not plain, or for later."""
-        context, session = self._context, self.session
+        """Do what the plain messages at the beginning of ``data`` ask for. Return what a reader has to look at."""
+        context, receive, perform = self._context, self.session.receive, self._context.node.perform
         limit = context.readers.max_message_bytes
         now = context.clock()
-        start, frames, size = 0, 0, len(data)
+        texts, end = plain_messages(data, _FRAMES_PER_TURN, limit)
+        frames = 0
         try:
-            while start < size and self._state == _OPEN:
-                message = plain_message(data, start, limit)
-                if message is None:
+            for text in texts:
+                if self._state != _OPEN:
                     break
-                if frames == _FRAMES_PER_TURN:
-                    self._work_later(data[start:])
-                    return b""
                 frames += 1
-                text, start = message
-                effects = session.receive(text, now)
+                effects = receive(text, now)
                 if effects:
-                    context.node.perform(self, effects)
+                    perform(self, effects)
                     if answers and len(answers[-1]) > _LARGE_ANSWER:
                         self._pour(answers)
         except Exception:  # noqa: BLE001 - as in start
             self._crash()
         finally:
             self._counters.messages_received += frames
-        return data[start:] if start < size else b""
+        if end == len(data):
+            return b""
+        if self._state == _OPEN:
+            if len(texts) == _FRAMES_PER_TURN:
+                self._work_later(data[end:])
+                return b""
+            if begins_plain(data, end, limit):  # most chunks of a stream end within a frame
+                self._begun = data if end == 0 and isinstance(data, bytearray) else bytearray(data[end:])
+                return b""
+        return data[end:] if end else data
 
     def _read(self, reader: FrameReader, data: bytes | bytearray, answers: list[bytes]) -> int:
         """Make frames of ``data`` and do what they ask for, slice by slice. Return what became of the connection."""

@@ -52,30 +52,47 @@ class FrameReaders:
             self._waiting.append(reader)
 
 
-def plain_message(data: bytes | bytearray, start: int, max_bytes: int) -> tuple[str, int] | None:
-    """Return the text message whose one frame begins at ``start``, and where that ends; None: it takes a reader.
+def plain_messages(data: bytes | bytearray, most: int, max_bytes: int) -> tuple[list[str], int]:
+    """Return the text messages, ``most`` at most, whose whole frames ``data`` begins with, and where they end.
 
     Nearly all that clients send is whole, unfragmented and masked text under 64 KB: what a reader does for that costs
-    several times as much. Anything else is None, errors too, so that they are told in the library's words.
+    several times as much. They end where anything else begins, errors too, so that these are told in the library's
+    words.
     """
-    end = len(data)
-    if end - start < 6 or data[start] != _WHOLE_TEXT:
-        return None
-    length = data[start + 1] - _MASKED
-    start += 2
+    texts: list[str] = []
+    start, size = 0, len(data)
+    while size - start >= 6 and data[start] == _WHOLE_TEXT and len(texts) < most:
+        length = data[start + 1] - _MASKED
+        body = start + 6
+        if length == 126:
+            length = data[start + 2] << 8 | data[start + 3]
+            body = start + 8
+        elif not 0 <= length < 126:
+            break
+        end = body + length
+        if end > size or length > max_bytes:
+            break
+        try:
+            texts.append(str(apply_mask(data[body:end], data[body - 4 : body]), "utf-8"))
+        except UnicodeDecodeError:
+            break
+        start = end
+    return texts, start
+
+
+def begins_plain(data: bytes | bytearray, start: int, max_bytes: int) -> bool:
+    """Return whether what ``data`` has from ``start`` on is the beginning of a frame that ``plain_messages`` reads."""
+    size = len(data) - start
+    if size < 1 or data[start] != _WHOLE_TEXT:
+        return False
+    length = data[start + 1] - _MASKED if size > 1 else 0
+    head = 6
     if length == 126:
-        length = data[start] << 8 | data[start + 1]
-        start += 2
+        length = data[start + 2] << 8 | data[start + 3] if size > 3 else 0
+        head = 8
     elif not 0 <= length < 126:
-        return None
-    body = start + 4
-    if body + length > end or length > max_bytes:
-        return None
-    try:
-        text = str(apply_mask(data[body : body + length], data[start:body]), "utf-8")
-    except UnicodeDecodeError:
-        return None
-    return text, body + length
+        return False
+    return size < head + length and length <= max_bytes
 
 
 def wire_size(frame: Frame) -> int:

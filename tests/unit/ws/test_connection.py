@@ -122,13 +122,17 @@ def test_a_reader_is_lent_only_while_a_message_is_incomplete(bench: Bench) -> No
     for peer in peers:
         peer.send(PINGED)  # whole and plain: read without one
     assert readers._waiting == []
-    half = PINGED[:7]
     for peer in peers:
-        peer.send(half)
+        peer.send(PINGED[:7])
+        peer.send(PINGED[7:])  # plain as well, once it is whole
     assert readers._waiting == []
     for peer in peers:
-        peer.send(PINGED[7:])
         assert events(peer) == ["pusher:pong", "pusher:pong"]
+        peer.send(frame(TEXT, b'{"event":"pusher:ping"', fin=False) + frame(CONT, b"", fin=False))
+    assert readers._waiting == []
+    for peer in peers:
+        peer.send(frame(CONT, b"}"))
+        assert events(peer) == ["pusher:pong"]
     assert len(readers._waiting) == 5
 
 

@@ -5,54 +5,79 @@ from hypothesis import given
 from hypothesis import strategies as st
 from websockets.frames import TEXT, Frame
 
-from sockudo_py.ws.frames import FrameReaders, plain_message
+from sockudo_py.ws.frames import FrameReaders, begins_plain, plain_messages
 from tests.support.edge_bench import BINARY, CLOSE, CONT, PING, frame
 
 LIMIT = 70_000
+MOST = 64
+
+
+def beginnings(data: bytes) -> list[bytes]:
+    return [data[:at] for at in range(1, min(len(data), 12))] + [data[:-1]]
 
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 65535])
-def test_a_whole_masked_text_frame_is_a_plain_message(size: int) -> None:
-    data = b"before" + frame(TEXT, "x" * size) + b"after"
-    assert plain_message(data, 6, LIMIT) == ("x" * size, len(data) - 5)
+def test_whole_masked_text_frames_are_plain_messages(size: int) -> None:
+    data = frame(TEXT, "x" * size) + frame(TEXT, "y") + b"after"
+    assert plain_messages(data, MOST, LIMIT) == (["x" * size, "y"], len(data) - 5)
 
 
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"",
-        frame(TEXT, "hello")[:1],
-        frame(TEXT, "hello")[:-1],
-        frame(TEXT, "x" * 300)[:5],
-        frame(TEXT, "hello", fin=False),
-        frame(TEXT, "hello", masked=False),
-        frame(TEXT, "hello", rsv=4),
-        frame(TEXT, b"\xff\xfe"),
-        frame(TEXT, "x" * (LIMIT + 1)),
-        frame(TEXT, "x" * 65536),
-        frame(BINARY, "hello"),
-        frame(CONT, "hello"),
-        frame(PING, ""),
-        frame(CLOSE, ""),
-    ],
-)
+def test_no_more_are_read_than_asked_for() -> None:
+    data = frame(TEXT, "x") * 3
+    assert plain_messages(data, 2, LIMIT) == (["x", "x"], len(data) * 2 // 3)
+
+
+OTHERS = [
+    frame(TEXT, "hello", fin=False),
+    frame(TEXT, "hello", masked=False),
+    frame(TEXT, "hello", rsv=4),
+    frame(TEXT, b"\xff\xfe"),
+    frame(TEXT, "x" * (LIMIT + 1)),
+    frame(TEXT, "x" * 65536),
+    frame(BINARY, "hello"),
+    frame(CONT, "hello"),
+    frame(PING, ""),
+    frame(CLOSE, ""),
+]
+
+
+@pytest.mark.parametrize("data", [b"", *OTHERS])
 def test_everything_else_takes_a_reader(data: bytes) -> None:
-    assert plain_message(data, 0, LIMIT) is None
+    before = frame(TEXT, "before")
+    assert plain_messages(before + data, MOST, LIMIT) == (["before"], len(before))
+    assert not begins_plain(before + data, len(before), LIMIT)
 
 
-def test_a_message_over_the_limit_takes_a_reader_which_refuses_it() -> None:
-    assert plain_message(frame(TEXT, "x" * 100), 0, 100) is not None
-    assert plain_message(frame(TEXT, "x" * 101), 0, 100) is None
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 65535])
+def test_the_beginning_of_a_plain_message_waits_for_its_rest(size: int) -> None:
+    for data in beginnings(frame(TEXT, "x" * size)):
+        assert plain_messages(data, MOST, LIMIT) == ([], 0)
+        assert begins_plain(b"before" + data, 6, LIMIT)
+
+
+def test_a_message_over_the_limit_takes_a_reader_which_refuses_it_before_it_is_whole() -> None:
+    data = frame(TEXT, "x" * 101)
+    assert plain_messages(frame(TEXT, "x" * 100), MOST, 100) == (["x" * 100], 106)
+    assert plain_messages(data, MOST, 100) == ([], 0)
+    assert not any(begins_plain(data[:size], 0, 100) for size in range(2, len(data) + 1))
 
 
 @given(st.binary(max_size=200), st.booleans())
-def test_whatever_comes_a_plain_message_is_what_the_library_reads(noise: bytes, framed: bool) -> None:
+def test_whatever_comes_plain_messages_are_what_the_library_reads(noise: bytes, framed: bool) -> None:
     data = frame(TEXT, noise) if framed else b"\x81" + noise
-    found = plain_message(data, 0, LIMIT)
-    if found is not None:
-        text, end = found
-        reader = FrameReaders(LIMIT).take()
-        reader.receive_data(data[:end])
-        (read,) = reader.events_received()
-        assert isinstance(read, Frame)
-        assert (read.opcode, read.fin, bytes(read.data)) == (TEXT, True, text.encode())
+    texts, end = plain_messages(data, MOST, LIMIT)
+    reader = FrameReaders(LIMIT).take()
+    reader.receive_data(data[:end])
+    read = reader.events_received()
+    assert [event.opcode for event in read if isinstance(event, Frame) and event.fin] == [TEXT] * len(texts)
+    assert [bytes(event.data) for event in read if isinstance(event, Frame)] == [text.encode() for text in texts]
+
+
+@given(st.binary(max_size=200), st.integers(0, 130))
+def test_what_waits_for_its_rest_is_nothing_that_the_library_would_tell_of(noise: bytes, limit: int) -> None:
+    data = b"\x81" + noise
+    if begins_plain(data, 0, limit):
+        reader = FrameReaders(limit).take()
+        reader.receive_data(data)
+        assert reader.events_received() == []
+        assert reader.data_to_send() == []
