@@ -29,7 +29,8 @@ class Append(NamedTuple):  # made for every event of every endpoint: a frozen da
     """One event for one endpoint. ``event`` is a compact JSON object as UTF-8.
 
     ``solo``: the event must not share a request with others. ``id`` is unique: appending it twice within the queue's
-    deduplication time (five minutes) adds it once.
+    deduplication time (five minutes) adds it once. ``own``: this process made the text, of a built-in event, and it has
+    not left memory since.
     """
 
     id: str
@@ -38,6 +39,7 @@ class Append(NamedTuple):  # made for every event of every endpoint: a frozen da
     event: bytes
     created_ms: int
     solo: bool = False
+    own: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +62,14 @@ class LanePolicy:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A leased job. It must be answered by ``ack``, ``retry``, ``fail`` or ``release`` under its token."""
+    """A leased job. It must be answered by ``ack``, ``retry``, ``fail`` or ``release`` under its token.
+
+    ``own``: how many events it has, if all of them are ``own`` as in ``Append``; else 0.
+    """
 
     token: str
     job: bytes
+    own: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from sockudo_py.queues import jobs
 from sockudo_py.queues.base import LaneDepth, LanePolicy
 from sockudo_py.queues.classes import CLASSES, PROBATION, Shares
-from sockudo_py.queues.lanes import Entry, Lane, Lanes
+from sockudo_py.queues.lanes import Entry, Fresh, Lane, Lanes
 
 
 class Lease:
@@ -247,9 +247,9 @@ def _due_first(item: tuple[int, int, Entry]) -> tuple[int, int]:
     return item[:2]
 
 
-def _heads(lane: Lane) -> list[Entry]:
+def _heads(lane: Lane) -> list[Fresh]:
     return [entries[0] for entries in (lane.ready, lane.fresh) if entries]
 
 
-def _created(entry: Entry) -> int:
-    return jobs.created_ms(entry.text)
+def _created(entry: Fresh) -> int:
+    return jobs.created_ms(entry.text) if isinstance(entry, Entry) else entry.created_ms

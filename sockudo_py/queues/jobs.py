@@ -53,6 +53,7 @@ class Job:
     failed_ms: int | None = None
     error: JobError | None = None
     parsed: list[dict[str, Any]] | None = field(default=None, repr=False, compare=False)  # of events_text, if known
+    own: int = field(default=0, repr=False, compare=False)  # as in ``Claim``
 
     def events(self) -> list[dict[str, Any]]:
         """Return the events, parsed; don't change them. ``decode`` has made sure that this works."""
@@ -60,6 +61,10 @@ class Job:
             return self.parsed
         events: list[dict[str, Any]] = orjson.loads(self.events_text)
         return events
+
+    def count(self) -> int:
+        """Return how many events it has."""
+        return self.own or len(self.events())
 
 
 def encode(job: Job) -> bytes:
@@ -72,19 +77,26 @@ def encode(job: Job) -> bytes:
 
 def encode_event(append: Append) -> bytes:
     """Return the text of a fresh job that holds only this event."""
-    ident, endpoint, app_id, event, created_ms, _ = append
-    return b'{"v":1,"id":%b%b%d,"events":[%b]}' % (orjson.dumps(ident), _fresh(endpoint, app_id), created_ms, event)
+    return encode_events(append, (append.event,))
 
 
-def decode(text: bytes) -> Job:
-    """Return the job of a text.
+def encode_events(first: Append, events: Sequence[bytes]) -> bytes:
+    """Return the text of a fresh job that holds these events; all else is as in the first one."""
+    ident, endpoint, app_id, _, created_ms, _, _ = first
+    head = b'{"v":1,"id":%b%b%d,"events":[' % (orjson.dumps(ident), _fresh(endpoint, app_id), created_ms)
+    return b"%b%b]}" % (head, b",".join(events))
+
+
+def decode(text: bytes, own: int = 0) -> Job:
+    """Return the job of a text. ``own``, as in ``Claim``, spares looking at its events.
 
     Raises:
         PoisonJob: The text is not a job of a version that is known here. The message says what is wrong with it.
     """
     head = _HEAD.match(text)
     if head is not None and text.endswith(b"]}"):
-        events = _array(events_text := text[head.end() - 1 : -1])
+        events_text = text[head.end() - 1 : -1]
+        events = None if own else _array(events_text)
         ident, endpoint, app_id, attempt, redrives, created_ms = head.groups()
         try:
             return Job(
@@ -96,6 +108,7 @@ def decode(text: bytes) -> Job:
                 int(attempt),
                 int(redrives),
                 parsed=events,
+                own=own,
             )
         except UnicodeDecodeError as error:
             raise PoisonJob("the job is not UTF-8") from error
@@ -156,7 +169,7 @@ def require_header(text: bytes) -> tuple[str, str]:
 
 def with_events(job: Job, events: list[dict[str, Any]]) -> Job:
     """Return a job with only these of its events."""
-    return replace(job, events_text=orjson.dumps(events), parsed=events)
+    return replace(job, events_text=orjson.dumps(events), parsed=events, own=0)
 
 
 def dropped(error_class: str) -> JobError:

@@ -6,11 +6,11 @@ state machine in ``tests/properties/test_queue.py`` keeps both in step.
 
 import heapq
 from collections import deque
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from weakref import WeakValueDictionary
 
 from sockudo_py.queues import jobs
-from sockudo_py.queues.base import LanePolicy
+from sockudo_py.queues.base import Append, LanePolicy
 from sockudo_py.queues.classes import CLASSES, FAST, NEW, PROBATION, class_of, smoothed
 
 _HOUR = 3_600_000
@@ -20,10 +20,10 @@ class Entry:
     """A job text, with the ``row`` of a store that it lies in.
 
     ``gathered`` is how many entries of the lane it was merged from (1: none), ``spare`` the rows of the others, as long
-    as the store has not merged them as well. ``crashes`` counts lease expiries in a row.
+    as the store has not merged them as well. ``crashes`` counts lease expiries in a row. ``own`` is as in ``Claim``.
     """
 
-    __slots__ = ("crashes", "endpoint", "gathered", "row", "solo", "spare", "text")
+    __slots__ = ("crashes", "endpoint", "gathered", "own", "row", "solo", "spare", "text")
 
     def __init__(self, endpoint: str, text: bytes, row: int = 0, solo: bool = False) -> None:
         self.endpoint = endpoint
@@ -33,6 +33,15 @@ class Entry:
         self.crashes = 0
         self.gathered = 1
         self.spare: tuple[int, ...] = ()
+        self.own = 0
+
+    @property
+    def event(self) -> bytes:
+        """The only event of a fresh job."""
+        return jobs.event_of(self.text)
+
+
+Fresh = Append | Entry  # an event that is to be gathered: as it was appended, or as the store of a driver has it
 
 
 class App:
@@ -76,7 +85,7 @@ class Lane:
         self.app = App(None)  # its own, until an event tells which
         self.held = 0
         self.ready: deque[Entry] = deque()  # whole jobs, next one left
-        self.fresh: deque[Entry] = deque()  # gathered events, oldest left
+        self.fresh: deque[Fresh] = deque()  # gathered events, oldest left
         self.window = 0  # when gathering ends
         self.gate = 0  # nothing is claimed before
         self.in_flight = 0
@@ -166,24 +175,36 @@ class Lane:
             return self.ready.popleft()
         if not self.fresh:
             return None
-        first = self.fresh.popleft()
-        if first.solo or self.policy.size == 1:
-            return first
-        size = len(jobs.event_of(first.text))
-        events: list[bytes] = []
-        rows: list[int] = []
-        while self.fresh and len(events) + 1 < self.policy.size and not self.fresh[0].solo:
-            event = jobs.event_of(self.fresh[0].text)
-            size += len(event) + 1
-            if size > self.policy.max_bytes:
+        return _merged(self._gather())
+
+    def _gather(self) -> list[Fresh]:
+        """Take the events out of the lane that go together."""
+        fresh, size = self.fresh, self.policy.size
+        gathered = [fresh.popleft()]
+        if gathered[0].solo or size == 1:
+            return gathered
+        room = self.policy.max_bytes - len(gathered[0].event)
+        while fresh and len(gathered) < size and not fresh[0].solo:
+            room -= len(fresh[0].event) + 1
+            if room < 0:
                 break
-            events.append(event)
-            rows.append(self.fresh.popleft().row)
-        if events:
-            first.text = jobs.merge(first.text, events)
-            first.gathered += len(events)
-            first.spare = tuple(rows)
-        return first
+            gathered.append(fresh.popleft())
+        return gathered
+
+
+def _merged(gathered: list[Fresh]) -> Entry:
+    first = gathered[0]
+    if isinstance(first, Entry):
+        if len(gathered) > 1:
+            first.text = jobs.merge(first.text, [one.event for one in gathered[1:]])
+            first.spare = tuple(one.row for one in gathered[1:] if isinstance(one, Entry))
+        entry = first
+    else:
+        entry = Entry(first.endpoint, jobs.encode_events(first, [one.event for one in gathered]), solo=first.solo)
+        if all(isinstance(one, Append) and one.own for one in gathered):
+            entry.own = len(gathered)
+    entry.gathered = len(gathered)
+    return entry
 
 
 class Lanes:
@@ -208,13 +229,17 @@ class Lanes:
 
     def append(self, entry: Entry, now: int) -> int | None:
         """Add a fresh event. Returns when its lane opens, if that is news."""
-        lane = self[entry.endpoint]
-        lane.fresh.append(entry)
-        self._count(lane, 1)
-        gathered = len(lane.fresh)
-        if gathered == 1:
+        return self.extend(entry.endpoint, (entry,), now)
+
+    def extend(self, endpoint: str, events: Sequence[Fresh], now: int) -> int | None:
+        """Add fresh events of one endpoint. Returns when its lane opens, if that is news."""
+        lane = self[endpoint]
+        before = len(lane.fresh)
+        lane.fresh.extend(events)
+        self._count(lane, len(events))
+        if before == 0:
             lane.window = now + round(lane.policy.window * 1000)
-        if gathered == 1 or gathered == lane.policy.size:
+        if before == 0 or before < lane.policy.size <= len(lane.fresh):
             return self.settle(lane, now)
         return None
 

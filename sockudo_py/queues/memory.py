@@ -3,6 +3,7 @@
 import itertools
 from collections import deque
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 
 from sockudo_py.metrics import Metrics
 from sockudo_py.queues import jobs
@@ -17,6 +18,7 @@ from sockudo_py.queues.room import Room
 from sockudo_py.queues.seen import SeenIds
 from sockudo_py.queues.waker import Waker
 
+_ENDPOINT = attrgetter("endpoint")
 _POLL = 3600.0  # seconds; nobody else can put anything here
 
 
@@ -67,16 +69,17 @@ class MemoryQueue(BookLanes):
     async def append(self, events: Sequence[Append]) -> None:  # noqa: D102
         now = self._now()
         self._seen.forget(now)
-        fresh = {event.id: event for event in events if event.id not in self._seen}
+        fresh = self._seen.unknown(events)
         self._count.duplicates.add(amount=len(events) - len(fresh))
-        room = Room(self._book, self._max_queue_len, fresh.values())
-        refused = []
-        for event in fresh.values():
-            if not room.take(event):
-                refused.append(event)
+        room = Room(self._book, self._max_queue_len, fresh)
+        refused: list[Append] = []
+        for endpoint, group in itertools.groupby(fresh, _ENDPOINT):
+            taken, rest = room.split(list(group))
+            refused += rest
+            if not taken:
                 continue
-            self._seen[event.id] = now
-            opens = self._book.lanes.append(Entry(event.endpoint, jobs.encode_event(event), solo=event.solo), now)
+            self._seen.add([event.id for event in taken], now)
+            opens = self._book.lanes.extend(endpoint, taken, now)
             if opens is not None:
                 self._waker.soon((opens - now) / 1000)
         if refused:
@@ -94,7 +97,7 @@ class MemoryQueue(BookLanes):
         due = self._book.next_due(worker, now)
         if due is not None:
             self._waker.soon(due / 1000)
-        return [Claim(token, jobs.revive(entry.text)) for token, entry in claims]
+        return [Claim(token, jobs.revive(entry.text), entry.own) for token, entry in claims]
 
     async def ack(self, token: str) -> bool:  # noqa: D102
         return self._finish(token, good=True) is not None

@@ -50,3 +50,10 @@ class Room:
         self._apps[event.app_id] = app + 1
         self._total += 1
         return True
+
+    def split(self, events: list[Append]) -> tuple[list[Append], list[Append]]:
+        """Return those of the events of one endpoint that there is room for, counted from now on, and the rest."""
+        if self._ample:
+            return events, []
+        count = next((at for at, event in enumerate(events) if not self.take(event)), len(events))
+        return events[:count], events[count:]

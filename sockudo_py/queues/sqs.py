@@ -172,12 +172,12 @@ class SqsQueue(BookLanes):
     async def append(self, events: Sequence[Append]) -> None:  # noqa: D102
         now = self._now()
         self._sent.forget(now)
-        fresh = {event.id: event for event in events if event.id not in self._sent}
+        fresh = self._sent.unknown(events)
         elsewhere = sum(await self._link.counts(self._store.url)) if fresh and self._max_queue_len else 0
-        room = Room(self._book, self._max_queue_len, fresh.values(), elsewhere=elsewhere)
+        room = Room(self._book, self._max_queue_len, fresh, elsewhere=elsewhere)
         ids: dict[int, str] = {}
         drafts, refused = [], []
-        for event in fresh.values():
+        for event in fresh:
             if not room.take(event):
                 refused.append(event)
                 continue
@@ -186,7 +186,7 @@ class SqsQueue(BookLanes):
             drafts.append(draft)
 
         def note(draft: Draft) -> None:
-            self._sent[ids[draft.order]] = now
+            self._sent.add((ids[draft.order],), now)
 
         await self._store.send(drafts, note)
         self._count.duplicates.add(amount=len(events) - len(fresh))

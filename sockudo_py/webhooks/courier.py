@@ -59,7 +59,7 @@ class Courier:
         """Deliver a job and answer the queue. Return whether it was tried at all."""
         token = claim.token
         try:
-            job = jobs.decode(claim.job)
+            job = jobs.decode(claim.job, claim.own)
         except jobs.PoisonJob as problem:
             self._recorder.poison(str(problem))
             dead = jobs.poison(claim.job, self._now_ms(), str(problem))

@@ -5,6 +5,7 @@ import contextlib
 import logging
 import secrets
 import time
+from collections import Counter
 from collections.abc import Callable, Collection
 from pathlib import Path
 
@@ -86,7 +87,7 @@ class Dispatcher:
                 event = encode(event_of(change, time_ms))
                 solo = not shares(name, channel)
             self._next_id += 1
-            append = Append(f"{self._id_prefix}{self._next_id:x}", route.endpoint, app_id, event, time_ms, solo)
+            append = Append(f"{self._id_prefix}{self._next_id:x}", route.endpoint, app_id, event, time_ms, solo, True)
             if self._spool.put(append):
                 self._drop()
         if event is not None:
@@ -187,10 +188,7 @@ class Dispatcher:
                 await self._stopping.wait()
 
     def _taken(self, events: list[Append], *, refused: Collection[str] = ()) -> None:
-        counts: dict[str, int] = {}
-        for event in events:
-            counts[event.app_id] = counts.get(event.app_id, 0) + 1
-        for app_id, count in counts.items():
+        for app_id, count in Counter(event.app_id for event in events).items():
             self._metrics.enqueued.add(app_id, amount=count)
         self._in_hand = []
         if self._refusals:

@@ -66,7 +66,7 @@ def bodies(endpoint: Endpoint, job: Job, now_ms: Callable[[], int], max_bytes: i
     may be larger than that. The same events come under the same ids whenever these are asked for.
     """
     make = _batch if batched(endpoint) else _single
-    yield from _halves(make, endpoint, job, range(len(job.events())), now_ms, max_bytes)
+    yield from _halves(make, endpoint, job, range(job.count()), now_ms, max_bytes)
 
 
 _Maker = Callable[[Endpoint, Job, range, int], bytes | None]
@@ -85,21 +85,20 @@ def _halves(
 
 
 def _body_id(job: Job, which: range) -> str:
-    count = len(job.events())
-    if len(which) == count:
+    if len(which) == job.count():
         return job.id
     return f"{job.id}_{which[0]}" if len(which) == 1 else f"{job.id}_{which[0]}-{which[-1]}"
 
 
 def _batch(endpoint: Endpoint, job: Job, which: range, now_ms: int) -> bytes:
-    events = job.events()
-    whole = len(which) == len(events)
-    if not whole:
-        events = events[which.start : which.stop]
+    whole = len(which) == job.count()
     time_ms = envelope_time(job.created_ms, now_ms)
     plain = whole and endpoint.json_style == "compact" and endpoint.payload == "seed"
-    if plain and all(event.get("name") in _BUILT_IN for event in events):  # strings and small integers only
+    if plain and (job.own or _built_in(job)):
         return b'{"time_ms":%d,"events":%b}' % (time_ms, job.events_text)
+    events = job.events()
+    if not whole:
+        events = events[which.start : which.stop]
     shown = [pusher_style(event) for event in events] if endpoint.payload == "pusher" else events
     return dump({"time_ms": time_ms, "events": shown}, endpoint.json_style)
 
@@ -118,6 +117,11 @@ def _single(endpoint: Endpoint, job: Job, which: range, now_ms: int) -> bytes | 
         data=_data(event),
     )
     return dump(_WRAPPERS[envelope_of(endpoint)](parts), endpoint.json_style)
+
+
+def _built_in(job: Job) -> bool:
+    """Return whether these are events of our own kinds: strings and small integers only."""
+    return all(event.get("name") in _BUILT_IN for event in job.events())
 
 
 def envelope_time(created_ms: int, now_ms: int) -> int:

@@ -52,7 +52,7 @@ class Recorder:
             metrics.deliveries.add(app_id, uid, "failed")
             self._stats.failed(now)
         if attempt.number == 1:
-            metrics.batch_events.observe(value=len(attempt.job.events()))
+            metrics.batch_events.observe(value=attempt.job.count())
         if failure is not None:
             self._log(attempt, endpoint, failure)
         if self._on_attempt is not None:

@@ -75,8 +75,7 @@ class Spool:
         share = max(1, limit // max(1, len(self._lines)))
         for endpoint in list(self._lines):
             line = self._lines.pop(endpoint)
-            for _ in range(min(share, limit - len(taken), len(line))):
-                taken.append(self._pop(line))
+            taken += self._pop_many(line, min(share, limit - len(taken)))
             if line:  # to the end of the turn
                 self._lines[endpoint] = line
             if len(taken) >= limit:
@@ -105,7 +104,7 @@ class Spool:
     def probe(self, endpoint: str, limit: int) -> list[Append]:
         """Remove and return up to ``limit`` events of an endpoint that is held back, and goes on being it."""
         line = self._held[endpoint]
-        return [self._pop(line) for _ in range(min(limit, len(line)))]
+        return self._pop_many(line, limit)
 
     def free(self, endpoint: str) -> None:
         """Hold an endpoint back no longer."""
@@ -131,6 +130,12 @@ class Spool:
             apps[line[0].app_id] += len(line)
         app_id = apps.most_common(1)[0][0]
         return app_id, max((line for line in lines if line[0].app_id == app_id), key=len)
+
+    def _pop_many(self, line: deque[Append], most: int) -> list[Append]:
+        events = [line.popleft() for _ in range(min(most, len(line)))]
+        self.count -= len(events)
+        self._bytes -= sum([len(event.event) for event in events]) + _OVERHEAD * len(events)
+        return events
 
     def _pop(self, line: deque[Append]) -> Append:
         event = line.popleft()

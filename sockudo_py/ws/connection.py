@@ -153,11 +153,12 @@ class WebSocketConnection(asyncio.Protocol):
         if self._waiting is not None:
             self._waiting += data
             return
-        begun = self._begun
-        if begun is not None:
+        if self._begun is None:
+            self._work(data)
+        else:
+            begun, self._begun = self._begun, None
             begun += data
-            data, self._begun = begun, None
-        self._work(data)
+            self._work(begun)
 
     def pause_writing(self) -> None:
         """Close a client that doesn't read: past the bound nothing waits for it, and nobody waits with it."""

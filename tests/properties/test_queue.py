@@ -412,7 +412,8 @@ class QueueMachine(RuleBasedStateMachine):
         entries = [entry for lane in book.lanes for entry in (*lane.ready, *lane.fresh)]
         entries += [lease.entry for lease in book.active.values()]
         entries += [entry for _, _, entry in book.delayed]
-        return events_in([entry.text for entry in entries] + dead)
+        texts = [jobs.encode_event(entry) if isinstance(entry, Append) else entry.text for entry in entries]
+        return events_in(texts + dead)
 
     def teardown(self) -> None:
         """Nothing is left over in the counters of Redis, and all that is not dead can be delivered."""

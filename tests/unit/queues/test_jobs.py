@@ -144,3 +144,16 @@ def test_poison_with_a_known_endpoint_stays_with_it() -> None:
 def test_poison_is_wrapped_once() -> None:
     once = jobs.poison(b"nonsense", 10, "why")
     assert jobs.poison(once, 11, "why") == once
+
+
+def test_own_events_are_counted_without_being_read() -> None:
+    text = jobs.encode_events(Append("e1", "wh", "app", b"{}", 7, own=True), (b'{"n":1}', b'{"n":2}'))
+    job = jobs.decode(text, own=2)
+    assert job.parsed is None
+    assert (job.count(), job.events()) == (2, [{"n": 1}, {"n": 2}])
+    assert job == jobs.decode(text)
+
+
+def test_some_of_the_events_are_no_longer_own() -> None:
+    job = jobs.decode(jobs.encode_events(Append("e1", "wh", "app", b"{}", 7), (b'{"n":1}', b'{"n":2}')), own=2)
+    assert jobs.with_events(job, [{"n": 2}]).count() == 1

@@ -64,3 +64,22 @@ def test_rate_limits_remember_no_more_than_their_longest_window() -> None:
     for now in range(0, 100_000, 100):
         lanes["wh_a"].note_claim(now, f"t{now}")
     assert len(lanes["wh_a"].claimed) <= 10
+
+
+def test_own_and_other_events_gather_into_a_job_that_is_looked_at() -> None:
+    lane = Lanes(LanePolicy(size=2))["wh_a"]
+    for own in (True, True, True, False):
+        lane.fresh.append(Append("e", "wh_a", "app", b"{}", 1, own=own))
+    jobs_of_two = [lane.pop(), lane.pop()]
+    assert [(job.gathered, job.own) for job in jobs_of_two if job is not None] == [(2, 2), (2, 0)]
+
+
+def test_events_that_come_together_open_their_lane_like_events_that_come_alone() -> None:
+    policy = LanePolicy(window=1.0, size=3, slow_start=False)
+    together, alone = Lanes(policy), Lanes(policy)
+    events = [Append(f"e{number}", "wh_a", "app", b"{}", 1) for number in range(7)]
+    opened = [alone.extend("wh_a", [one], 5) for one in events]
+    assert together.extend("wh_a", events, 5) == 5
+    assert opened == [1005, None, 5, None, None, None, None]
+    assert turn(together, FAST) == (5, together["wh_a"])
+    assert (together.waiting, together["wh_a"].held) == (alone.waiting, alone["wh_a"].held) == (7, 7)

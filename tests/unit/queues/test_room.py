@@ -118,3 +118,12 @@ def test_a_call_counts_what_it_lets_in() -> None:
     events = [event(number, "wh_a", "app-1") for number in range(10)]
     room = Room(book, 8, events)
     assert [room.take(one) for one in events] == [True] * 4 + [False] * 6
+
+
+def test_of_an_endpoint_nothing_is_taken_after_what_was_refused() -> None:
+    events = [event(number, "wh_a", "app-1") for number in range(10)]
+    one_by_one = Room(Book(Shares(2, 0.5), 1, LanePolicy()), 10, events)
+    taken, rest = Room(Book(Shares(2, 0.5), 1, LanePolicy()), 10, events).split(events)
+    assert (taken, rest) == (events[: len(taken)], events[len(taken) :])
+    assert [one_by_one.take(one) for one in events] == [True] * len(taken) + [False] * len(rest)
+    assert 0 < len(taken) < 10

@@ -164,6 +164,11 @@ def test_what_was_written_down_comes_back(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["spool"]
 
 
+def test_events_that_were_in_a_file_are_not_our_own_any_more(tmp_path: Path) -> None:
+    write_spool(tmp_path / "spool", [event(1)._replace(own=True)])
+    assert read_spool(tmp_path / "spool") == ([event(1)], 0)
+
+
 def test_no_file_means_no_events(tmp_path: Path) -> None:
     assert read_spool(tmp_path / "spool") == ([], 0)
 
