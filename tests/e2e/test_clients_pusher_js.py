@@ -12,7 +12,8 @@ import pytest
 
 from tests.support.client import member
 from tests.support.node import Program, program, scenario
-from tests.support.server import TestApp, app_config, free_ports, running, server_config, start
+from tests.support.ports import free_ports
+from tests.support.server import TestApp, app_config, running, server_config, start
 from tests.support.site import Site, private_site
 
 pytestmark = pytest.mark.clients
@@ -63,7 +64,7 @@ async def test_225_pusher_js_signs_in_and_gets_what_is_for_its_user(site: Site) 
     async with program("client", scenario(site.server, site.app, user={"id": "12345"})) as client:
         await connected(client)
         await client.value("signin")
-        async with asyncio.timeout(10):  # the internal subscription has no report of its own
+        async with asyncio.timeout(60):  # the internal subscription has no report of its own
             while not any(report["on"] == "user" for report in client.reports):
                 site.api.publish("#server-to-user-12345", "for-you", '{"n":1}')
                 await client.value("state")
@@ -131,12 +132,12 @@ async def test_226_pusher_js_comes_back_after_a_restart_with_everything(tmp_path
         await client.expect(on="state", previous="connected", current="connecting")
         with running(config, tmp_path / "second", ports=ports) as second:
             site = Site(second, TestApp())
-            await client.expect(on="state", current="connected", deadline=30)
+            await client.expect(on="state", current="connected", deadline=60)
             for _ in range(3):
                 await client.expect(on="event", event="pusher:subscription_succeeded")
             assert await client.value("socketId") != before
             assert set(site.api.get("/channels").json["channels"]) == {"c", "private-c", "presence-c"}
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while not any(report["on"] == "user" for report in client.reports):
                     site.api.publish("#server-to-user-u1", "still-me")
                     await client.value("state")

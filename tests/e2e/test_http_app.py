@@ -16,7 +16,7 @@ from sockudo_py.metrics import Metrics
 from tests.unit.http.support import World, get, post, signed
 
 EVENT = {"name": "e", "channel": "c", "data": "x"}
-DEADLINE = 10.0
+DEADLINE = 60.0
 
 
 class Answer(NamedTuple):

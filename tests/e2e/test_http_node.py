@@ -25,7 +25,7 @@ from sockudo_py.protocol.app import App
 from tests.support.sink import RecordingSink
 from tests.unit.http.support import APP, KEY, SECRET, FakeApps, post, signed
 
-DEADLINE = 10.0
+DEADLINE = 60.0
 
 
 class Stack:

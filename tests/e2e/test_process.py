@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from tests.support.client import Client, connected, eventually
-from tests.support.server import Server, ServerDied, TestApp, app_config, free_ports, running, server_config
+from tests.support.ports import free_ports
+from tests.support.server import Server, ServerDied, TestApp, app_config, running, server_config
 
 APP = TestApp()
 

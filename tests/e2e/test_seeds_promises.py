@@ -62,7 +62,7 @@ async def test_p6_k12_r3_i2_the_attempts_come_exactly_on_schedule_and_then_it_is
 
 
 async def _delayed(queue: Any, count: int) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while (await queue.depths()).delayed != count:
         assert time.monotonic() < deadline, "the retry was not put aside"
         await asyncio.sleep(0.001)
@@ -119,7 +119,7 @@ async def test_p7_k11_i3_any_2xx_is_a_success(tmp_path: Path, profile: str | Non
 
 
 async def _idle(queue: Any) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while True:
         depths = await queue.depths()
         if depths.waiting == depths.active == depths.delayed == 0:

@@ -37,7 +37,7 @@ DATA = {
     "room_name": "Grün ✓ \U0001f600", "text": "a\"b\\c/d\u2028\u007f", "empty": {}, "list": [1, 2.0, -0.0, None, True],
     "share": 0.25, "whole": 3.0, "large": 2**60, "10": "b", "2": "a", "nested": {"1": [], "x": {"y": "z"}},
 }  # fmt: skip
-NODE_DEADLINE = 60.0
+NODE_DEADLINE = 120.0
 
 
 async def in_node(*cases: tuple[str, Received, str]) -> list[Any]:

@@ -21,9 +21,10 @@ from websockets.exceptions import ConnectionClosed
 from tests.faults.harness import number_of
 from tests.support import server as servers
 from tests.support.client import Client, connected
+from tests.support.ports import free_ports
 from tests.support.receiver import Receiver
 from tests.support.redis_server import RedisServer
-from tests.support.server import TestApp, app_config, free_ports, server_config
+from tests.support.server import TestApp, app_config, server_config
 
 CHANNEL = "private-durable"
 EVERY = 0.001  # seconds between bursts

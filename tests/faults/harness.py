@@ -115,16 +115,25 @@ def _numbers_of(texts: Iterable[bytes], endpoint: str | None) -> list[int]:
     return sorted(number for uid, number in found if endpoint in (None, uid))
 
 
+_EVERYTHING = """
+local prefix = ARGV[1]
+local texts = redis.call("HVALS", prefix .. "active")
+local function add(found) for _, text in ipairs(found) do texts[#texts + 1] = text end end
+add(redis.call("ZRANGE", prefix .. "delayed", 0, -1))
+for _, key in ipairs(redis.call("KEYS", prefix .. "*")) do
+  local name = string.sub(key, #prefix + 1)
+  if name == "default" or name == "failed" or string.find(name, "^lane:") or string.find(name, "^gather:") then
+    add(redis.call("LRANGE", key, 0, -1))
+  end
+end
+return texts
+"""  # in one step: between two, a job might move
+
+
 def stored_in_redis(server: RedisServer, endpoint: str | None = None, prefix: str = PREFIX) -> list[int]:
     """Return the numbers of all events (of one endpoint) that Redis holds; fails when one is in two places."""
     with server.client() as client:
-        texts: list[bytes] = list(client.hvals(f"{prefix}active"))
-        texts += client.zrange(f"{prefix}delayed", 0, -1)
-        keys: list[bytes] = client.keys(f"{prefix}*")
-        for key in keys:
-            name = key.decode().removeprefix(prefix)
-            if name in ("default", "failed") or name.startswith(("lane:", "gather:")):
-                texts += client.lrange(key, 0, -1)
+        texts: list[bytes] = client.eval(_EVERYTHING, 0, prefix)
     return _numbers_of(texts, endpoint)
 
 
@@ -204,7 +213,7 @@ class Stage:
         self.clock.now += seconds
         await self.queue.resume("nobody")
 
-    async def attempted(self, count: int, timeout: float = 10.0) -> list[Attempt]:
+    async def attempted(self, count: int, timeout: float = 60.0) -> list[Attempt]:
         """Return the attempts as soon as ``count`` of them have ended."""
         await until(lambda: len(self.attempts) >= count, f"{count} attempts, not {len(self.attempts)}", timeout)
         return self.attempts
@@ -213,7 +222,7 @@ class Stage:
         """Return the dead letters, newest first."""
         return [orjson.loads(text) for text in await self.queue.failed(0, 10_000)]
 
-    async def settled(self, timeout: float = 20.0) -> None:
+    async def settled(self, timeout: float = 60.0) -> None:
         """Wait until nothing waits, is leased or is delayed."""
         end = time.monotonic() + timeout
         while True:
@@ -273,7 +282,7 @@ def error_class(attempt: Attempt) -> str:
     return attempt.outcome.error_class if isinstance(attempt.outcome, Failure) else ""
 
 
-async def until(condition: Callable[[], bool], what: str, timeout: float = 10.0) -> None:
+async def until(condition: Callable[[], bool], what: str, timeout: float = 60.0) -> None:
     """Let the loop run until ``condition`` holds; fail after ``timeout`` seconds."""
     end = time.monotonic() + timeout
     while not condition():

@@ -86,7 +86,7 @@ async def test_events_of_another_app_arrive_at_once_while_a_dead_endpoint_has_it
             await stage.receiver.wait_for(number - 999, "/good")
             slowest = max(slowest, time.monotonic() - started)
         assert arrived(stage, "/good") == list(range(1000, 1020))
-        assert slowest < 2.0, "a wait for the full lane would take longer and longer, up to 5 s"
+        assert slowest < 3.0, "a wait for the full lane would take longer and longer, up to 5 s"
         assert stage.value("webhook_spool_lane_events", "wh_dead") > 100
         depths = await queue.depths()
         assert depths.waiting + depths.active + depths.delayed <= BOUND
@@ -95,15 +95,15 @@ async def test_events_of_another_app_arrive_at_once_while_a_dead_endpoint_has_it
 async def test_a_burst_for_a_healthy_endpoint_passes_a_full_lane(queue: Queue) -> None:
     async with a_full_lane(queue, Hang()) as stage:
         stage.send(1000, 300, "good-app")
-        await until(lambda: len(arrived(stage, "/good")) >= 300, "the burst", 20)
+        await until(lambda: len(arrived(stage, "/good")) >= 300, "the burst")
         assert sorted(arrived(stage, "/good")) == list(range(1000, 1300))
 
 
 async def test_a_repaired_endpoint_gets_all_that_it_missed(queue: Queue) -> None:
     async with a_full_lane(queue, Answer(500)) as stage:
         stage.receiver.script(path="/dead", then=Answer(200))
-        await until(lambda: set(range(200)) <= set(stage.taken), "all are taken", 30)
-        await stage.settled(30)
+        await until(lambda: set(range(200)) <= set(stage.taken), "all are taken")
+        await stage.settled()
         assert await stage.dead() == []
         assert_nothing_lost(range(200), stage.receiver.received)
         assert_duplicates_alike(stage.receiver.received)
@@ -127,7 +127,7 @@ async def test_twenty_dead_endpoints_of_one_app_leave_room_for_another_app(
         for at in range(20):
             stage.receiver.script(path=f"/dead{at}", then=Hang())
         stage.send(0, 400, "dead-app")
-        await until(lambda: len(stage.metrics.series["webhook_spool_lane_events"].values) == 20, "all are full", 20)
+        await until(lambda: len(stage.metrics.series["webhook_spool_lane_events"].values) == 20, "all are full")
         stage.send(1000, 20, "good-app")
         await until(lambda: len(arrived(stage, "/good")) >= 20, "the healthy one's events")
         assert sorted(arrived(stage, "/good")) == list(range(1000, 1020))
@@ -140,10 +140,10 @@ async def test_a_restart_of_redis_under_a_full_lane_loses_nothing(private_redis:
         stage.send(1000, 20, "good-app")
         await until(lambda: stage.value("webhook_enqueue_failures_total", "unavailable") > 0, "the outage")
         private_redis.start()
-        await until(lambda: set(range(1000, 1020)) <= set(arrived(stage, "/good")), "the healthy one", 20)
+        await until(lambda: set(range(1000, 1020)) <= set(arrived(stage, "/good")), "the healthy one")
         assert len(stored_in_redis(private_redis, "wh_dead")) <= BOUND
         stage.receiver.script(path="/dead", then=Answer(200))
-        await until(lambda: set(range(220)) <= set(arrived(stage, "/dead")), "what the dead one missed", 30)
-        await stage.settled(30)
+        await until(lambda: set(range(220)) <= set(arrived(stage, "/dead")), "what the dead one missed")
+        await stage.settled()
         assert await stage.dead() == []
         assert_duplicates_alike(stage.receiver.received)

@@ -81,8 +81,8 @@ async def test_F42_a_hundred_thousand_events_in_one_window_come_in_batches_and_i
             if stage.service.dispatcher.waiting > 50_000:
                 await asyncio.sleep(0)
         assert stage.service.dispatcher.waiting <= 100_000
-        await stage.receiver.until(lambda: len(stage.receiver.received) >= count // 100, timeout=60)
-        await stage.settled(60)
+        await stage.receiver.until(lambda: len(stage.receiver.received) >= count // 100, timeout=180)
+        await stage.settled(180)
         got = numbers(stage.receiver.received)
         assert got == list(range(count))
         assert all(len(request.json()["events"]) <= 100 for request in stage.receiver.received)
@@ -111,7 +111,7 @@ async def queued(stage: Stage, count: int) -> None:
     assert (await stage.queue.depths()).waiting == count
 
 
-SLOWLY: dict[str, Any] = {"max_in_flight": 1, "request_timeout": 0.5, "retry": NEVER}
+SLOWLY: dict[str, Any] = {"max_in_flight": 1, "request_timeout": 2.5, "retry": NEVER}  # time for what a test does
 
 
 async def test_F44_the_jobs_of_a_deleted_endpoint_are_all_dead_letters() -> None:
@@ -157,7 +157,7 @@ async def test_F45_an_operators_rpoplpush_under_load_redelivers_each_dead_letter
         stage.send(10, 100)
         for _ in range(12):  # twice more than there are
             await asyncio.to_thread(private_redis.cli, "rpoplpush", f"{PREFIX}failed", f"{PREFIX}default")
-        await stage.receiver.until(lambda: len(stage.receiver.received) == 120, timeout=20)
+        await stage.receiver.until(lambda: len(stage.receiver.received) == 120)
         await stage.settled()
         assert await stage.dead() == []
         again = [got for got in stage.receiver.received[10:] if number(got) in range(10)]

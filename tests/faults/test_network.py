@@ -6,7 +6,7 @@ import errno
 import ipaddress
 import socket
 import ssl
-import time
+import threading
 import warnings
 from collections.abc import Callable
 
@@ -19,6 +19,7 @@ from sockudo_py.webhooks.targets.base import Delivered, Failure, Request
 from sockudo_py.webhooks.targets.http import HttpTarget, default_ssl_context
 from sockudo_py.webhooks.targets.resolver import AddrInfo, Lookup
 from tests.faults.harness import QUICK, assert_duplicates_alike, error_class, staged, until
+from tests.support.ports import free_port
 from tests.support.receiver import OK, Receiver
 
 HOST = "receiver.test"
@@ -112,14 +113,15 @@ async def test_F16_a_name_that_is_not_found_is_tried_again(problem: socket.gaier
 
 
 async def test_F16_a_name_service_that_hangs_is_a_dns_failure_and_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sockudo_py.webhooks.targets.resolver.TIMEOUT", 0.1)
+    monkeypatch.setattr("sockudo_py.webhooks.targets.resolver.TIMEOUT", 1.0)
     asked = 0
+    over = threading.Event()
 
     def lookup(host: str, port: int, family: int) -> list[AddrInfo]:
         nonlocal asked
         asked += 1
         if asked == 1:
-            time.sleep(0.3)  # in the resolver's own thread
+            over.wait(60)  # in the resolver's own thread
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
 
     async with Receiver() as receiver:
@@ -127,6 +129,7 @@ async def test_F16_a_name_service_that_hangs_is_a_dns_failure_and_tried_again(mo
         async with staged({"url": url, "retry": QUICK}, receiver=receiver, target={"lookup": lookup}) as stage:
             stage.send(1)
             await stage.attempted(2)
+            over.set()
             assert [error_class(one) for one in stage.attempts] == ["dns", ""]
 
 
@@ -163,8 +166,7 @@ async def test_F18_a_refused_connection_is_retried_until_somebody_listens() -> N
         writer.write(b"HTTP/1.0 204 Taken\r\n\r\n")
         writer.close()
 
-    async with Receiver() as gone:
-        port = gone.port
+    port = free_port()
     often = RetryPolicy(schedule=(0.05,) * 40)
     async with staged({"url": f"http://127.0.0.1:{port}/hook", "retry": often}) as stage:
         stage.send(1)

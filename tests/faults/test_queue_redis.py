@@ -36,7 +36,7 @@ class Queues:
         self.made: list[RedisQueue] = []
 
     def make(self, url: str = "", **options: object) -> RedisQueue:
-        options = {"default_policy": AT_ONCE, "response_timeout": 5.0, **options}
+        options = {"default_policy": AT_ONCE, "response_timeout": 30.0, **options}
         queue = RedisQueue(url or self.url, **options)  # type: ignore[arg-type]
         self.made.append(queue)
         return queue
@@ -52,7 +52,7 @@ async def queues(private_redis: RedisServer) -> AsyncIterator[Queues]:
 
 async def until_available(call: Callable[[], Awaitable[list[Claim]]]) -> list[Claim]:
     """Call until it no longer raises Unavailable."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             try:
                 return await call()
@@ -107,7 +107,7 @@ async def test_a_frozen_redis_is_unavailable_and_a_repeated_append_adds_once(
     queues: Queues, private_redis: RedisServer
 ) -> None:
     metrics = Metrics()
-    queue = queues.make(response_timeout=0.2, metrics=metrics)
+    queue = queues.make(response_timeout=2.0, metrics=metrics)
     await queue.append([event(1)])
     private_redis.freeze()
     with pytest.raises(Unavailable, match="did not answer in time"):
@@ -121,7 +121,7 @@ async def test_a_frozen_redis_is_unavailable_and_a_repeated_append_adds_once(
 async def test_a_claim_that_timed_out_returns_the_same_jobs_when_repeated(
     queues: Queues, private_redis: RedisServer
 ) -> None:
-    queue = queues.make(response_timeout=0.2)
+    queue = queues.make(response_timeout=2.0)
     await queue.append([event(1), event(2)])
     assert len(await queue.claim("w", 1, 30)) == 1
     private_redis.freeze()
@@ -330,7 +330,7 @@ async def test_events_wait_for_the_replicas_that_are_asked_for(
     replica = RedisServer(tmp_path / "replica", options=("--replicaof", "127.0.0.1", str(private_redis.port)))
     replica.start()
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while True:
                 try:
                     await queue.append([event(1)])

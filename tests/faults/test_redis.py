@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import pytest
 from sockudo_py.endpoints import RetryPolicy
 from sockudo_py.errors import Unavailable
 from sockudo_py.metrics import Metrics
-from sockudo_py.queues.base import Append
+from sockudo_py.queues.base import Append, Claim
 from sockudo_py.queues.redis import RedisQueue
 from sockudo_py.webhooks.worker import LAST_WORDS
 from tests.faults.harness import (
@@ -35,13 +35,14 @@ from tests.support.redis_server import RedisServer
 from tests.support.redis_server import private_redis as private_redis
 
 WORKER = {"lease": 1.0, "renew_interval": 0.3}
+PATIENT = {"lease": 120.0, "renew_interval": 0.3}  # no lease expires, however slow this machine is
 
 
 @asynccontextmanager
-async def over_redis(url: str, **options: object) -> AsyncIterator[Stage]:
+async def over_redis(url: str, *, worker: Mapping[str, float] = WORKER, **options: object) -> AsyncIterator[Stage]:
     metrics = Metrics()
-    queue = RedisQueue(url, response_timeout=1.0, metrics=metrics, **options)  # type: ignore[arg-type]
-    async with staged({"retry": QUICK}, queue=queue, worker=WORKER, metrics=metrics) as stage:
+    queue = RedisQueue(url, metrics=metrics, **{"response_timeout": 1.0, **options})  # type: ignore[arg-type]
+    async with staged({"retry": QUICK}, queue=queue, worker=worker, metrics=metrics) as stage:
         yield stage
 
 
@@ -52,7 +53,7 @@ async def flow(stage: Stage, first: int, count: int, rate: float = 400.0) -> Non
         await asyncio.sleep(1 / rate)
 
 
-async def all_arrive(stage: Stage, count: int, timeout: float = 30.0) -> None:
+async def all_arrive(stage: Stage, count: int, timeout: float = 60.0) -> None:
     """L, to the end: every event that was raised has arrived. And D."""
     await stage.receiver.until(lambda: len(set(numbers(stage.receiver.received))) == count, "all events", timeout)
     await stage.settled()
@@ -79,7 +80,8 @@ async def test_F23_a_sigkill_of_redis_in_full_flow_loses_nothing_and_says_little
     by_text = {
         text: sum(one.getMessage() == text for one in complaints) for text in {c.getMessage() for c in complaints}
     }
-    assert all(times <= max(1, lasted) for text, times in by_text.items() if "result" not in text), by_text
+    # once a second that it was down, the first included
+    assert all(times <= 1 + lasted for text, times in by_text.items() if "result" not in text), by_text
 
 
 @pytest.mark.slow
@@ -98,7 +100,7 @@ async def test_F24_redis_frozen_for_20_seconds_fills_the_spool_and_doubles_nothi
 async def test_F24_a_stop_while_redis_is_frozen_ends_in_time_and_says_what_is_left(
     private_redis: RedisServer, timeout: float, caplog: pytest.LogCaptureFixture
 ) -> None:
-    queue = RedisQueue(private_redis.url, response_timeout=5.0)
+    queue = RedisQueue(private_redis.url, response_timeout=60.0)
     async with staged({"retry": QUICK}, queue=queue, shutdown_timeout=timeout) as stage:
         stage.receiver.script(Hang())
         stage.send(0)
@@ -111,7 +113,7 @@ async def test_F24_a_stop_while_redis_is_frozen_ends_in_time_and_says_what_is_le
             started = time.monotonic()
             await stage.service.stop()
             await queue.close()
-            assert time.monotonic() - started < timeout + LAST_WORDS + 0.7
+            assert time.monotonic() - started < timeout + LAST_WORDS + 10
         finally:
             private_redis.thaw()
     said = [(one.getMessage(), getattr(one, "jobs", getattr(one, "events", 0))) for one in caplog.records]
@@ -122,12 +124,20 @@ async def test_F24_a_stop_while_redis_is_frozen_ends_in_time_and_says_what_is_le
 
 
 async def test_F24_an_idle_stop_while_redis_is_frozen_is_told(
-    private_redis: RedisServer, caplog: pytest.LogCaptureFixture
+    private_redis: RedisServer, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with over_redis(private_redis.url) as stage:
+    async with over_redis(private_redis.url, response_timeout=60.0) as stage:
+        claim = stage.queue.claim
+        asked: list[str] = []
+
+        async def noted(worker: str, limit: int, lease: float) -> list[Claim]:
+            asked.append(worker)
+            return await claim(worker, limit, lease)
+
         try:
             private_redis.freeze()
-            await asyncio.sleep(0.3)  # longer than the queue is left unasked
+            monkeypatch.setattr(stage.queue, "claim", noted)
+            await until(lambda: bool(asked), "a claim to be under way")
             await stage.service.worker.stop(0.0)
         finally:
             private_redis.thaw()
@@ -140,24 +150,24 @@ async def test_F24_an_idle_stop_while_redis_is_frozen_is_told(
 async def test_F25_F26_F27_lost_replies_of_whatever_call_neither_lose_nor_double(
     private_redis: RedisServer, seed: int
 ) -> None:
-    async with reply_proxy(private_redis.port) as proxy, over_redis(proxy.url) as stage:
+    async with reply_proxy(private_redis.port) as proxy, over_redis(proxy.url, worker=PATIENT) as stage:
         await flow(stage, 0, 20)  # the scripts are known now: each reply is one of append, claim, ack
-        flowing = asyncio.create_task(flow(stage, 20, 300))
+        sent = 20
         for turn in range(12):
-            await asyncio.sleep(0.05 + 0.007 * ((turn * 7 + seed * 3) % 10))
+            passing = 20 + 3 * ((turn * 7 + seed * 3) % 10)
+            await flow(stage, sent, passing)
+            sent += passing
             proxy.lose_replies = 1
-        await flowing
-        proxy.lose_replies = 0
-        await all_arrive(stage, 320)
-        assert proxy.lost >= 6
-        assert len(numbers(stage.receiver.received)) == 320  # each exactly once: no append, claim or ack counted twice
+            await until(lambda turn=turn: proxy.lost == turn + 1, "a reply to get lost")  # type: ignore[misc]
+        await all_arrive(stage, sent)
+        assert len(numbers(stage.receiver.received)) == sent  # each exactly once: no append, claim or ack counted twice
 
 
 @pytest.mark.parametrize("script", ["append", "claim", "ack"])
 async def test_F25_F26_F27_the_lost_reply_of_one_call_changes_nothing(
     private_redis: RedisServer, script: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with reply_proxy(private_redis.port) as proxy, over_redis(proxy.url) as stage:
+    async with reply_proxy(private_redis.port) as proxy, over_redis(proxy.url, worker=PATIENT) as stage:
         stage.send(0)
         await stage.settled()
         queue = stage.queue
@@ -188,7 +198,7 @@ async def pair(folder: Path) -> AsyncIterator[tuple[RedisServer, RedisServer]]:
         master.start()
         replica.start()
         replica.cli("replicaof", "127.0.0.1", master.port)
-        await until(lambda: b"master_link_status:up" in _info(replica), "the replica to follow", 20)
+        await until(lambda: b"master_link_status:up" in _info(replica), "the replica to follow")
         yield master, replica
     finally:
         master.kill()
@@ -227,11 +237,11 @@ async def test_F33_after_a_failover_by_sentinel_nothing_that_was_promised_is_los
         flowing = asyncio.create_task(flow(stage, 0, 400))
         await stage.receiver.wait_for(50)
         master.kill()
-        await until(lambda: sentinel.master() == replica.port, "the replica to take over", 30)
+        await until(lambda: sentinel.master() == replica.port, "the replica to take over")
         proxy.target_port = sentinel.master()  # as a name or a load balancer follows it
         await asyncio.to_thread(master.start)  # Sentinel makes it a replica; until then no append is promised
         await flowing
-        await all_arrive(stage, 400, timeout=60)
+        await all_arrive(stage, 400, timeout=90)
         assert b"role:slave" in _info(master)
         assert stored_in_redis(replica) == []
 
@@ -275,7 +285,7 @@ async def test_F34_F35_F36_a_redis_that_takes_nothing_for_a_while_gets_it_from_t
         fault(private_redis, True)
         await flow(stage, 100, 200)
         await until(lambda: stage.service.dispatcher.waiting > 0, "the spool to fill")
-        assert stage.value("webhook_redis_errors_total", kind) >= 1
+        await until(lambda: stage.value("webhook_redis_errors_total", kind) >= 1, "the error to be counted")
         if fault is out_of_memory:  # claims and acks still work: what was there goes out
             await stage.receiver.until(lambda: set(range(100)) <= set(numbers(stage.receiver.received)))
         fault(private_redis, False)
@@ -340,7 +350,7 @@ async def test_F39_a_worker_whose_clock_is_wrong_retries_no_earlier_and_signs_it
     clock = Clock(time.time() + hours * 3600)
     queue = RedisQueue(private_redis.url)
     policy = RetryPolicy(schedule=(0.5,))
-    async with staged({"retry": policy}, queue=queue, worker=WORKER, clock=clock) as stage:
+    async with staged({"retry": policy}, queue=queue, worker=PATIENT, clock=clock) as stage:
         stage.receiver.script(Answer(500))
         stage.send(0)
         first, second = await stage.receiver.wait_for(2)

@@ -47,7 +47,7 @@ async def test_F28_after_a_sigkill_between_sending_and_acknowledging_the_same_de
         killed = time.monotonic()
         survivor.signal(signal.SIGCONT)
         _, again = await receiver.wait_for(2)
-        assert again.at - killed < crew.options.lease + 1
+        assert again.at - killed < crew.options.lease + 8  # not the 10 s of the request's timeout
         assert again.headers["x-sockudo-attempt"] == "1"  # what nobody saw fail is no attempt
         assert_duplicates_alike(receiver.received)
 
@@ -58,7 +58,7 @@ async def test_F29_a_sigkill_in_the_batching_window_loses_nothing_that_the_queue
 ) -> None:
     place = {"redis": private_redis.url} if driver == "redis" else {"sqlite": str(tmp_path / "queue.sqlite3")}
     async with Receiver() as receiver:
-        made = Options({"wh_1": receiver.url()}, window=1.0, size=1000, **place)  # type: ignore[arg-type]
+        made = Options({"wh_1": receiver.url()}, window=3.0, size=1000, **place)  # type: ignore[arg-type]
         async with workers(made, tmp_path) as crew:
             doomed = await crew.start()
             doomed.send(0, 100)
@@ -80,20 +80,22 @@ async def test_F30_at_sigterm_fifty_in_flight_are_finished_or_given_back(
             {"wh_quick": receiver.url("/quick"), "wh_hung": receiver.url("/hung")},
             private_redis.url,
             max_in_flight=25,
-            shutdown_timeout=1.5,
+            shutdown_timeout=3.0,
             lease=30.0,
             renew=10.0,
         )
         async with workers(made, tmp_path) as crew:
-            receiver.script(path="/quick", then=Answer(delay=0.5))
+            stopping = asyncio.Event()
+            receiver.script(path="/quick", then=Answer(after=stopping, delay=0.5))
             receiver.script(path="/hung", then=Hang())
             worker = await crew.start()
             worker.send(0, 50)
             await receiver.wait_for(50)
             worker.signal(signal.SIGTERM)
             started = time.monotonic()
+            stopping.set()
             assert await worker.ended() == 0
-            assert time.monotonic() - started < 4
+            assert time.monotonic() - started < 9  # not the 10 s of the hung requests
             delivered = [number for _, number, status in worker.attempts if status == "delivered"]
             assert len(delivered) == 25
             assert private_redis.cli("hlen", f"{PREFIX}active") == 0  # released, not left to their leases
@@ -121,19 +123,21 @@ async def test_F31_a_frozen_worker_is_overtaken_and_finds_its_lease_gone(
         receiver = await stack.enter_async_context(Receiver())
         leases = options(receiver, private_redis, lease=lease, renew=lease / 3)
         crew = await stack.enter_async_context(workers(leases, tmp_path))
-        receiver.script(Answer(delay=0.3), OK)
+        overtaken = asyncio.Event()
+        receiver.script(Answer(after=overtaken), OK)
         frozen = await crew.start()
         frozen.send(1)
         await receiver.wait_for(1)
         frozen.signal(signal.SIGSTOP)
         stopped = time.monotonic()
         other = await crew.start()
-        await receiver.wait_for(2, timeout=2 * lease + 20)  # only when the lease had expired
+        await receiver.wait_for(2, timeout=2 * lease + 60)  # only when the lease had expired
         await until(lambda: bool(other.attempts), "the other's delivery")
+        overtaken.set()
         await asyncio.sleep(max(0.0, stopped + frozen_for - time.monotonic()))
         frozen.signal(signal.SIGCONT)
         await until(lambda: bool(frozen.attempts), "the first one's answer")
-        end = time.monotonic() + 5
+        end = time.monotonic() + 60
         while (await frozen.tell())["lost"] != 1:
             assert time.monotonic() < end, "the late result was not noticed"
         assert stored_in_redis(private_redis) == []  # neither a retry nor a dead letter
@@ -194,7 +198,7 @@ async def test_F41_a_job_that_crashes_its_worker_is_poison_after_five_redeliveri
         first = await crew.start()
         first.send(0, 10)
         crashes = 0
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(180):
             while private_redis.cli("llen", f"{PREFIX}failed") != 1:
                 worker = crew.all[-1]
                 if worker.process.returncode is None:
@@ -205,7 +209,7 @@ async def test_F41_a_job_that_crashes_its_worker_is_poison_after_five_redeliveri
                 await asyncio.sleep(0.5)  # the lease that it left
                 await crew.start()
         assert crashes == 6
-        await receiver.until(lambda: len(set(numbers(receiver.received))) == 9, timeout=20)
+        await receiver.until(lambda: len(set(numbers(receiver.received))) == 9)
         assert stored_in_redis(private_redis) == [3]
         assert_nothing_lost(range(10), receiver.received, [3])
         dead = private_redis.cli("lindex", f"{PREFIX}failed", 0)

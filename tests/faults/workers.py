@@ -52,7 +52,7 @@ class WorkerProcess:
             self.process.kill()
         await self.ended()
 
-    async def ended(self, timeout: float = 20.0) -> int:
+    async def ended(self, timeout: float = 60.0) -> int:
         """Wait for its end and return the exit code."""
         code = await asyncio.wait_for(self.process.wait(), timeout)
         if self._reader is not None:
@@ -98,7 +98,7 @@ async def start_worker(options: Options, log: Path) -> WorkerProcess:
         assert process.returncode is None or worker.ready, f"the worker ended:\n{log.read_text()[-3000:]}"
         return worker.ready
 
-    await until(known, "the worker to start", 30)
+    await until(known, "the worker to start", 60)
     return worker
 
 

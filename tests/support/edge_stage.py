@@ -29,7 +29,7 @@ from tests.support.api import auth_pairs, encode, signature
 from tests.support.edge_bench import APP, Apps, parse_response, server_frames, upgrade
 from tests.support.server import TestApp
 
-DEADLINE = 20.0
+DEADLINE = 60.0
 LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {
     "asyncio": asyncio.new_event_loop,
     "uvloop": uvloop.new_event_loop,

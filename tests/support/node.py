@@ -25,7 +25,7 @@ from tests.support.server import Server, TestApp
 FOLDER = Path(__file__).parent.parent / "e2e" / "js"
 OLDEST = 18  # major version of Node that the clients need
 INSTALL_DEADLINE = 180.0
-DEADLINE = 15.0
+DEADLINE = 60.0
 
 Report = dict[str, Any]
 

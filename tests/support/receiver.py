@@ -45,12 +45,16 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A complete HTTP answer. ``huge``: then so many bytes in chunks, as long as the other side reads them."""
+    """A complete HTTP answer. ``huge``: then so many bytes in chunks, as long as the other side reads them.
+
+    ``after``: not before this event is set.
+    """
 
     status: int = 200
     body: bytes = b"OK"
     headers: tuple[tuple[str, str], ...] = ()
     delay: float = 0.0
+    after: asyncio.Event | None = None
     close: bool = False
     huge: int = 0
 
@@ -117,6 +121,11 @@ class Receiver:
         if then is not None:
             self._defaults[path] = then
 
+    @property
+    def open(self) -> int:
+        """How many connections are open now, as seen from here."""
+        return len(self._tasks)
+
     def at(self, path: str) -> list[Received]:
         return [request for request in self.received if request.path == path]
 
@@ -125,7 +134,7 @@ class Receiver:
         requests = self.received if path is None else self.at(path)
         return [event for request in requests for event in request.json()["events"]]
 
-    async def wait_for(self, count: int, path: str | None = None, timeout: float = 10.0) -> list[Received]:
+    async def wait_for(self, count: int, path: str | None = None, timeout: float = 60.0) -> list[Received]:
         """Return the requests as soon as there are ``count`` of them; fail after ``timeout`` seconds."""
 
         def found() -> list[Received]:
@@ -134,7 +143,7 @@ class Receiver:
         await self.until(lambda: len(found()) >= count, f"{count} requests, got {len(found())}", timeout)
         return found()
 
-    async def until(self, condition: Callable[[], bool], what: str = "a condition", timeout: float = 10.0) -> None:
+    async def until(self, condition: Callable[[], bool], what: str = "a condition", timeout: float = 60.0) -> None:
         """Wait until ``condition`` holds; it is asked after every request."""
         deadline = time.monotonic() + timeout
         while not condition():
@@ -188,6 +197,8 @@ class Receiver:
                 await asyncio.sleep(behaviour.pause)
             return False
         assert isinstance(behaviour, Answer)
+        if behaviour.after is not None:
+            await behaviour.after.wait()
         if behaviour.delay:
             await asyncio.sleep(behaviour.delay)
         writer.write(_answer_head(behaviour))

@@ -9,7 +9,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
-from tests.support.redis_server import free_port, require_redis_binary
+from tests.support.ports import free_port
+from tests.support.redis_server import require_redis_binary
 
 NAME = "queue"
 _SETTINGS = """\
@@ -38,7 +39,7 @@ class Sentinel:
         path.write_text(_SETTINGS.format(port=self._port, folder=self._folder, name=NAME, master=self._master))
         words = [require_redis_binary(), str(path), "--sentinel"]
         self._process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while not self._knows_a_replica():
             if time.monotonic() > end:
                 self.stop()
@@ -67,7 +68,7 @@ class Sentinel:
         return int(port)
 
     def _client(self) -> "Redis":
-        return Redis(port=self._port, socket_timeout=5, retry=Retry(NoBackoff(), 0), protocol=2)
+        return Redis(port=self._port, socket_timeout=30, retry=Retry(NoBackoff(), 0), protocol=2)
 
     def _knows_a_replica(self) -> bool:
         try:

@@ -8,7 +8,6 @@ Use the fixtures: ``redis_server`` (one per worker process; take a fresh prefix 
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 import uuid
@@ -22,7 +21,9 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
-START_SECONDS = 20.0  # a loaded machine
+from tests.support.ports import free_port
+
+START_SECONDS = 60.0  # a loaded machine
 
 
 def redis_binary() -> str | None:
@@ -44,13 +45,6 @@ def require_redis_binary() -> str:
             pytest.fail(message)
         pytest.skip(message)
     return path
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class RedisServer:
@@ -81,7 +75,7 @@ class RedisServer:
 
     def client(self) -> "Redis":
         """Return a blocking client (answers are bytes) that repeats nothing. Close it, or use it in ``with``."""
-        return Redis.from_url(self.url, socket_timeout=10, retry=Retry(NoBackoff(), 0), protocol=2)
+        return Redis.from_url(self.url, socket_timeout=60, retry=Retry(NoBackoff(), 0), protocol=2)
 
     def cli(self, *words: str | bytes | int) -> object:
         """Do what ``redis-cli`` with these words does, and return the answer."""
@@ -149,7 +143,7 @@ class RedisServer:
         password = self._password or None
         while time.monotonic() < end and self._process is not None and self._process.poll() is None:
             try:
-                with Redis(port=port, password=password, socket_timeout=1, retry=Retry(NoBackoff(), 0)) as client:
+                with Redis(port=port, password=password, socket_timeout=5, retry=Retry(NoBackoff(), 0)) as client:
                     info = client.info("server")
                     return isinstance(info, dict) and info["process_id"] == self._process.pid
             except (RedisError, OSError):

@@ -89,8 +89,8 @@ class Site:
         return [orjson.loads(text) for text in await self.queue.failed()]
 
     async def wait_for_dead(self, count: int) -> list[dict[str, Any]]:
-        """Return the dead letters as soon as there are so many; fail after ten seconds."""
-        deadline = time.monotonic() + 10
+        """Return the dead letters as soon as there are so many; fail after a minute."""
+        deadline = time.monotonic() + 60
         while len(found := await self.dead()) < count:
             assert time.monotonic() < deadline, f"{len(found)} dead letters, not {count}"
             await asyncio.sleep(0.005)

@@ -16,9 +16,10 @@ from sockudo_py.webhooks.envelopes import bodies
 from sockudo_py.webhooks.profiles import signed_headers
 from tests.support.client import connected, eventually
 from tests.support.hook_receiver import HookReceiver
+from tests.support.ports import free_ports
 from tests.support.redis_server import RedisServer
 from tests.support.redis_server import private_redis as private_redis
-from tests.support.server import KEY, SECRET, TestApp, app_config, free_ports, running, server_config, start
+from tests.support.server import KEY, SECRET, TestApp, app_config, running, server_config, start
 from tests.support.site import Site, endpoint
 
 MakeSite = Callable[[str], Site]

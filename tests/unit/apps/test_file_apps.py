@@ -275,7 +275,7 @@ async def test_a_folder_that_goes_away_takes_no_app_with_it(folder: Folder, capl
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110 - the file system has no event
             await asyncio.sleep(0.005)
 

@@ -43,7 +43,7 @@ class Api:
             await writer.wait_closed()
 
     async def finished(self) -> None:
-        await asyncio.wait_for(asyncio.gather(*self._serving), 10)
+        await asyncio.wait_for(asyncio.gather(*self._serving), 60)
 
 
 @asynccontextmanager

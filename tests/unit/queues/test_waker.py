@@ -11,7 +11,7 @@ async def returns(waker: Waker, timeout: float) -> float:
     """Wait, and return how long it took."""
     loop = asyncio.get_running_loop()
     start = loop.time()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await waker.wait(timeout)
     return loop.time() - start
 
@@ -21,13 +21,13 @@ async def test_without_news_it_waits_for_its_timeout() -> None:
 
 
 async def test_it_looks_at_least_as_often_as_it_polls() -> None:
-    assert await returns(Waker(0.01), 60) < 5
+    assert await returns(Waker(0.01), 60) < 30
 
 
 async def test_what_is_due_already_does_not_wait() -> None:
     waker = Waker(60)
     waker.soon()
-    assert await returns(waker, 60) < 1
+    assert await returns(waker, 60) < 30
 
 
 async def test_it_waits_until_something_is_due() -> None:
@@ -42,14 +42,14 @@ async def test_something_earlier_wakes_one_that_waits() -> None:
     waiting = asyncio.create_task(returns(waker, 60))
     await asyncio.sleep(0)
     waker.soon(0.01)
-    assert await waiting < 5
+    assert await waiting < 30
 
 
 async def test_something_later_changes_nothing() -> None:
     waker = Waker(60)
     waker.soon(0.01)
     waker.soon(50)
-    assert await returns(waker, 60) < 5
+    assert await returns(waker, 60) < 30
 
 
 async def test_a_claim_checks_what_was_known_and_keeps_what_is_told_meanwhile() -> None:
@@ -60,7 +60,7 @@ async def test_a_claim_checks_what_was_known_and_keeps_what_is_told_meanwhile() 
     waker.begin()
     waker.soon(0)
     waker.soon(30)
-    assert await returns(waker, 60) < 1
+    assert await returns(waker, 60) < 30
 
 
 @pytest.mark.parametrize("waiters", [1, 3])
@@ -69,4 +69,4 @@ async def test_all_that_wait_are_woken(waiters: int) -> None:
     tasks = [asyncio.create_task(returns(waker, 60)) for _ in range(waiters)]
     await asyncio.sleep(0)
     waker.soon()
-    assert all(taken < 5 for taken in await asyncio.gather(*tasks))
+    assert all(taken < 30 for taken in await asyncio.gather(*tasks))

@@ -108,7 +108,7 @@ class FakeTarget:
 
     async def got(self, count: int) -> list[Request]:
         """Return the requests as soon as there are ``count``."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while len(self.requests) < count:
                 self._news.clear()
                 await self._news.wait()
@@ -125,7 +125,7 @@ class Clock:
         return self.now
 
 
-async def until(condition: Callable[[], bool], timeout: float = 10.0) -> None:
+async def until(condition: Callable[[], bool], timeout: float = 60.0) -> None:
     """Let the loop run until ``condition`` holds; fail after ``timeout`` seconds."""
     deadline = time.monotonic() + timeout
     while not condition():

@@ -226,7 +226,7 @@ async def test_stopping_does_not_wait_for_a_circuit_that_stays_open_longer(caplo
         await site.append(3)
         await site.ended(3)
         await site.append(2)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(25):
             await site.worker.stop(timeout=30)
         [lost] = [record for record in caplog.records if record.message == "webhook retries are lost at shutdown"]
         assert lost.__dict__["jobs"] == 5

@@ -24,7 +24,7 @@ async def warnings_of(caplog: pytest.LogCaptureFixture, threshold: int) -> list[
     service = WebhookService(queue, {}, Metrics(), DeliverySettings(warn_dead_letters=threshold))
     with caplog.at_level(logging.WARNING):
         await service.start()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             while service.usage()["failed"] != 2:  # noqa: ASYNC110 - a task of the service takes the first sample
                 await asyncio.sleep(0.01)
         await service.stop()
