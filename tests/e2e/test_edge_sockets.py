@@ -13,7 +13,7 @@ from tests.support.client import eventually
 from tests.support.edge_bench import APP, CLOSE, CONT, PING, TEXT, frame, message, post, subscribe, upgrade
 from tests.support.edge_stage import Peer, Stage, on_stage, signed
 
-SHORT = FrontLimits(head_timeout=0.3, body_timeout=0.3, idle_timeout=0.3, linger=0.3, max_body_bytes=100_000)
+SHORT = FrontLimits(head_timeout=0.3, body_timeout=0.3, idle_timeout=0.3, linger=0.3)
 EVENT = json.dumps({"name": "e", "channel": "c", "data": "{}"}).encode()
 WITH_INFO = json.dumps({"name": "e", "channel": "c", "data": "{}", "info": "subscription_count"}).encode()
 
@@ -147,7 +147,7 @@ async def test_closing_waits_for_answers_and_drops_who_does_not_go(stage: Stage)
     stage.node.channel = slowly  # type: ignore[assignment,method-assign]
     await busy.send(signed(WITH_INFO))
     await eventually(lambda: len(stage.context.busy) == 1, "the request is being answered")
-    closed = asyncio.ensure_future(stage.server.close(1.0))
+    closed = asyncio.ensure_future(stage.server.close(3.0))
     assert await idle.ended() == b""
     with pytest.raises(ConnectionError):
         await stage.dial()
@@ -209,7 +209,7 @@ async def test_a_client_that_does_not_read_is_closed_and_nobody_waits_for_it(sta
     assert (await quick.message())["event"] == "pusher:pong"
 
 
-@on_stage(limits=SHORT)
+@on_stage(limits=FrontLimits(max_body_bytes=100_000))
 async def test_a_body_that_is_too_large_is_refused_while_it_is_sent(stage: Stage) -> None:
     peer = await stage.dial()
     peer.writer.write(post(b"x" * 300_000))
@@ -229,7 +229,7 @@ async def test_heads_and_bodies_that_dribble_are_given_up(stage: Stage) -> None:
     assert await silent.ended() == b""
 
 
-@on_stage(limits=SHORT)
+@on_stage(limits=FrontLimits(idle_timeout=0.3, linger=0.3))
 async def test_an_idle_connection_is_closed(stage: Stage) -> None:
     peer = await stage.dial()
     await peer.send(signed(EVENT))

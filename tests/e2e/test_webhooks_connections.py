@@ -96,7 +96,7 @@ def test_a_connection_whose_request_was_answered_before_it_was_written_is_not_us
 
 def test_requests_at_the_same_time_have_a_connection_each(run: Callable[[Scenario], None]) -> None:
     async def scenario() -> None:
-        async with Receiver(default=Answer(delay=0.05)) as receiver, target() as http:
+        async with Receiver(default=Answer(delay=0.2)) as receiver, target() as http:
             await asyncio.gather(*(http.send(request(receiver.url())) for _ in range(5)))
             assert receiver.connections == 5
             await http.send(request(receiver.url()))
@@ -128,8 +128,8 @@ def test_f05_a_connection_that_was_closed_meanwhile_is_not_written_to(run: Calla
             for number in range(1, 4):  # without a pause: the close may not have been seen by the loop yet
                 outcome = await http.send(request(receiver.url()))
                 assert isinstance(outcome, Delivered), outcome
-                await receiver.until(lambda number=number: receiver.connections == number)  # type: ignore[misc]
-                await asyncio.sleep(0.01)
+                assert receiver.connections == number
+                await until(lambda: http.connections == 0)
 
     run(scenario)
 
@@ -164,7 +164,7 @@ def test_an_idle_connection_is_closed_after_its_time(
     async def scenario() -> None:
         async with Receiver() as receiver, target() as http:
             await http.send(request(receiver.url()))
-            await asyncio.sleep(0.1)
+            await until(lambda: http.connections == 0)
             await http.send(request(receiver.url()))
             assert receiver.connections == 2
 
@@ -212,7 +212,7 @@ def test_a_switch_of_protocols_is_no_answer(run: Callable[[Scenario], None]) -> 
     async def scenario() -> None:
         switch = Raw(b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\nhello")
         async with Receiver(default=switch) as receiver, target() as http:
-            outcome = await http.send(request(receiver.url(), timeout=2.0))
+            outcome = await http.send(request(receiver.url(), timeout=20.0))
             assert isinstance(outcome, Failure)
             assert outcome.error_class == "protocol"
 

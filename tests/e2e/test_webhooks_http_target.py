@@ -7,6 +7,7 @@ import ipaddress
 import os
 import socket
 import ssl
+import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -119,25 +120,28 @@ async def test_what_is_no_answer_has_a_class(behaviour: Behaviour, error_class: 
 
 
 @pytest.mark.parametrize(
-    "behaviour", [Hang(), Answer(delay=5), Raw(b"HTTP/1.1 200 OK\r\n" + b"X: x\r\n" * 500, pause=0.05)]
+    "behaviour", [Hang(), Answer(delay=60), Raw(b"HTTP/1.1 200 OK\r\n" + b"X: x\r\n" * 500, pause=0.05)]
 )
 async def test_n216_an_answer_that_takes_too_long_is_a_timeout(behaviour: Behaviour) -> None:
     started = time.monotonic()
-    outcome = await outcome_of(behaviour, timeout=0.2)
+    outcome = await outcome_of(behaviour, timeout=1.0)
     assert isinstance(outcome, Failure)
     assert outcome.error_class == "timeout_read"
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 15
 
 
 async def test_a_timeout_over_five_seconds_is_not_rounded_up_to_whole_ones() -> None:
-    started = time.monotonic()
-    outcome = await outcome_of(Hang(), timeout=5.05)
-    assert isinstance(outcome, Failure)
-    assert time.monotonic() - started < 5.5
+    for _ in range(3):  # a machine that stood still takes longer once; what is rounded up takes longer each time
+        started = time.monotonic()
+        outcome = await outcome_of(Hang(), timeout=5.05)
+        assert isinstance(outcome, Failure)
+        if time.monotonic() - started < 5.8:
+            return
+    pytest.fail("5.05 s are rounded up to 6")
 
 
 async def test_an_answer_in_the_last_moment_counts() -> None:
-    assert isinstance(await outcome_of(Answer(delay=0.3), timeout=5), Delivered)
+    assert isinstance(await outcome_of(Answer(delay=0.3), timeout=15), Delivered)
 
 
 async def test_n216_a_refused_connection_is_a_failure() -> None:
@@ -172,21 +176,24 @@ async def test_an_unknown_name_is_a_dns_failure() -> None:
 
 
 async def test_a_name_service_that_hangs_delays_only_those_who_ask_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sockudo_py.webhooks.targets.resolver.TIMEOUT", 0.3)
+    monkeypatch.setattr("sockudo_py.webhooks.targets.resolver.TIMEOUT", 4.0)
+
+    over = threading.Event()
 
     def lookup(host: str, port: int, family: int) -> list[AddrInfo]:
         if host.startswith("slow"):
-            time.sleep(0.6)
+            over.wait(60)
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
 
     async with Receiver() as receiver, target(lookup=lookup) as http:
         slow = [
             asyncio.create_task(http.send(request(receiver.url(host=f"slow{number}.test")))) for number in range(20)
         ]
-        started = time.monotonic()
         assert isinstance(await http.send(request(receiver.url(host="fast.test"))), Delivered)
-        assert time.monotonic() - started < 0.3
-        for outcome in await asyncio.gather(*slow):
+        assert not any(task.done() for task in slow)
+        outcomes = await asyncio.gather(*slow)
+        over.set()
+        for outcome in outcomes:
             assert isinstance(outcome, Failure)
             assert outcome.error_class == "dns"
 
@@ -285,7 +292,7 @@ async def test_a_connection_is_used_again() -> None:
 
 async def test_times_are_measured() -> None:
     outcome = await outcome_of(Answer(delay=0.05))
-    assert 50 <= (outcome.timing.ttfb_ms or 0) <= outcome.timing.total_ms < 5000
+    assert 50 <= (outcome.timing.ttfb_ms or 0) <= outcome.timing.total_ms < 30_000
 
 
 BLOCKED = [

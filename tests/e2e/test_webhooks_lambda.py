@@ -65,7 +65,7 @@ async def test_a_throttled_invocation_is_not_repeated_by_the_library(aws: Receiv
 async def test_an_invocation_that_hangs_is_given_up_and_not_repeated(aws: Receiver) -> None:
     aws.script(then=Hang(), path=PATH)
     target = LambdaInvoker()
-    [request] = requests_for(endpoint(function=FUNCTION, request_timeout=0.3), job(), 1_700_000_000.0)
+    [request] = requests_for(endpoint(function=FUNCTION, request_timeout=1.0), job(), 1_700_000_000.0)
     outcome = await target.send(request)
     await target.close()
     assert isinstance(outcome, Failure)

@@ -3,6 +3,7 @@
 import asyncio
 import hmac
 import json
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from itertools import pairwise
@@ -86,31 +87,32 @@ async def serving(
 async def test_the_rate_limit_of_the_process_makes_deliveries_wait(tmp_path: Path) -> None:
     env = {"WEBHOOK_RATE_LIMIT": "3", "WEBHOOK_RATE_LIMIT_WINDOW_MS": "400"}
     async with serving(tmp_path, env=env) as site:
+        begun = time.monotonic()
         site.send(*(f"c{number}" for number in range(10)))
         got = await site.receiver.wait_for(10)
         assert sorted(site.channels()) == sorted(f"c{number}" for number in range(10))
-        times = [request.at for request in got]
-        # From when they were sent; the way to the receiver may take longer for one than for another.
-        assert all(later - first > 0.3 for first, later in zip(times, times[3:], strict=False))
+        # From the beginning: the way to the receiver may take longer for one than for another.
+        for place, request in enumerate(got):
+            assert request.at - begun > place // 3 * 0.39
         assert site.value("webhook_rate_limited_total") > 0
 
 
 async def test_the_rate_limit_of_an_endpoint_makes_its_deliveries_wait(tmp_path: Path) -> None:
     async with serving(tmp_path, {"rate_limit": {"per_second": 2}}) as site:
+        begun = time.monotonic()
         site.send("a", "b", "c", "d", "e")
-        got = await site.receiver.wait_for(5)
-        times = [request.at for request in got]
-        assert all(later - first > 0.9 for first, later in zip(times, times[2:], strict=False))
+        for place, request in enumerate(await site.receiver.wait_for(5)):
+            assert request.at - begun > place // 2 * 0.95
         assert sorted(site.channels()) == ["a", "b", "c", "d", "e"]
 
 
 async def test_retry_after_lengthens_a_wait(tmp_path: Path) -> None:
     async with serving(tmp_path) as site:
-        site.receiver.script(Answer(503, headers=(("Retry-After", "1"),)), Answer(429))
+        site.receiver.script(Answer(503, headers=(("Retry-After", "3"),)), Answer(429))
         site.send("a")
         first, second, third = [request.at for request in await site.receiver.wait_for(3)]
-        assert second - first >= 1.0
-        assert third - second < 0.9
+        assert second - first >= 3.0
+        assert third - second < 2.9
 
 
 async def test_retry_after_can_be_ignored_and_capped(tmp_path: Path) -> None:
@@ -118,7 +120,7 @@ async def test_retry_after_can_be_ignored_and_capped(tmp_path: Path) -> None:
         site.receiver.script(Answer(503, headers=(("Retry-After", "3600"),)))
         site.send("a")
         first, second = [request.at for request in await site.receiver.wait_for(2)]
-        assert 0.3 <= second - first < 5
+        assert 0.3 <= second - first < 60
     async with serving(tmp_path, {"retry": {**QUICK, "honor_retry_after": False}}) as site:
         site.receiver.script(Answer(503, headers=(("Retry-After", "3600"),)))
         site.send("a")
@@ -126,11 +128,11 @@ async def test_retry_after_can_be_ignored_and_capped(tmp_path: Path) -> None:
 
 
 async def test_a_delivery_that_is_too_old_is_given_up(tmp_path: Path) -> None:
-    async with serving(tmp_path, {"retry": {"schedule_ms": [150] * 20, "max_age_ms": 400}}) as site:
+    async with serving(tmp_path, {"retry": {"schedule_ms": [600] * 20, "max_age_ms": 2000}}) as site:
         site.receiver.default = Answer(500)
         site.send("a")
         await site.until("webhook_deliveries_total", "1", "wh_1", "failed", value=1)
-        assert 2 <= len(site.receiver.received) <= 3
+        assert 2 <= len(site.receiver.received) <= 4
         attempts = site.server.metrics.series["webhook_attempts_total"].values
         assert sum(attempts.values()) == len(site.receiver.received)
 
@@ -155,7 +157,7 @@ async def test_where_order_counts_a_failed_event_is_not_overtaken(tmp_path: Path
 
 
 async def test_where_order_does_not_count_others_go_first(tmp_path: Path) -> None:
-    async with serving(tmp_path, {"retry": {"schedule_ms": [500]}}) as site:
+    async with serving(tmp_path, {"retry": {"schedule_ms": [2000]}}) as site:
         site.receiver.script(Answer(500))
         site.send("a", "b", "c")
         await site.receiver.wait_for(4)
@@ -163,7 +165,7 @@ async def test_where_order_does_not_count_others_go_first(tmp_path: Path) -> Non
 
 
 async def test_a_circuit_breaker_pauses_an_endpoint_and_uses_no_retries_up(tmp_path: Path) -> None:
-    breaker = {"enabled": True, "consecutive_failures": 2, "open_ms": 600, "max_open_ms": 600}
+    breaker = {"enabled": True, "consecutive_failures": 2, "open_ms": 1500, "max_open_ms": 1500}
     async with serving(tmp_path, circuit_breaker=breaker) as site:
         site.receiver.script(Answer(500), Answer(500))
         site.send("a")
@@ -171,7 +173,7 @@ async def test_a_circuit_breaker_pauses_an_endpoint_and_uses_no_retries_up(tmp_p
         await site.until("webhook_circuit_state", "wh_1", value=2)
         site.send("b")
         third = (await site.receiver.wait_for(4))[2]
-        assert third.at - second >= 0.55
+        assert third.at - second >= 1.45
         assert site.value("webhook_circuit_state", "wh_1") == 0
         attempts = {
             (got.json()["events"][0]["channel"], got.headers["x-sockudo-attempt"]) for got in site.receiver.at("/hook")
@@ -228,7 +230,7 @@ async def test_a_previous_secret_has_a_header_of_its_own_and_ends_at_its_time(tm
 
 
 async def test_f46_a_job_from_before_a_rotation_is_signed_with_the_secrets_of_now(tmp_path: Path) -> None:
-    before = {"profile": "standard", "secret": OLD, "retry": {"schedule_ms": [400]}}
+    before = {"profile": "standard", "secret": OLD, "retry": {"schedule_ms": [2500]}}
     async with serving(tmp_path, before) as site:
         site.receiver.script(Answer(500))
         site.send("a")

@@ -9,15 +9,15 @@ import pytest
 from tests.support.client import Client
 from tests.support.site import Site, private_site
 
-ACTIVITY = 1.0  # seconds of silence until the server of this file asks
-PONG = 1.0  # seconds that it waits for an answer
+ACTIVITY = 2.0  # seconds of silence until the server of this file asks
+PONG = 2.0  # seconds that it waits for an answer
 PINGED = '{"event":"pusher:ping","data":"{}"}'
 SLACK = 0.25  # seconds by which a timer may be early: its wheel turns in steps
 
 
 @pytest.fixture(scope="module")
 def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A server that loses patience after a second."""
+    """A server that loses patience after two seconds."""
     folder = tmp_path_factory.mktemp("impatient")
     with private_site(folder, activity_timeout=int(ACTIVITY), pong_timeout=int(PONG)) as site:
         yield site
@@ -60,15 +60,15 @@ async def test_031_ping_works_before_with_and_after_a_subscription(site: Site) -
 
 
 async def test_032_a_silent_client_is_asked_after_activity_timeout(impatient: Site) -> None:
+    since = time.monotonic()
     async with impatient.connect() as client:
-        since = time.monotonic()
         assert (await client.receive()).raw == PINGED
         assert time.monotonic() - since > ACTIVITY - SLACK
 
 
 async def test_033_without_an_answer_it_is_closed_with_4201_after_pong_timeout_and_not_earlier(impatient: Site) -> None:
+    since = time.monotonic()
     async with impatient.connect() as client:
-        since = time.monotonic()
         await client.expect("pusher:ping")
         await client.expect_fatal(4201, "Pong reply not received")
         assert time.monotonic() - since > ACTIVITY + PONG - SLACK
@@ -85,7 +85,7 @@ async def test_034_a_pong_keeps_the_connection_and_has_no_answer(impatient: Site
 
 async def test_035_any_other_message_resets_the_idle_timer(impatient: Site) -> None:
     async with impatient.connect() as client:
-        for number in range(24):  # 2.4 s of chatter, never a second of silence
+        for number in range(30):  # 3 s of chatter, never two seconds of silence
             await client.subscribe(f"channel-{number}")
             await asyncio.sleep(0.1)
         assert not [frame for frame in client.frames if frame.event == "pusher:ping"]
@@ -103,11 +103,11 @@ async def test_036_control_pings_alone_keep_the_connection(impatient: Site) -> N
 
 async def test_037_traffic_to_a_dead_peer_does_not_keep_it(impatient: Site) -> None:
     async with impatient.connect() as client:
-        await client.subscribe("busy")
         since = time.monotonic()
+        await client.subscribe("busy")
         events = []
         while "pusher:error" not in events:
-            assert time.monotonic() - since < 10, "the silent client is still connected"
+            assert time.monotonic() - since < 60, "the silent client is still connected"
             impatient.api.publish("busy")
             events.append((await client.receive()).event)
         assert client.frames[-1].data["code"] == 4201

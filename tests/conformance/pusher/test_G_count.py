@@ -72,10 +72,9 @@ async def test_109_over_a_hundred_subscriptions_counts_come_at_most_every_five_s
             client = await stack.enter_async_context(counted.connect())
             await client.subscribe("c")
         at_once = counts(await witness.barrier())
-        assert time.monotonic() - since < 5, "this machine is too slow for the test"
-        assert len(at_once) <= 1
+        assert len(at_once) <= 1 + (time.monotonic() - since) / 5
         last = at_once[-1] if at_once else 0
         while last != 120:
-            last = counts([await witness.receive(7)])[0]
+            last = counts([await witness.receive()])[0]
             at_once.append(last)
         assert len(at_once) <= 2 + (time.monotonic() - since) / 5

@@ -81,6 +81,7 @@ def wary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 async def test_142_only_connections_that_authorised_themselves_stay(wary: Site) -> None:
+    since = time.monotonic()
     async with (
         wary.connect() as idle,
         wary.connect() as public,
@@ -88,7 +89,6 @@ async def test_142_only_connections_that_authorised_themselves_stay(wary: Site) 
         wary.connect() as user,
         wary.connect() as private,
     ):
-        since = time.monotonic()
         await public.subscribe("public")
         await refused.ask("private-x", auth=f"{wary.app.key}:{'0' * 64}")
         await refused.expect_refused("private-x")

@@ -68,7 +68,7 @@ async def test_216_an_answer_that_does_not_come_in_time_is_retried(make_site: Ma
     routed.answer("hurried", 20.0)  # the endpoint gives 0.3 s
     async with routed.connect() as client:
         await client.subscribe("c")
-        await eventually(lambda: routed.events("hurried").count(occupied("c")) == 2, "it is sent again")
+        await eventually(lambda: routed.events("hurried").count(occupied("c")) >= 2, "it is sent again")
 
 
 async def test_218_after_the_last_attempt_it_is_a_dead_letter_and_not_tried_again(tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ async def test_218_after_the_last_attempt_it_is_a_dead_letter_and_not_tried_agai
 
             async with connected(server, TestApp()) as client:
                 await client.subscribe("c")
-                await eventually(dead, "one dead letter is counted", 30)
+                await eventually(dead, "one dead letter is counted")
                 await client.subscribe("sentinel")
                 await eventually(lambda: occupied("sentinel") in hooks.events("/all"), "the sentinel arrives")
             assert hooks.events("/all")[:5] == [occupied("c")] * 4 + [occupied("sentinel")]
@@ -118,7 +118,7 @@ async def test_220_a_hanging_endpoint_delays_neither_clients_nor_other_apps(make
         await client.quiet()
         await neighbour.subscribe("c")
         await eventually(lambda: other.events() == [occupied("c")], "the other app's webhook arrives")
-        assert time.monotonic() - since < 8
+        assert time.monotonic() - since < 20  # not the 30 s of the one that hangs
         slow.api.publish("c0")
         await client.expect("my-event", "c0")
 
@@ -147,4 +147,4 @@ async def test_221_after_a_crash_the_persistent_queue_delivers_what_was_waiting(
     finally:
         doomed.kill()
     with HookReceiver(port) as hooks, running(config, tmp_path / "reborn"):
-        await eventually(lambda: occupied("kept-over-the-crash") in hooks.events("/all"), "it is delivered", 20)
+        await eventually(lambda: occupied("kept-over-the-crash") in hooks.events("/all"), "it is delivered")

@@ -1,5 +1,6 @@
 """Every queue driver, one after the other, behind one handle that can also move its time."""
 
+import hashlib
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from sockudo_py.queues.base import Append, Claim, LanePolicy, Queue
 from sockudo_py.queues.memory import MemoryQueue
 from sockudo_py.queues.redis import RedisQueue
+from sockudo_py.queues.redis_link import Script
 from sockudo_py.queues.sqlite import SqliteQueue
 from sockudo_py.queues.sqs import SqsQueue
 from tests.support.aws import Aws
@@ -23,8 +25,33 @@ AT_ONCE = LanePolicy(window=0.0, size=1, slow_start=False)  # one event, one job
 LEASE = 30.0
 
 
+_TIME = "redis.call('TIME')"
+_STILL = """(function()
+  local calls = %s
+  return { %d + math.floor(calls / 1000000), calls %% 1000000 }
+end)()"""  # a call that writes takes a microsecond
+_CALLS = "'test-calls'"
+_COUNT, _LOOK = f"redis.call('INCR', KEYS[1] .. {_CALLS})", f"tonumber(redis.call('GET', KEYS[1] .. {_CALLS}) or 0)"
+
+
+class _StillScripts(dict[str, Script]):
+    """The queue's scripts with a clock that no busy machine moves on between two calls."""
+
+    def __missing__(self, name: str) -> Script:
+        script = Script(name)
+        assert script.text.count(_TIME) == 1
+        calls = _LOOK if "no-writes" in script.text else _COUNT
+        script.text = script.text.replace(_TIME, _STILL % (calls, NOW))
+        script.digest = hashlib.sha1(script.text.encode(), usedforsecurity=False).hexdigest()
+        self[name] = script
+        return script
+
+    def get(self, name: str, default: object = None) -> Script:
+        return self[name]
+
+
 class Driver:
-    """Makes queues of one driver, and moves the time that they live in."""
+    """Makes queues of one driver, and moves the time that they live in: else it stands still."""
 
     def __init__(self, kind: str, folder: Path, redis_url: str = "", prefix: str = "", aws: Aws | None = None) -> None:
         self.kind = kind
@@ -39,10 +66,10 @@ class Driver:
         """Return an open queue; ``options`` are those that all drivers have."""
         queue: Queue
         if self.kind == "memory":
-            queue = MemoryQueue(clock=lambda: NOW + self._shift, **options)
+            queue = MemoryQueue(clock=self.now, **options)
         elif self.kind == "sqlite":
             path = self._folder / f"queue{len(self._made)}.sqlite3"
-            queue = SqliteQueue(path, clock=lambda: NOW + self._shift, **options)
+            queue = SqliteQueue(path, clock=self.now, **options)
         elif self._aws is not None:
             queue = SqsQueue(
                 endpoint_url=self._aws.url,
@@ -50,14 +77,19 @@ class Driver:
                 wait_time=1,
                 look_wait=0,
                 threads=2,
-                clock=lambda: time.time() + self._shift,
+                clock=self.now,
                 **options,
             )
         else:
             queue = RedisQueue(self._url, prefix=self._prefix, clock_shift=self._shift, **options)
+            queue._scripts = _StillScripts()
         await queue.open()
         self._made.append(queue)
         return queue
+
+    def now(self) -> float:
+        """Return the Unix seconds that it is there. With SQS they run on: it hides and delays by its own clock."""
+        return (NOW if self._aws is None else time.time()) + self._shift
 
     def advance(self, seconds: float) -> None:
         """Let time pass."""

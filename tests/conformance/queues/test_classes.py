@@ -1,9 +1,7 @@
 """Lanes whose attempts take long leave slots to those that are faster."""
 
 import asyncio
-import time
 from collections import Counter
-from collections.abc import Callable
 
 import pytest
 
@@ -12,7 +10,6 @@ from sockudo_py.queues.base import Claim, LaneDepth, LanePolicy, Queue
 from tests.conformance.queues.conftest import LEASE, Driver, claim, claim_one, event
 
 POLICY = LanePolicy(window=0.0, size=1, max_in_flight=4)
-About = Callable[[int], object]
 SLOTS = 16  # 8 for probation, up to 12 with the slowest, 14 and 15 with the two faster classes
 TAKES = {"slow": 5.0, "medium": 0.5, "brisk": 0.12, "fast": 0.0}  # seconds; one of each class
 
@@ -57,15 +54,9 @@ async def the_lane(queue: Queue) -> LaneDepth:
     return lane
 
 
-@pytest.fixture
-def about() -> About:
-    """A number of milliseconds, to which a store with a clock of its own may have added what the test took for real."""
-    begun = time.monotonic()
-
-    def close_to(ms: int) -> object:
-        return pytest.approx(ms, abs=1 + (time.monotonic() - begun) * 1000)
-
-    return close_to
+def about(ms: int) -> object:
+    """Equal to so many milliseconds, give or take one for rounding."""
+    return pytest.approx(ms, abs=1)
 
 
 @pytest.mark.parametrize(("kind", "most"), [("slow", 12), ("medium", 14), ("brisk", 15), ("fast", 16)])
@@ -121,7 +112,7 @@ async def test_what_a_slow_lane_has_done_or_lost_frees_its_share(driver: Driver)
     assert len(await claim(queue, SLOTS)) == 12
 
 
-async def test_the_pace_is_smoothed_over_the_last_attempts(driver: Driver, about: About) -> None:
+async def test_the_pace_is_smoothed_over_the_last_attempts(driver: Driver) -> None:
     queue = await make(driver)
     paces = []
     await append(queue, "wh_a", 10)
@@ -138,7 +129,7 @@ async def test_one_attempt_counts_as_no_more_than_four_seconds(driver: Driver) -
     assert (await the_lane(queue)).pace_ms == 4096
 
 
-async def test_attempts_that_hang_count_while_others_of_their_lane_are_answered(driver: Driver, about: About) -> None:
+async def test_attempts_that_hang_count_while_others_of_their_lane_are_answered(driver: Driver) -> None:
     queue = await make(driver)
     await append(queue, "wh_a", 10)
     await delivered(driver, queue, await claim(queue, 1), 0.0)
@@ -147,7 +138,7 @@ async def test_attempts_that_hang_count_while_others_of_their_lane_are_answered(
     assert (await the_lane(queue)).pace_ms == about(4000 // 8)
 
 
-async def test_failed_attempts_count_too_and_what_was_not_tried_does_not(driver: Driver, about: About) -> None:
+async def test_failed_attempts_count_too_and_what_was_not_tried_does_not(driver: Driver) -> None:
     queue = await make(driver)
     await append(queue, "wh_a", 10)
     held = await claim_one(queue)
@@ -161,7 +152,7 @@ async def test_failed_attempts_count_too_and_what_was_not_tried_does_not(driver:
     assert (await the_lane(queue)).pace_ms == about(3500)
 
 
-async def test_the_time_of_a_dead_worker_is_not_the_endpoints(driver: Driver, about: About) -> None:
+async def test_the_time_of_a_dead_worker_is_not_the_endpoints(driver: Driver) -> None:
     queue = await make(driver)
     await append(queue, "wh_a", 10)
     await claim_one(queue)

@@ -1,7 +1,6 @@
 """Dead jobs, bounds, and figures."""
 
 import asyncio
-import time
 
 from sockudo_py.metrics import Metrics
 from sockudo_py.queues import jobs
@@ -157,9 +156,7 @@ async def test_depths_show_the_deepest_lanes(queue: Queue) -> None:
 
 async def test_depths_tell_the_age_of_the_oldest(driver: Driver) -> None:
     queue = await driver.make(default_policy=AT_ONCE)
-    now_ms = int(time.time() * 1000) if driver.kind in ("redis", "sqs") else event(1).created_ms
-    one = event(1)
-    await queue.append([one.__class__(one.id, one.endpoint, one.app_id, one.event, now_ms)])
+    await queue.append([event(1)._replace(created_ms=int(driver.now() * 1000))])
     driver.advance(60)
     assert 60_000 <= (await queue.depths()).oldest_waiting_ms < 90_000
 
@@ -181,11 +178,11 @@ async def test_wait_wakes_for_an_event_that_is_appended(queue: Queue) -> None:
 
 
 async def test_wait_knows_when_the_window_of_a_lane_ends(driver: Driver) -> None:
-    queue = await driver.make(default_policy=LanePolicy(window=0.05, slow_start=False))
+    queue = await driver.make(default_policy=LanePolicy(window=3.0, slow_start=False))
     await queue.append([event(1)])
     assert await claim(queue) == []
-    driver.advance(0.04)
+    driver.advance(2.95)
     async with asyncio.timeout(30):
         await queue.wait(30)
-    driver.advance(0.02)
+    driver.advance(0.06)
     assert len(await claim(queue)) == 1

@@ -155,9 +155,9 @@ async def test_a_retry_replaces_the_job_and_waits_its_delay(queue: Queue, driver
     job = jobs.decode(held.job)
     again = jobs.encode(jobs.Job(job.id, job.endpoint, job.app_id, job.created_ms, job.events_text, attempt=1))
     assert await queue.retry(held.token, again, 10)
-    driver.advance(9)
+    driver.advance(7)
     assert await claim(queue) == []
-    driver.advance(1)
+    driver.advance(3)
     assert (await claim_one(queue)).job == again
 
 

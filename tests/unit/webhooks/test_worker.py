@@ -1,5 +1,6 @@
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -368,15 +369,15 @@ async def test_leases_are_renewed_while_a_request_runs() -> None:
 
 
 async def test_the_rate_of_the_process_holds_deliveries_back_and_drops_none() -> None:
-    settings = WorkerSettings(deliveries_per_window=2, rate_window=0.2, poll_interval=0.01)
+    settings = WorkerSettings(deliveries_per_window=2, rate_window=0.5, poll_interval=0.01)
     async with running(settings) as site:
         await site.endpoints(endpoint())
         await site.queue.set_policy("wh_1", LanePolicy(window=0, size=1, slow_start=False))
+        begun = time.monotonic()
         await site.append("1", "2", "3", "4", "5")
         await until(lambda: len(site.attempts) == 5)
-        starts = [attempt.duration for attempt in site.attempts]
-        assert len(starts) == 5
-        assert site.metrics.rate_limited.values[()] >= 2
+        assert time.monotonic() - begun >= 2 * 0.5  # the fifth is the first of the third window
+        assert site.metrics.rate_limited.values[()] >= 1
 
 
 async def test_stop_lets_requests_finish() -> None:
