@@ -106,6 +106,8 @@ class Adapter(Protocol):
     back within the delay cancels the pending change and causes no opposite one.
     """
 
+    alone: bool  # there are no other nodes, ever: ``publish`` does nothing, and need not be called
+
     def start(self, deliver: Callable[[Envelope], None], on_change: Callable[[Change], None]) -> None:
         """Begin. ``deliver`` receives what *other* nodes sent, ``on_change`` the transitions."""
 

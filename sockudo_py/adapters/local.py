@@ -37,6 +37,8 @@ class LocalAdapter:
     all, so pending changes fall due in the order in which they were made, and one timer serves them all.
     """
 
+    alone = True
+
     def __init__(
         self,
         vacate_delay: float,

@@ -82,6 +82,7 @@ class Node:
             on_change: Told of everything that webhooks may want to know, at once and in order.
         """
         self._adapter = adapter
+        self._alone = adapter.alone
         self._cache = cache
         self._metrics = metrics
         self._call_later = call_later
@@ -282,7 +283,8 @@ class Node:
         app_id, socket_id, channel, payload = session.app.id, session.socket_id, event.channel, event.payload
         self._metrics.app(app_id).client_events += 1
         self._hub.publish(app_id, channel, text_frame(payload), client)
-        self._adapter.publish(Publication(app_id, channel, payload, socket_id))
+        if not self._alone:
+            self._adapter.publish(Publication(app_id, channel, payload, socket_id))
         self._on_change(ClientEventSent(app_id, channel, event.event, event.data, socket_id, event.user_id))
 
     def _catch_up(self, client: Sink) -> None:

@@ -62,6 +62,22 @@ def encode(event: Event) -> bytes:
         return orjson.dumps({key: _valid(value) for key, value in event.items()})
 
 
+def text_of(change: Change, time_ms: int) -> bytes:
+    """Return ``encode(event_of(change, time_ms))``, of client events in half the time: of them there are most."""
+    if type(change) is not ClientEventSent or change.user_id is not None:
+        return encode(event_of(change, time_ms))
+    return encode(
+        {
+            "name": "client_event",
+            "channel": change.channel,
+            "event": change.event,
+            "data": change.data,
+            "socket_id": change.socket_id,
+            "time_ms": time_ms,
+        }
+    )
+
+
 def shares(name: str, channel: str | None) -> bool:
     """Return whether an event may share a request with others."""
     return name not in CONNECTION_EVENTS and (channel is None or not channel.startswith(ENCRYPTED_PREFIX))

@@ -30,13 +30,13 @@ class Spool:
     When the spool is full, the app that has most loses the oldest events of its endpoint that has most.
     """
 
-    __slots__ = ("_bytes", "_held", "_limits", "_lines", "count")
+    __slots__ = ("_bytes", "_held", "_lines", "_max_bytes", "_max_events", "count")
 
     def __init__(self, limits: SpoolLimits) -> None:
         self._lines: dict[str, deque[Append]] = {}
         self._held: dict[str, deque[Append]] = {}
         self._bytes = 0
-        self._limits = limits
+        self._max_events, self._max_bytes = limits.max_events, limits.max_bytes
         self.count = 0
 
     def put(self, event: Append) -> bool:
@@ -49,10 +49,10 @@ class Spool:
         line.append(event)
         self.count = count = self.count + 1
         self._bytes = size = self._bytes + len(event.event) + _OVERHEAD
-        return count > self._limits.max_events or size > self._limits.max_bytes
+        return count > self._max_events or size > self._max_bytes
 
     def _over(self) -> bool:
-        return self.count > self._limits.max_events or self._bytes > self._limits.max_bytes
+        return self.count > self._max_events or self._bytes > self._max_bytes
 
     def overflow(self) -> Counter[str]:
         """Drop the oldest events of the noisiest until the rest fits; return how many, by app.

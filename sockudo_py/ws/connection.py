@@ -57,6 +57,7 @@ class WebSocketConnection(asyncio.Protocol):
         "_begun",
         "_context",
         "_counters",
+        "_done",
         "_message",
         "_message_is_text",
         "_reader",
@@ -84,7 +85,8 @@ class WebSocketConnection(asyncio.Protocol):
         self._message: bytearray | None = None  # the fragments so far
         self._message_is_text = False
         self._begun: bytearray | None = None  # a plain message of which the rest has not come
-        self._waiting: bytearray | None = None  # received, to be worked on in the next turn
+        self._waiting: bytes | None = None  # received, to be worked on in the next turn ...
+        self._done = 0  # ... but for so many bytes
 
     def start(self, prelude: bytes, received: bytes) -> None:
         """Open the session of a client that the node has connected.
@@ -151,14 +153,14 @@ class WebSocketConnection(asyncio.Protocol):
             return
         self._counters.received_bytes += len(data)
         if self._waiting is not None:
-            self._waiting += data
+            self._waiting, self._done = self._waiting[self._done :] + data, 0
             return
-        if self._begun is None:
-            self._work(data)
-        else:
-            begun, self._begun = self._begun, None
-            begun += data
-            self._work(begun)
+        if self._begun is not None:
+            self._begun += data
+            if begins_plain(self._begun, 0, self._context.readers.max_message_bytes):
+                return
+            data, self._begun = bytes(self._begun), None
+        self._work(data)
 
     def pause_writing(self) -> None:
         """Close a client that doesn't read: past the bound nothing waits for it, and nobody waits with it."""
@@ -182,21 +184,21 @@ class WebSocketConnection(asyncio.Protocol):
 
     # -- within --
 
-    def _work(self, data: bytes | bytearray) -> None:
+    def _work(self, data: bytes, start: int = 0) -> None:
         context = self._context
         answers: list[bytes] = []
         context.node.begin_work()
         if self._state == _OPEN:
             self.write = answers.append
             if self._reader is None:
-                data = self._read_plain(data, answers)
-                if not data:
+                start = self._read_plain(data, start, answers)
+                if start == len(data):
                     self._uncork(answers)
                     return
         reader = self._reader or context.readers.take()
         verdict = _GO_ON
         try:
-            verdict = self._read(reader, data, answers)
+            verdict = self._read(reader, data[start:], answers)
         except Exception:  # noqa: BLE001 - as in start
             self._reader = reader
             self._crash()
@@ -213,12 +215,12 @@ class WebSocketConnection(asyncio.Protocol):
         if verdict != _GO_ON:
             self._end(half=verdict == _FAILED)
 
-    def _read_plain(self, data: bytes | bytearray, answers: list[bytes]) -> bytes | bytearray:
-        """Do what the plain messages at the beginning of ``data`` ask for. Return what a reader has to look at."""
+    def _read_plain(self, data: bytes, start: int, answers: list[bytes]) -> int:
+        """Do what the plain messages from ``start`` on ask for. Return where that begins which a reader has to read."""
         context, receive, perform = self._context, self.session.receive, self._context.node.perform
         limit = context.readers.max_message_bytes
         now = context.clock()
-        texts, end = plain_messages(data, _FRAMES_PER_TURN, limit)
+        texts, end = plain_messages(data, start, _FRAMES_PER_TURN, limit)
         frames = 0
         try:
             for text in texts:
@@ -234,18 +236,16 @@ class WebSocketConnection(asyncio.Protocol):
             self._crash()
         finally:
             self._counters.messages_received += frames
-        if end == len(data):
-            return b""
-        if self._state == _OPEN:
+        if end < len(data) and self._state == _OPEN:
             if len(texts) == _FRAMES_PER_TURN:
-                self._work_later(data[end:])
-                return b""
+                self._work_later(data, end)
+                return len(data)
             if begins_plain(data, end, limit):  # most chunks of a stream end within a frame
-                self._begun = data if end == 0 and isinstance(data, bytearray) else bytearray(data[end:])
-                return b""
-        return data[end:] if end else data
+                self._begun = bytearray(data[end:])
+                return len(data)
+        return end
 
-    def _read(self, reader: FrameReader, data: bytes | bytearray, answers: list[bytes]) -> int:
+    def _read(self, reader: FrameReader, data: bytes, answers: list[bytes]) -> int:
         """Make frames of ``data`` and do what they ask for, slice by slice. Return what became of the connection."""
         start, size, frames = 0, len(data), 0
         while True:
@@ -272,7 +272,7 @@ class WebSocketConnection(asyncio.Protocol):
             if start >= size or self._state > _CLOSING:
                 return _GO_ON
             if frames >= _FRAMES_PER_TURN:
-                self._work_later(data[start:])
+                self._work_later(data, start)
                 return _GO_ON
 
     def _take(self, reader: FrameReader, frame: Frame, now: float) -> bool:
@@ -313,15 +313,15 @@ class WebSocketConnection(asyncio.Protocol):
             self._context.node.perform(self, effects)
         return True
 
-    def _work_later(self, rest: bytes | bytearray) -> None:
-        self._waiting = bytearray(rest)
+    def _work_later(self, data: bytes, start: int) -> None:
+        self._waiting, self._done = data, start
         self._transport.pause_reading()
         asyncio.get_running_loop().call_soon(self._go_on)
 
     def _go_on(self) -> None:
         data, self._waiting = self._waiting, None
         if data is not None and self._state < _DISCARDING:
-            self._work(data)
+            self._work(data, self._done)
         if self._waiting is None and self._state != _LOST:
             self._transport.resume_reading()
 

@@ -52,15 +52,15 @@ class FrameReaders:
             self._waiting.append(reader)
 
 
-def plain_messages(data: bytes | bytearray, most: int, max_bytes: int) -> tuple[list[str], int]:
-    """Return the text messages, ``most`` at most, whose whole frames ``data`` begins with, and where they end.
+def plain_messages(data: bytes, start: int, most: int, max_bytes: int) -> tuple[list[str], int]:
+    """Return the text messages, ``most`` at most, whose whole frames follow from ``start`` on, and where they end.
 
     Nearly all that clients send is whole, unfragmented and masked text under 64 KB: what a reader does for that costs
     several times as much. They end where anything else begins, errors too, so that these are told in the library's
     words.
     """
     texts: list[str] = []
-    start, size = 0, len(data)
+    size = len(data)
     while size - start >= 6 and data[start] == _WHOLE_TEXT and len(texts) < most:
         length = data[start + 1] - _MASKED
         body = start + 6
@@ -73,7 +73,7 @@ def plain_messages(data: bytes | bytearray, most: int, max_bytes: int) -> tuple[
         if end > size or length > max_bytes:
             break
         try:
-            texts.append(str(apply_mask(data[body:end], data[body - 4 : body]), "utf-8"))
+            texts.append(apply_mask(data[body:end], data[body - 4 : body]).decode())
         except UnicodeDecodeError:
             break
         start = end

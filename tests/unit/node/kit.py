@@ -38,6 +38,8 @@ class SlowAdapter(LocalAdapter):
         self.away = False
         self.deliver: Callable[[Envelope], None] | None = None
 
+    alone = False
+
     def start(self, deliver: Callable[[Envelope], None], on_change: Callable[[Change], None]) -> None:
         super().start(deliver, on_change)
         self.deliver = deliver

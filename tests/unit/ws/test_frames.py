@@ -19,12 +19,12 @@ def beginnings(data: bytes) -> list[bytes]:
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 65535])
 def test_whole_masked_text_frames_are_plain_messages(size: int) -> None:
     data = frame(TEXT, "x" * size) + frame(TEXT, "y") + b"after"
-    assert plain_messages(data, MOST, LIMIT) == (["x" * size, "y"], len(data) - 5)
+    assert plain_messages(data, 0, MOST, LIMIT) == (["x" * size, "y"], len(data) - 5)
 
 
 def test_no_more_are_read_than_asked_for() -> None:
     data = frame(TEXT, "x") * 3
-    assert plain_messages(data, 2, LIMIT) == (["x", "x"], len(data) * 2 // 3)
+    assert plain_messages(data, 0, 2, LIMIT) == (["x", "x"], len(data) * 2 // 3)
 
 
 OTHERS = [
@@ -44,28 +44,28 @@ OTHERS = [
 @pytest.mark.parametrize("data", [b"", *OTHERS])
 def test_everything_else_takes_a_reader(data: bytes) -> None:
     before = frame(TEXT, "before")
-    assert plain_messages(before + data, MOST, LIMIT) == (["before"], len(before))
+    assert plain_messages(b"!" + before + data, 1, MOST, LIMIT) == (["before"], 1 + len(before))
     assert not begins_plain(before + data, len(before), LIMIT)
 
 
 @pytest.mark.parametrize("size", [0, 1, 125, 126, 65535])
 def test_the_beginning_of_a_plain_message_waits_for_its_rest(size: int) -> None:
     for data in beginnings(frame(TEXT, "x" * size)):
-        assert plain_messages(data, MOST, LIMIT) == ([], 0)
+        assert plain_messages(data, 0, MOST, LIMIT) == ([], 0)
         assert begins_plain(b"before" + data, 6, LIMIT)
 
 
 def test_a_message_over_the_limit_takes_a_reader_which_refuses_it_before_it_is_whole() -> None:
     data = frame(TEXT, "x" * 101)
-    assert plain_messages(frame(TEXT, "x" * 100), MOST, 100) == (["x" * 100], 106)
-    assert plain_messages(data, MOST, 100) == ([], 0)
+    assert plain_messages(frame(TEXT, "x" * 100), 0, MOST, 100) == (["x" * 100], 106)
+    assert plain_messages(data, 0, MOST, 100) == ([], 0)
     assert not any(begins_plain(data[:size], 0, 100) for size in range(2, len(data) + 1))
 
 
 @given(st.binary(max_size=200), st.booleans())
 def test_whatever_comes_plain_messages_are_what_the_library_reads(noise: bytes, framed: bool) -> None:
     data = frame(TEXT, noise) if framed else b"\x81" + noise
-    texts, end = plain_messages(data, MOST, LIMIT)
+    texts, end = plain_messages(data, 0, MOST, LIMIT)
     reader = FrameReaders(LIMIT).take()
     reader.receive_data(data[:end])
     read = reader.events_received()
