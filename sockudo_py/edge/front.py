@@ -227,7 +227,9 @@ class Front(asyncio.Protocol):
                 return
             asked = handshake.Handshake(head, context.prefix)
             context.handshakes.remember(bytes(data[begin:end]), head, asked)
-            self._open(asked, handshake.nonce(head), bytes(data[end:]))
+            nonce, received = handshake.nonce(head), bytes(data[end:])
+            self._depart()
+            open_connection(context, self._transport, asked, nonce, received, secure=self._secure)
             return
         self._depart()
         protocol = context.fallback()
@@ -238,18 +240,17 @@ class Front(asyncio.Protocol):
 
     def _open_known(self, data: bytes) -> bool:
         """Go on as a WebSocket connection if ``data`` is a handshake like one before; return False when it isn't."""
-        found = self._context.handshakes.find(data)
+        context = self._context
+        found = context.handshakes.find(data)
         if found is None:
             return False
+        asked, nonce = found
         try:
-            self._open(*found, b"")
+            self._depart()
+            open_connection(context, self._transport, asked, nonce, b"", secure=self._secure)
         except Exception:  # noqa: BLE001 - as in _serve
             self._crash()
         return True
-
-    def _open(self, asked: handshake.Handshake, nonce: bytes, received: bytes) -> None:
-        self._depart()
-        open_connection(self._context, self._transport, asked, nonce, received, secure=self._secure)
 
     def _answer(self, head: Head, body: bytes) -> None:
         context = self._context
@@ -355,7 +356,9 @@ class Front(asyncio.Protocol):
         self._buffer, self._head = b"", None
         if self._held:
             self._hold()
-        self._leave_room()
+        if self._room is not None:
+            self._room.leave(self)
+            self._room = None
         self._context.busy.discard(self)
 
     # -- the client --

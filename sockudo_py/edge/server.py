@@ -6,6 +6,7 @@ import os
 import socket
 import ssl
 import stat
+from functools import partial
 from pathlib import Path
 
 from sockudo_py.edge.context import FrontContext
@@ -95,17 +96,11 @@ class EdgeServer:
         context.connections.wheel.abort_all()
         await context.connections.census.empty(_LAST_TURNS)
 
-    def _plain(self) -> Front:
-        return Front(self._context, secure=False)
-
-    def _secure(self) -> Front:
-        return Front(self._context, secure=True)
-
     async def _listen_tcp(self) -> asyncio.Server:
         loop = asyncio.get_running_loop()
         try:
             server = await loop.create_server(
-                self._plain if self._tls is None else self._secure,
+                partial(Front, self._context, secure=self._tls is not None),
                 self._host,
                 self._port,
                 backlog=self._backlog,
@@ -122,7 +117,9 @@ class EdgeServer:
     async def _listen_unix(self, path: Path) -> asyncio.Server:
         _remove_stale(path)
         listener = self._bind_unix(path)
-        return await asyncio.get_running_loop().create_unix_server(self._plain, sock=listener, backlog=self._backlog)
+        return await asyncio.get_running_loop().create_unix_server(
+            partial(Front, self._context, secure=False), sock=listener, backlog=self._backlog
+        )
 
     def _bind_unix(self, path: Path) -> socket.socket:
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

@@ -109,15 +109,17 @@ class Hub:
 
     def join(self, app_id: str, channel: str, client: Sink) -> bool:
         """Put a socket on a channel; return False when it was there. Only what is published from now on is for it."""
-        local = self._local(app_id)
+        local = self._apps.get(app_id) or self._local(app_id)
+        counters = local.counters
+        counted = not channel.startswith("#")
         found = local.channels.get(channel)
         if found is None:
-            found = local.channels[channel] = Channel(local.counters)
-            local.counters.channels += not channel.startswith("#")
+            found = local.channels[channel] = Channel(counters)
+            counters.channels += counted
         elif client in found.subscribers:
             return False
         found.join(client)
-        local.counters.subscriptions += not channel.startswith("#")
+        counters.subscriptions += counted
         return True
 
     def leave(self, app_id: str, channel: str, client: Sink) -> bool:

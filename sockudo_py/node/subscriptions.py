@@ -13,7 +13,7 @@ from sockudo_py.node.misses import CacheMisses
 from sockudo_py.protocol import codec
 from sockudo_py.protocol.app import App
 from sockudo_py.protocol.channels.table import is_cached
-from sockudo_py.protocol.effects import Effect, Join, Member
+from sockudo_py.protocol.effects import Effect, Join, Leave, Member
 from sockudo_py.protocol.framing import text_frame
 
 
@@ -79,7 +79,7 @@ class Subscriptions:
             # Before the joiner is on the channel, since it is for the others. Also when the joiner is gone already: its
             # leave, which comes next, will tell them of a member removed.
             self._broadcast(Publication(app.id, channel, codec.member_added(channel, member)))
-        if not session.subscribed(channel):
+        if type(effects[0]) is Leave:  # it is not wanted any more
             self._count(app, channel, member, outcome.subscription_count)
             self._perform(client, effects)
             return
@@ -88,7 +88,8 @@ class Subscriptions:
         self._perform(client, effects)
         if is_cached(channel):
             self._replay(client, channel)
-        self._count(app, channel, member, outcome.subscription_count)
+        if app.subscription_count:
+            self._count(app, channel, member, outcome.subscription_count)
 
     def _left(self, app: App, channel: str, member: Member | None, outcome: Left | Unavailable) -> None:
         if isinstance(outcome, Unavailable):

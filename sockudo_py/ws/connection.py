@@ -101,7 +101,6 @@ class WebSocketConnection(asyncio.Protocol):
         transport.set_write_buffer_limits(high=context.max_unsent_bytes)
         answers = [prelude]
         self.write = answers.append
-        context.node.begin_work()
         try:
             context.node.perform(self, self.session.open())
             _, due = self.session.check(context.clock())
@@ -109,8 +108,9 @@ class WebSocketConnection(asyncio.Protocol):
                 context.wheel.schedule(self, due)
         except Exception:  # noqa: BLE001 - the top of what this client can cause
             self._crash()
-        finally:
-            self._uncork(answers)
+        if self._state == _OPEN:
+            self.write = transport.write
+        transport.write(b"".join(answers))
         if received:
             self.data_received(received)
 
