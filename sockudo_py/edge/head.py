@@ -4,7 +4,6 @@
 Content-Lengths, Content-Length beside Transfer-Encoding, folded lines, bare LFs, blanks before colons.
 """
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
@@ -153,18 +152,19 @@ class HeadReader:
 
     def next(self, data: bytes | bytearray, start: int) -> tuple[Head | None, int]:
         """Return what ``next_head`` does. Raises BadHead."""
-        if data[start] != _P:
+        if not data.startswith(b"POST /", start):
             return next_head(data, start, self._limit)
         end = data.find(b"\r\n\r\n", start, start + self._limit) + 4
-        line = _usual_line(data, start, end) if end > 3 else None
-        if line is None:
+        blank = data.find(b" ", start + 6, end)
+        target, rest = data[start + 5 : blank], bytes(data[blank:end])
+        if not rest.startswith(_VERSION) or target.translate(None, _PRINTABLE):
             return next_head(data, start, self._limit)
-        rest = bytes(data[line.end(2) : end])
         fields = self._known.get(rest)
         if fields is None:
             fields = self._before.get(rest) or parse_head(bytes(data[start:end])).fields
             self._remember(rest, fields)
-        return Head(b"POST", line[1].decode(), line[2].decode(), fields), end
+        path, _, query = target.decode().partition("?")
+        return Head(b"POST", path, query, fields), end
 
     def __len__(self) -> int:
         """Return how many blocks of header lines are remembered."""
@@ -188,9 +188,10 @@ _REMEMBERED_BYTES = 1024
 _REMEMBERED_NAMES = 32  # a name and its value take 70 bytes and more, however short they are
 PASSWORDS = frozenset({b"authorization", b"cookie", b"proxy-authorization"})
 
-# Path and query of a request line that the parser takes for sure: all that is printable in ASCII but blanks and "#".
-_P = ord("P")
-_usual_line = re.compile(rb"POST (/[!\"$->@-~]*)\?([!\"$-~]*) HTTP/1\.1\r\n").match
+# A target that the parser takes for sure: all that is printable in ASCII but blanks and "#". That they are looked for by
+# two calls of C, and not by a pattern, saves a tenth of the instructions of a publish.
+_PRINTABLE = bytes(byte for byte in range(0x21, 0x7F) if byte != ord("#"))
+_VERSION = b" HTTP/1.1\r\n"
 
 
 def after_blanks(data: bytes | bytearray, start: int) -> int:
