@@ -17,6 +17,7 @@ from sockudo_py.edge.waiting import WaitingRoom
 from sockudo_py.http.context import RequestLimit
 from sockudo_py.http.cors import Cors
 from sockudo_py.http.messages import ApiRequest, ApiResponse
+from sockudo_py.http.routes import cut_prefix
 from sockudo_py.limits.base import RateLimiter
 from sockudo_py.metrics import Metrics
 from sockudo_py.protocol.session import Settings
@@ -45,6 +46,10 @@ class FrontLimits:
     linger: float = 2.0  # that a client may go on sending after it was refused, so that it gets to read why
     max_waiting: int = 10_000  # connections in each of these states; past it the oldest must go
     max_held_bytes: int = 268_435_456  # of bodies that are not complete, all together; past it the oldest must go
+
+
+_REMEMBERED = 1024  # paths of publishes ...
+_REMEMBERED_LENGTH = 256  # ... up to this length
 
 
 class FrontContext:
@@ -86,6 +91,7 @@ class FrontContext:
         self.connections = connections
         self.clock = connections.clock
         self.node = connections.node
+        self.begin_work, self.end_work = connections.node.begin_work, connections.node.end_work
         self.apps = apps
         self.api = api
         self.fallback = fallback
@@ -95,6 +101,7 @@ class FrontContext:
         self.prefix = path_prefix.rstrip("/")
         self._checks_health = re.compile(f"(?:{re.escape(self.prefix)})?/(?:up(?:/[^/]+)?|live)").fullmatch
         self._publishes = re.compile(re.escape(self.prefix) + r"/apps/[^/]+/(?:batch_)?events").fullmatch
+        self.publish_paths: dict[str, str] = {}  # those asked for lately, without the prefix; bounded
         self.reader = HeadReader(limits.max_head_bytes)
         self.handshakes = Handshakes()
         self.proxies = proxies or TrustedProxies()
@@ -117,11 +124,25 @@ class FrontContext:
         self.held_bytes = 0  # of incomplete requests
         self.closing = False  # every response is the last one of its connection
 
-    def answers(self, head: Head) -> bool:
-        """Return whether the front answers this request: a publish in plain form, or a question for the health."""
+    def path_of(self, head: Head) -> str | None:
+        """Return the path without the prefix of what the front answers, else None.
+
+        That are publishes in plain form and questions for the health.
+        """
+        path = head.path
         if head.method == b"POST":
-            return head.fields.plain_length is not None and self._publishes(head.path) is not None
-        return head.method == b"GET" and self._checks_health(head.path) is not None and head.bodiless()
+            if head.fields.plain_length is None:
+                return None
+            known = self.publish_paths.get(path)
+            if known is not None or self._publishes(path) is None:
+                return known
+            if len(path) <= _REMEMBERED_LENGTH:
+                if len(self.publish_paths) >= _REMEMBERED:
+                    self.publish_paths.clear()
+                self.publish_paths[path] = cut_prefix(path, self.prefix)
+        elif head.method != b"GET" or self._checks_health(path) is None or not head.bodiless():
+            return None
+        return cut_prefix(path, self.prefix)
 
     def hold(self, more: int) -> None:
         """Count bytes of incomplete requests; when all of them come to too much, those that wait longest must go."""

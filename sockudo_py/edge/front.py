@@ -17,7 +17,6 @@ from sockudo_py.edge.opening import open_connection
 from sockudo_py.edge.proxies import address_of
 from sockudo_py.edge.waiting import WaitingRoom
 from sockudo_py.http.messages import ApiRequest, ApiResponse, error
-from sockudo_py.http.routes import cut_prefix
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +28,8 @@ _GONE: Final = 3  # lost, or another protocol's
 _G = ord("G")
 _REQUESTS_PER_TURN = 16
 _KEPT_BYTES = 1_048_576  # besides a body: more than a transport delivers after it was told to pause
+
+_CR: Final = 13
 
 _CRASHED = error(500, "Internal server error")
 
@@ -158,34 +159,36 @@ class Front(asyncio.Protocol):
     def _serve(self, data: bytes | bytearray) -> None:
         """Serve the requests that are complete in ``data`` and keep the rest."""
         context = self._context
-        limits = context.limits
-        start, served = 0, 0
-        context.node.begin_work()
+        max_body = context.limits.max_body_bytes
+        size, begin, start, served = len(data), 0, 0, 0
+        context.begin_work()
         try:
-            while start < len(data) and self._state == _READING:
+            while start < size and self._state == _READING:
                 head = self._head
                 if head is None:
-                    begin = start = after_blanks(data, start) if data[start] in b"\r\n" else start
-                    if start == len(data):
+                    begin = start = after_blanks(data, start) if data[start] <= _CR else start
+                    if start == size:
                         break
                     head, start = context.reader.next(data, start)
                     if head is None:
                         break
-                    if not context.answers(head):
-                        self._hand_over(head, data, begin, start)
-                        return
-                    if (head.fields.plain_length or 0) > limits.max_body_bytes:
-                        self._refuse(413, f"The body exceeds the allowed maximum ({limits.max_body_bytes} bytes)")
-                        return
+                path = context.path_of(head)
+                if path is None:
+                    self._hand_over(head, data, begin, start)
+                    return
+                length = head.fields.plain_length or 0
+                if length > max_body:
+                    self._refuse(413, f"The body exceeds the allowed maximum ({max_body} bytes)")
+                    return
+                end = start + length
+                if end > size:
                     self._head = head
-                end = start + (head.fields.plain_length or 0)
-                if end > len(data):
                     break
                 self._head = None
-                self._answer(head, bytes(data[start:end]))
+                self._answer(head, path, bytes(data[start:end]))
                 start = end
                 served += 1
-                if served >= _REQUESTS_PER_TURN and start < len(data) and self._state == _READING:
+                if served >= _REQUESTS_PER_TURN and start < size and self._state == _READING:
                     self._pause()
                     asyncio.get_running_loop().call_soon(self._resume)
         except BadHead as problem:
@@ -193,8 +196,11 @@ class Front(asyncio.Protocol):
         except Exception:  # noqa: BLE001 - the top of what this client can cause
             self._crash()
         finally:
-            context.node.end_work()
+            context.end_work()
         if self._state >= _LEAVING:
+            return
+        if start == size and self._state == _READING and self._room is context.idle and context.clock() < self._stale:
+            self._buffer = b""  # the next request will be told from this one by the clock's grain: nothing to note
             return
         self._buffer = data[start:] if start else data
         if self._state == _READING:
@@ -252,13 +258,14 @@ class Front(asyncio.Protocol):
             self._crash()
         return True
 
-    def _answer(self, head: Head, body: bytes) -> None:
+    def _answer(self, head: Head, path: str, body: bytes) -> None:
         context = self._context
         fields = head.fields
+        client = self._peer
+        if client is None or fields.forwarded_for is not None:
+            client = self._client(fields)
         method = "POST" if head.method == b"POST" else "GET"
-        path = cut_prefix(head.path, context.prefix) if context.prefix else head.path
-        request = ApiRequest(method, path, head.query, fields.text_headers, body, self._client(fields))
-        response = context.api.handle(request)
+        response = context.api.handle(ApiRequest(method, path, head.query, fields.text_headers, body, client))
         if isinstance(response, ApiResponse):
             self._respond(fields, response)
             return
@@ -371,5 +378,5 @@ class Front(asyncio.Protocol):
 
     def _client(self, fields: Fields) -> str:
         """Return the client's address: the peer's, or what a trusted proxy says."""
-        peer = self._address() if self._peer is None else self._peer
+        peer = self._address()
         return peer if fields.forwarded_for is None else self._context.proxies.client(peer, fields.forwarded_for)

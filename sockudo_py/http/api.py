@@ -7,10 +7,11 @@ import logging
 import secrets
 import time
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 from sockudo_py.apps.base import AppManager
 from sockudo_py.errors import Unavailable
-from sockudo_py.http.auth import authenticate
+from sockudo_py.http.auth import authenticate, is_signed_as_usual
 from sockudo_py.http.context import Call, NodeApi, RequestLimit, too_many
 from sockudo_py.http.health import Health
 from sockudo_py.http.messages import OK, ApiRequest, ApiResponse, echo, error
@@ -19,6 +20,7 @@ from sockudo_py.http.routes import Answer, Match, MethodMismatch, Open, Router
 from sockudo_py.limits.base import RateLimiter
 from sockudo_py.logs import quoted
 from sockudo_py.metrics import AppCounters, Metrics
+from sockudo_py.protocol.app import App
 
 __all__ = ["Api", "ApiRequest", "ApiResponse"]
 
@@ -30,6 +32,7 @@ _UNKNOWN_APP = error(404, "Unknown app: check the app id in the path")
 _DISABLED = error(403, "App disabled")
 _UNKNOWN_KEY = error(401, "Unknown auth_key")
 _FAILED = 400
+_NO_PARAMETERS: Final[dict[str, str]] = {}
 
 
 class Api:
@@ -110,31 +113,44 @@ class Api:
         if self._address_limit is not None and (refused := self._spend_address(request.remote, self._address_limit)):
             return refused
 
+        params = _NO_PARAMETERS
+        app = self._apps.by_id(match.segments[0]) if match.names_app else None
+        if app is None or not is_signed_as_usual(request, app, self._clock()):
+            found = self._authenticate(request, match, app)
+            if isinstance(found, ApiResponse):
+                return found
+            app, params = found
+        counters = self._metrics.app(app.id)
+        counters.http_requests += 1
+        counters.http_received_bytes += len(request.body)
+        if not app.enabled:
+            return _count(counters, _DISABLED)
+        answer = route.handler(Call(request, app, params, match.segments, counters, self._node, self._limiter))
+        if isinstance(answer, ApiResponse):
+            return _count(counters, answer)
+        return self._later(request, answer, counters)
+
+    def _authenticate(
+        self, request: ApiRequest, match: Match, app: App | None
+    ) -> tuple[App, dict[str, str]] | ApiResponse:
+        """Return the app and all other parameters of a request whatever its query looks like, or the refusal."""
         try:
             query = read_signed(request.query)
         except TooManyParameters:
             return error(400, f"More than {MAX_PAIRS} parameters in the query")
-        if match.names_app:
-            app = self._apps.by_id(match.segments[0])
-            if app is None:
+        if app is None:
+            if match.names_app:
                 return _UNKNOWN_APP
-        else:
             app = self._apps.by_key(query.key or "")
             if app is None:
                 return _UNKNOWN_KEY
+        failure = authenticate(request, app, query, self._clock(), self._prefix)
+        if failure is None:
+            return app, query.others
         counters = self._metrics.app(app.id)
         counters.http_requests += 1
         counters.http_received_bytes += len(request.body)
-        failure = authenticate(request, app, query, self._clock(), self._prefix)
-        if failure is None and not app.enabled:
-            failure = _DISABLED
-        if failure is not None:
-            return _count(counters, failure)
-        call = Call(request, app, query.others, match.segments, counters, self._node, self._limiter)
-        answer = route.handler(call)
-        if isinstance(answer, ApiResponse):
-            return _count(counters, answer)
-        return self._later(request, answer, counters)
+        return _count(counters, failure)
 
     def _open(self, request: ApiRequest, route: Open, segments: tuple[str, ...]) -> Answer:
         if self._health is None:

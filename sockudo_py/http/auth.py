@@ -14,8 +14,43 @@ from sockudo_py.protocol.app import App
 from sockudo_py.protocol.signatures import http_string, verify
 
 GRACE = 600  # seconds that auth_timestamp may be off, either way
+_STAMP_DIGITS = 12
 EMPTY_MD5 = "d41d8cd98f00b204e9800998ecf8427e"  # the Python SDK sends it with every GET
 _EMPTY = hashlib.md5(usedforsecurity=False)  # a copy of it touches half as much of the caches as making one
+
+
+def is_signed_as_usual(request: ApiRequest, app: App, now: float) -> bool:
+    """Return True when the request is signed by a key of ``app`` and its query has what signs it, and nothing else.
+
+    So it is with nearly every publish. True is said only where ``authenticate`` would accept too; False means that
+    ``authenticate`` has to say, which takes the query apart by all rules. Nothing here is decoded: names and values
+    have to stand there as they are signed, in that order, but for the signature itself (Go's SDK sorts it in).
+
+    Args:
+        request: The request as it came.
+        app: The app that the path names.
+        now: Unix seconds.
+    """
+    before, _, after = request.query.partition("&auth_signature=")
+    given, more, rest = after.partition("&")
+    signed = before + more + rest
+    first, _, rest = signed.partition("&auth_timestamp=")
+    stamp, _, body_md5 = rest.partition("&auth_version=1.0&body_md5=")
+    key = first[9:]
+    if first[:9] != "auth_key=" or "&" in key or "%" in key or "+" in key:
+        return False
+    if (
+        not (stamp.isdigit() and stamp.isascii() and len(stamp) <= _STAMP_DIGITS)
+        or abs(int(now) - int(stamp)) > GRACE
+        or len(body_md5) != len(EMPTY_MD5)
+    ):
+        return False
+    secret = app.secret_of(key)
+    if secret is None or not verify(secret, f"{request.method}\n{request.path}\n{signed}", given):
+        return False
+    digest = _EMPTY.copy()
+    digest.update(request.body)
+    return digest.hexdigest() == body_md5
 
 
 def authenticate(request: ApiRequest, app: App, query: Query, now: float, prefix: str = "") -> ApiResponse | None:
@@ -38,7 +73,7 @@ def authenticate(request: ApiRequest, app: App, query: Query, now: float, prefix
     secret = app.secret_of(key)
     if secret is None:
         return error(401, f"Unknown auth_key: app {app.id} has no such key")
-    if not (len(stamp) <= 12 and stamp.isascii() and stamp.isdigit()):
+    if not (len(stamp) <= _STAMP_DIGITS and stamp.isascii() and stamp.isdigit()):
         return error(401, "auth_timestamp must be an integer: seconds since 1970")
     if abs(int(now) - int(stamp)) > GRACE:
         return _expired(int(stamp), now)

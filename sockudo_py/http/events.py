@@ -44,13 +44,15 @@ def publish(call: Call) -> ApiResponse | Awaitable[ApiResponse]:
     params = _body(call)
     if isinstance(params, ApiResponse):
         return params
-    event = _check(params, call.app)
+    app = call.app
+    event = _check(params, app)
     if isinstance(event, ApiResponse):
         return event
-    refused = call.spend_events(1)
-    if refused is not None:
-        return refused
-    call.node.publish(call.app, event.channels, event.name, event.data, event.socket_id)
+    if app.backend_events_per_second is not None:
+        refused = call.spend_events(1)
+        if refused is not None:
+            return refused
+    call.node.publish(app, event.channels, event.name, event.data, event.socket_id)
     if not event.info:
         return OK
     return _with_info(call, event)
@@ -154,7 +156,11 @@ def _check(params: dict[str, object], app: App, *, single: bool = False) -> Even
             "See https://pusher.com/docs/channels/server_api/http-api#publishing-events for more info",
         )
 
-    channels = _check_channels(params, app, single)
+    channel = params.get("channel")
+    if type(channel) is str and "channels" not in params and valid_channel_name(channel, app.max_channel_name_length):
+        channels: tuple[str, ...] | ApiResponse = (channel,)  # most have just this one
+    else:
+        channels = _check_channels(params, app, single)
     if isinstance(channels, ApiResponse):
         return channels
 

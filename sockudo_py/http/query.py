@@ -70,26 +70,10 @@ class Query:
 
 
 AUTH_PARAMS: Final = frozenset(("auth_key", "auth_timestamp", "auth_version", "auth_signature", "body_md5"))
-_NO_OTHERS: Final[dict[str, str]] = {}
-
-# The query of nearly every publish: nothing to decode, already in the order in which it is signed, the signature last
-# (pusher's SDKs for Node and PHP) or in its place (Go).
-_usual = re.compile(
-    "(auth_key=([^&%+]*))(?:&auth_signature=([^&%+]*))?"
-    "(&auth_timestamp=([^&%+]*)&auth_version=([^&%+]*)&body_md5=([^&%+]*))(?:&auth_signature=([^&%+]*))?"
-).fullmatch
 
 
 def read_signed(query: str) -> Query:
     """Return the query of a signed request. Raises TooManyParameters."""
-    usual = _usual(query)
-    if usual is None:
-        return _read_signed(query)
-    first, key, early, rest, stamp, version, body_md5, late = usual.groups()
-    return Query(key, stamp, version, body_md5, early if late is None else late, first + rest, _NO_OTHERS)
-
-
-def _read_signed(query: str) -> Query:
     _, params = read(query)
     given = params.get
     return Query(

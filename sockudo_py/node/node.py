@@ -32,7 +32,7 @@ from sockudo_py.node.subscriptions import Subscriptions
 from sockudo_py.node.users import Users, user_channel
 from sockudo_py.protocol import codec
 from sockudo_py.protocol.app import App
-from sockudo_py.protocol.channels import classify, user_of
+from sockudo_py.protocol.channels import is_cached, user_of
 from sockudo_py.protocol.effects import Close, Effect, Join, Leave, Member, Ping, Relay, Reply, SignIn
 from sockudo_py.protocol.errors import ErrorCode
 from sockudo_py.protocol.framing import text_frame
@@ -167,16 +167,16 @@ class Node:
 
         A name that occurs twice counts once. ``#server-to-user-ID`` reaches each signed-in connection of the user.
         """
-        name_json, data_json = codec.json_string(event), codec.json_string(data)
         app_id, hub = app.id, self._hub
         exclude = None if exclude_socket is None else hub.sockets(app_id).get(exclude_socket)
         self._metrics.app(app_id).published_events += 1
-        for channel in channels if len(channels) == 1 else dict.fromkeys(channels):
-            payload = codec.event(channel, name_json, data_json)
-            channel_class = classify(channel)
-            if channel_class.cached:
+        one = len(channels) == 1
+        parts = None if one else (codec.json_string(event), codec.json_string(data))
+        for channel in channels if one else dict.fromkeys(channels):
+            payload = codec.server_event(event, data, channel) if parts is None else codec.event(channel, *parts)
+            if is_cached(channel):
                 self._cache.store(app_id, channel, payload, app.cache_ttl)
-            user_id = user_of(channel) if channel_class.server_to_user else None
+            user_id = user_of(channel) if channel.startswith("#") else None
             hub.publish(app_id, channel, text_frame(payload), exclude)
             if user_id is None:
                 self._adapter.publish(Publication(app_id, channel, payload, exclude_socket))
