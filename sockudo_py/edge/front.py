@@ -17,6 +17,7 @@ from sockudo_py.edge.opening import open_connection
 from sockudo_py.edge.proxies import address_of
 from sockudo_py.edge.waiting import WaitingRoom
 from sockudo_py.http.messages import ApiRequest, ApiResponse, error
+from sockudo_py.protocol.values import new
 
 log = logging.getLogger(__name__)
 
@@ -28,8 +29,6 @@ _GONE: Final = 3  # lost, or another protocol's
 _G = ord("G")
 _REQUESTS_PER_TURN = 16
 _KEPT_BYTES = 1_048_576  # besides a body: more than a transport delivers after it was told to pause
-
-_CR: Final = 13
 
 _CRASHED = error(500, "Internal server error")
 
@@ -166,7 +165,7 @@ class Front(asyncio.Protocol):
             while start < size and self._state == _READING:
                 head = self._head
                 if head is None:
-                    begin = start = after_blanks(data, start) if data[start] <= _CR else start
+                    begin = start = after_blanks(data, start) if data[start] in b"\r\n" else start
                     if start == size:
                         break
                     head, start = context.reader.next(data, start)
@@ -198,9 +197,6 @@ class Front(asyncio.Protocol):
         finally:
             context.end_work()
         if self._state >= _LEAVING:
-            return
-        if start == size and self._state == _READING and self._room is context.idle and context.clock() < self._stale:
-            self._buffer = b""  # the next request will be told from this one by the clock's grain: nothing to note
             return
         self._buffer = data[start:] if start else data
         if self._state == _READING:
@@ -261,11 +257,12 @@ class Front(asyncio.Protocol):
     def _answer(self, head: Head, path: str, body: bytes) -> None:
         context = self._context
         fields = head.fields
-        client = self._peer
-        if client is None or fields.forwarded_for is not None:
-            client = self._client(fields)
-        method = "POST" if head.method == b"POST" else "GET"
-        response = context.api.handle(ApiRequest(method, path, head.query, fields.text_headers, body, client))
+        peer = self._peer
+        request = new(ApiRequest)
+        request.method = "POST" if head.method == b"POST" else "GET"
+        request.path, request.query, request.headers, request.body = path, head.query, fields.text_headers, body
+        request.remote = self._client(fields) if peer is None or fields.forwarded_for is not None else peer
+        response = context.api.handle(request)
         if isinstance(response, ApiResponse):
             self._respond(fields, response)
             return

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
+from sockudo_py.protocol.values import new
+
 Headers = dict[bytes, bytes]
 
 
@@ -163,8 +165,10 @@ class HeadReader:
         if fields is None:
             fields = self._before.get(rest) or parse_head(bytes(data[start:end])).fields
             self._remember(rest, fields)
-        path, _, query = target.decode().partition("?")
-        return Head(b"POST", path, query, fields), end
+        head = new(Head)
+        head.method, head.fields = b"POST", fields
+        head.path, _, head.query = target.decode().partition("?")
+        return head, end
 
     def __len__(self) -> int:
         """Return how many blocks of header lines are remembered."""

@@ -21,6 +21,7 @@ from sockudo_py.limits.base import RateLimiter
 from sockudo_py.logs import quoted
 from sockudo_py.metrics import AppCounters, Metrics
 from sockudo_py.protocol.app import App
+from sockudo_py.protocol.values import new
 
 __all__ = ["Api", "ApiRequest", "ApiResponse"]
 
@@ -125,7 +126,10 @@ class Api:
         counters.http_received_bytes += len(request.body)
         if not app.enabled:
             return _count(counters, _DISABLED)
-        answer = route.handler(Call(request, app, params, match.segments, counters, self._node, self._limiter))
+        call = new(Call)
+        call.request, call.app, call.params, call.segments = request, app, params, match.segments
+        call.counters, call.node, call.limiter = counters, self._node, self._limiter
+        answer = route.handler(call)
         if isinstance(answer, ApiResponse):
             return _count(counters, answer)
         return self._later(request, answer, counters)

@@ -7,6 +7,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Awaitable
+from dataclasses import dataclass
 
 import orjson
 
@@ -18,7 +19,7 @@ from sockudo_py.http.query import parse
 from sockudo_py.http.users import valid_user_id
 from sockudo_py.protocol.app import App
 from sockudo_py.protocol.channels import classify, user_of, valid_channel_name
-from sockudo_py.protocol.values import value
+from sockudo_py.protocol.values import new
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +29,7 @@ _SOCKET_ID = re.compile(r"[0-9]{1,20}\.[0-9]{1,20}")
 _BODY_PARAMS = frozenset(("name", "data", "channel", "channels", "socket_id", "info"))
 
 
-@value
+@dataclass(slots=True)
 class Event:
     """One event to publish, checked. ``info``: the attributes asked for each channel."""
 
@@ -171,7 +172,9 @@ def _check(params: dict[str, object], app: App, *, single: bool = False) -> Even
     asked = NO_ATTRIBUTES if info is None else attributes(info, POST_ATTRIBUTES)
     if isinstance(asked, ApiResponse):
         return asked
-    return Event(name, data, channels, socket_id, asked)
+    event = new(Event)
+    event.name, event.data, event.channels, event.socket_id, event.info = name, data, channels, socket_id, asked
+    return event
 
 
 def _check_channels(params: dict[str, object], app: App, single: bool) -> tuple[str, ...] | ApiResponse:

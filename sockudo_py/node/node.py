@@ -170,14 +170,16 @@ class Node:
         app_id, hub = app.id, self._hub
         exclude = None if exclude_socket is None else hub.sockets(app_id).get(exclude_socket)
         self._metrics.app(app_id).published_events += 1
-        one = len(channels) == 1
+        one, alone = len(channels) == 1, self._adapter.alone
         parts = None if one else (codec.json_string(event), codec.json_string(data))
         for channel in channels if one else dict.fromkeys(channels):
             payload = codec.server_event(event, data, channel) if parts is None else codec.event(channel, *parts)
             if is_cached(channel):
                 self._cache.store(app_id, channel, payload, app.cache_ttl)
-            user_id = user_of(channel) if channel.startswith("#") else None
             hub.publish(app_id, channel, text_frame(payload), exclude)
+            if alone:
+                continue
+            user_id = user_of(channel)
             if user_id is None:
                 self._adapter.publish(Publication(app_id, channel, payload, exclude_socket))
             else:

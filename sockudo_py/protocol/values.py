@@ -1,9 +1,13 @@
 """Values that are made for every message."""
 
 from dataclasses import dataclass
-from typing import TypeVar, dataclass_transform
+from typing import Final, TypeVar, dataclass_transform
 
 _Value = TypeVar("_Value")
+
+# An instance without its fields, for the few that every publish makes: calling the class runs ``__init__`` in an
+# interpreter loop of its own, which costs 2,000 instructions more than this and a store per field do.
+new: Final = object.__new__
 
 
 @dataclass_transform(frozen_default=True)

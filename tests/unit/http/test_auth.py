@@ -1,11 +1,18 @@
 """Section K of the conformance checklist: who may use the HTTP API."""
 
+import hashlib
+import hmac
+from dataclasses import replace
 from urllib.parse import quote
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sockudo_py.http.api import ApiRequest
-from sockudo_py.protocol.app import AppKey
+from sockudo_py.http.auth import authenticate, is_signed_as_usual
+from sockudo_py.http.query import read_signed
+from sockudo_py.protocol.app import App, AppKey
 from tests.unit.http.support import APP, KEY, NOW, SECRET, World, get, post, sign, signed, text
 
 BODY = b'{"name":"foo","channels":["project-3"],"data":"{\\"some\\":\\"data\\"}"}'
@@ -268,3 +275,100 @@ def test_a_disabled_app_is_refused_to_its_own_key_only(world: World) -> None:
     world.configure(enabled=False)
     assert world.now_answer(post(EVENT)).status == 403
     assert world.now_answer(raw("", "POST", "/apps/3/events", BODY)).status == 401
+
+
+# -- the short way, for queries as nearly every publish has them --
+
+PATH = "/apps/3/events"
+PARTS = ("auth_key", "auth_timestamp", "auth_version", "body_md5")
+
+
+def usual_parts(body: bytes = BODY) -> list[str]:
+    """Return the parameters of a publish, in the order in which they are signed."""
+    values = (KEY, str(NOW), "1.0", hashlib.md5(body, usedforsecurity=False).hexdigest())
+    return [f"{name}={value}" for name, value in zip(PARTS, values, strict=True)]
+
+
+def with_signature(parts: list[str], at: int, secret: str = SECRET) -> str:
+    """Return the query of these parameters, signed as they stand, with the signature at this place."""
+    signature = hmac_hex(secret, f"POST\n{PATH}\n{'&'.join(parts)}")
+    return "&".join([*parts[:at], f"auth_signature={signature}", *parts[at:]])
+
+
+def hmac_hex(secret: str, signed_text: str) -> str:
+    return hmac.new(secret.encode(), signed_text.encode(), "sha256").hexdigest()
+
+
+def short_way(query: str, body: bytes = BODY, app: App = APP, now: float = NOW) -> bool:
+    return is_signed_as_usual(raw(query, "POST", PATH, body), app, now)
+
+
+@pytest.mark.parametrize("at", [1, 2, 3, 4])
+def test_the_short_way_takes_the_usual_query_wherever_the_signature_stands(at: int) -> None:
+    assert short_way(with_signature(usual_parts(), at))
+
+
+@pytest.mark.parametrize("body", [b"", BODY], ids=["empty", "event"])
+def test_the_short_way_takes_an_empty_body_like_any_other(body: bytes) -> None:
+    assert short_way(with_signature(usual_parts(body), 4), body)
+
+
+def test_the_short_way_leaves_another_body_to_the_long_way() -> None:
+    assert not short_way(with_signature(usual_parts(), 4), BODY + b" ")
+
+
+@pytest.mark.parametrize("shift", [-601, 601])
+def test_the_short_way_leaves_an_old_timestamp_to_the_long_way(shift: int) -> None:
+    assert not short_way(with_signature(usual_parts(), 4), now=NOW + shift)
+
+
+def test_the_short_way_leaves_another_secret_to_the_long_way() -> None:
+    assert not short_way(with_signature(usual_parts(), 4, secret="other"))
+
+
+@pytest.mark.parametrize("key", ["a%41", "a+b", "a&auth_key=b"])
+def test_the_short_way_leaves_a_key_that_reads_differently_decoded_to_the_long_way(key: str) -> None:
+    app = replace(APP, keys=(AppKey(key, SECRET.encode()),))
+    parts = [f"auth_key={key}", *usual_parts()[1:]]
+    assert not short_way(with_signature(parts, 4), app=app)
+
+
+MUTATIONS = st.sampled_from(["&", "=", "%41", "+", "&a=b", "&auth_key=x", "&auth_signature=x", "1", "²", "é", "\udce9"])
+
+
+CHANGES = st.tuples(st.integers(0, 400), st.integers(0, 3), MUTATIONS)  # where, how much is lost, what comes instead
+
+
+def changed(query: str, change: tuple[int, int, str] | None) -> str:
+    if change is None:
+        return query
+    position, lost, inserted = change
+    position %= len(query) + 1
+    return query[:position] + inserted + query[position + lost :]
+
+
+@given(st.integers(0, 4), st.none() | CHANGES, st.none() | CHANGES)
+def test_what_the_short_way_accepts_is_signed_by_all_rules(
+    at: int, before_signing: tuple[int, int, str] | None, after_signing: tuple[int, int, str] | None
+) -> None:
+    parts = changed("&".join(usual_parts()), before_signing).split("&")
+    if "\udce9" in "".join(parts):  # nobody can sign this
+        parts = usual_parts()
+    query = changed(with_signature(parts, at), after_signing)
+    request = raw(query, "POST", PATH, BODY)
+    if is_signed_as_usual(request, APP, NOW):
+        read = read_signed(query)
+        assert read.others == {}
+        assert authenticate(request, APP, read, NOW) is None
+
+
+@given(st.text(alphabet="auth_key=&1.0%+²\udce9", max_size=60))
+def test_the_short_way_never_raises(query: str) -> None:
+    assert not short_way(query)
+
+
+def test_who_is_refused_the_short_way_is_told_why(world: World) -> None:
+    answer = world.now_answer(raw(with_signature(usual_parts(), 4, secret="other"), "POST", PATH, BODY))
+    assert answer.status == 401
+    assert "Invalid signature: you should have sent HmacSHA256Hex(" in text(answer)
+    assert world.node.published == []
