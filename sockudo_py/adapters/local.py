@@ -55,7 +55,6 @@ class LocalAdapter:
         self._vacate_delay = vacate_delay
         self._call_later = call_later
         self._clock = clock
-        self.alone = True
         self._on_change: Callable[[Change], None] = _nobody
         self._channels: dict[str, dict[str, _Occupied]] = {}
         self._users: dict[str, dict[str, int]] = {}

@@ -170,7 +170,7 @@ class Node:
         app_id, hub = app.id, self._hub
         exclude = None if exclude_socket is None else hub.sockets(app_id).get(exclude_socket)
         self._metrics.app(app_id).published_events += 1
-        one, alone = len(channels) == 1, self._adapter.alone
+        one, alone = len(channels) == 1, self._alone
         parts = None if one else (codec.json_string(event), codec.json_string(data))
         for channel in channels if one else dict.fromkeys(channels):
             payload = codec.server_event(event, data, channel) if parts is None else codec.event(channel, *parts)

@@ -36,7 +36,6 @@ class SlowAdapter(LocalAdapter):
         self.published: list[Envelope] = []
         self.slow = True
         self.away = False
-        self.alone = False
         self.deliver: Callable[[Envelope], None] | None = None
 
     alone = False
@@ -103,7 +102,6 @@ class SlowCache(MemoryCache):
         super().__init__(loop.clock)
         self.waiting: list[Callable[[], None]] = []
         self.away = False
-        self.alone = False
 
     def fetch(self, app_id: str, channel: str, done: Callable[[CachedEvent | Unavailable | None], None]) -> None:
         def answered(found: CachedEvent | Unavailable | None) -> None:
