@@ -87,7 +87,7 @@ ELSEWHERE = {
 }
 
 LIMITS = {
-    2: "the schedule runs on a fake clock with a timeout of 0.1 s; invariant I is F22's",
+    2: "the schedule runs on a fake clock with a timeout of 0.3 s; invariant I is F22's",
     3: "faster than a byte a second, with a shorter timeout",
     17: "127.0.0.2 stands for the public address",
     18: "the unreachable network is an error that the socket call is made to raise",
