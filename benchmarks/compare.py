@@ -19,7 +19,7 @@ from benchmarks.harness import Result
 from benchmarks.machine import interpreter
 from benchmarks.subjects import ROOT, own
 
-WORKLOADS = ("fanout", "publish", "client_events", "connections")
+WORKLOADS = ("fanout", "publish", "client_events", "connections", "webhooks")
 
 
 @contextlib.contextmanager

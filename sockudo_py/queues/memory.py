@@ -97,7 +97,9 @@ class MemoryQueue(BookLanes):
         due = self._book.next_due(worker, now)
         if due is not None:
             self._waker.soon(due / 1000)
-        return [Claim(token, jobs.revive(entry.text), entry.own) for token, entry in claims]
+        return [
+            Claim(token, entry.text if entry.own else jobs.revive(entry.text), entry.own) for token, entry in claims
+        ]
 
     async def ack(self, token: str) -> bool:  # noqa: D102
         return self._finish(token, good=True) is not None

@@ -89,7 +89,7 @@ class Dispatcher:
                 event = text_of(change, time_ms)
                 solo = not shares(name, channel)
             self._next_id += 1
-            ident = f"{self._id_prefix}{self._next_id:x}"
+            ident = f"{self._id_prefix}{self._next_id}"
             if self._spool.put(_append((ident, route.endpoint, app_id, event, time_ms, solo, True))):
                 self._drop()
         if event is not None:
