@@ -1,6 +1,7 @@
 """Nodes that share a queue and don't know the same endpoints: a rolling deploy, a reload, a restart with fewer."""
 
 import contextlib
+import time
 from pathlib import Path
 
 import pytest
@@ -66,11 +67,12 @@ async def test_a_node_keeps_away_from_an_unknown_lane_and_does_not_spin(
             return await release(token, away=away)
 
         stranger.release = noted  # type: ignore[method-assign]
+        begun = time.monotonic()
         async with staged(STRANGER, queue=stranger) as other:
-            await until(lambda: len(released) == 5, "each lane to be met")
+            await until(lambda: len(released) >= 5, "each lane to be met")
             other.send(0, 20, app_id="app-2")
             await other.attempted(20)
-            assert len(released) <= 10  # once in two seconds and lane
+            assert len(released) <= 5 * (2 + (time.monotonic() - begun) / 2)  # once in two seconds and lane
         assert await absent.dead() == []
 
 

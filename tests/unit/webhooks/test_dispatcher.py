@@ -257,7 +257,7 @@ async def test_without_a_spool_file_the_loss_at_shutdown_is_told_and_counted(
     assert site.metrics.spool_dropped.values == {("app-1",): 1}
 
 
-def cost_of(call: Callable[[], None], rounds: int = 2000) -> float:
+def cost_of(call: Callable[[], object], rounds: int = 2000) -> float:
     """Microseconds of CPU of one call, the best of ten."""
     best = float("inf")
     for _ in range(10):
@@ -273,8 +273,9 @@ async def test_adding_is_cheap_where_somebody_listens_and_free_where_nobody_does
     site.registry.replace("app-1", [endpoint()])
     event = ClientEventSent("app-1", "private-a", "client-x", '{"x":1}', "1.2")
     nobody = ClientEventSent("app-2", "private-a", "client-x", '{"x":1}', "1.2")
-    assert cost_of(lambda: site.dispatcher.add(nobody)) < 1.5  # measured 0.1
-    assert cost_of(lambda: site.dispatcher.add(event)) < 20  # measured 3.5 to 6
+    unit = cost_of(lambda: sum(range(100)))  # how fast this machine is now
+    assert cost_of(lambda: site.dispatcher.add(nobody)) < unit  # measured 0.14
+    assert cost_of(lambda: site.dispatcher.add(event)) < 20 * unit  # measured 6
     site.queue.away = True
 
 
