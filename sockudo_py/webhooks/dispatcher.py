@@ -52,6 +52,7 @@ class Dispatcher:
         self._in_hand: list[Append] = []
         self._replayed = False  # the spool file is there, with events of the last shutdown ...
         self._trimmed = False  # ... and only those that the queue refused
+        self._filing: asyncio.Task[None] | None = None  # what was done with that file last
         self._id_prefix = f"dl_{secrets.token_hex(8)}_"
         self._next_id = 0
         self._wake = asyncio.Event()
@@ -270,15 +271,24 @@ class Dispatcher:
         if path is None:
             return
         left = self._spool.all()
-        if not left:
-            self._replayed = False
-            await asyncio.to_thread(path.unlink, missing_ok=True)
-        elif not self._trimmed:
-            self._trimmed = True
-            try:
-                await asyncio.to_thread(write_spool, path, left)
-            except OSError as error:
-                log.warning("the webhook spool file can't be written, it stays as it was", extra={"error": str(error)})
+        if left and self._trimmed:
+            return
+        try:
+            if left:
+                self._trimmed = True
+                await self._file(partial(write_spool, path, left))
+            else:
+                self._replayed = False
+                await self._file(partial(path.unlink, missing_ok=True))
+        except OSError as error:
+            log.warning("the webhook spool file can't be written, it stays as it was", extra={"error": str(error)})
+
+    async def _file(self, work: Callable[[], None]) -> None:
+        """Work on the spool file, after what is under way there: a thread goes on when its caller is cancelled."""
+        if self._filing is not None:
+            await asyncio.wait({self._filing})
+        self._filing = asyncio.create_task(asyncio.to_thread(work), name="webhook-spool-file")
+        await asyncio.shield(self._filing)
 
     async def _write_down(self, events: list[Append]) -> None:
         path = self._limits.path
@@ -290,7 +300,7 @@ class Dispatcher:
             self._count_lost(events)
             return
         try:
-            await asyncio.to_thread(write_spool, path, events)
+            await self._file(partial(write_spool, path, events))
         except OSError as error:
             log.error(
                 "webhook events are lost at shutdown: the spool file can't be written",

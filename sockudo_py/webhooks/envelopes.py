@@ -8,7 +8,7 @@ attempts.
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Literal
@@ -79,6 +79,8 @@ def _halves(
     if content is not None and (max_bytes is None or len(content) <= max_bytes or len(which) == 1):
         yield Body(_body_id(job, which), content, which)
         return
+    if job.parsed is None:
+        job = replace(job, parsed=job.events())  # once, and not for each part
     middle = (len(which) + 1) // 2
     for half in (which[:middle], which[middle:]):
         yield from _halves(make, endpoint, job, half, now_ms, max_bytes)

@@ -2,14 +2,16 @@
 
 import asyncio
 import logging
+import threading
 from pathlib import Path
 
 import orjson
 import pytest
 
 from sockudo_py.changes import ChannelOccupied
-from sockudo_py.queues.base import LanePolicy
-from sockudo_py.webhooks.spool import SpoolLimits, read_spool
+from sockudo_py.queues.base import Append, LanePolicy
+from sockudo_py.webhooks import dispatcher
+from sockudo_py.webhooks.spool import SpoolLimits, read_spool, write_spool
 from tests.unit.webhooks.fakes import until
 from tests.unit.webhooks.make import endpoint
 from tests.unit.webhooks.test_dispatcher import Site, running
@@ -182,3 +184,60 @@ async def test_a_stop_hands_over_what_there_is_room_for_by_then() -> None:
     await site.queue.drop("wh_dead", "expired")
     await site.dispatcher.stop(timeout=60)
     assert taken(site, "dead") == [f"c-{number}" for number in range(1, 7)]
+
+
+async def two_left_over(file: Path) -> Site:
+    """Return a site that will find a spool file, with more than its queue has room for; not started."""
+    before = Site(SpoolLimits(path=file))
+    with_endpoints(before, "dead", "healthy")
+    raise_events(before, "dead", 1, 10)
+    raise_events(before, "healthy", 1, 1)
+    await before.dispatcher.stop()
+    site = Site(SpoolLimits(path=file), max_queue_len=8)
+    with_endpoints(site, "dead", "healthy")
+    return site
+
+
+async def test_a_shutdown_while_the_spool_file_is_tidied_still_writes_all_that_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "spool"
+    site = await two_left_over(file)
+    slow, go_on = threading.Event(), threading.Event()
+
+    def write(path: Path, events: list[Append]) -> None:
+        if not slow.is_set():  # the first one, on a slow disk
+            slow.set()
+            assert go_on.wait(60)
+        write_spool(path, events)
+
+    monkeypatch.setattr(dispatcher, "write_spool", write)
+    await site.dispatcher.start()
+    await until(slow.is_set)
+    raise_events(site, "dead", 11, 12)
+    stopping = asyncio.create_task(site.dispatcher.stop(timeout=0))
+    done, _ = await asyncio.wait({stopping}, timeout=0.05)
+    assert not done  # it waits for its turn with the file
+    go_on.set()
+    await stopping
+    written = [orjson.loads(event.event)["channel"] for event in read_spool(file)[0]]
+    assert [*taken(site, "dead"), *written] == [f"c-{number}" for number in range(1, 13)]
+
+
+async def test_a_spool_file_that_can_not_be_removed_keeps_no_event_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(path: Path, *, missing_ok: bool = False) -> None:
+        raise PermissionError(30, "Read-only file system")
+
+    before = Site(SpoolLimits(path=tmp_path / "spool"))
+    with_endpoints(before, "healthy")
+    raise_events(before, "healthy", 1, 1)
+    await before.dispatcher.stop()
+    monkeypatch.setattr(Path, "unlink", refuse)
+    async with running(SpoolLimits(path=tmp_path / "spool")) as site:
+        with_endpoints(site, "healthy")
+        await until(lambda: "it stays as it was" in caplog.text)
+        raise_events(site, "healthy", 2, 2)
+        await until(lambda: taken(site, "healthy") == ["c-1", "c-2"])
+    assert (tmp_path / "spool").exists()

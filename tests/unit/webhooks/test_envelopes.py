@@ -10,6 +10,7 @@ from sockudo_py.endpoints import Endpoint, EnvelopeName, ProfileName
 from sockudo_py.queues.jobs import Job
 from sockudo_py.webhooks import envelopes
 from sockudo_py.webhooks.envelopes import Body, dump, envelope_time, js_stable
+from sockudo_py.webhooks.events import Event
 from tests.unit.webhooks.make import NOW_MS, endpoint, job
 
 OCCUPIED = {"name": "channel_occupied", "channel": "c", "time_ms": NOW_MS + 1}
@@ -230,3 +231,23 @@ def test_making_a_value_stable_twice_changes_nothing_more(value: object) -> None
 def test_a_python_body_survives_pythons_parse_and_dump(value: object) -> None:
     text = dump(value, "python")
     assert json.dumps(json.loads(text)).encode() == text
+
+
+@pytest.mark.parametrize("profile", ["pulse", "pusher"])
+def test_own_events_that_go_in_many_parts_are_parsed_no_more_than_twice(
+    profile: ProfileName, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = 0
+
+    def counting(self: Job) -> list[Event]:
+        nonlocal number
+        number += self.parsed is None
+        return events(self)
+
+    events = Job.events
+    one = job(*({"name": "client_event", "data": "x" * 50, "time_ms": NOW_MS} for _ in range(50)), own=50)
+    monkeypatch.setattr(Job, "events", counting)
+    made = list(envelopes.bodies(endpoint(profile=profile), one, lambda: NOW_MS, 200))
+    assert len(made) > 20
+    assert [at for body in made for at in body.events] == list(range(50))
+    assert number <= 2
