@@ -219,6 +219,9 @@ class Front(asyncio.Protocol):
 
     def _hand_over(self, head: Head, data: bytes | bytearray, begin: int, end: int) -> None:
         """Give the connection, with what came, to the lane that goes on with it."""
+        if self._transport.is_closing():  # TLS tells who was here when the connection was lost, not who comes after
+            self._abort()
+            return
         context = self._context
         to_app = head.upgrade == b"websocket" or handshake.app_key(head.path, context.prefix) is not None
         if to_app and head.method == b"GET":

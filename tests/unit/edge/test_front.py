@@ -494,3 +494,19 @@ def test_a_lost_connection_leaves_nothing_behind(bench: Bench) -> None:
     assert [len(room) for room in (context.heads, context.bodies, context.idle, context.leaving)] == [0, 0, 0, 0]
     assert bench.connections.census.count == 0
     assert isinstance(client.transport.protocol, Front)
+
+
+@pytest.mark.parametrize("last", [upgrade(), b"GET /apps/3/channels HTTP/1.1\r\n\r\n"])
+async def test_a_connection_that_was_lost_is_given_to_no_other_lane(bench: Bench, last: bytes) -> None:
+    """TLS transports tell in the next turn of the loop, and tell who was here then: nobody who comes in between."""
+    client = bench.dial(secure=True)
+    front = client.transport.protocol
+    client.send(post() * 17 + last)  # more than one turn serves
+    client.transport.closed = True
+    asyncio.get_running_loop().call_soon(front.connection_lost, None)
+    await asyncio.sleep(0)
+    assert len(bench.api.requests) == 17
+    assert client.transport.protocol is front
+    assert bench.fallbacks == []
+    assert bench.node.connections() == 0
+    assert bench.connections.census.count == 0
