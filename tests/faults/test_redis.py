@@ -69,19 +69,17 @@ async def test_F23_a_sigkill_of_redis_in_full_flow_loses_nothing_and_says_little
         flowing = asyncio.create_task(flow(stage, 0, 600))
         await stage.receiver.wait_for(50)
         private_redis.kill()
-        down = time.monotonic()
         await asyncio.sleep(0.7)
         await asyncio.to_thread(private_redis.start)
         await flowing
         await all_arrive(stage, 600)
-        lasted = time.monotonic() - down  # at most: when the server saw it back is not known
     said = [one for one in caplog.records if one.name.startswith("sockudo_py") and one.levelno >= logging.WARNING]
     complaints = [one for one in said if "lease" not in one.getMessage()]
     by_text = {
         text: sum(one.getMessage() == text for one in complaints) for text in {c.getMessage() for c in complaints}
     }
-    # once a second that it was down, the first included, and one for a moment in which the machine stood still
-    assert all(times <= 2 + lasted for text, times in by_text.items() if "result" not in text), by_text
+    # once an outage, however often it is tried meanwhile; on its way back Redis may be there and away again
+    assert all(times <= 3 for text, times in by_text.items() if "result" not in text), by_text
 
 
 @pytest.mark.slow
