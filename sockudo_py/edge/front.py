@@ -117,8 +117,8 @@ class Front(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget everything; what the API is asked for goes unanswered."""
-        if self._task is not None:
-            self._task.cancel()
+        if self._task is not None:  # not before its first turn: what it should await would never be begun
+            self._task.get_loop().call_soon(self._task.cancel)
         self._depart()
         self._context.connections.census.leave()
 

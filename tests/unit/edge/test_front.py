@@ -510,3 +510,24 @@ async def test_a_connection_that_was_lost_is_given_to_no_other_lane(bench: Bench
     assert bench.fallbacks == []
     assert bench.node.connections() == 0
     assert bench.connections.census.count == 0
+
+
+async def test_a_question_whose_asker_is_lost_at_once_is_begun_and_cancelled(bench: Bench, client: Peer) -> None:
+    """A coroutine that is thrown away before it began makes Python complain."""
+    told: list[str] = []
+
+    async def answer() -> ApiResponse:
+        told.append("begun")
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            told.append("cancelled")
+        return OK
+
+    bench.api.answers = [answer()]
+    client.send(post())
+    client.lose()
+    await eventually(lambda: len(told) == 2, "it is cancelled")
+    assert told == ["begun", "cancelled"]
+    assert bench.connections.census.count == 0
+    assert not bench.context.busy
