@@ -126,13 +126,13 @@ class Dispatcher:
         failing = False
         while True:
             if not self._in_hand:
+                self._wake.clear()  # before looking: what comes while the file is tidied sets it again
                 self._in_hand = self._next()
             if not self._in_hand:
                 if self._replayed:
                     await self._tidy_file()
-                if self._stopping.is_set():
+                if self._stopping.is_set() and not self._wake.is_set():
                     return
-                self._wake.clear()
                 await self._rest()
                 continue
             try:

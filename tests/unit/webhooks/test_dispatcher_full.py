@@ -224,6 +224,34 @@ async def test_a_shutdown_while_the_spool_file_is_tidied_still_writes_all_that_i
     assert [*taken(site, "dead"), *written] == [f"c-{number}" for number in range(1, 13)]
 
 
+@pytest.mark.parametrize("stopping", [False, True])
+async def test_what_comes_while_the_spool_file_is_removed_is_handed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stopping: bool
+) -> None:
+    unlink, slow, go_on = Path.unlink, threading.Event(), threading.Event()
+
+    def wait(path: Path, *, missing_ok: bool = False) -> None:
+        slow.set()
+        assert go_on.wait(60)
+        unlink(path, missing_ok=missing_ok)
+
+    before = Site(SpoolLimits(path=tmp_path / "spool"))
+    with_endpoints(before, "healthy")
+    raise_events(before, "healthy", 1, 1)
+    await before.dispatcher.stop()
+    monkeypatch.setattr(Path, "unlink", wait)
+    async with running(SpoolLimits(path=tmp_path / "spool")) as site:
+        with_endpoints(site, "healthy")
+        await until(slow.is_set)
+        raise_events(site, "healthy", 2, 2)
+        stop = [asyncio.create_task(site.dispatcher.stop(60))] if stopping else []
+        await asyncio.sleep(0)  # it has begun
+        go_on.set()
+        await until(lambda: taken(site, "healthy") == ["c-1", "c-2"])
+        await asyncio.gather(*stop)
+    assert not (tmp_path / "spool").exists()
+
+
 async def test_a_spool_file_that_can_not_be_removed_keeps_no_event_waiting(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
