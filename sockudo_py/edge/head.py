@@ -154,9 +154,9 @@ class HeadReader:
 
     def next(self, data: bytes | bytearray, start: int) -> tuple[Head | None, int]:
         """Return what ``next_head`` does. Raises BadHead."""
-        if data[start : start + 6] != b"POST /":
-            return next_head(data, start, self._limit)
         end = data.find(b"\r\n\r\n", start, start + self._limit) + 4
+        if end < 4 or data[start : start + 6] != b"POST /":
+            return next_head(data, start, self._limit)
         blank = data.find(b" ", start + 6, end)
         target, rest = data[start + 5 : blank], bytes(data[blank:end])
         fields = self._known.get(rest)
