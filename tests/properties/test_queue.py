@@ -3,7 +3,6 @@
 import asyncio
 import re
 import sqlite3
-import time
 import uuid
 from collections.abc import Coroutine
 from dataclasses import dataclass, field, replace
@@ -24,6 +23,7 @@ from sockudo_py.queues.room import takes
 from sockudo_py.queues.sqlite import SqliteQueue
 from tests.support.redis_server import RedisServer
 from tests.support.redis_server import redis_server as redis_server
+from tests.support.still_redis import NOW, StillScripts
 
 T = TypeVar("T")
 
@@ -96,14 +96,14 @@ class QueueMachine(RuleBasedStateMachine):
         super().__init__()
         self.runner = asyncio.Runner()
         self.now = 0.0
-        self.started = time.monotonic()
         self.prefix = f"machine-{uuid.uuid4().hex[:8]}:"
         self.admin = server.client()
         options: dict[str, Any] = {"default_policy": POLICY, "max_crash_redeliveries": CRASHES, "max_queue_len": BOUND}
-        self.memory = MemoryQueue(clock=lambda: 1_800_000_000 + self.now, **options)
+        self.memory = MemoryQueue(clock=lambda: NOW + self.now, **options)
         self.redis = RedisQueue(server.url, prefix=self.prefix, **options)
+        self.redis._scripts = StillScripts()
         self.path = folder / f"{self.prefix[:-1]}.sqlite3"
-        self.sqlite = SqliteQueue(self.path, clock=lambda: 1_800_000_000 + self.now, **options)
+        self.sqlite = SqliteQueue(self.path, clock=lambda: NOW + self.now, **options)
         self.queues: tuple[Queue, ...] = (self.memory, self.redis, self.sqlite)
         for queue in self.queues:
             self.run(queue.open())
@@ -131,8 +131,7 @@ class QueueMachine(RuleBasedStateMachine):
     def tick(self, seconds: float = 1.0) -> None:
         """Let time pass. Every step takes a second, so that no two things are due in the same millisecond."""
         self.now += seconds
-        # Redis has a clock of its own: what has gone by on it is taken off, or a busy machine would let things be due.
-        self.redis.clock_shift = self.now - (time.monotonic() - self.started)
+        self.redis.clock_shift = self.now
 
     # What can be done.
 
@@ -416,6 +415,16 @@ class QueueMachine(RuleBasedStateMachine):
         return events_in(texts + dead)
 
     def teardown(self) -> None:
+        """Close everything, whatever was found: what is left open would fail the next test."""
+        try:
+            self.finish()
+        finally:
+            for queue in self.queues:
+                self.run(queue.close())
+            self.admin.close()
+            self.runner.close()
+
+    def finish(self) -> None:
         """Nothing is left over in the counters of Redis, and all that is not dead can be delivered."""
         for endpoint in ENDPOINTS:
             for queue in self.queues:
@@ -447,10 +456,6 @@ class QueueMachine(RuleBasedStateMachine):
         for name in gone:
             assert not self.admin.exists(f"{self.prefix}{name}"), name
         assert int(self.admin.get(f"{self.prefix}waiting") or 0) == 0
-        for queue in self.queues:
-            self.run(queue.close())
-        self.admin.close()
-        self.runner.close()
 
 
 def test_each_job_is_in_exactly_one_place_and_all_drivers_agree(redis_server: RedisServer, tmp_path: Path) -> None:

@@ -1,6 +1,5 @@
 """Every queue driver, one after the other, behind one handle that can also move its time."""
 
-import hashlib
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,7 +10,6 @@ import pytest
 from sockudo_py.queues.base import Append, Claim, LanePolicy, Queue
 from sockudo_py.queues.memory import MemoryQueue
 from sockudo_py.queues.redis import RedisQueue
-from sockudo_py.queues.redis_link import Script
 from sockudo_py.queues.sqlite import SqliteQueue
 from sockudo_py.queues.sqs import SqsQueue
 from tests.support.aws import Aws
@@ -19,35 +17,10 @@ from tests.support.aws import aws as aws
 from tests.support.aws import aws_server as aws_server
 from tests.support.redis_server import redis_server as redis_server
 from tests.support.redis_server import unique_prefix as unique_prefix
+from tests.support.still_redis import NOW, StillScripts
 
-NOW = 1_800_000_000.0
 AT_ONCE = LanePolicy(window=0.0, size=1, slow_start=False)  # one event, one job, claimable at once
 LEASE = 30.0
-
-
-_TIME = "redis.call('TIME')"
-_STILL = """(function()
-  local calls = %s
-  return { %d + math.floor(calls / 1000000), calls %% 1000000 }
-end)()"""  # a call that writes takes a microsecond
-_CALLS = "'test-calls'"
-_COUNT, _LOOK = f"redis.call('INCR', KEYS[1] .. {_CALLS})", f"tonumber(redis.call('GET', KEYS[1] .. {_CALLS}) or 0)"
-
-
-class _StillScripts(dict[str, Script]):
-    """The queue's scripts with a clock that no busy machine moves on between two calls."""
-
-    def __missing__(self, name: str) -> Script:
-        script = Script(name)
-        assert script.text.count(_TIME) == 1
-        calls = _LOOK if "no-writes" in script.text else _COUNT
-        script.text = script.text.replace(_TIME, _STILL % (calls, NOW))
-        script.digest = hashlib.sha1(script.text.encode(), usedforsecurity=False).hexdigest()
-        self[name] = script
-        return script
-
-    def get(self, name: str, default: object = None) -> Script:
-        return self[name]
 
 
 class Driver:
@@ -82,7 +55,7 @@ class Driver:
             )
         else:
             queue = RedisQueue(self._url, prefix=self._prefix, clock_shift=self._shift, **options)
-            queue._scripts = _StillScripts()
+            queue._scripts = StillScripts()
         await queue.open()
         self._made.append(queue)
         return queue
