@@ -335,10 +335,8 @@ class Front(asyncio.Protocol):
             self._wait_in(room)
 
     def _wait_in(self, room: WaitingRoom) -> None:
-        before = self._room
-        if room is not before:
-            if before is not None:
-                before.leave(self)
+        if room is not self._room:
+            self._leave_room()
             self._room = room
         now = self._context.clock()
         self._stale = now + room.grain
@@ -363,9 +361,7 @@ class Front(asyncio.Protocol):
         self._buffer, self._head = b"", None
         if self._held:
             self._hold()
-        if self._room is not None:
-            self._room.leave(self)
-            self._room = None
+        self._leave_room()
         self._context.busy.discard(self)
 
     # -- the client --

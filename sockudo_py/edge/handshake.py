@@ -7,6 +7,7 @@ from typing import Final
 from urllib.parse import parse_qsl, unquote
 
 from sockudo_py.edge.head import PASSWORDS, Head
+from sockudo_py.edge.recent import Recent
 
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _ACCEPT: Final = (
@@ -79,12 +80,10 @@ class Handshakes:
     Handshakes that may hold a password are not remembered, nor those that name the client, since no other is like them.
     """
 
-    __slots__ = ("_before", "_known")
+    __slots__ = ("_known",)
 
     def __init__(self) -> None:
-        # Two generations: what is asked for again outlives any number of others that come once.
-        self._known: dict[bytes, Handshake] = {}
-        self._before: dict[bytes, Handshake] = {}
+        self._known: Recent[Handshake] = Recent(_REMEMBERED)
 
     def find(self, data: bytes) -> tuple[Handshake, bytes] | None:
         """Return the handshake that ``data`` is, all of it, and its nonce; None: it takes a parser."""
@@ -93,12 +92,9 @@ class Handshakes:
             return None
         at = line + len(_NONCE_LINE)
         rest = data[:at] + data[at + _NONCE_LENGTH :]
-        handshake = self._known.get(rest)
+        handshake = self._known.get(rest) or self._known.again(rest)
         if handshake is None:
-            handshake = self._before.get(rest)
-            if handshake is None:
-                return None
-            self._keep(rest, handshake)
+            return None
         nonce = data[at : at + _NONCE_LENGTH]
         return (handshake, nonce) if _is_nonce(nonce) else None
 
@@ -113,16 +109,11 @@ class Handshakes:
             and handshake.forwarded_for is None
             and head.headers.keys().isdisjoint(PASSWORDS)
         ):
-            self._keep(data[:at] + data[at + _NONCE_LENGTH :], handshake)
+            self._known.keep(data[:at] + data[at + _NONCE_LENGTH :], handshake)
 
     def __len__(self) -> int:
         """Return how many handshakes are remembered."""
-        return len(self._known) + len(self._before)
-
-    def _keep(self, rest: bytes, handshake: Handshake) -> None:
-        if len(self._known) >= _REMEMBERED:
-            self._before, self._known = self._known, {}
-        self._known[rest] = handshake
+        return self._known.total()
 
 
 def app_key(path: str, prefix: str) -> str | None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
+from sockudo_py.edge.recent import Recent
 from sockudo_py.protocol.values import new
 
 Headers = dict[bytes, bytes]
@@ -144,13 +145,11 @@ class HeadReader:
         limit: Bytes that a head may have.
     """
 
-    __slots__ = ("_before", "_known", "_limit")
+    __slots__ = ("_known", "_limit")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        # Two generations: what is asked for again outlives any number of others that come once.
-        self._known: dict[bytes, Fields] = {}
-        self._before: dict[bytes, Fields] = {}
+        self._known: Recent[Fields] = Recent(_REMEMBERED)
 
     def next(self, data: bytes | bytearray, start: int) -> tuple[Head | None, int]:
         """Return what ``next_head`` does. Raises BadHead."""
@@ -163,8 +162,10 @@ class HeadReader:
         if target.translate(None, _PRINTABLE) or (fields is None and not rest.startswith(_VERSION)):
             return next_head(data, start, self._limit)
         if fields is None:
-            fields = self._before.get(rest) or parse_head(bytes(data[start:end])).fields
-            self._remember(rest, fields)
+            fields = self._known.again(rest)
+            if fields is None:
+                fields = parse_head(bytes(data[start:end])).fields
+                self._remember(rest, fields)
         head = new(Head)
         head.method, head.fields = b"POST", fields
         head.path, _, head.query = target.decode().partition("?")
@@ -172,7 +173,7 @@ class HeadReader:
 
     def __len__(self) -> int:
         """Return how many blocks of header lines are remembered."""
-        return len(self._known) + len(self._before)
+        return self._known.total()
 
     def _remember(self, rest: bytes, fields: Fields) -> None:
         headers = fields.headers
@@ -182,9 +183,7 @@ class HeadReader:
             or not headers.keys().isdisjoint(PASSWORDS)
         ):
             return
-        if len(self._known) >= _REMEMBERED:
-            self._before, self._known = self._known, {}
-        self._known[rest] = fields
+        self._known.keep(rest, fields)
 
 
 _REMEMBERED = 512  # in each generation: together at most 7 MB, whatever is sent

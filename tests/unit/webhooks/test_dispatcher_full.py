@@ -224,6 +224,16 @@ async def test_a_shutdown_while_the_spool_file_is_tidied_still_writes_all_that_i
     assert [*taken(site, "dead"), *written] == [f"c-{number}" for number in range(1, 13)]
 
 
+async def left_behind(path: Path) -> SpoolLimits:
+    """Make the spool file that a dispatcher leaves which stops with one event; return the limits that name it."""
+    limits = SpoolLimits(path=path)
+    before = Site(limits)
+    with_endpoints(before, "healthy")
+    raise_events(before, "healthy", 1, 1)
+    await before.dispatcher.stop()
+    return limits
+
+
 @pytest.mark.parametrize("stopping", [False, True])
 async def test_what_comes_while_the_spool_file_is_removed_is_handed_over(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stopping: bool
@@ -235,12 +245,9 @@ async def test_what_comes_while_the_spool_file_is_removed_is_handed_over(
         assert go_on.wait(60)
         unlink(path, missing_ok=missing_ok)
 
-    before = Site(SpoolLimits(path=tmp_path / "spool"))
-    with_endpoints(before, "healthy")
-    raise_events(before, "healthy", 1, 1)
-    await before.dispatcher.stop()
+    limits = await left_behind(tmp_path / "spool")
     monkeypatch.setattr(Path, "unlink", wait)
-    async with running(SpoolLimits(path=tmp_path / "spool")) as site:
+    async with running(limits) as site:
         with_endpoints(site, "healthy")
         await until(slow.is_set)
         raise_events(site, "healthy", 2, 2)
@@ -258,12 +265,9 @@ async def test_a_spool_file_that_can_not_be_removed_keeps_no_event_waiting(
     def refuse(path: Path, *, missing_ok: bool = False) -> None:
         raise PermissionError(30, "Read-only file system")
 
-    before = Site(SpoolLimits(path=tmp_path / "spool"))
-    with_endpoints(before, "healthy")
-    raise_events(before, "healthy", 1, 1)
-    await before.dispatcher.stop()
+    limits = await left_behind(tmp_path / "spool")
     monkeypatch.setattr(Path, "unlink", refuse)
-    async with running(SpoolLimits(path=tmp_path / "spool")) as site:
+    async with running(limits) as site:
         with_endpoints(site, "healthy")
         await until(lambda: "it stays as it was" in caplog.text)
         raise_events(site, "healthy", 2, 2)
