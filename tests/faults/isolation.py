@@ -20,6 +20,8 @@ from typing import Literal
 import psutil
 
 from sockudo_py.endpoints import Endpoint, RetryPolicy
+from sockudo_py.http.garbage import Garbage
+from sockudo_py.metrics import Metrics
 from sockudo_py.queues.base import Queue
 from sockudo_py.queues.memory import MemoryQueue
 from sockudo_py.queues.redis import RedisQueue
@@ -32,7 +34,7 @@ DRIVERS: tuple[Driver, ...] = ("memory", "redis")
 SLOTS = 80
 TIMEOUT = 2.0
 RETRY = RetryPolicy(schedule=(0.2, 0.4, 0.8, 1.6, 3.2))
-HEALTHY_RATE, HUNG_RATE = 50, 3  # events a second, each: all slots are wanted, and the processor is not what is scarce
+HUNG_RATE = 3  # events a second, each: all slots are wanted, and the processor is not what is scarce
 WARM_UP = 1.0  # seconds that are not counted: every lane begins with one in flight
 AFTER = 2.0  # seconds at the end for what is on its way
 GOOD = "app-good"
@@ -44,6 +46,17 @@ BESIDE = {  # hung ones, slow ones, seconds that these take
     "200 of 0.9 s": (0, 200, 0.9),
     "100 hung, 100 of 0.9 s": (100, 100, 0.9),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Healthy:
+    """An endpoint that answers 200 after ``takes`` seconds and gets ``rate`` events a second."""
+
+    takes: float
+    rate: float
+
+
+QUICK = Healthy(takes=0.02, rate=50.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +79,9 @@ async def _stage(
     hung: int, slow: int, takes: float, slow_start: bool, driver: Driver, quiet: int
 ) -> AsyncIterator[Stage]:
     server: RedisServer | None = None
+    # As the server has it: without, a collection of all that pytest has loaded stops this process for a quarter second
+    garbage = Garbage(Metrics())
+    garbage.start()
     queue: Queue = MemoryQueue(slots=SLOTS, max_queue_len=1_000_000)
     with tempfile.TemporaryDirectory() as folder:
         if driver == "redis":
@@ -86,12 +102,12 @@ async def _stage(
                 others += [stage.hook("/quiet", uid=f"wh_q{at}", app_id=f"quiet-{at}") for at in range(quiet)]
                 for one in others:
                     stage.service.replace(one.app_id, [one])
-                stage.receiver.script(path="/good", then=Answer(delay=0.02))
                 for at in range(hung + slow):
                     stage.receiver.script(path=f"/other{at}", then=Hang() if at < hung else Answer(delay=takes))
                 await asyncio.sleep(0)
                 yield stage
         finally:
+            garbage.stop()
             if server is not None:
                 server.kill()
 
@@ -105,13 +121,15 @@ async def measure(
     slow_start: bool = True,
     seconds: float = 8.0,
     quiet: int = 0,
+    healthy: Healthy = QUICK,
 ) -> Figures:
     """Return what the healthy endpoint sees beside ``hung`` hung ones, ``slow`` ones whose answers take so many
     seconds, and ``quiet`` more that get one event each."""
     async with _stage(hung, slow, takes, slow_start, driver, quiet) as stage:
+        stage.receiver.script(path="/good", then=Answer(delay=healthy.takes))
         sent: dict[int, float] = {}
         begun = time.monotonic()
-        healthy = asyncio.create_task(_healthy(stage, sent, begun, seconds))
+        sender = asyncio.create_task(_healthy(stage, sent, begun, seconds, healthy.rate))
         for at in range(quiet):
             stage.send(at, 1, f"quiet-{at}")
             if at % 20 == 0:
@@ -126,7 +144,7 @@ async def measure(
             count = due
             files = max(files, psutil.Process().num_fds())
             await asyncio.sleep(0.01)
-        await healthy
+        await sender
         arrived = _arrived(stage)
         while len(arrived) < len(sent) and time.monotonic() < begun + seconds + AFTER:
             await asyncio.sleep(0.05)  # for those on their way
@@ -146,10 +164,10 @@ def _arrived(stage: Stage) -> dict[int, float]:
     }
 
 
-async def _healthy(stage: Stage, sent: dict[int, float], begun: float, seconds: float) -> None:
+async def _healthy(stage: Stage, sent: dict[int, float], begun: float, seconds: float, rate: float) -> None:
     number = 0
     while (now := time.monotonic()) < begun + seconds:
-        due = begun + number / HEALTHY_RATE
+        due = begun + number / rate
         if now < due:
             await asyncio.sleep(due - now)
         sent[number] = time.monotonic()
