@@ -143,7 +143,7 @@ async def _main(kills: int, rate: int, seed: int) -> None:
         folder = Path(name)
         sqlite = {"driver": "sqlite", "sqlite": {"path": str(folder / "queue.sqlite3")}}
         print("sqlite:", await measure(sqlite, folder / "s", kills=kills, rate=rate, seed=seed), flush=True)  # noqa: T201
-        redis = RedisServer(folder / "redis", aof=True)
+        redis = RedisServer(folder / "redis", aof=True, options=("--appendfsync", "everysec"))
         redis.start()
         try:
             queue = {"driver": "redis", "redis": {"url_override": redis.url}}

@@ -192,9 +192,7 @@ def _alive(crew: Workers) -> list[WorkerProcess]:
 
 async def soak(seed: int, seconds: float, folder: Path) -> str:
     """Run, check L and D, and return what happened. Raises AssertionError when an invariant does not hold."""
-    # With "everysec" Redis holds writes back for up to two seconds while an fsync is slow, and a SIGKILL then costs
-    # what it had promised (docs/delivery.md, held_writes.py). A busy machine would fail L by that.
-    redis = RedisServer(folder / "redis", aof=True, options=("--appendfsync", "no"))
+    redis = RedisServer(folder / "redis", aof=True)
     redis.start()
     try:
         async with Receiver() as receiver, reply_proxy(redis.port) as proxy:
