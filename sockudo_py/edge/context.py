@@ -24,7 +24,7 @@ from sockudo_py.protocol.session import Settings
 from sockudo_py.ws.context import ConnectionContext
 
 if TYPE_CHECKING:
-    from sockudo_py.edge.front import Front
+    from sockudo_py.edge.stay import Stay
 
 
 class RequestApi(Protocol):
@@ -120,7 +120,7 @@ class FrontContext:
         self.bodies = WaitingRoom(wheel, limits.body_timeout, capacity)
         self.idle = WaitingRoom(wheel, limits.idle_timeout, capacity)
         self.leaving = WaitingRoom(wheel, limits.linger, capacity)
-        self.busy: set[Front] = set()  # those that wait for the API
+        self.busy: set[Stay] = set()  # those that wait for the API
         self.held_bytes = 0  # of incomplete requests
         self.closing = False  # every response is the last one of its connection
 
