@@ -136,11 +136,7 @@ class Hub:
         found = None if local is None else local.channels.get(channel)
         if local is None or found is None or client not in found.subscribers:
             return False
-        del found.subscribers[client]
-        if found.shares:
-            found.shares.pop(client, None)
-        if found.todo:
-            found.todo.pop(client, None)
+        found.drop(client)
         local.counters.subscriptions -= not channel.startswith("#")
         if not found.subscribers:
             self.backlog -= found.size
@@ -243,7 +239,7 @@ class Hub:
             size = channel.size
             budget -= channel.flush(self._slice_size, self._flush_bytes)
             self.backlog -= size - channel.size
-            if channel.todo or channel.frames:
+            if channel.round is not None or channel.frames:
                 self._many.append(channel)
             else:
                 channel.queued = False
