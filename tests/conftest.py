@@ -11,6 +11,8 @@ from tests.support.hook_receiver import HookReceiver
 from tests.support.server import Server, running, server_config
 from tests.support.site import Apps, Site
 
+pytest_plugins = ["tests.support.watchdog"]
+
 settings.register_profile("untimed", deadline=None)  # tests run in parallel: a slow example says nothing
 settings.load_profile("untimed")
 
