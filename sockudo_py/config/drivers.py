@@ -5,7 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from sockudo_py.config.app import AppConfig
-from sockudo_py.config.server import RateLimit, WebSocketRateLimit
+from sockudo_py.config.server import ApiRateLimit, WebSocketRateLimit
 from sockudo_py.config.types import (
     Count,
     Milliseconds,
@@ -226,7 +226,7 @@ class RateLimiterConfig(Section):
 
     enabled: bool = Field(default=False, description="Limit requests and connection attempts per address.")
     driver: Literal["memory", "redis"] = Field(default="memory", description="`redis`: all nodes count together.")
-    api_rate_limit: RateLimit = Field(default=RateLimit(), description="HTTP API.")
+    api_rate_limit: ApiRateLimit = Field(default=ApiRateLimit(), description="HTTP API.")
     websocket_rate_limit: WebSocketRateLimit = Field(
         default=WebSocketRateLimit(), description="WebSocket connection attempts."
     )

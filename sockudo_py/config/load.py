@@ -2,11 +2,11 @@
 
 import difflib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from sockudo_py.config.app import AppConfig
 from sockudo_py.config.endpoint import PUSHER_EVENTS, EndpointConfig
@@ -16,6 +16,7 @@ from sockudo_py.config.model import Config
 from sockudo_py.config.normalise import normalise
 from sockudo_py.config.problems import Loc, Origins, Problem, show, translate
 from sockudo_py.config.rules import broken_rules
+from sockudo_py.config.unused import NOT_YET
 from sockudo_py.errors import ConfigError
 
 DEMO_APP = {"id": "app-id", "key": "app-key", "secret": "app-secret", "enable_client_messages": True}
@@ -38,7 +39,8 @@ def load(path: Path | None, env: Mapping[str, str]) -> Config:
     origins = Origins(str(path))
     raw = _parse(_read(path), origins.file)
     config, unused = _build(raw, env, origins, apply_environment=True)
-    return config.noted(path, (*_unused_warning(unused, origins.file), *_advice(config, origins)))
+    without_effect = (*_unused_warning(unused, origins.file), *_not_yet_warnings(config, origins))
+    return config.noted(path, (*without_effect, *_advice(config, origins)))
 
 
 def read_app(content: bytes, file: str, env: Mapping[str, str]) -> tuple[AppConfig, tuple[str, ...]]:
@@ -73,7 +75,8 @@ def _load_demo(env: Mapping[str, str]) -> Config:
         raw["app_manager"] = {"array": {"apps": [dict(DEMO_APP)]}}
     origins = Origins("defaults")
     config, _ = _build(raw, env, origins, apply_environment=True)
-    return config.noted(None, (*((DEMO_WARNING,) if demo else ()), *_advice(config, origins)))
+    warnings = (*_not_yet_warnings(config, origins), *_advice(config, origins))
+    return config.noted(None, (*((DEMO_WARNING,) if demo else ()), *warnings))
 
 
 def _build(
@@ -156,6 +159,28 @@ def _unused_warning(unused: list[Loc], file: str) -> tuple[str, ...]:
         return ()
     names = ", ".join(show(loc) for loc in unused)
     return (f"{file}: these keys of Sockudo have no effect here: {names}",)
+
+
+def _not_yet_warnings(config: Config, origins: Origins) -> Iterator[str]:
+    """Yield a warning per row of ``NOT_YET`` that was set to something."""
+    for key, instead in NOT_YET.items():
+        names = []
+        for loc in _given(config, ()):
+            if loc[: key.count(".") + 1] == tuple(key.split(".")):
+                source, written = origins.find(loc)
+                names.append(source or show(written))
+        if names:
+            yield f"{origins.file}: no effect yet: {', '.join(names)}; {instead}"
+
+
+def _given(section: BaseModel, base: Loc) -> Iterator[Loc]:
+    """Yield the places of all keys below ``section`` that have another value than null and were not left out."""
+    for name in sorted(section.model_fields_set):
+        value = getattr(section, name)
+        if isinstance(value, BaseModel):
+            yield from _given(value, (*base, name))
+        elif value is not None:
+            yield (*base, name)
 
 
 def _advice(config: Config, origins: Origins) -> list[str]:

@@ -13,9 +13,9 @@ from sockudo_py.config.endpoint import EndpointConfig
 from sockudo_py.config.environment import DEFAULT_APP, OVERRIDES
 from sockudo_py.config.load import PLACEHOLDER_SECRET
 from sockudo_py.config.model import Config
-from sockudo_py.config.normalise import MOVES
+from sockudo_py.config.normalise import MOVES, find
 from sockudo_py.config.problems import item_type, walk
-from sockudo_py.config.unused import UNUSED
+from sockudo_py.config.unused import NOT_YET, UNUSED, has_no_effect_yet
 
 EXAMPLE_APP = {
     "id": "my-app",
@@ -33,20 +33,23 @@ INTRODUCTION = """\
 # Configuration
 
 Made from the models by `sockudo-py print-config --reference`; a test keeps it fresh. `config.example.json` holds every
-key with its default. `sockudo-py check-config --config FILE` tells every mistake of a file at once.
+key that has an effect, with its default. `sockudo-py check-config --config FILE` tells every mistake of a file at once.
 
 - A file is one JSON object. Without a file the server is a demo on 127.0.0.1: app `app-id` / `app-key` / `app-secret`.
 - `${NAME}` and `${NAME:-default}` stand for environment variables inside any text; `$${` is a literal `${`. A value
   that is only a reference may be a number or a flag. A variable that is unset or empty, without a default, is an error.
 - `secret_env: "NAME"` may stand for `secret`. Environment variables [below](#environment) override the file.
 - Relative paths are relative to the folder that the server is started in.
-- Unknown keys are errors. Keys of Sockudo that have no use here ([list](#keys-without-effect)) cause a warning.
+- Unknown keys are errors. Keys that have no effect here ([list](#keys-without-effect)) cause a warning.
 """
 
 
 def example() -> str:
-    """Return ``config.example.json``: every key with its default, an app and an endpoint."""
+    """Return ``config.example.json``: every key that has an effect with its default, an app and an endpoint."""
     config = redacted(Config())
+    for place in NOT_YET:
+        for parent, key, _ in list(find(config, place)):
+            del parent[key]
     app = redacted(AppConfig.model_validate(EXAMPLE_APP)) | {"secret": f"${{SOCKUDO_APP_SECRET:-{PLACEHOLDER_SECRET}}}"}
     endpoint = redacted(EndpointConfig.model_validate(EXAMPLE_ENDPOINT))
     config["app_manager"]["array"]["apps"] = [app | {"webhooks": [endpoint]}]
@@ -80,7 +83,7 @@ def reference(presets: Presets, profiles: Profiles) -> str:
             short = place.replace("app_manager.array.apps[].webhooks[].", "endpoint ")
             title = short.replace("app_manager.array.apps[].", "app ") or "Top level"
             lines += ["", f"## {title}", "", str(section.__doc__).split("\n")[0], ""]
-        lines += _table(section)
+        lines += _table(section, place)
     lines += [
         "",
         *_profiles(profiles),
@@ -97,7 +100,7 @@ def reference(presets: Presets, profiles: Profiles) -> str:
     return "\n".join(lines)
 
 
-def _table(section: type[BaseModel]) -> Iterable[str]:
+def _table(section: type[BaseModel], place: str) -> Iterable[str]:
     yield "| key | type | default | meaning |"
     yield "|---|---|---|---|"
     for name, info in section.model_fields.items():
@@ -110,6 +113,8 @@ def _table(section: type[BaseModel]) -> Iterable[str]:
         else:
             default = f"`{_written(info.get_default(call_default_factory=True))}`"
         meaning = str(info.description).replace("|", "\\|")
+        if has_no_effect_yet(f"{place}.{info.alias or name}"):
+            meaning += " [No effect yet](#keys-without-effect)."
         yield f"| `{info.alias or name}` | {kind} | {default} | {meaning} |"
 
 
@@ -197,5 +202,9 @@ def _spellings() -> Iterable[str]:
 
 
 def _without_effect() -> Iterable[str]:
-    yield from ("## Keys without effect", "", "Keys of Sockudo that are accepted with a warning.", "")
+    yield from ("## Keys without effect", "", "Accepted with a warning when they are set. Keys of Sockudo:", "")
     yield ", ".join(f"`{key.replace('app_manager.array.apps[].', 'app: ')}`" for key in UNUSED)
+    yield from ("", "Keys of features that are not here yet, and everything below them:", "")
+    yield from ("| key | meanwhile |", "|---|---|")
+    for key, instead in NOT_YET.items():
+        yield f"| `{key}` | {instead} |"

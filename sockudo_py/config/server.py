@@ -138,6 +138,11 @@ class RateLimit(Section):
 
     max_requests: Positive = Field(default=100, description="Requests one address may make per window.")
     window_seconds: PositiveSeconds = Field(default=60.0, description="Length of the window in seconds.")
+
+
+class ApiRateLimit(RateLimit):
+    """Requests per window."""
+
     trust_hops: Count = Field(
         default=0,
         description="How many proxies in front append to `X-Forwarded-For`; 0: the address of the connection counts.",
@@ -148,3 +153,4 @@ class WebSocketRateLimit(RateLimit):
     """Connection attempts per window."""
 
     max_requests: Positive = Field(default=20, description="Connection attempts of one address per window.")
+    trust_hops: Count | None = Field(default=None, description="The same for WebSockets; null: `api_rate_limit`'s.")

@@ -1,7 +1,9 @@
-"""Keys of Sockudo that this server has no use for. They are accepted, with a warning; other unknown keys are errors.
+"""Keys without effect. They are accepted, with a warning.
 
-``[]`` stands for every entry of a list. ``HARMLESS_WHEN_BLANK`` holds keys that an operator relies on when they are
-set, so they are accepted only without a value (null, false, empty).
+``UNUSED``: keys of Sockudo that this server has no use for; other unknown keys are errors. ``[]`` stands for every
+entry of a list. ``HARMLESS_WHEN_BLANK`` holds keys that an operator relies on when they are set, so they are accepted
+only without a value (null, false, empty). ``NOT_YET``: keys of this server, checked like all others, whose feature it
+does not have yet; a test finds those that are missing here and those that should be here no longer.
 """
 
 from collections.abc import Mapping
@@ -116,3 +118,22 @@ HARMLESS_WHEN_BLANK: Mapping[str, str] = {
     "ssl.ca_path": "client certificates are not supported; check them in a proxy",
     "ssl.redirect_http": "redirect in a proxy",
 }
+
+# Keys (with everything below them) and what to expect instead.
+NOT_YET: Mapping[str, str] = {
+    "adapter.cluster_health": "a node is alone, so there are no others to watch",
+    "adapter.redis": "there is no adapter for Redis yet",
+    "cache.redis": "there is no cache in Redis yet",
+    "queue.reliability.stalled_batch_size": "each queue driver has its own bound",
+    "queue.sqs.message_group_id": "FIFO queues are not supported yet",
+    "rate_limiter.redis": "there is no rate limiter in Redis yet",
+    "webhooks.admin": "there is no management API yet",
+    "webhooks.delivery.history": "no history is kept; log lines, metrics and dead letters tell of deliveries",
+    "webhooks.delivery.history_ttl_s": "no history is kept; log lines, metrics and dead letters tell of deliveries",
+    "webhooks.signature.rotation_grace_s": "an endpoint's previous_secret_expires_at says until when the old one signs",
+}
+
+
+def has_no_effect_yet(place: str) -> bool:
+    """Return whether the key at a dotted place, or a section that it lies in, is in ``NOT_YET``."""
+    return any(f"{place}.".startswith(f"{key}.") for key in NOT_YET)

@@ -68,6 +68,7 @@ class FrontContext:
         cors: What browsers of other origins may do with the API; None: nothing.
         limiter: For ``connect_limit``.
         connect_limit: How often one address may connect; None is no limit.
+        connect_proxies: Whose ``X-Forwarded-For`` tells that address; None: ``proxies``.
         wall_clock: Unix seconds, for Date headers.
     """
 
@@ -86,6 +87,7 @@ class FrontContext:
         cors: Cors | None = None,
         limiter: RateLimiter | None = None,
         connect_limit: RequestLimit | None = None,
+        connect_proxies: TrustedProxies | None = None,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self.connections = connections
@@ -108,6 +110,7 @@ class FrontContext:
         self.responses = Responses(cors, wall_clock)
         self.limiter = limiter
         self.connect_limit = connect_limit
+        self.connect_proxies = connect_proxies or self.proxies
         self.socket_ids = SocketIds()
         self.refused = metrics.counter(
             "connections_refused_total", "WebSocket connections refused at their opening", ("code",)

@@ -42,7 +42,7 @@ def open_connection(
     if asked.forwarded_proto is not None and not secure:
         secure = context.proxies.secure(address_of(transport), asked.forwarded_proto)
     limited = context.connect_limit is not None
-    address = context.proxies.client(address_of(transport), asked.forwarded_for) if limited else ""
+    address = context.connect_proxies.client(address_of(transport), asked.forwarded_for) if limited else ""
     app = None if asked.app_key is None else context.apps.by_key(asked.app_key)
     refused = _refusal(context, asked, app, secure=secure, address=address)
     accepted = acceptance(nonce)

@@ -108,9 +108,7 @@ class Server:
         self._wheel = Wheel(loop.time, loop.call_later, tick)
         cors = config.cors
         self._cors = Cors(cors.origin, cors.methods, cors.allowed_headers, cors.credentials)
-        self._proxies = TrustedProxies(
-            [ip_network(cidr) for cidr in config.trusted_proxies], api_limit.trust_hops if limits.enabled else 0
-        )
+        self._proxies = _proxies(config, api_limit.trust_hops)
         self._max_body = config.http_api.request_limit_in_mb * 1024 * 1024
         self._web = WebServers(
             config,
@@ -221,6 +219,7 @@ class Server:
             cors=self._cors,
             limiter=self._limiter,
             connect_limit=RequestLimit(connect.max_requests, connect.window_seconds) if limits.enabled else None,
+            connect_proxies=None if connect.trust_hops is None else _proxies(config, connect.trust_hops),
         )
         unix = config.unix_socket
         return EdgeServer(
@@ -249,6 +248,11 @@ class Server:
     async def _usage(self) -> Mapping[str, object]:
         config = self._config
         return {"enabled": config.webhooks.enabled, "queue_driver": config.queue.driver, **self.webhooks.usage()}
+
+
+def _proxies(config: Config, hops: int) -> TrustedProxies:
+    networks = [ip_network(cidr) for cidr in config.trusted_proxies]
+    return TrustedProxies(networks, hops if config.rate_limiter.enabled else 0)
 
 
 def _what_happened(old: AppDefinition | None, new: AppDefinition | None) -> str:

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from sockudo_py.config import Config, load
 from sockudo_py.config.problems import item_type, key_names
 from sockudo_py.config.reference import example
+from sockudo_py.config.unused import NOT_YET
 
 ROOT = Path(__file__).parents[3]
 SECRETS = {
@@ -45,8 +46,9 @@ def missing_keys(section: type[BaseModel], document: Any, place: str = "") -> li
     return missing
 
 
-def test_the_example_has_every_key() -> None:
-    assert missing_keys(Config, json.loads((ROOT / "config.example.json").read_text())) == []
+def test_the_example_has_every_key_that_has_an_effect() -> None:
+    document = json.loads((ROOT / "config.example.json").read_text())
+    assert sorted(missing_keys(Config, document)) == sorted(NOT_YET)
 
 
 def test_the_example_states_the_defaults() -> None:

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from sockudo_py.config import AppConfig, load, read_app, read_endpoint
-from sockudo_py.config.unused import HARMLESS_WHEN_BLANK, UNUSED
+from sockudo_py.config import AppConfig, Config, load, read_app, read_endpoint
+from sockudo_py.config.describe import redacted
+from sockudo_py.config.unused import HARMLESS_WHEN_BLANK, NOT_YET, UNUSED
 from sockudo_py.errors import ConfigError
 from tests.unit.config.conftest import Load, Problems, app, with_apps, with_endpoint
 
@@ -106,7 +107,7 @@ def test_a_file_of_sockudo_loads_as_it_is(read: Load) -> None:
 
 
 def test_keys_of_sockudo_without_effect_are_named_in_one_warning(read: Load) -> None:
-    (warning,) = read({**SOCKUDO, "host": "127.0.0.1"}).warnings
+    warning, *_ = read({**SOCKUDO, "host": "127.0.0.1"}).warnings
     start, _, names = warning.partition("these keys of Sockudo have no effect here: ")
     assert start == "config.json: "
     assert {
@@ -117,6 +118,42 @@ def test_keys_of_sockudo_without_effect_are_named_in_one_warning(read: Load) -> 
         "app_manager.array.apps[0].policy.idempotency",
         "app_manager.array.apps[0].policy.channels.channel_namespaces",
     } <= set(names.split(", "))
+
+
+def test_keys_whose_feature_is_not_here_yet_are_named_with_what_to_expect(read: Load) -> None:
+    _, *warnings = read({**SOCKUDO, "host": "127.0.0.1"}).warnings
+    health = ", ".join(
+        f"adapter.cluster_health.{key}" for key in ("enabled", "heartbeat_interval_ms", "node_timeout_ms")
+    )
+    assert warnings == [
+        f"config.json: no effect yet: {health}; {NOT_YET['adapter.cluster_health']}",
+        f"config.json: no effect yet: adapter.redis.redis_pub_options.url; {NOT_YET['adapter.redis']}",
+    ]
+
+
+@pytest.mark.parametrize("key", NOT_YET)
+def test_a_key_whose_feature_is_not_here_yet_warns_when_it_is_set_even_to_its_default(key: str, read: Load) -> None:
+    document = value_at(redacted(Config()), key.split("."))
+    (warning,) = read(document | {"host": "127.0.0.1", **with_apps(app())}).warnings
+    assert warning.startswith(f"config.json: no effect yet: {key}")
+    assert warning.endswith(NOT_YET[key])
+
+
+def value_at(document: Any, parts: list[str]) -> dict[str, Any]:
+    """Return a document of which nothing is kept but what lies at a place."""
+    inner = document[parts[0]]
+    return {parts[0]: value_at(inner, parts[1:]) if parts[1:] else inner}
+
+
+def test_a_variable_that_has_no_effect_yet_is_named(read: Load) -> None:
+    (warning,) = read({"host": "127.0.0.1", **with_apps(app())}, {"RATE_LIMITER_REDIS_PREFIX": "x:"}).warnings
+    assert warning == (
+        f"config.json: no effect yet: environment variable RATE_LIMITER_REDIS_PREFIX; {NOT_YET['rate_limiter.redis']}"
+    )
+
+
+def test_a_variable_that_takes_back_what_has_no_effect_does_not_warn(read: Load) -> None:
+    assert read({"host": "127.0.0.1", **with_apps(app())}, {"REDIS_URL": "redis://a"}).warnings == ()
 
 
 def test_every_known_key_without_effect_is_accepted(read: Load) -> None:

@@ -173,6 +173,20 @@ def test_attempts_of_one_address_are_limited_when_configured() -> None:
     bench.websocket()
 
 
+def test_connections_may_come_through_other_proxies_than_requests() -> None:
+    bench = Bench(
+        limiter=MemoryRateLimiter(FakeLoop().clock),
+        connect_limit=RequestLimit(1, 60.0),
+        proxies=TrustedProxies(),
+        connect_proxies=TrustedProxies(hops=1),
+    )
+    for number in (1, 2):
+        client = opened(bench, upgrade(f"/app/{KEY}", f"X-Forwarded-For: 198.51.100.{number}"))
+        assert client.accepted()
+        assert len(client.messages()) == 1
+    assert refusal(opened(bench, upgrade(f"/app/{KEY}", "X-Forwarded-For: 198.51.100.1"))) == 4100
+
+
 # -- refused connections --
 
 
