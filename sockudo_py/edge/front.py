@@ -14,7 +14,7 @@ from sockudo_py.edge import handshake
 from sockudo_py.edge.head import BadHead, Fields, Head, after_blanks
 from sockudo_py.edge.opening import open_connection
 from sockudo_py.edge.stay import BUSY, LEAVING, READING, Stay
-from sockudo_py.http.messages import ApiRequest, ApiResponse, error
+from sockudo_py.http.messages import OK, ApiRequest, ApiResponse, error
 from sockudo_py.protocol.values import new
 
 log = logging.getLogger(__name__)
@@ -48,7 +48,11 @@ class Front(Stay):
             everything = self._buffer if type(self._buffer) is bytearray else bytearray(self._buffer)
             everything += data
         if self._state == READING:
-            if everything is data and data[0] == _G and self._head is None and self._open_known(data):
+            if (
+                everything is data
+                and self._head is None
+                and (self._open_known(data) if data[0] == _G else self._publish_known(data))
+            ):
                 return
             self._serve(everything)
         else:
@@ -111,7 +115,8 @@ class Front(Stay):
                     self._head = head
                     break
                 self._head = None
-                self._answer(head, path, bytes(data[start:end]))
+                method = "POST" if head.method == b"POST" else "GET"
+                self._answer(head.fields, method, path, head.query, bytes(data[start:end]))
                 start = end
                 served += 1
                 if served >= _REQUESTS_PER_TURN and start < size and self._state == READING:
@@ -127,7 +132,7 @@ class Front(Stay):
             return
         self._buffer = data[start:] if start else data
         if self._state == READING:
-            self._wait(again=served > 0)
+            self._wait(served > 0)
             if self._held or self._head is not None:
                 self._hold()
 
@@ -171,15 +176,39 @@ class Front(Stay):
             self._crash()
         return True
 
-    def _answer(self, head: Head, path: str, body: bytes) -> None:
+    def _publish_known(self, data: bytes) -> bool:
+        """Serve ``data`` if it is one publish, whole and with a head like one before; return False when it isn't."""
         context = self._context
-        fields = head.fields
+        found = context.reader.whole(data)
+        if found is None:
+            return False
+        fields, asked, query, body = found
+        path = context.publish_paths.get(asked)
+        if path is None or len(body) > context.limits.max_body_bytes:
+            return False
+        begin_work, end_work = context.begin_work, context.end_work  # attributes of an instance: cheaper in two steps
+        begin_work()
+        try:
+            self._answer(fields, "POST", path, query, body)
+        except Exception:  # noqa: BLE001 - as in _serve
+            self._crash()
+        finally:
+            end_work()
+        if self._state == READING:
+            self._wait(True)
+        return True
+
+    def _answer(self, fields: Fields, method: str, path: str, query: str, body: bytes) -> None:
+        context = self._context
         peer = self._peer
         request = new(ApiRequest)
-        request.method = "POST" if head.method == b"POST" else "GET"
-        request.path, request.query, request.headers, request.body = path, head.query, fields.text_headers, body
+        request.method = method
+        request.path, request.query, request.headers, request.body = path, query, fields.text_headers, body
         request.remote = self._client(fields) if peer is None or fields.forwarded_for is not None else peer
         response = context.api.handle(request)
+        if response is OK and fields.usual and not context.closing:
+            self._transport.write(context.responses.usual())
+            return
         if isinstance(response, ApiResponse):
             self._respond(fields, response)
             return

@@ -26,19 +26,23 @@ class Responses:
         self._clock = clock
         self._from = self._until = 0.0  # the second in which ``_date`` and ``_ok`` are right
         self._date = ""
-        self._ok = b""  # the usual answer, as it is in this second
+        self._ok = b""  # the usual answer, once somebody asked for it
+
+    def usual(self) -> bytes:
+        """Return what ``render`` does for ``OK``, no ``Origin`` and a connection that stays."""
+        clock = self._clock
+        if not self._from <= clock() < self._until or not self._ok:
+            self._ok = self.render(OK, None, keep_alive=True)
+        return self._ok
 
     def render(self, response: ApiResponse, origin: str | None, *, keep_alive: bool) -> bytes:
         """Return the whole response to a request with this ``Origin``."""
         now = self._clock()
         if not self._from <= now < self._until:
             second = int(now)
-            self._from, self._until = second, second + 1
+            self._from, self._until = float(second), second + 1.0  # an int is slow to compare with a float
             self._date = f"Date: {formatdate(second, usegmt=True)}\r\n"
             self._ok = b""
-        usual = response is OK and origin is None and keep_alive
-        if usual and self._ok:
-            return self._ok
         body = response.body
         head = (
             _STATUS_LINES[response.status]
@@ -52,7 +56,4 @@ class Responses:
                 head += f"{name}: {value}\r\n"
         if not keep_alive:
             head += "Connection: close\r\n"
-        rendered = (head + "\r\n").encode("latin-1", "replace") + body
-        if usual:
-            self._ok = rendered
-        return rendered
+        return (head + "\r\n").encode("latin-1", "replace") + body

@@ -102,14 +102,15 @@ class Stay(asyncio.Protocol):
             self._state = BUSY
             self._transport.pause_reading()
 
-    def _wait(self, *, again: bool) -> None:
+    def _wait(self, again: bool) -> None:
         """Wait for the rest of a request or for the next one; ``again``: from now on."""
         if self._half_closed:
             self.close()
             return
         context = self._context
+        clock = context.clock
         room = context.bodies if self._head is not None else context.heads if self._buffer else context.idle
-        if room is not self._room or (again and context.clock() >= self._stale):
+        if room is not self._room or (again and clock() >= self._stale):
             self._wait_in(room)
 
     def _wait_in(self, room: WaitingRoom) -> None:

@@ -65,7 +65,7 @@ class Api:
     ) -> None:
         self._node = node
         self._apps = apps
-        self._metrics = metrics
+        self._counters = metrics.apps
         self._limiter = limiter
         self._clock = clock
         self._health = health
@@ -116,12 +116,13 @@ class Api:
 
         params = _NO_PARAMETERS
         app = self._apps.by_id(match.segments[0]) if match.names_app else None
-        if app is None or not is_signed_as_usual(request, app, self._clock()):
+        clock = self._clock  # called as self._clock() it would be looked for in the class first, each time
+        if app is None or not is_signed_as_usual(request, app, clock()):
             found = self._authenticate(request, match, app)
             if isinstance(found, ApiResponse):
                 return found
             app, params = found
-        counters = self._metrics.app(app.id)
+        counters = self._counters[app.id]
         counters.http_requests += 1
         counters.http_received_bytes += len(request.body)
         if not app.enabled:
@@ -129,7 +130,11 @@ class Api:
         call = new(Call)
         call.request, call.app, call.params, call.segments = request, app, params, match.segments
         call.counters, call.node, call.limiter = counters, self._node, self._limiter
-        answer = route.handler(call)
+        handler = route.handler
+        answer = handler(call)
+        if answer is OK:
+            counters.http_sent_bytes += len(OK.body)
+            return OK
         if isinstance(answer, ApiResponse):
             return _count(counters, answer)
         return self._later(request, answer, counters)
@@ -151,7 +156,7 @@ class Api:
         failure = authenticate(request, app, query, self._clock(), self._prefix)
         if failure is None:
             return app, query.others
-        counters = self._metrics.app(app.id)
+        counters = self._counters[app.id]
         counters.http_requests += 1
         counters.http_received_bytes += len(request.body)
         return _count(counters, failure)

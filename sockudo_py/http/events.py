@@ -132,7 +132,7 @@ def _query_params(call: Call) -> dict[str, object]:
     return found
 
 
-def _check(params: dict[str, object], app: App, *, single: bool = False) -> Event | ApiResponse:
+def _check(params: dict[str, object], app: App, single: bool = False) -> Event | ApiResponse:
     """Return the event these parameters describe, or the error to answer. ``single``: only ``channel`` counts."""
     name = params.get("name")
     if not isinstance(name, str):

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from dataclasses import replace
 
 import pytest
 
@@ -233,6 +234,49 @@ def test_cors_headers_are_added_as_configured(origin: str, allowed: str | None) 
     headers = client.response()[1]
     assert headers.get("access-control-allow-origin") == allowed
     assert headers["vary"] == "Origin"
+
+
+@pytest.mark.parametrize(
+    "lines", [(), ("Connection: close",), ("Origin: https://a.example",), ("X-Forwarded-For: 1.2.3.4",)]
+)
+@pytest.mark.parametrize("answer", [OK, ApiResponse(200, b"{}"), error(413, "no")], ids=["ok", "other", "error"])
+@pytest.mark.parametrize("closing", [False, True], ids=["open", "closing"])
+def test_a_request_like_one_before_is_served_like_it(
+    lines: tuple[str, ...], answer: ApiResponse, closing: bool
+) -> None:
+    bench = Bench(cors=Cors(origins=("https://a.example",)), proxies=TrustedProxies(hops=1))
+    bench.api.answers = [answer, answer]
+    bench.context.closing = closing
+    told = []
+    for body in (b"first", b"again"):
+        client = bench.dial(peer="10.0.0.1")
+        client.send(post(body, "/apps/3/events?x", *lines))
+        told.append((client.response(), client.transport.writes, client.transport.closed))
+    assert told[0] == told[1]
+    first, again = bench.api.requests
+    assert again == replace(first, body=b"again")
+
+
+async def test_the_next_request_waits_for_one_like_one_before_that_takes_long(bench: Bench, client: Peer) -> None:
+    client.send(post(b"first"))
+    answer: asyncio.Future[ApiResponse] = asyncio.get_running_loop().create_future()
+    bench.api.answers = [answer, ApiResponse(200, b"third")]
+    client.send(post(b"again"))
+    client.transport.protocol.data_received(post(b"third"))
+    assert [request.body for request in bench.api.requests] == [b"first", b"again"]
+    answer.set_result(ApiResponse(200, b"again"))
+    await eventually(lambda: len(bench.api.requests) == 3, "the third is served")
+    assert [body for _, _, body in client.responses()] == [b"{}", b"again", b"third"]
+
+
+def test_a_body_that_is_too_large_is_refused_behind_a_known_head_too(bench: Bench, client: Peer) -> None:
+    large = post(b"x" * 2001)
+    head, _ = bench.context.reader.next(large, 0)
+    assert head is not None
+    assert bench.context.path_of(head) == "/apps/3/events"
+    client.send(large)
+    assert refused(client, 413) == "The body exceeds the allowed maximum (2000 bytes)\n"
+    assert bench.api.requests == []
 
 
 def test_the_clients_address_is_the_proxys_word_where_that_is_trusted() -> None:
@@ -469,12 +513,15 @@ async def flood(bench: Bench, client: Peer) -> None:
     client.lose()
 
 
+@pytest.mark.parametrize("known", [False, True], ids=["first", "like one before"])
 def test_a_bug_of_ours_is_a_500_and_is_logged_without_secrets(
-    bench: Bench, client: Peer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    bench: Bench, client: Peer, known: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(request: ApiRequest) -> ApiResponse:
         raise ZeroDivisionError("a bug")
 
+    if known:
+        bench.dial().send(post(SECRET.encode()))
     monkeypatch.setattr(bench.api, "handle", broken)
     with caplog.at_level(logging.DEBUG):
         client.send(post(SECRET.encode()))

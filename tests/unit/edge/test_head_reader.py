@@ -11,6 +11,7 @@ from tests.unit.edge.test_head import SMUGGLING
 
 LIMIT = 2000
 USUAL = b" HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n"
+USUAL_REQUEST = b"POST /apps/1/events?x" + USUAL + b"12345"
 
 TARGETS = st.one_of(
     st.just("/apps/3/events?auth_key=a"),
@@ -161,3 +162,62 @@ def test_a_reader_that_strangers_filled_takes_no_more_memory_than_it_says(names:
     finally:
         tracemalloc.stop()
     assert size < 7_000_000
+
+
+def cut_by_next(reader: HeadReader, data: bytes) -> object:
+    """Return what ``whole`` has to say when it says something."""
+    head, end = reader.next(data, 0)
+    assert head is not None
+    assert (head.method, head.fields.plain_length) == (b"POST", len(data) - end)
+    return head.fields, head.path, head.query, data[end:]
+
+
+@given(st.lists(st.builds(bytes.__add__, HEADS, st.binary(max_size=6)), max_size=6))
+def test_what_comes_in_one_piece_is_cut_as_otherwise_or_not_at_all(requests: list[bytes]) -> None:
+    reader = HeadReader(LIMIT)
+    for data in [USUAL_REQUEST, *requests, *requests, USUAL_REQUEST]:
+        found = reader.whole(data)
+        if found is not None:
+            assert found == cut_by_next(reader, data)
+        outcome(reader.next, data, 0)
+    assert reader.whole(USUAL_REQUEST) == cut_by_next(reader, USUAL_REQUEST)
+
+
+@pytest.mark.parametrize("byte", b"\r\n\t :,0579aZ\x00\xff?#/")
+def test_one_piece_with_one_byte_changed_added_or_lost_is_cut_as_otherwise_or_not_at_all(byte: int) -> None:
+    reader = HeadReader(LIMIT)
+    reader.next(USUAL_REQUEST, 0)
+    for at in range(len(USUAL_REQUEST)):
+        for end in (at, at + 1):
+            for insert in (bytes((byte,)), b""):
+                data = USUAL_REQUEST[:at] + insert + USUAL_REQUEST[end:]
+                found = reader.whole(data)
+                assert found is None or found == cut_by_next(reader, data), data
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"POST /apps/1/events?x" + USUAL + b"1234",
+        b"POST /apps/1/events?x" + USUAL + b"123456",
+        b"POST /apps/1/events?x" + USUAL,
+        b"PUT /apps/1/events?x" + USUAL + b"12345",
+        b"POST /apps/1/\xff?x" + USUAL + b"12345",
+        b"POST /apps/1/events?" + b"x" * LIMIT + USUAL + b"12345",
+        b"POST /apps/1/events?x HTTP/1.0" + USUAL[9:] + b"12345",
+        b"POST /apps/1/events?x HTTP/1.1\r\nX: y\r\nContent-Length: 5\r\n\r\n12345",
+    ],
+    ids=["body too short", "body too long", "no body", "method", "target", "head too long", "version", "unknown lines"],
+)
+def test_what_is_no_whole_post_with_known_lines_is_not_cut_at_once(data: bytes) -> None:
+    reader = HeadReader(LIMIT)
+    reader.next(USUAL_REQUEST, 0)
+    assert reader.whole(data) is None
+
+
+def test_a_head_of_just_the_allowed_size_is_cut_at_once_and_one_byte_more_is_not() -> None:
+    reader = HeadReader(LIMIT)
+    reader.next(USUAL_REQUEST, 0)
+    fill = LIMIT - len(b"POST /" + USUAL)
+    assert reader.whole(b"POST /" + b"x" * fill + USUAL + b"12345") is not None
+    assert reader.whole(b"POST /x" + b"x" * fill + USUAL + b"12345") is None
