@@ -4,6 +4,8 @@ A ``Change`` is decided once per cluster by whoever made the step, and handed to
 Times are not in here: the receiver of a change stamps it.
 """
 
+from dataclasses import field
+
 from sockudo_py.protocol.values import value
 
 
@@ -47,7 +49,10 @@ class MemberRemoved:
 
 @value
 class ClientEventSent:
-    """A client event was accepted. ``data`` is the string that subscribers receive."""
+    """A client event was accepted. ``data`` is the string that subscribers receive.
+
+    ``payload`` is the whole message that they receive, as ``codec.client_event`` makes it; empty when nobody kept it.
+    """
 
     app_id: str
     channel: str
@@ -55,6 +60,7 @@ class ClientEventSent:
     data: str
     socket_id: str
     user_id: str | None = None
+    payload: bytes = field(default=b"", repr=False, compare=False)
 
 
 @value

@@ -287,7 +287,7 @@ class Node:
         self._hub.publish(app_id, channel, text_frame(payload), client)
         if not self._alone:
             self._adapter.publish(Publication(app_id, channel, payload, socket_id))
-        self._on_change(ClientEventSent(app_id, channel, event.event, event.data, socket_id, event.user_id))
+        self._on_change(ClientEventSent(app_id, channel, event.event, event.data, socket_id, event.user_id, payload))
 
     def _catch_up(self, client: Sink) -> None:
         session = client.session

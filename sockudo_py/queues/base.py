@@ -16,8 +16,9 @@ Job text (one self-contained encoding everywhere, see ``jobs.py``):
 No secret and no signature is ever in it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import NamedTuple, Protocol
 
 from sockudo_py.errors import Unavailable
@@ -40,6 +41,13 @@ class Append(NamedTuple):  # made for every event of every endpoint: a frozen da
     created_ms: int
     solo: bool = False
     own: bool = False
+
+
+# The fields of many of them, for ``map``: by place, which takes half as long as by name.
+id_of: Callable[[Append], str] = itemgetter(0)
+endpoint_of: Callable[[Append], str] = itemgetter(1)
+app_id_of: Callable[[Append], str] = itemgetter(2)
+event_of: Callable[[Append], bytes] = itemgetter(3)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,9 @@ state machine in ``tests/properties/test_queue.py`` keeps both in step.
 
 import heapq
 from collections import deque
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from itertools import islice
+from operator import attrgetter
 from weakref import WeakValueDictionary
 
 from sockudo_py.queues import jobs
@@ -42,6 +44,9 @@ class Entry:
 
 
 Fresh = Append | Entry  # an event that is to be gathered: as it was appended, or as the store of a driver has it
+_EVENT: Callable[[Fresh], bytes] = attrgetter("event")
+_SOLO: Callable[[Fresh], bool] = attrgetter("solo")
+_OWN: Callable[[Fresh], int] = attrgetter("own")
 
 
 class App:
@@ -179,16 +184,19 @@ class Lane:
 
     def _gather(self) -> list[Fresh]:
         """Take the events out of the lane that go together."""
-        fresh, size = self.fresh, self.policy.size
-        gathered = [fresh.popleft()]
-        if gathered[0].solo or size == 1:
-            return gathered
-        room = self.policy.max_bytes - len(gathered[0].event)
-        while fresh and len(gathered) < size and not fresh[0].solo:
-            room -= len(fresh[0].event) + 1
-            if room < 0:
-                break
-            gathered.append(fresh.popleft())
+        fresh, most = self.fresh, self.policy.max_bytes
+        gathered = list(islice(fresh, self.policy.size))
+        if any(map(_SOLO, gathered)) or sum(map(len, map(_EVENT, gathered))) + len(gathered) - 1 > most:
+            room = most - len(gathered[0].event)
+            count = 1
+            while not gathered[0].solo and count < len(gathered) and not gathered[count].solo:
+                room -= len(gathered[count].event) + 1
+                if room < 0:
+                    break
+                count += 1
+            del gathered[count:]
+        for _ in gathered:
+            fresh.popleft()
         return gathered
 
 
@@ -200,8 +208,8 @@ def _merged(gathered: list[Fresh]) -> Entry:
             first.spare = tuple(one.row for one in gathered[1:] if isinstance(one, Entry))
         entry = first
     else:
-        entry = Entry(first.endpoint, jobs.encode_events(first, [one.event for one in gathered]), solo=first.solo)
-        if all(isinstance(one, Append) and one.own for one in gathered):
+        entry = Entry(first.endpoint, jobs.encode_events(first, list(map(_EVENT, gathered))), solo=first.solo)
+        if all(map(_OWN, gathered)):
             entry.own = len(gathered)
     entry.gathered = len(gathered)
     return entry

@@ -3,11 +3,10 @@
 import itertools
 from collections import deque
 from collections.abc import Callable, Sequence
-from operator import attrgetter
 
 from sockudo_py.metrics import Metrics
 from sockudo_py.queues import jobs
-from sockudo_py.queues.base import ENDPOINT_DELETED, Append, Claim, Depths, LanePolicy, QueueFull
+from sockudo_py.queues.base import ENDPOINT_DELETED, Append, Claim, Depths, LanePolicy, QueueFull, endpoint_of, id_of
 from sockudo_py.queues.book import Book
 from sockudo_py.queues.book_lanes import BookLanes
 from sockudo_py.queues.classes import Shares
@@ -18,7 +17,6 @@ from sockudo_py.queues.room import Room
 from sockudo_py.queues.seen import SeenIds
 from sockudo_py.queues.waker import Waker
 
-_ENDPOINT = attrgetter("endpoint")
 _POLL = 3600.0  # seconds; nobody else can put anything here
 
 
@@ -73,12 +71,12 @@ class MemoryQueue(BookLanes):
         self._count.duplicates.add(amount=len(events) - len(fresh))
         room = Room(self._book, self._max_queue_len, fresh)
         refused: list[Append] = []
-        for endpoint, group in itertools.groupby(fresh, _ENDPOINT):
+        for endpoint, group in itertools.groupby(fresh, endpoint_of):
             taken, rest = room.split(list(group))
             refused += rest
             if not taken:
                 continue
-            self._seen.add([event.id for event in taken], now)
+            self._seen.add(list(map(id_of, taken)), now)
             opens = self._book.lanes.extend(endpoint, taken, now)
             if opens is not None:
                 self._waker.soon((opens - now) / 1000)

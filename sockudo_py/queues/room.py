@@ -8,7 +8,7 @@ leaves more to other apps than to itself, and an empty lane is refused by a queu
 
 from collections.abc import Collection
 
-from sockudo_py.queues.base import Append
+from sockudo_py.queues.base import Append, app_id_of, endpoint_of
 from sockudo_py.queues.book import Book
 
 
@@ -33,11 +33,10 @@ class Room:
         self._ample = most <= 0 or 2 * (self._total + len(events)) < most
         self._lanes: dict[str, int] = {}
         self._apps: dict[str, int] = {}
-        for event in events:
-            if event.endpoint not in self._lanes:
-                lane = book.lanes.owned(event.endpoint, event.app_id)
-                self._lanes[event.endpoint] = lane.held
-                self._apps[event.app_id] = lane.app.held
+        for endpoint, app_id in set(zip(map(endpoint_of, events), map(app_id_of, events), strict=True)):
+            lane = book.lanes.owned(endpoint, app_id)
+            self._lanes[endpoint] = lane.held
+            self._apps[app_id] = lane.app.held
 
     def take(self, event: Append) -> bool:
         """Return whether there is room for this event; it counts from now on."""

@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Collection, Sequence
 
-from sockudo_py.queues.base import Append
+from sockudo_py.queues.base import Append, id_of
 
 _MOST = 200_000
 
@@ -34,7 +34,7 @@ class SeenIds:
 
     def unknown(self, events: Sequence[Append]) -> Sequence[Append]:
         """Return the events that were not added before, each once."""
-        ids = {event.id for event in events}
+        ids = set(map(id_of, events))
         if len(ids) == len(events) and self._ids.isdisjoint(ids):
             return events
         return list({event.id: event for event in events if event.id not in self._ids}.values())

@@ -1,9 +1,8 @@
-"""Changes in, queue appends out. ``add`` is on the path of every join, leave and client event."""
+"""Changes in, queue appends out."""
 
 import asyncio
 import contextlib
 import logging
-import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Collection
@@ -12,8 +11,8 @@ from pathlib import Path
 
 from sockudo_py.changes import Change
 from sockudo_py.errors import Unavailable
-from sockudo_py.queues.base import Append, Queue, QueueFull
-from sockudo_py.webhooks.events import EVENT_NAMES, shares, text_of
+from sockudo_py.queues.base import Append, Queue, QueueFull, app_id_of
+from sockudo_py.webhooks.intake import Intake
 from sockudo_py.webhooks.metrics import WebhookMetrics
 from sockudo_py.webhooks.refusals import FIRST_WAIT, LONGEST_WAIT, Refusals
 from sockudo_py.webhooks.registry import EndpointRegistry
@@ -21,7 +20,6 @@ from sockudo_py.webhooks.spool import Spool, SpoolLimits, read_spool, write_spoo
 
 log = logging.getLogger(__name__)
 
-_append = partial(tuple.__new__, Append)  # made for each event: a call of ``Append`` takes twice as long
 BATCH = 1000  # events handed to the queue in one call; those that were refused before come on top of it
 
 
@@ -43,7 +41,6 @@ class Dispatcher:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._queue = queue
-        self._routes = registry.routes
         self._metrics = metrics
         self._limits = spool or SpoolLimits()
         self._clock = clock
@@ -53,9 +50,9 @@ class Dispatcher:
         self._replayed = False  # the spool file is there, with events of the last shutdown ...
         self._trimmed = False  # ... and only those that the queue refused
         self._filing: asyncio.Task[None] | None = None  # what was done with that file last
-        self._id_prefix = f"dl_{secrets.token_hex(8)}_"
-        self._next_id = 0
         self._wake = asyncio.Event()
+        self._intake = Intake(registry.routes, metrics, put=self._put, wake=self._wake.set, clock=clock)
+        self.add: Callable[[Change], None] = self._intake.add  # no call in between: it is on the hot path
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._last_drop = 0.0
@@ -66,39 +63,10 @@ class Dispatcher:
             await self._replay(self._limits.path)
         self._task = asyncio.create_task(self._run(), name="webhook-dispatcher")
 
-    def add(self, change: Change) -> None:
-        """Queue an event for every endpoint that wants to hear of ``change``. Never blocks, never raises."""
-        routes = self._routes.get(change.app_id)
-        if routes is None:
-            return
-        wanted = routes.get(type(change))
-        if wanted is None:
-            return
-        name = EVENT_NAMES[type(change)]
-        app_id = change.app_id
-        channel: str | None = getattr(change, "channel", None)
-        self._metrics.events.add(app_id, name)
-        event: bytes | None = None
-        time_ms = 0
-        solo = False
-        for route in wanted:
-            if route.test is not None and channel is not None and not route.test(channel):
-                self._metrics.filtered.add()
-                continue
-            if event is None:
-                time_ms = int(self._clock() * 1000)
-                event = text_of(change, time_ms)
-                solo = not shares(name, channel)
-            self._next_id += 1
-            ident = f"{self._id_prefix}{self._next_id}"
-            if self._spool.put(_append((ident, route.endpoint, app_id, event, time_ms, solo, True))):
-                self._drop()
-        if event is not None:
-            self._wake.set()
-
     @property
     def waiting(self) -> int:
         """Events that the queue has not taken yet."""
+        self._intake.settle()
         return self._spool.count + len(self._in_hand)
 
     async def stop(self, timeout: float = 5.0) -> None:
@@ -116,6 +84,7 @@ class Dispatcher:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
             self._task = None
+        self._intake.settle()
         left = [*self._in_hand, *self._spool.drain()]
         self._in_hand = []
         if left:
@@ -165,6 +134,7 @@ class Dispatcher:
 
     def _next(self) -> list[Append]:
         """Take from the spool what is to be handed over now."""
+        self._intake.settle()
         events = self._spool.take(BATCH)
         now = asyncio.get_running_loop().time()
         while len(events) < 2 * BATCH and (due := self._refusals.due(now)) is not None:
@@ -191,7 +161,7 @@ class Dispatcher:
                 await self._stopping.wait()
 
     def _taken(self, events: list[Append], *, refused: Collection[str] = ()) -> None:
-        for app_id, count in Counter(event.app_id for event in events).items():
+        for app_id, count in Counter(map(app_id_of, events)).items():
             self._metrics.enqueued.add(app_id, amount=count)
         self._in_hand = []
         if self._refusals:
@@ -235,6 +205,10 @@ class Dispatcher:
         self._metrics.enqueue_failures.add("full")
         self._taken(taken, refused=apps.keys())
         if too_much:
+            self._drop()
+
+    def _put(self, endpoint: str, events: list[Append]) -> None:
+        if self._spool.extend(endpoint, events):
             self._drop()
 
     def _drop(self) -> None:

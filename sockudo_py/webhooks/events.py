@@ -4,7 +4,7 @@ An event is stored once, with every field (the *seed* style); the leaner *pusher
 so that a change of configuration also holds for events that already wait.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -62,20 +62,32 @@ def encode(event: Event) -> bytes:
         return orjson.dumps({key: _valid(value) for key, value in event.items()})
 
 
-def text_of(change: Change, time_ms: int) -> bytes:
-    """Return ``encode(event_of(change, time_ms))``, of client events in half the time: of them there are most."""
-    if type(change) is not ClientEventSent or change.user_id is not None:
-        return encode(event_of(change, time_ms))
-    return encode(
-        {
-            "name": "client_event",
-            "channel": change.channel,
-            "event": change.event,
-            "data": change.data,
-            "socket_id": change.socket_id,
-            "time_ms": time_ms,
-        }
-    )
+def texts_of(changes: Sequence[Change], time_ms: int) -> list[bytes]:
+    """Return ``encode(event_of(change, time_ms))`` of changes of one kind, of client events in far less time."""
+    about: tuple[str, str, str | None] | None = None
+    head = tail = b""
+    end = 0
+    texts: list[bytes] = []
+    for change in changes:
+        if type(change) is not ClientEventSent or not change.payload:
+            texts.append(encode(event_of(change, time_ms)))
+            continue
+        # The message to subscribers, {"event":...,"data":...,"channel":...}, has event and data as JSON already.
+        if about != (about := (change.channel, change.socket_id, change.user_id)):
+            head, tail, end = _around(about, time_ms)
+        texts.append(head + change.payload[1:end] + tail)
+    return texts
+
+
+def _around(about: tuple[str, str, str | None], time_ms: int) -> tuple[bytes, bytes, int]:
+    """Return what is before and after event and data in a client event's text, and where they end in its payload."""
+    channel, socket_id, user_id = map(orjson.dumps, about)
+    head = b'{"name":"client_event","channel":%b,' % channel
+    user, end = b"", -len(b',"channel":%b}' % channel)
+    if about[2] is not None:
+        user = b',"user_id":%b' % user_id
+        end -= len(user)
+    return head, b',"socket_id":%b%b,"time_ms":%d}' % (socket_id, user, time_ms), end
 
 
 def shares(name: str, channel: str | None) -> bool:

@@ -5,11 +5,12 @@ import os
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import orjson
 
-from sockudo_py.queues.base import Append
+from sockudo_py.queues.base import Append, event_of
 
 _OVERHEAD = 200  # bytes that an event costs besides its text
 
@@ -41,15 +42,19 @@ class Spool:
 
     def put(self, event: Append) -> bool:
         """Add an event. Return True when that is more than the spool may hold: call ``overflow`` then."""
-        line = self._lines.get(event.endpoint)
+        return self.extend(event.endpoint, (event,))
+
+    def extend(self, endpoint: str, events: Sequence[Append]) -> bool:
+        """Add events of one endpoint. Return as ``put`` does."""
+        line = self._lines.get(endpoint)
         if line is None:
-            line = self._held.get(event.endpoint)
+            line = self._held.get(endpoint)
             if line is None:
-                line = self._lines[event.endpoint] = deque()
-        line.append(event)
-        self.count = count = self.count + 1
-        self._bytes = size = self._bytes + len(event.event) + _OVERHEAD
-        return count > self._max_events or size > self._max_bytes
+                line = self._lines[endpoint] = deque()
+        line.extend(events)
+        self.count += len(events)
+        self._bytes += _size(events)
+        return self._over()
 
     def _over(self) -> bool:
         return self.count > self._max_events or self._bytes > self._max_bytes
@@ -71,6 +76,8 @@ class Spool:
 
     def take(self, limit: int) -> list[Append]:
         """Remove and return up to ``limit`` events; every endpoint that is not held back gets its share."""
+        if self.count <= limit and not self._held:
+            return self.drain()
         taken: list[Append] = []
         share = max(1, limit // max(1, len(self._lines)))
         for endpoint in list(self._lines):
@@ -114,7 +121,7 @@ class Spool:
 
     def all(self) -> list[Append]:
         """Return all there is, the events of each endpoint in their order."""
-        return [event for line in (*self._lines.values(), *self._held.values()) for event in line]
+        return list(chain.from_iterable((*self._lines.values(), *self._held.values())))
 
     def drain(self) -> list[Append]:
         """Remove and return all there is, as ``all`` does."""
@@ -134,7 +141,7 @@ class Spool:
     def _pop_many(self, line: deque[Append], most: int) -> list[Append]:
         events = [line.popleft() for _ in range(min(most, len(line)))]
         self.count -= len(events)
-        self._bytes -= sum([len(event.event) for event in events]) + _OVERHEAD * len(events)
+        self._bytes -= _size(events)
         return events
 
     def _pop(self, line: deque[Append]) -> Append:
@@ -142,6 +149,10 @@ class Spool:
         self.count -= 1
         self._bytes -= len(event.event) + _OVERHEAD
         return event
+
+
+def _size(events: Sequence[Append]) -> int:
+    return sum(map(len, map(event_of, events))) + _OVERHEAD * len(events)
 
 
 def write_spool(path: Path, events: Iterable[Append]) -> None:

@@ -183,6 +183,7 @@ async def test_a_full_spool_drops_from_the_noisy_app_and_says_so(caplog: pytest.
         site.dispatcher.add(ChannelOccupied("quiet", "c"))
         for number in range(20):
             site.dispatcher.add(ChannelOccupied("noisy", f"c-{number}"))
+        assert site.dispatcher.waiting == 6
         assert site.metrics.spool_dropped.values == {("noisy",): 16}
         assert sum("spool is full" in record.message for record in caplog.records) == 1
         site.queue.away = False

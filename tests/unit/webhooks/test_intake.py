@@ -1,0 +1,164 @@
+"""Changes that come together are worked on together, and nothing of it shows in the events."""
+
+import orjson
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sockudo_py.changes import Change, ChannelOccupied, ChannelVacated, ClientEventSent, ConnectionEstablished
+from sockudo_py.endpoints import ChannelFilter, Endpoint
+from sockudo_py.metrics import Metrics
+from sockudo_py.protocol import codec
+from sockudo_py.queues.base import Append
+from sockudo_py.webhooks.events import encode, event_of, texts_of
+from sockudo_py.webhooks.intake import LONGEST_RUN, Intake
+from sockudo_py.webhooks.metrics import WebhookMetrics
+from sockudo_py.webhooks.registry import EndpointRegistry
+from tests.unit.webhooks.make import NOW, NOW_MS, endpoint
+
+EVERYTHING = frozenset({"*", "connection_established"})
+
+
+class Desk:
+    """An intake whose clock stands still unless it is set, and what it has put."""
+
+    def __init__(self, *endpoints: Endpoint) -> None:
+        registry = EndpointRegistry()
+        for app_id in {one.app_id for one in endpoints}:
+            registry.replace(app_id, [one for one in endpoints if one.app_id == app_id])
+        self.now = NOW
+        self.wakes = 0
+        self.puts: list[tuple[str, list[Append]]] = []
+        self.metrics = WebhookMetrics(Metrics())
+        self.intake = Intake(
+            registry.routes,
+            self.metrics,
+            put=lambda uid, events: self.puts.append((uid, events)),
+            wake=self.wake,
+            clock=lambda: self.now,
+        )
+
+    def wake(self) -> None:
+        self.wakes += 1
+
+    def add(self, *changes: Change) -> None:
+        for change in changes:
+            self.intake.add(change)
+
+    def channels(self, uid: str) -> list[str]:
+        """Return the channels of what one endpoint got, in order."""
+        return [orjson.loads(event.event)["channel"] for one, events in self.puts if one == uid for event in events]
+
+    def sizes(self) -> list[int]:
+        return [len(events) for _, events in self.puts]
+
+
+def test_changes_of_one_kind_and_millisecond_are_put_together_when_they_are_settled() -> None:
+    desk = Desk(endpoint())
+    desk.add(ChannelOccupied("app-1", "a"), ChannelOccupied("app-1", "b"))
+    assert (desk.puts, desk.wakes) == ([], 1)
+    desk.intake.settle()
+    assert (desk.sizes(), desk.channels("wh_1")) == ([2], ["a", "b"])
+    desk.intake.settle()
+    assert desk.sizes() == [2]
+
+
+def test_each_event_has_the_millisecond_in_which_it_happened() -> None:
+    desk = Desk(endpoint())
+    desk.add(ChannelOccupied("app-1", "a"))
+    desk.now += 0.0015
+    desk.add(ChannelOccupied("app-1", "b"))
+    desk.now -= 1.0  # somebody sets the clock back
+    desk.add(ChannelOccupied("app-1", "c"))
+    desk.intake.settle()
+    events = [event for _, group in desk.puts for event in group]
+    assert [event.created_ms for event in events] == [NOW_MS, NOW_MS + 1, NOW_MS - 999]
+    assert [orjson.loads(event.event)["time_ms"] for event in events] == [NOW_MS, NOW_MS + 1, NOW_MS - 999]
+
+
+def test_changes_of_other_kinds_and_apps_keep_their_order() -> None:
+    desk = Desk(endpoint(), endpoint("wh_2", app_id="app-2"))
+    desk.add(
+        ChannelOccupied("app-1", "a"),
+        ChannelVacated("app-1", "b"),
+        ChannelOccupied("app-2", "c"),
+        ChannelOccupied("app-1", "d"),
+    )
+    desk.intake.settle()
+    assert desk.channels("wh_1") == ["a", "b", "d"]
+    assert desk.channels("wh_2") == ["c"]
+
+
+def test_a_run_has_a_longest_length() -> None:
+    desk = Desk(endpoint())
+    for number in range(LONGEST_RUN + 1):
+        desk.add(ChannelOccupied("app-1", f"c-{number}"))
+    assert desk.sizes() == [LONGEST_RUN]
+    desk.intake.settle()
+    assert desk.sizes() == [LONGEST_RUN, 1]
+
+
+def test_each_endpoint_gets_what_passes_its_filter_and_the_rest_is_counted() -> None:
+    desk = Desk(
+        endpoint(),
+        endpoint("wh_news", filter=ChannelFilter(channel_prefix="news")),
+        endpoint("wh_none", filter=ChannelFilter(channel_prefix="none")),
+    )
+    desk.add(*(ChannelOccupied("app-1", name) for name in ("news-1", "sport", "news-2", "sport")))
+    desk.intake.settle()
+    assert desk.channels("wh_1") == ["news-1", "sport", "news-2", "sport"]
+    assert desk.channels("wh_news") == ["news-1", "news-2"]
+    assert desk.channels("wh_none") == []
+    assert desk.metrics.filtered.values == {(): 6}
+    assert desk.metrics.events.values == {("app-1", "channel_occupied"): 4}
+
+
+def test_only_events_that_must_be_alone_are_marked() -> None:
+    desk = Desk(endpoint(event_types=EVERYTHING))
+    desk.add(*(ChannelOccupied("app-1", name) for name in ("a", "private-encrypted-b", "c")))
+    desk.add(ConnectionEstablished("app-1", "1.2"))
+    desk.intake.settle()
+    assert [event.solo for _, events in desk.puts for event in events] == [False, True, False, True]
+
+
+def test_no_two_events_have_one_id() -> None:
+    desk = Desk(endpoint(), endpoint("wh_2"))
+    for number in range(2 * LONGEST_RUN):
+        desk.add(ChannelOccupied("app-1", f"c-{number}"))
+    desk.intake.settle()
+    ids = [event.id for _, events in desk.puts for event in events]
+    assert len(ids) == 4 * LONGEST_RUN
+    assert len(set(ids)) == len(ids)
+
+
+_TEXT = st.text(max_size=8) | st.sampled_from(['","channel":"x"}', '"', "\\", "é✓", ""])
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["private-a", 'private-"b', "presence-ü"]),
+            _TEXT,
+            _TEXT,
+            st.sampled_from(["1.2", "3.4"]),
+            st.sampled_from([None, "10", 'a"b']),
+            st.booleans(),
+        ),
+        max_size=6,
+    )
+)
+def test_the_text_of_a_client_event_does_not_tell_whether_its_message_was_kept(
+    sent: list[tuple[str, str, str, str, str | None, bool]],
+) -> None:
+    changes = [
+        ClientEventSent(
+            "app-1",
+            channel,
+            event,
+            data,
+            socket_id,
+            user_id,
+            codec.client_event(channel, event, data, user_id) if kept else b"",
+        )
+        for channel, event, data, socket_id, user_id, kept in sent
+    ]
+    assert texts_of(changes, NOW_MS) == [encode(event_of(change, NOW_MS)) for change in changes]
