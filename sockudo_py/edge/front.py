@@ -154,6 +154,8 @@ class Front(Stay):
             nonce, received = handshake.nonce(head), bytes(data[end:])
             self._depart()
             open_connection(context, self._transport, asked, nonce, received, secure=self._secure)
+            if self._half_closed:  # told to this protocol, and not again to the one that goes on
+                self._transport.close()
             return
         self._depart()
         protocol = context.fallback()

@@ -9,6 +9,7 @@ from typing import cast
 import pytest
 
 from sockudo_py.edge.context import FrontLimits
+from sockudo_py.http.messages import OK, ApiRequest, ApiResponse
 from tests.support.client import eventually
 from tests.support.edge_bench import APP, CLOSE, CONT, PING, TEXT, frame, message, post, subscribe, upgrade
 from tests.support.edge_stage import Peer, Stage, on_stage, signed
@@ -160,6 +161,43 @@ async def test_closing_waits_for_answers_and_drops_who_does_not_go(stage: Stage)
     for peer in (silent, deaf):
         await peer.reader.read()
         assert peer.reader.at_eof()
+
+
+# -- clients that end their stream --
+
+
+@on_stage()
+async def test_a_handshake_behind_publishes_whose_client_sends_no_more_is_answered_and_ended(stage: Stage) -> None:
+    peer = await stage.dial()
+    peer.writer.write(signed(EVENT) * 17 + upgrade())  # one more than are served in a turn: the end of the stream waits
+    peer.writer.write_eof()
+    for _ in range(17):
+        assert (await peer.response())[0] == 200
+    assert (await peer.head())[0] == 101
+    await peer.ended()
+    await eventually(lambda: stage.connections.census.count == 0, "it is gone")
+    assert stage.node.connections(APP.id) == 0
+
+
+@on_stage()
+async def test_a_handshake_behind_a_slow_answer_whose_client_sends_no_more_is_ended(stage: Stage) -> None:
+    gate: asyncio.Future[ApiResponse] = asyncio.get_running_loop().create_future()
+
+    class Slow:
+        def handle(self, request: ApiRequest) -> asyncio.Future[ApiResponse]:
+            return gate
+
+    stage.context.api = Slow()
+    peer = await stage.dial()
+    peer.writer.write(signed(EVENT) + upgrade())
+    peer.writer.write_eof()
+    await eventually(lambda: len(stage.context.busy) == 1, "the answer is waited for")
+    gate.set_result(OK)
+    assert (await peer.response())[0] == 200
+    assert (await peer.head())[0] == 101
+    await peer.ended()
+    await eventually(lambda: stage.connections.census.count == 0, "it is gone")
+    assert stage.node.connections(APP.id) == 0
 
 
 # -- hostile clients --

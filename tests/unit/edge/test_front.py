@@ -195,6 +195,20 @@ async def test_a_client_that_sends_no_more_still_gets_its_answer(bench: Bench, c
     assert not client.transport.aborted
 
 
+async def test_a_websocket_whose_client_had_already_ended_its_stream_is_closed_at_once(
+    bench: Bench, client: Peer
+) -> None:
+    answer: asyncio.Future[ApiResponse] = asyncio.get_running_loop().create_future()
+    bench.api.answers = [answer]
+    client.send(post() + upgrade())
+    assert client.transport.protocol.eof_received()
+    answer.set_result(OK)
+    await eventually(lambda: client.transport.closed, "it is closed")
+    assert not client.transport.aborted
+    client.lose()
+    assert bench.node.connections() == 0
+
+
 def test_a_client_that_sends_no_more_and_waits_for_nothing_is_closed(client: Peer) -> None:
     client.send(post())
     assert not client.transport.protocol.eof_received()
