@@ -26,6 +26,7 @@ from sockudo_py.queues.base import Queue
 from sockudo_py.queues.memory import MemoryQueue
 from sockudo_py.queues.redis import RedisQueue
 from tests.faults.harness import Stage, number_of, percentile, staged
+from tests.faults.standstills import Standstills
 from tests.support.receiver import Answer, Hang
 from tests.support.redis_server import RedisServer
 
@@ -36,7 +37,7 @@ TIMEOUT = 2.0
 RETRY = RetryPolicy(schedule=(0.2, 0.4, 0.8, 1.6, 3.2))
 HUNG_RATE = 3  # events a second, each: all slots are wanted, and the processor is not what is scarce
 WARM_UP = 1.0  # seconds that are not counted: every lane begins with one in flight
-AFTER = 2.0  # seconds at the end for what is on its way
+AFTER = 2.0  # seconds at the end for what is on its way; a test that needs all of it waits longer
 GOOD = "app-good"
 BESIDE = {  # hung ones, slow ones, seconds that these take
     "fault-free": (0, 0, 0.0),
@@ -61,8 +62,8 @@ QUICK = Healthy(takes=0.02, rate=50.0)
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Latencies of the healthy endpoint, event to answer, in seconds; what did not come within the run counts as the
-    time it has waited."""
+    """Latencies of the healthy endpoint, event to answer, in seconds, without the time for which the machine stood
+    still; what did not come within the run counts as the time it has waited. ``open_files``: more than at the start."""
 
     sent: int
     arrived: int
@@ -122,10 +123,12 @@ async def measure(
     seconds: float = 8.0,
     quiet: int = 0,
     healthy: Healthy = QUICK,
+    after: float = AFTER,
 ) -> Figures:
     """Return what the healthy endpoint sees beside ``hung`` hung ones, ``slow`` ones whose answers take so many
     seconds, and ``quiet`` more that get one event each."""
-    async with _stage(hung, slow, takes, slow_start, driver, quiet) as stage:
+    before = psutil.Process().num_fds()
+    async with _stage(hung, slow, takes, slow_start, driver, quiet) as stage, Standstills() as standstills:
         stage.receiver.script(path="/good", then=Answer(delay=healthy.takes))
         sent: dict[int, float] = {}
         begun = time.monotonic()
@@ -142,16 +145,16 @@ async def measure(
                 turn, at = divmod(number, hung + slow)
                 stage.send(turn, 1, f"app-{at}")
             count = due
-            files = max(files, psutil.Process().num_fds())
+            files = max(files, psutil.Process().num_fds() - before)
             await asyncio.sleep(0.01)
         await sender
         arrived = _arrived(stage)
-        while len(arrived) < len(sent) and time.monotonic() < begun + seconds + AFTER:
+        while len(arrived) < len(sent) and time.monotonic() < begun + seconds + after:
             await asyncio.sleep(0.05)  # for those on their way
             arrived = _arrived(stage)
         end = time.monotonic()
         counted = {number: at for number, at in sent.items() if at >= begun + WARM_UP}
-        waits = [arrived.get(number, end) - at for number, at in counted.items()]
+        waits = [standstills.between(at, arrived.get(number, end)) for number, at in counted.items()]
         came = sum(number in arrived for number in counted)
         return Figures(len(counted), came, percentile(waits, 0.5), percentile(waits, 0.99), files)
 
