@@ -36,7 +36,7 @@ def options(receiver: Receiver, redis: RedisServer, **fields: object) -> Options
 async def test_F28_after_a_sigkill_between_sending_and_acknowledging_the_same_delivery_comes_again(
     private_redis: RedisServer, tmp_path: Path
 ) -> None:
-    async with Receiver() as receiver, workers(options(receiver, private_redis), tmp_path) as crew:
+    async with Receiver() as receiver, workers(options(receiver, private_redis, timeout=60.0), tmp_path) as crew:
         receiver.script(Hang())
         doomed = await crew.start()
         survivor = await crew.start(max_in_flight=8)
@@ -47,7 +47,7 @@ async def test_F28_after_a_sigkill_between_sending_and_acknowledging_the_same_de
         killed = time.monotonic()
         survivor.signal(signal.SIGCONT)
         _, again = await receiver.wait_for(2)
-        assert again.at - killed < crew.options.lease + 8  # not the 10 s of the request's timeout
+        assert again.at - killed < crew.options.lease + 45  # not the 60 s of the request's timeout
         assert again.headers["x-sockudo-attempt"] == "1"  # what nobody saw fail is no attempt
         assert_duplicates_alike(receiver.received)
 
@@ -80,8 +80,9 @@ async def test_F30_at_sigterm_fifty_in_flight_are_finished_or_given_back(
             {"wh_quick": receiver.url("/quick"), "wh_hung": receiver.url("/hung")},
             private_redis.url,
             max_in_flight=25,
-            shutdown_timeout=3.0,
-            lease=30.0,
+            timeout=60.0,
+            shutdown_timeout=5.0,
+            lease=120.0,
             renew=10.0,
         )
         async with workers(made, tmp_path) as crew:
@@ -95,7 +96,7 @@ async def test_F30_at_sigterm_fifty_in_flight_are_finished_or_given_back(
             started = time.monotonic()
             stopping.set()
             assert await worker.ended() == 0
-            assert time.monotonic() - started < 9  # not the 10 s of the hung requests
+            assert time.monotonic() - started < 45  # not the 60 s of the hung requests
             delivered = [number for _, number, status in worker.attempts if status == "delivered"]
             assert len(delivered) == 25
             assert private_redis.cli("hlen", f"{PREFIX}active") == 0  # released, not left to their leases
