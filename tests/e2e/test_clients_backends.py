@@ -23,7 +23,7 @@ def python_sdk(site: Site, **change: Any) -> Iterator[pusher.Pusher]:
     """The Python SDK for the app of ``site``; its connections are closed at the end."""
     server, app = site.server, site.app
     setting = {"app_id": app.id, "key": app.key, "secret": app.secret, "host": server.host, "port": server.port}
-    made = pusher.Pusher(**{**setting, "ssl": False, "timeout": 10, **change})
+    made = pusher.Pusher(**{**setting, "ssl": False, "timeout": 60, **change})
     try:
         yield made
     finally:

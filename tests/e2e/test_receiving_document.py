@@ -160,7 +160,7 @@ async def test_the_http_server_program(program: Callable[[str], types.ModuleType
     port = server.server_address[1]
 
     async def call(body: bytes, headers: dict[str, str]) -> int:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         try:
             connection.request("POST", PATH, body, headers)
             return connection.getresponse().status

@@ -96,8 +96,12 @@ def test_a_connection_whose_request_was_answered_before_it_was_written_is_not_us
 
 def test_requests_at_the_same_time_have_a_connection_each(run: Callable[[Scenario], None]) -> None:
     async def scenario() -> None:
-        async with Receiver(default=Answer(delay=0.2)) as receiver, target() as http:
-            await asyncio.gather(*(http.send(request(receiver.url())) for _ in range(5)))
+        all_there = asyncio.Event()
+        async with Receiver(default=Answer(after=all_there)) as receiver, target() as http:
+            sending = [asyncio.create_task(http.send(request(receiver.url()))) for _ in range(5)]
+            await receiver.wait_for(5)
+            all_there.set()
+            await asyncio.gather(*sending)
             assert receiver.connections == 5
             await http.send(request(receiver.url()))
             assert receiver.connections == 5

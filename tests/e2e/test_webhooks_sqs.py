@@ -61,7 +61,7 @@ async def test_events_go_through_sqs_to_the_endpoint(tmp_path: Path, aws: Aws, h
         async with connected(server, APP) as client:
             for number in range(20):
                 await client.subscribe(f"chat-{number}")
-            await asyncio.to_thread(hooks.wait_for, "/all", 20, 20.0)
+            await asyncio.to_thread(hooks.wait_for, "/all", 20)
         names = {event["channel"] for event in hooks.events("/all")}
         assert names == {f"chat-{number}" for number in range(20)}
         assert CREDENTIALS["AWS_SECRET_ACCESS_KEY"] not in server.log()
@@ -87,7 +87,7 @@ async def test_what_a_killed_server_had_not_delivered_another_delivers(
             came = [event["channel"] for hook in hooks.hooks("/all")[hung:] for event in hook.events]
             return set(came) == {f"chat-{number}" for number in range(10)}
 
-        await eventually(all_delivered, "all ten channels", 30.0)
+        await eventually(all_delivered, "all ten channels")
         await eventually(lambda: messages(aws, document) == 0, "an empty queue")
 
 
@@ -122,5 +122,5 @@ async def test_the_profile_delivers_through_sqs_to_a_function(tmp_path: Path, aw
             def delivered() -> bool:
                 return line in server.get("/metrics", server.metrics_port)[1].decode()
 
-            await eventually(delivered, "a delivery", 20.0)
+            await eventually(delivered, "a delivery")
     assert CREDENTIALS["AWS_SECRET_ACCESS_KEY"] not in server.log()

@@ -63,7 +63,7 @@ class Api:
     def __init__(self, server: Server, app: TestApp) -> None:
         self.server = server
         self.app = app
-        self.connection = http.client.HTTPConnection(server.host, server.port, timeout=15)
+        self.connection = http.client.HTTPConnection(server.host, server.port, timeout=60)
 
     def __enter__(self) -> Self:
         return self

@@ -19,7 +19,7 @@ def install(folder: Path) -> None:
 
 def main(words: list[str]) -> int:
     """Send one command and print its answer. Returns the exit code."""
-    with socket.create_connection(("127.0.0.1", int(os.environ["REDIS_PORT"])), 10) as connection:
+    with socket.create_connection(("127.0.0.1", int(os.environ["REDIS_PORT"])), 60) as connection:
         encoded = [os.fsencode(word) for word in words]
         connection.sendall(b"*%d\r\n" % len(encoded) + b"".join(b"$%d\r\n%b\r\n" % (len(w), w) for w in encoded))
         with connection.makefile("rb") as answer:

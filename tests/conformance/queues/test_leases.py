@@ -192,15 +192,15 @@ async def test_fail_puts_the_job_at_the_head_of_failed(queue: Queue) -> None:
 async def test_a_job_that_is_left_to_others_comes_back_here_later(queue: Queue, driver: Driver) -> None:
     await queue.append([event(1)])
     first = await claim_one(queue)
-    assert await queue.release(first.token, away=2.0)
+    assert await queue.release(first.token, away=20.0)
     assert await claim(queue) == []
-    driver.advance(2.5)
+    driver.advance(20.5)
     assert (await claim_one(queue)).job == first.job
 
 
 async def test_leaving_a_lane_to_others_holds_up_no_other_lane(queue: Queue) -> None:
     await queue.append([event(1, "wh_a")])
-    await queue.release((await claim_one(queue)).token, away=2.0)
+    await queue.release((await claim_one(queue)).token, away=20.0)
     await queue.append([event(2, "wh_b")])
     assert jobs.decode((await claim_one(queue)).job).endpoint == "wh_b"
 
@@ -210,6 +210,6 @@ async def test_a_lost_lease_leaves_no_lane_to_others(queue: Queue, driver: Drive
     lost = await claim_one(queue)
     driver.advance(LEASE + 1)
     held = await claim_one(queue)
-    assert not await queue.release(lost.token, away=2.0)
+    assert not await queue.release(lost.token, away=20.0)
     await queue.release(held.token)
     assert (await claim_one(queue)).job == held.job
