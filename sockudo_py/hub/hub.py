@@ -59,6 +59,7 @@ class Hub:
         self._many: deque[Channel] = deque()  # ... and the others
         self._armed = False
         self._working = False
+        self._alone = False
         self.backlog = 0  # bytes in all outboxes
 
     def add(self, app_id: str, client: Sink) -> None:
@@ -147,34 +148,43 @@ class Hub:
         return True
 
     def publish(self, app_id: str, channel: str, frame: bytes, exclude: Sink | None = None) -> None:
-        """Send a frame to all subscribers of the channel on this node, but ``exclude``, at the end of the loop turn."""
+        """Send a frame to all subscribers of the channel on this node, but ``exclude``: at once, after what is worked
+        on, or at the end of the loop turn.
+        """
         local = self._apps.get(app_id)
         if local is None:
             return
         found = local.channels.get(channel)
         if found is None:
             return
-        found.publish(frame, exclude)
-        self.backlog += len(frame)
         if not found.queued:
-            found.queued = True
             if len(found.subscribers) > self._few_at_most:
                 self._many.append(found)
                 self._arm()
+            elif self._alone and not found.shares:
+                found.send(frame, 1, exclude)
+                return
             else:
                 self._few.append(found)
                 if not self._working:
                     self._arm()
+            found.queued = True
+        found.publish(frame, exclude)
+        self.backlog += len(frame)
         if self.backlog > self._backlog_bytes:
             self.flush()
 
-    def begin_work(self) -> None:
-        """Let channels with few subscribers wait for ``end_work``, which must follow within the same turn."""
+    def begin_work(self, *, alone: bool = False) -> None:
+        """Let channels with few subscribers wait for ``end_work``, which must follow within the same turn.
+
+        ``alone`` says that it is a single message that is worked on: nothing can gather, so nothing need wait.
+        """
         self._working = True
+        self._alone = alone
 
     def end_work(self) -> None:
         """Write what gathered for channels with few subscribers."""
-        self._working = False
+        self._working = self._alone = False
         if self._few:
             self._flush_some(self._few)
             if self._few or self._many:  # a channel whose subscribers are many by now

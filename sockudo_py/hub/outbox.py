@@ -190,31 +190,31 @@ class Channel:
         self.round = None
         return written + before
 
-    def _flush_to_all(self) -> int:
-        """Write all messages to all but ``excluded``: what small channels nearly always need."""
-        frames, subscribers, excluded = self.frames, self.subscribers, self.excluded
-        count = len(frames)
-        data = frames[0] if count == 1 else b"".join(frames)
-        written = len(subscribers)
-        if excluded is None:
-            for sink in subscribers:
+    def send(self, data: bytes, count: int, excluded: Sink | None) -> int:
+        """Write ``data``, which is ``count`` messages, to all but ``excluded``; return to how many.
+
+        For channels on which nothing waits and nobody has a share: what small ones nearly always need.
+        """
+        subscribers = self.subscribers
+        written = len(subscribers) - (excluded in subscribers)
+        for sink in subscribers:
+            if sink is not excluded:
                 write = sink.write  # as in Round.serve
                 write(data)
-        else:
-            for sink in subscribers:
-                if sink is excluded:
-                    written -= 1
-                else:
-                    write = sink.write
-                    write(data)
         counters = self.counters
         counters.messages_sent += count * written
-        counters.sent_bytes += self.size * written
+        counters.sent_bytes += len(data) * written
+        return written
+
+    def _flush_to_all(self) -> int:
+        frames, excluded = self.frames, self.excluded
+        count = len(frames)
+        data = frames[0] if count == 1 else b"".join(frames)
         frames.clear()
         self.excluded = None
         self.base += count
         self.size = 0
-        return written
+        return self.send(data, count, excluded)
 
     def _spell_out(self) -> None:
         """Put down in its share what ``excluded`` is excluded from, since it isn't simply everything any more."""

@@ -17,7 +17,7 @@ from sockudo_py.protocol import codec
 from sockudo_py.protocol.framing import close_frame, text_frame
 from sockudo_py.protocol.session import Session
 from sockudo_py.ws.context import ConnectionContext
-from sockudo_py.ws.frames import FrameReader, begins_plain, plain_messages, wire_size
+from sockudo_py.ws.frames import FrameReader, begins_plain, only_message, plain_messages, wire_size
 
 log = logging.getLogger(__name__)
 
@@ -160,6 +160,11 @@ class WebSocketConnection(asyncio.Protocol):
             if begins_plain(self._begun, 0, self._context.readers.max_message_bytes):
                 return
             data, self._begun = bytes(self._begun), None
+        if self._state == _OPEN and self._reader is None:
+            text = only_message(data, self._context.readers.max_message_bytes)
+            if text is not None:
+                self._take_only(text)
+                return
         self._work(data)
 
     def pause_writing(self) -> None:
@@ -183,6 +188,22 @@ class WebSocketConnection(asyncio.Protocol):
         self._context.node.disconnect(self)
 
     # -- within --
+
+    def _take_only(self, text: str) -> None:
+        """Do what a message asks for that came alone, as most do."""
+        context = self._context
+        node = context.node
+        answers: list[bytes] = []
+        node.begin_work(alone=True)
+        self.write = answers.append
+        self._counters.messages_received += 1
+        try:
+            effects = self.session.receive(text, context.clock())
+            if effects:
+                node.perform(self, effects)
+        except Exception:  # noqa: BLE001 - as in start
+            self._crash()
+        self._uncork(answers)
 
     def _work(self, data: bytes, start: int = 0) -> None:
         context = self._context

@@ -19,8 +19,11 @@ class ClientNode(Protocol):
     def connect(self, client: "WebSocketConnection") -> Refusal | None:
         """Count the client, or say why it can't be."""
 
-    def begin_work(self) -> None:
-        """Let messages to channels with few subscribers wait for ``end_work``, so that they go out together."""
+    def begin_work(self, *, alone: bool = False) -> None:
+        """Let messages to channels with few subscribers wait for ``end_work``, so that they go out together.
+
+        ``alone`` says that it is the work of one message, which has nothing to wait for.
+        """
 
     def end_work(self) -> None:
         """Write these messages; follows ``begin_work`` in the same turn of the loop."""

@@ -80,6 +80,26 @@ def plain_messages(data: bytes, start: int, most: int, max_bytes: int) -> tuple[
     return texts, start
 
 
+def only_message(data: bytes, max_bytes: int) -> str | None:
+    """Return the text message whose one frame is all of ``data``, when ``plain_messages`` would read it; else None."""
+    size = len(data)
+    if size < 6 or data[0] != _WHOLE_TEXT:
+        return None
+    length = data[1] - _MASKED
+    body = 6
+    if length == 126:
+        length = data[2] << 8 | data[3]
+        body = 8
+    elif not 0 <= length < 126:
+        return None
+    if size != body + length or length > max_bytes:
+        return None
+    try:
+        return apply_mask(data[body:], data[body - 4 : body]).decode()
+    except UnicodeDecodeError:
+        return None
+
+
 def begins_plain(data: bytes | bytearray, start: int, max_bytes: int) -> bool:
     """Return whether what ``data`` has from ``start`` on is the beginning of a frame that ``plain_messages`` reads."""
     size = len(data) - start

@@ -113,12 +113,12 @@ class Outbox(RuleBasedStateMachine):
         for _ in range(0 if self.working else turns):
             self.loop.turn()
 
-    @rule()
-    def begin_or_end_work(self) -> None:
+    @rule(alone=st.booleans())
+    def begin_or_end_work(self, alone: bool) -> None:
         """Let what follows happen while a client's bytes are worked on, in one turn of the loop."""
         self.working = not self.working
         if self.working:
-            self.hub.begin_work()
+            self.hub.begin_work(alone=alone)
         else:
             self.hub.end_work()
 

@@ -198,6 +198,49 @@ def test_what_work_leads_to_is_written_once_at_its_end(bench: Bench) -> None:
     assert bench.loop.soon == []
 
 
+def test_what_the_work_of_one_message_leads_to_is_written_at_once(bench: Bench) -> None:
+    sender, other = bench.sinks(2, on="c")
+    bench.hub.begin_work(alone=True)
+    bench.publish("a", exclude=sender)
+    assert (texts(sender), texts(other)) == ([], ["a"])
+    bench.hub.end_work()
+    assert bench.loop.soon == []
+    assert bench.hub.backlog == 0
+    counters = bench.metrics.app("1")
+    assert (counters.messages_sent, counters.sent_bytes) == (1, len(text_frame(b"a")))
+
+
+def test_the_work_of_one_message_does_not_overtake_what_waits(bench: Bench) -> None:
+    (sink,) = bench.sinks(1, on="c")
+    bench.publish("a")
+    bench.hub.begin_work(alone=True)
+    bench.publish("b")
+    assert sink.writes == []
+    bench.hub.end_work()
+    bench.loop.settle()
+    assert texts(sink) == ["a", "b"]
+
+
+def test_the_work_of_one_message_waits_with_whom_a_replay_is_on_its_way_to(bench: Bench) -> None:
+    (sink,) = bench.sinks(1, on="c")
+    share = bench.hub.hold("1", "c", sink)
+    assert share is not None
+    bench.hub.begin_work(alone=True)
+    bench.publish("b")
+    bench.hub.end_work()
+    assert sink.writes == []
+    bench.hub.release("1", "c", sink, share, text_frame(b"a"))
+    assert texts(sink) == ["a", "b"]
+
+
+def test_after_the_work_of_one_message_the_next_are_gathered_again(bench: Bench) -> None:
+    (sink,) = bench.sinks(1, on="c")
+    bench.hub.begin_work(alone=True)
+    bench.hub.end_work()
+    bench.publish("a")
+    assert sink.writes == []
+
+
 def test_a_channel_with_many_subscribers_waits_for_the_end_of_the_turn(bench: Bench) -> None:
     sinks = bench.sinks(FEW + 1, on="c")
     for text in ("a", "b"):

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from websockets.frames import TEXT, Frame
 
-from sockudo_py.ws.frames import FrameReaders, begins_plain, plain_messages
+from sockudo_py.ws.frames import FrameReaders, begins_plain, only_message, plain_messages
 from tests.support.edge_bench import BINARY, CLOSE, CONT, PING, frame
 
 LIMIT = 70_000
@@ -60,6 +60,23 @@ def test_a_message_over_the_limit_takes_a_reader_which_refuses_it_before_it_is_w
     assert plain_messages(frame(TEXT, "x" * 100), 0, MOST, 100) == (["x" * 100], 106)
     assert plain_messages(data, 0, MOST, 100) == ([], 0)
     assert not any(begins_plain(data[:size], 0, 100) for size in range(2, len(data) + 1))
+
+
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 65535])
+def test_a_message_that_came_alone_is_read_in_one_step(size: int) -> None:
+    assert only_message(frame(TEXT, "x" * size), LIMIT) == "x" * size
+
+
+@pytest.mark.parametrize("data", [b"", *OTHERS, *beginnings(frame(TEXT, "x" * 126)), frame(TEXT, "x") * 2])
+def test_nothing_else_is_a_message_that_came_alone(data: bytes) -> None:
+    assert only_message(data, LIMIT) is None
+
+
+@given(st.binary(max_size=200), st.integers(0, 130), st.booleans())
+def test_whatever_comes_one_step_reads_what_many_would(noise: bytes, limit: int, framed: bool) -> None:
+    data = frame(TEXT, noise) if framed else b"\x81" + noise
+    texts, end = plain_messages(data, 0, MOST, limit)
+    assert only_message(data, limit) == (texts[0] if len(texts) == 1 and end == len(data) else None)
 
 
 @given(st.binary(max_size=200), st.booleans())
