@@ -10,17 +10,18 @@ from functools import partial
 from pathlib import Path
 
 from sockudo_py.changes import Change
-from sockudo_py.errors import Unavailable
+from sockudo_py.errors import SockudoError, Unavailable
 from sockudo_py.queues.base import Append, Queue, QueueFull, app_id_of
 from sockudo_py.webhooks.intake import Intake
 from sockudo_py.webhooks.metrics import WebhookMetrics
 from sockudo_py.webhooks.refusals import FIRST_WAIT, LONGEST_WAIT, Refusals
 from sockudo_py.webhooks.registry import EndpointRegistry
-from sockudo_py.webhooks.spool import Spool, SpoolLimits, read_spool, write_spool
+from sockudo_py.webhooks.spool import Spool, SpoolLimits, read_spool, set_aside, write_spool
 
 log = logging.getLogger(__name__)
 
 BATCH = 1000  # events handed to the queue in one call; those that were refused before come on top of it
+_LINES_TOLD = 10  # of those in the spool file that hold no event
 
 
 class Dispatcher:
@@ -58,7 +59,10 @@ class Dispatcher:
         self._last_drop = 0.0
 
     async def start(self) -> None:
-        """Read what the last shutdown had to write down, and begin to hand over."""
+        """Read what the last shutdown had to write down, and begin to hand over.
+
+        Raises SockudoError when the spool file is there and can't be read.
+        """
         if self._limits.path is not None:
             await self._replay(self._limits.path)
         self._task = asyncio.create_task(self._run(), name="webhook-dispatcher")
@@ -224,17 +228,23 @@ class Dispatcher:
             )
 
     async def _replay(self, path: Path) -> None:
-        events, bad = await asyncio.to_thread(read_spool, path)
+        kept = path.with_name(path.name + ".bad")
+        try:
+            events, bad = await asyncio.to_thread(read_spool, path)
+            if bad:
+                await asyncio.to_thread(set_aside, path, events, bad, kept)
+        except OSError as error:  # to go on would overwrite at the stop what can't be read now
+            raise SockudoError(
+                f"webhooks.spool.path: {error.filename or path}: {error.strerror}; the events of the last shutdown are"
+                " there: make it readable, or move it away"
+            ) from error
         if bad:
-            kept = path.with_name(path.name + ".bad")
-            await asyncio.to_thread(path.replace, kept)
-            log.error(
-                "lines of the webhook spool file could not be read; it was kept", extra={"lines": bad, "file": kept}
-            )
+            first = "; ".join(f"line {line.number}: {line.problem}" for line in bad[:_LINES_TOLD])
+            log.error("%s: lines that hold no event were moved to %s: %s", path, kept, first, extra={"lines": len(bad)})
         for event in events:
             if self._spool.put(event):
                 self._drop()
-        self._replayed = bool(events) and not bad
+        self._replayed = bool(events or bad)
         if events:
             log.info("webhook events of the last shutdown are back", extra={"events": len(events)})
             self._wake.set()

@@ -10,7 +10,7 @@ from typing import Any
 
 from sockudo_py.changes import Change
 from sockudo_py.endpoints import Endpoint
-from sockudo_py.errors import Unavailable
+from sockudo_py.errors import SockudoError, Unavailable
 from sockudo_py.metrics import Metrics
 from sockudo_py.queues.base import Depths, Queue
 from sockudo_py.webhooks.delivery import Attempt
@@ -96,9 +96,16 @@ class WebhookService:
         self.registry.replace(app_id, endpoints)
 
     async def start(self) -> None:
-        """Begin to deliver. The queue is open and the endpoints are set. Raises what the queue raises."""
+        """Begin to deliver. The queue is open and the endpoints are set. Raises what the queue raises.
+
+        Raises SockudoError when the spool file can't be read.
+        """
         await self._lanes.start()
-        await self.dispatcher.start()
+        try:
+            await self.dispatcher.start()
+        except SockudoError:
+            await self._lanes.stop()
+            raise
         await self.worker.start()
         self._sampler = asyncio.create_task(self._sample(), name="webhook-sampler")
 

@@ -174,27 +174,66 @@ def write_spool(path: Path, events: Iterable[Append]) -> None:
     os.replace(part, path)
 
 
-def read_spool(path: Path) -> tuple[list[Append], int]:
-    """Return the events of a file (none when there is no file) and the number of unreadable lines. Raises OSError."""
+@dataclass(frozen=True, slots=True)
+class BadLine:
+    """A line of a spool file that is no event: which one, what is wrong with it, and its bytes."""
+
+    number: int
+    problem: str
+    text: bytes
+
+
+def read_spool(path: Path) -> tuple[list[Append], list[BadLine]]:
+    """Return the events of a file (none when there is no file) and the lines that hold none. Raises OSError."""
     try:
         lines: Sequence[bytes] = path.read_bytes().splitlines()
     except FileNotFoundError:
-        return [], 0
+        return [], []
     events: list[Append] = []
-    bad = 0
-    for line in lines:
+    bad: list[BadLine] = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
         try:
-            fields = orjson.loads(line)
-            events.append(
-                Append(
-                    id=fields["id"],
-                    endpoint=fields["endpoint"],
-                    app_id=fields["app_id"],
-                    event=base64.b64decode(fields["event"], validate=True),
-                    created_ms=int(fields["created_ms"]),
-                    solo=bool(fields["solo"]),
-                )
-            )
-        except (ValueError, KeyError, TypeError):
-            bad += 1
+            events.append(_event(line))
+        except ValueError as problem:
+            bad.append(BadLine(number, str(problem), line))
     return events, bad
+
+
+def set_aside(path: Path, events: Iterable[Append], bad: Iterable[BadLine], kept: Path) -> None:
+    """Move the bad lines of a file to the end of ``kept``, so that the file holds only ``events``. Raises OSError."""
+    with open(kept, "ab") as file:
+        file.writelines(line.text + b"\n" for line in bad)
+        file.flush()
+        os.fsync(file.fileno())
+    write_spool(path, events)
+
+
+_TYPES = {"id": str, "endpoint": str, "app_id": str, "event": str, "created_ms": int, "solo": bool}
+_LATEST_MS = 10**16 - 1  # what every queue can hold
+
+
+def _event(line: bytes) -> Append:
+    """Return the event of a line; raise ValueError with what is wrong. A person may have written it."""
+    try:
+        fields = orjson.loads(line)
+    except ValueError:
+        raise ValueError("is not JSON") from None
+    if not isinstance(fields, dict):
+        raise ValueError("is not a JSON object")
+    for name, kind in _TYPES.items():
+        if type(fields.get(name)) is not kind:
+            raise ValueError(f"{name} is missing or of another type than {kind.__name__}")
+        if fields[name] == "":
+            raise ValueError(f"{name} is empty")
+    if not 0 <= fields["created_ms"] <= _LATEST_MS:
+        raise ValueError("created_ms is not a Unix time in milliseconds")
+    try:
+        event = base64.b64decode(fields["event"], validate=True)
+        sound = isinstance(orjson.loads(event), dict)
+    except ValueError:
+        sound = False
+    if not sound:  # it would spoil the whole batch that it becomes a part of
+        raise ValueError("event is not a JSON object in base64")
+    return Append(fields["id"], fields["endpoint"], fields["app_id"], event, fields["created_ms"], fields["solo"])

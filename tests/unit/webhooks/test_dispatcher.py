@@ -17,11 +17,13 @@ from sockudo_py.changes import (
     MemberAdded,
 )
 from sockudo_py.endpoints import ChannelFilter
+from sockudo_py.errors import SockudoError
 from sockudo_py.metrics import Metrics
+from sockudo_py.queues.base import Append
 from sockudo_py.webhooks.dispatcher import Dispatcher
 from sockudo_py.webhooks.metrics import WebhookMetrics
 from sockudo_py.webhooks.registry import EndpointRegistry
-from sockudo_py.webhooks.spool import SpoolLimits, read_spool
+from sockudo_py.webhooks.spool import SpoolLimits, read_spool, write_spool
 from tests.unit.webhooks.fakes import FlakyQueue, until
 from tests.unit.webhooks.make import NOW, NOW_MS, endpoint
 
@@ -237,12 +239,22 @@ async def test_a_spool_file_stays_until_the_queue_has_its_events(tmp_path: Path)
     assert len(read_spool(tmp_path / "spool")[0]) == 1
 
 
-async def test_unreadable_lines_are_kept_for_a_person(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    (tmp_path / "spool").write_bytes(b"garbage\n")
-    async with running(SpoolLimits(path=tmp_path / "spool")):
+async def test_lines_that_hold_no_event_are_kept_for_a_person(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "spool"
+    whole = Append("1", "wh_1", "app-1", b"{}", 5)
+    write_spool(path, [whole])
+    path.write_bytes(path.read_bytes() + b"garbage\n")
+    async with running(SpoolLimits(path=path)) as site:
         assert (tmp_path / "spool.bad").read_bytes() == b"garbage\n"
-        assert not (tmp_path / "spool").exists()
-        assert "could not be read" in caplog.text
+        assert f"{path}: lines that hold no event were moved to {path}.bad: line 2: is not JSON" in caplog.text
+        await until(lambda: site.queue.taken == [whole])
+        await until(lambda: not path.exists())
+
+
+async def test_a_spool_file_that_can_not_be_read_keeps_the_server_from_starting_and_is_named(tmp_path: Path) -> None:
+    (tmp_path / "spool").mkdir()
+    with pytest.raises(SockudoError, match=r"webhooks\.spool\.path: .*spool: Is a directory; .* move it away"):
+        await Site(SpoolLimits(path=tmp_path / "spool")).dispatcher.start()
 
 
 async def test_without_a_spool_file_the_loss_at_shutdown_is_told_and_counted(

@@ -1,12 +1,15 @@
 import asyncio
 import logging
+from pathlib import Path
 
 import pytest
 
+from sockudo_py.errors import SockudoError
 from sockudo_py.metrics import Metrics
 from sockudo_py.queues.base import Append, LanePolicy
 from sockudo_py.queues.memory import MemoryQueue
 from sockudo_py.webhooks.service import DeliverySettings, WebhookService
+from sockudo_py.webhooks.spool import SpoolLimits
 
 
 async def dead_letters(count: int) -> MemoryQueue:
@@ -42,3 +45,13 @@ async def test_fewer_dead_letters_or_no_threshold_give_no_warning(
     caplog: pytest.LogCaptureFixture, threshold: int
 ) -> None:
     assert await warnings_of(caplog, threshold) == []
+
+
+async def test_a_start_that_can_not_read_the_spool_file_leaves_no_task_behind(tmp_path: Path) -> None:
+    before = asyncio.all_tasks()
+    queue = await dead_letters(0)
+    service = WebhookService(queue, {}, Metrics(), DeliverySettings(spool=SpoolLimits(path=tmp_path)))
+    with pytest.raises(SockudoError, match=r"webhooks\.spool\.path"):
+        await service.start()
+    await queue.close()
+    assert asyncio.all_tasks() == before
