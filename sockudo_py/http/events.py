@@ -7,7 +7,6 @@ import asyncio
 import logging
 import re
 from collections.abc import Awaitable
-from dataclasses import dataclass
 
 import orjson
 
@@ -19,7 +18,6 @@ from sockudo_py.http.query import parse
 from sockudo_py.http.users import valid_user_id
 from sockudo_py.protocol.app import App
 from sockudo_py.protocol.channels import classify, user_of, valid_channel_name
-from sockudo_py.protocol.values import new
 
 log = logging.getLogger(__name__)
 
@@ -29,15 +27,9 @@ _SOCKET_ID = re.compile(r"[0-9]{1,20}\.[0-9]{1,20}")
 _BODY_PARAMS = frozenset(("name", "data", "channel", "channels", "socket_id", "info"))
 
 
-@dataclass(slots=True)
-class Event:
-    """One event to publish, checked. ``info``: the attributes asked for each channel."""
-
-    name: str
-    data: str
-    channels: tuple[str, ...]
-    socket_id: str | None
-    info: frozenset[str]
+# One event to publish, checked: its name, its data, its channels, the socket that is left out, and the attributes that
+# are asked for each channel. A plain tuple, since every publish makes one.
+Event = tuple[str, str, tuple[str, ...], str | None, frozenset[str]]
 
 
 def publish(call: Call) -> ApiResponse | Awaitable[ApiResponse]:
@@ -53,10 +45,11 @@ def publish(call: Call) -> ApiResponse | Awaitable[ApiResponse]:
         refused = call.spend_events(1)
         if refused is not None:
             return refused
-    call.node.publish(app, event.channels, event.name, event.data, event.socket_id)
-    if not event.info:
+    name, data, channels, socket_id, info = event
+    call.node.publish(app, channels, name, data, socket_id)
+    if not info:
         return OK
-    return _with_info(call, event)
+    return _with_info(call, channels, info)
 
 
 def publish_batch(call: Call) -> ApiResponse | Awaitable[ApiResponse]:
@@ -83,11 +76,12 @@ def publish_batch(call: Call) -> ApiResponse | Awaitable[ApiResponse]:
     refused = call.spend_events(len(events))
     if refused is not None:
         return refused
-    for event in events:
-        call.node.publish(app, event.channels, event.name, event.data, event.socket_id)
-    if not any(event.info for event in events):
+    for name, data, channels, socket_id, _ in events:
+        call.node.publish(app, channels, name, data, socket_id)
+    asked = [(channels[0], info) for _, _, channels, _, info in events]
+    if not any(info for _, info in asked):
         return OK
-    return _batch_with_info(call, events)
+    return _batch_with_info(call, asked)
 
 
 def publish_deprecated(call: Call) -> ApiResponse:
@@ -103,7 +97,8 @@ def publish_deprecated(call: Call) -> ApiResponse:
     refused = call.spend_events(1)
     if refused is not None:
         return refused
-    call.node.publish(call.app, event.channels, event.name, event.data, event.socket_id)
+    name, data, channels, socket_id, _ = event
+    call.node.publish(call.app, channels, name, data, socket_id)
     return ApiResponse(202, b"202 ACCEPTED\n", "text/plain; charset=utf-8")
 
 
@@ -172,9 +167,7 @@ def _check(params: dict[str, object], app: App, single: bool = False) -> Event |
     asked = NO_ATTRIBUTES if info is None else attributes(info, POST_ATTRIBUTES)
     if isinstance(asked, ApiResponse):
         return asked
-    event = new(Event)
-    event.name, event.data, event.channels, event.socket_id, event.info = name, data, channels, socket_id, asked
-    return event
+    return name, data, channels, socket_id, asked
 
 
 def _check_channels(params: dict[str, object], app: App, single: bool) -> tuple[str, ...] | ApiResponse:
@@ -217,13 +210,13 @@ def attributes(info: object, known: frozenset[str]) -> frozenset[str] | ApiRespo
     return asked
 
 
-async def _with_info(call: Call, event: Event) -> ApiResponse:
-    found = await asyncio.gather(*(_figures(call.node, call.app, channel, event.info) for channel in event.channels))
-    return ApiResponse(200, orjson.dumps({"channels": dict(zip(event.channels, found, strict=True))}))
+async def _with_info(call: Call, channels: tuple[str, ...], info: frozenset[str]) -> ApiResponse:
+    found = await asyncio.gather(*(_figures(call.node, call.app, channel, info) for channel in channels))
+    return ApiResponse(200, orjson.dumps({"channels": dict(zip(channels, found, strict=True))}))
 
 
-async def _batch_with_info(call: Call, events: list[Event]) -> ApiResponse:
-    found = await asyncio.gather(*(_figures(call.node, call.app, event.channels[0], event.info) for event in events))
+async def _batch_with_info(call: Call, asked: list[tuple[str, frozenset[str]]]) -> ApiResponse:
+    found = await asyncio.gather(*(_figures(call.node, call.app, channel, info) for channel, info in asked))
     return ApiResponse(200, orjson.dumps({"batch": found}))
 
 

@@ -7,7 +7,7 @@ What each subscriber receives is still exactly what was published while it was s
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from types import MappingProxyType
 from typing import Final
 
@@ -97,6 +97,11 @@ class Hub:
     def connections(self, app_id: str | None = None) -> int:
         """Return the number of sockets of one app, or of all."""
         return self._total if app_id is None else len(self.sockets(app_id))
+
+    def channels(self, app_id: str) -> Container[str]:
+        """Return the names of the app's channels that somebody is on here; what comes and goes shows."""
+        local = self._apps.get(app_id)
+        return () if local is None else local.channels
 
     def subscribers(self, app_id: str, channel: str) -> list[Sink]:
         """Return who is on the channel on this node."""

@@ -169,12 +169,15 @@ class Node:
         """
         app_id, hub = app.id, self._hub
         exclude = None if exclude_socket is None else hub.sockets(app_id).get(exclude_socket)
-        self._metrics.app(app_id).published_events += 1
-        one, alone = len(channels) == 1, self._alone
+        self._metrics.apps[app_id].published_events += 1
+        one, alone, here = len(channels) == 1, self._alone, hub.channels(app_id)
         parts = None if one else (codec.json_string(event), codec.json_string(data))
         for channel in channels if one else dict.fromkeys(channels):
+            cached = is_cached(channel)
+            if alone and not cached and channel not in here:
+                continue  # nobody gets it
             payload = codec.server_event(event, data, channel) if parts is None else codec.event(channel, *parts)
-            if is_cached(channel):
+            if cached:
                 self._cache.store(app_id, channel, payload, app.cache_ttl)
             hub.publish(app_id, channel, text_frame(payload), exclude)
             if alone:

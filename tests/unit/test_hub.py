@@ -77,6 +77,18 @@ def test_a_channel_without_subscribers_costs_no_flush(bench: Bench) -> None:
     assert bench.hub.backlog == 0
 
 
+def test_the_channels_of_an_app_are_those_that_somebody_is_on(bench: Bench) -> None:
+    assert "c" not in bench.hub.channels("1")
+    one, two = bench.sinks(2, on="c")
+    assert "c" in bench.hub.channels("1")
+    assert "d" not in bench.hub.channels("1")
+    assert "c" not in bench.hub.channels("2")
+    bench.hub.leave("1", "c", one)
+    assert "c" in bench.hub.channels("1")
+    bench.hub.leave("1", "c", two)
+    assert "c" not in bench.hub.channels("1")
+
+
 def test_a_joiner_gets_nothing_that_was_published_before(bench: Bench) -> None:
     (early,) = bench.sinks(1, on="c")
     bench.publish("a")

@@ -4,7 +4,9 @@ import pytest
 
 from sockudo_py.adapters.base import ChannelStats, Publication, UserMessage
 from sockudo_py.changes import ClientEventSent
-from tests.unit.node.kit import Bench, make_app
+from sockudo_py.node import node
+from sockudo_py.protocol import framing
+from tests.unit.node.kit import Bench, SlowAdapter, make_app
 
 
 def test_an_event_reaches_each_channel_with_that_channels_name() -> None:
@@ -72,6 +74,33 @@ def test_publishing_is_counted_per_event_and_delivery_per_subscriber() -> None:
     bench.loop.settle()
     assert counters.published_events == 1
     assert counters.messages_sent - before == 2
+
+
+def test_a_lone_node_serves_whoever_is_there_and_makes_no_message_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[bytes] = []
+
+    def text_frame(payload: bytes) -> bytes:
+        made.append(payload)
+        return framing.text_frame(payload)
+
+    monkeypatch.setattr(SlowAdapter, "alone", True)
+    monkeypatch.setattr(node, "text_frame", text_frame)
+    bench = Bench()
+    client = bench.subscriber("c")
+    user = bench.client()
+    bench.sign_in(user, "7")
+    user.take()
+    made.clear()
+    bench.publish("nobody", "c", "#server-to-user-7", "#server-to-user-8")
+    bench.loop.settle()
+    assert client.take() == [("e", "d")]
+    assert user.take() == [("e", "d")]
+    assert [b'"#server-to-user-7"' in payload for payload in made] == [False, True]
+    bench.node.disconnect(client)
+    made.clear()
+    bench.publish("c")
+    assert made == []
+    assert bench.metrics.app("1").published_events == 2
 
 
 def test_a_client_event_reaches_all_but_its_sender() -> None:
