@@ -14,7 +14,7 @@ from tests.support.client import eventually
 from tests.support.edge_bench import APP, CLOSE, CONT, PING, TEXT, frame, message, post, subscribe, upgrade
 from tests.support.edge_stage import Peer, Stage, on_stage, signed
 
-SHORT = FrontLimits(head_timeout=0.3, body_timeout=0.3, idle_timeout=0.3, linger=0.3)
+SHORT = FrontLimits(head_timeout=2.0, body_timeout=2.0, idle_timeout=2.0, linger=0.3)
 EVENT = json.dumps({"name": "e", "channel": "c", "data": "{}"}).encode()
 WITH_INFO = json.dumps({"name": "e", "channel": "c", "data": "{}", "info": "subscription_count"}).encode()
 
@@ -258,12 +258,14 @@ async def test_a_body_that_is_too_large_is_refused_while_it_is_sent(stage: Stage
 
 @on_stage(limits=SHORT)
 async def test_heads_and_bodies_that_dribble_are_given_up(stage: Stage) -> None:
+    peers = []
     for begin in (b"GET / HT", upgrade()[:-4], post(b"", length=100)):
-        peer = await stage.dial()
-        await peer.send(begin)
+        peers.append(await stage.dial())
+        await peers[-1].send(begin)
+    silent = await stage.dial()
+    for peer in peers:
         assert (await peer.response())[0] == 408
         assert await peer.ended() == b""
-    silent = await stage.dial()
     assert await silent.ended() == b""
 
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -21,7 +23,7 @@ from tests.faults.harness import (
     staged,
     until,
 )
-from tests.support.receiver import OK, Answer, Hang, Received, Receiver
+from tests.support.receiver import Answer, Received, Receiver
 from tests.support.redis_server import RedisServer
 from tests.support.redis_server import private_redis as private_redis
 
@@ -102,22 +104,26 @@ async def test_F43_an_event_that_is_too_large_is_dead_and_the_rest_of_its_batch_
         assert dead["error"]["class"] == "too_large"
 
 
-async def queued(stage: Stage, count: int) -> None:
-    """Get ``count`` events into the queue behind one request that hangs."""
-    stage.receiver.script(Hang())
+SLOWLY: dict[str, Any] = {"max_in_flight": 1, "request_timeout": 120.0, "retry": NEVER}
+
+
+@asynccontextmanager
+async def queued(stage: Stage, count: int) -> AsyncIterator[None]:
+    """Get ``count`` events into the queue behind one request, which fails when the block has ended."""
+    done = asyncio.Event()
+    stage.receiver.script(Answer(500, after=done))
     stage.send(0, count + 1)
     await stage.receiver.wait_for(1)
-    await until(lambda: stage.service.dispatcher.waiting == 0, "the queue to take them")
+    await until(lambda: len(stage.taken) == count + 1, "the queue to take them")
     assert (await stage.queue.depths()).waiting == count
-
-
-SLOWLY: dict[str, Any] = {"max_in_flight": 1, "request_timeout": 2.5, "retry": NEVER}  # time for what a test does
+    yield
+    done.set()
 
 
 async def test_F44_the_jobs_of_a_deleted_endpoint_are_all_dead_letters() -> None:
     async with staged(SLOWLY) as stage:
-        await queued(stage, 500)
-        stage.service.replace(APP, [])
+        async with queued(stage, 500):
+            stage.service.replace(APP, [])
         await stage.settled()
         dead = await stage.dead()
         assert len(dead) == 501
@@ -127,8 +133,8 @@ async def test_F44_the_jobs_of_a_deleted_endpoint_are_all_dead_letters() -> None
 
 async def test_F44_the_jobs_of_a_disabled_endpoint_are_held_and_delivered_when_it_is_enabled() -> None:
     async with staged(SLOWLY) as stage:
-        await queued(stage, 500)
-        stage.service.replace(APP, [stage.hook(enabled=False, **SLOWLY)])
+        async with queued(stage, 500):
+            stage.service.replace(APP, [stage.hook(enabled=False, **SLOWLY)])
         await stage.attempted(1)
         await until(lambda: not stage.service.worker.tokens, "the worker to be idle")
         assert (await stage.queue.depths()).waiting == 500
@@ -138,8 +144,8 @@ async def test_F44_the_jobs_of_a_disabled_endpoint_are_held_and_delivered_when_i
 
 async def test_F44_after_a_change_of_the_url_what_waits_goes_to_the_new_one() -> None:
     async with Receiver() as moved, staged(SLOWLY) as stage:
-        await queued(stage, 500)
-        stage.service.replace(APP, [stage.hook(url=moved.url("/new"), **SLOWLY)])
+        async with queued(stage, 500):
+            stage.service.replace(APP, [stage.hook(url=moved.url("/new"), **SLOWLY)])
         await moved.until(lambda: set(numbers(moved.received)) == set(range(1, 501)))
         assert len(stage.receiver.received) == 1
 
@@ -177,11 +183,9 @@ OLD, NEW = "the-secret-of-yesterday", "the-secret-of-today"
 
 async def test_F46_jobs_from_before_a_rotation_are_signed_with_both_secrets() -> None:
     async with staged({**SLOWLY, "profile": "realcast", "secrets": (Secret(OLD),)}) as stage:
-        stage.receiver.script(Hang(), OK)
-        stage.send(0, 2)
-        await stage.receiver.wait_for(1)
-        secrets = (Secret(NEW), Secret(OLD, time.time() + 3600))
-        stage.service.replace(APP, [stage.hook(**{**SLOWLY, "profile": "realcast", "secrets": secrets})])
+        async with queued(stage, 1):
+            secrets = (Secret(NEW), Secret(OLD, time.time() + 3600))
+            stage.service.replace(APP, [stage.hook(**{**SLOWLY, "profile": "realcast", "secrets": secrets})])
         _, got = await stage.receiver.wait_for(2)
         assert got.headers["x-realcast-signature"] == "sha256=" + sign(NEW.encode(), got.body)
         assert got.headers["x-realcast-signature-previous"] == "sha256=" + sign(OLD.encode(), got.body)
@@ -189,10 +193,8 @@ async def test_F46_jobs_from_before_a_rotation_are_signed_with_both_secrets() ->
 
 async def test_F46_the_oldest_active_key_of_an_app_signs_what_was_queued_before_it_was_the_oldest() -> None:
     async with staged({**SLOWLY, "app_keys": (AppKey("old", b"o"), AppKey("new", b"n"))}) as stage:
-        stage.receiver.script(Hang(), OK)
-        stage.send(0, 2)
-        await stage.receiver.wait_for(1)
-        stage.service.replace(APP, [stage.hook(**{**SLOWLY, "app_keys": (AppKey("new", b"n"),)})])
+        async with queued(stage, 1):
+            stage.service.replace(APP, [stage.hook(**{**SLOWLY, "app_keys": (AppKey("new", b"n"),)})])
         first, got = await stage.receiver.wait_for(2)
         assert first.headers["x-pusher-key"] == "old"
         assert (got.headers["x-pusher-key"], got.headers["x-pusher-signature"]) == ("new", sign(b"n", got.body))

@@ -352,7 +352,7 @@ async def test_F39_a_worker_whose_clock_is_wrong_retries_no_earlier_and_signs_it
         stage.receiver.script(Answer(500))
         stage.send(0)
         first, second = await stage.receiver.wait_for(2)
-        assert second.at - first.at >= 0.5
+        assert second.at - first.at >= 0.5 - 0.002  # times in the queue are whole milliseconds
         assert int(second.headers["webhook-timestamp"]) == int(clock.now)
         await stage.settled()
         assert len(stage.receiver.received) == 2

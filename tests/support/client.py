@@ -139,6 +139,12 @@ class Client:
         """Send a message: text as it is, bytes as a binary frame, anything else as JSON."""
         await self.connection.send(message if isinstance(message, str | bytes) else json.dumps(message))
 
+    async def send_at_once(self, *messages: Mapping[str, Any]) -> None:
+        """Send messages in one write, so that the server reads them together, whatever the machine does meanwhile."""
+        for message in messages:
+            self.connection.protocol.send_text(json.dumps(message).encode())
+        self.connection.transport.write(b"".join(self.connection.protocol.data_to_send()))
+
     async def receive(self, deadline: float = DEADLINE) -> Frame:
         """Return the next frame; fails when none comes in ``deadline`` seconds."""
         try:
@@ -219,8 +225,8 @@ class Client:
         """Return a right ``auth`` for this connection."""
         return channel_auth(self.app, self.socket_id, channel, channel_data)
 
-    async def ask(self, channel: str, channel_data: str | None = None, auth: str | None = None) -> None:
-        """Send ``pusher:subscribe``, rightly signed where the channel needs it, and don't wait."""
+    def request(self, channel: str, channel_data: str | None = None, auth: str | None = None) -> dict[str, Any]:
+        """Return ``pusher:subscribe``, rightly signed where the channel needs it."""
         data: dict[str, Any] = {"channel": channel}
         if auth is None and channel.startswith(("private-", "presence-")):
             auth = self.auth(channel, channel_data)
@@ -228,7 +234,11 @@ class Client:
             data["auth"] = auth
         if channel_data is not None:
             data["channel_data"] = channel_data
-        await self.send({"event": "pusher:subscribe", "data": data})
+        return {"event": "pusher:subscribe", "data": data}
+
+    async def ask(self, channel: str, channel_data: str | None = None, auth: str | None = None) -> None:
+        """Send ``pusher:subscribe`` (see ``request``) and don't wait."""
+        await self.send(self.request(channel, channel_data, auth))
 
     async def subscribe(self, channel: str, channel_data: str | None = None, auth: str | None = None) -> Frame:
         """Subscribe and return ``subscription_succeeded``, which must be the next frame."""

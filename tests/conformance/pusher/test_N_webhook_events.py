@@ -78,8 +78,9 @@ async def test_199_a_return_within_the_delay_tells_neither_of_leaving_nor_of_com
         await client.subscribe("c")
         await client.subscribe("presence-c", member("1"))
         for channel, data in (("c", None), ("presence-c", member("1"))):
-            await client.unsubscribe(channel)
-            await client.subscribe(channel, data)
+            leave = {"event": "pusher:unsubscribe", "data": {"channel": channel}}
+            await client.send_at_once(leave, client.request(channel, data))
+            await client.expect("pusher_internal:subscription_succeeded", channel)
         events = await settled(hooked, client, delayed=True)
         assert sorted(map(str, events)) == sorted(
             map(str, [occupied("c"), occupied("presence-c"), added("presence-c", "1")])

@@ -108,8 +108,7 @@ async def test_212_filters_apply_before_signing(routed: Site) -> None:
 async def test_213_events_within_the_window_share_a_request_where_batching_is_on(routed: Site) -> None:
     channels = [f"c{number}" for number in range(10)]
     async with routed.connect() as client:
-        for channel in channels:
-            await client.subscribe(channel)
+        await client.send_at_once(*map(client.request, channels))
         await eventually(lambda: len(routed.events("batched")) >= 10, "all events arrive in batches")
         await eventually(lambda: len(routed.events()) >= 10, "all events arrive one by one")
     assert [event["channel"] for event in routed.events("batched")] == channels
