@@ -7,9 +7,9 @@ writing without a detour, the closing handshake, and what happens to clients tha
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Final, cast
+from typing import Final
 
-from websockets.frames import CLOSE, CONT, PING, PONG, TEXT, CloseCode, Frame
+from websockets.frames import CLOSE, PING, PONG, CloseCode, Frame
 from websockets.protocol import OPEN as READABLE
 
 from sockudo_py.metrics import AppCounters
@@ -17,7 +17,7 @@ from sockudo_py.protocol import codec
 from sockudo_py.protocol.framing import close_frame, text_frame
 from sockudo_py.protocol.session import Session
 from sockudo_py.ws.context import ConnectionContext
-from sockudo_py.ws.frames import FrameReader, begins_plain, only_message, plain_messages, wire_size
+from sockudo_py.ws.frames import FrameReader, begins_plain, only_message, plain_messages
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,6 @@ _GO_ON, _PEER_CLOSED, _FAILED = range(3)  # what reading came to
 _SLOW_CODE = 4100
 _SLOW_REASON = "Over capacity: messages were not read fast enough"
 _SLOW_FRAMES = text_frame(codec.error(_SLOW_CODE, _SLOW_REASON)) + close_frame(_SLOW_CODE, _SLOW_REASON)
-_CRASH_FRAME = close_frame(CloseCode.INTERNAL_ERROR, "Internal error")
 
 
 def discard(frames: bytes) -> None:
@@ -58,12 +57,9 @@ class WebSocketConnection(asyncio.Protocol):
         "_context",
         "_counters",
         "_done",
-        "_message",
-        "_message_is_text",
         "_reader",
         "_state",
         "_transport",
-        "_unread",
         "_waiting",
         "session",
         "tick",
@@ -81,9 +77,6 @@ class WebSocketConnection(asyncio.Protocol):
         self._counters = counters
         self._state = _OPEN
         self._reader: FrameReader | None = None
-        self._unread = 0  # bytes that the reader got and has not made frames of
-        self._message: bytearray | None = None  # the fragments so far
-        self._message_is_text = False
         self._begun: bytearray | None = None  # a plain message of which the rest has not come
         self._waiting: bytes | None = None  # received, to be worked on in the next turn ...
         self._done = 0  # ... but for so many bytes
@@ -182,7 +175,7 @@ class WebSocketConnection(asyncio.Protocol):
             return
         self._state = _LOST
         self.write = discard
-        self._reader = self._message = self._begun = self._waiting = None
+        self._reader = self._begun = self._waiting = None
         self._context.census.leave()
         self._context.wheel.cancel(self)
         self._context.node.disconnect(self)
@@ -226,7 +219,7 @@ class WebSocketConnection(asyncio.Protocol):
         else:
             if verdict != _GO_ON:
                 self._reader = None
-            elif self._unread == 0 and self._message is None and self._state == _OPEN:
+            elif reader.at_rest and self._state == _OPEN:
                 self._reader = None
                 context.readers.give_back(reader)
             else:
@@ -272,12 +265,9 @@ class WebSocketConnection(asyncio.Protocol):
         while True:
             piece = data if size <= _SLICE_BYTES else data[start : start + _SLICE_BYTES]
             start += len(piece)
-            reader.receive_data(piece)
-            self._unread += len(piece)
             now = self._context.clock()
-            for frame in cast("list[Frame]", reader.events_received()):
+            for frame in reader.frames(piece):
                 frames += 1
-                self._unread -= wire_size(frame)
                 if frame.opcode is CLOSE:
                     if self._state == _OPEN:
                         answers += reader.data_to_send()
@@ -297,39 +287,23 @@ class WebSocketConnection(asyncio.Protocol):
                 return _GO_ON
 
     def _take(self, reader: FrameReader, frame: Frame, now: float) -> bool:
-        """Do what one frame asks for and return True, or fail the reader; fragments are gathered into their message."""
-        opcode, data = frame.opcode, frame.data
-        if opcode is PING:  # the reader has put the pong among its data_to_send
+        """Do what one frame asks for and return True, or fail the reader."""
+        if frame.opcode is PING:  # the reader has put the pong among its data_to_send
             self.session.control_frame(now)
             return True
-        if opcode is PONG:
+        if frame.opcode is PONG:
             self.session.last_seen = now
             return True
-        if opcode is CONT:
-            message = self._message
-            if message is None:  # not to be had: the reader fails on a continuation of nothing
-                return True
-            message += data
-            if not frame.fin:
-                return True
-            data, self._message = message, None
-            is_text = self._message_is_text
-        else:
-            is_text = opcode is TEXT
-            if not frame.fin:
-                self._message = bytearray(data)
-                self._message_is_text = is_text
-                return True
+        try:
+            message = reader.message(frame)
+        except UnicodeDecodeError as problem:
+            self._counters.messages_received += 1
+            reader.fail(CloseCode.INVALID_DATA, f"{problem.reason} at position {problem.start}")
+            return False
+        if message is None:
+            return True
         self._counters.messages_received += 1
-        if is_text:
-            try:
-                text = str(data, "utf-8")
-            except UnicodeDecodeError as problem:
-                reader.fail(CloseCode.INVALID_DATA, f"{problem.reason} at position {problem.start}")
-                return False
-            effects = self.session.receive(text, now)
-        else:
-            effects = self.session.receive_binary(now)
+        effects = self.session.receive(message, now) if isinstance(message, str) else self.session.receive_binary(now)
         if effects:
             self._context.node.perform(self, effects)
         return True
@@ -362,14 +336,12 @@ class WebSocketConnection(asyncio.Protocol):
     def _crash(self) -> None:
         log.exception("socket %s: unexpected error, the connection is closed", self.session.socket_id)
         self._counters.connection_errors += 1
-        if self._state == _OPEN:
-            self.write(_CRASH_FRAME)
-            self._leave(_CLOSING, self._context.close_timeout)
+        self.close(CloseCode.INTERNAL_ERROR, "Internal error")
 
     def _end(self, *, half: bool) -> None:
         """Close; or half, so that a client that is still sending gets to read the close frame and not a reset."""
         self._leave(_DISCARDING, self._context.close_timeout)
-        self._waiting = self._message = None
+        self._waiting = None
         if not half:
             self._transport.close()
             return

@@ -6,12 +6,10 @@ message is incomplete.
 """
 
 import logging
+from typing import cast
 
-from websockets.frames import Frame
-from websockets.protocol import OPEN, SERVER
-from websockets.protocol import Protocol as FrameReader
-
-__all__ = ["FrameReader", "FrameReaders", "wire_size"]
+from websockets.frames import CONT, TEXT, Frame
+from websockets.protocol import OPEN, SERVER, Protocol
 
 try:
     from websockets.speedups import apply_mask
@@ -25,6 +23,49 @@ _KEPT = 16  # readers waiting for work; more were only needed for an instant
 # What the library says about a connection is told to the client or logged by the connection; left: its own faults.
 _log = logging.getLogger(f"{__name__}.library")
 _log.setLevel(logging.ERROR)
+
+
+class FrameReader(Protocol):
+    """The library's reader, which also gathers fragments and knows when it is at rest."""
+
+    def __init__(self, max_message_bytes: int) -> None:
+        super().__init__(SERVER, state=OPEN, max_size=max_message_bytes, logger=_log)
+        self._unread = 0  # bytes that came and are not frames yet
+        self._fragments: bytearray | None = None
+        self._fragments_are_text = False
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether no frame and no message is incomplete."""
+        return self._unread == 0 and self._fragments is None
+
+    def frames(self, data: bytes) -> list[Frame]:
+        """Return the frames that ``data`` completes."""
+        self.receive_data(data)
+        frames = cast("list[Frame]", self.events_received())
+        self._unread += len(data) - sum(map(wire_size, frames))
+        return frames
+
+    def message(self, frame: Frame) -> str | bytes | None:
+        """Return the message that ends with this data frame, binary ones as bytes; None when it goes on.
+
+        Raises UnicodeDecodeError when it ought to be text and isn't.
+        """
+        data = frame.data
+        is_text = frame.opcode is TEXT
+        if frame.opcode is CONT:
+            if self._fragments is None:  # not to be had: the library fails on a continuation of nothing
+                return None
+            self._fragments += data
+            if not frame.fin:
+                return None
+            data, self._fragments = self._fragments, None
+            is_text = self._fragments_are_text
+        elif not frame.fin:
+            self._fragments = bytearray(data)
+            self._fragments_are_text = is_text
+            return None
+        return str(data, "utf-8") if is_text else bytes(data)
 
 
 class FrameReaders:
@@ -44,7 +85,7 @@ class FrameReaders:
         """Return a reader at rest."""
         if self._waiting:
             return self._waiting.pop()
-        return FrameReader(SERVER, state=OPEN, max_size=self.max_message_bytes, logger=_log)
+        return FrameReader(self.max_message_bytes)
 
     def give_back(self, reader: FrameReader) -> None:
         """Take back a reader that is at rest again."""

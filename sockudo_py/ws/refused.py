@@ -5,9 +5,8 @@ then there is nothing to do but to wait for the client's close frame.
 """
 
 import asyncio
-from typing import cast
 
-from websockets.frames import CLOSE, Frame
+from websockets.frames import CLOSE
 from websockets.protocol import OPEN
 
 from sockudo_py.ws.context import ConnectionContext
@@ -42,8 +41,7 @@ class RefusedConnection(asyncio.Protocol):
             return
         self._left -= len(data)
         if self._left > 0:
-            self._reader.receive_data(data)
-            if any(frame.opcode is CLOSE for frame in cast("list[Frame]", self._reader.events_received())):
+            if any(frame.opcode is CLOSE for frame in self._reader.frames(data)):
                 self._left = 0
                 self._transport.close()
                 return

@@ -188,7 +188,7 @@ def test_a_message_in_endless_empty_fragments_costs_no_memory(bench: Bench, peer
     connection = peer.transport.protocol
     for _ in range(2000):
         peer.send(frame(CONT, "", fin=False))
-    assert bytes(connection._message) == b"{"  # type: ignore[attr-defined]
+    assert bytes(connection._reader._fragments) == b"{"  # type: ignore[attr-defined]
     assert not peer.transport.closed
 
 

@@ -98,3 +98,21 @@ def test_what_waits_for_its_rest_is_nothing_that_the_library_would_tell_of(noise
         reader.receive_data(data)
         assert reader.events_received() == []
         assert reader.data_to_send() == []
+
+
+@pytest.mark.parametrize(("opcode", "expected"), [(TEXT, "hello"), (BINARY, b"hello")])
+def test_fragments_come_to_the_message_that_they_began_as(opcode: int, expected: str | bytes) -> None:
+    reader = FrameReaders(LIMIT).take()
+    frames = reader.frames(frame(opcode, "hel", fin=False) + frame(PING, "") + frame(CONT, "l", fin=False))
+    assert [reader.message(each) for each in frames if each.opcode != PING] == [None, None]
+    assert not reader.at_rest
+    assert [reader.message(each) for each in reader.frames(frame(CONT, "o"))] == [expected]
+    assert reader.at_rest
+
+
+@pytest.mark.parametrize("data", [*beginnings(frame(TEXT, "x" * 200)), *beginnings(frame(PING, "x"))])
+def test_a_reader_with_the_beginning_of_a_frame_is_not_at_rest(data: bytes) -> None:
+    reader = FrameReaders(LIMIT).take()
+    assert reader.at_rest
+    assert reader.frames(data) == []
+    assert not reader.at_rest
