@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
 DEADLINE = 60.0
+BACKLOG = 4096  # beyond it the kernel drops connections, and they are tried again a second later
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,11 @@ class Hook:
         values = [value for key, value in self.headers if key.lower() == name.lower()]
         assert len(values) == 1, f"{name}: {values}"
         return values[0]
+
+
+class _Listening(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = BACKLOG
 
 
 class HookReceiver:
@@ -70,8 +76,7 @@ class HookReceiver:
                 """Say nothing."""
 
         self._stopping = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-        self._server.daemon_threads = True
+        self._server = _Listening(("127.0.0.1", port), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
 
     def __enter__(self) -> Self:

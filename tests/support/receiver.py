@@ -13,6 +13,8 @@ from typing import Any, Self
 
 import orjson
 
+BACKLOG = 4096  # beyond it the kernel drops connections, and they are tried again a second later
+
 
 @dataclass(frozen=True, slots=True)
 class Received:
@@ -99,7 +101,7 @@ class Receiver:
     _news: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, self.host, 0, ssl=self.ssl_context)
+        self._server = await asyncio.start_server(self._serve, self.host, 0, ssl=self.ssl_context, backlog=BACKLOG)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
