@@ -16,7 +16,7 @@ from sockudo_py.http.context import Call, NodeApi, RequestLimit, too_many
 from sockudo_py.http.health import Health
 from sockudo_py.http.messages import OK, ApiRequest, ApiResponse, echo, error
 from sockudo_py.http.query import MAX_PAIRS, TooManyParameters, read_signed
-from sockudo_py.http.routes import Answer, Match, MethodMismatch, Open, Router
+from sockudo_py.http.routes import Answer, Match, MethodMismatch, Open, Router, Signed
 from sockudo_py.limits.base import RateLimiter
 from sockudo_py.logs import quoted
 from sockudo_py.metrics import AppCounters, Metrics
@@ -109,7 +109,7 @@ class Api:
         if not isinstance(match, Match):
             return self.refusal(request.method, request.path) or _NOT_FOUND
         route = match.route
-        if isinstance(route, Open):
+        if not isinstance(route, Signed):
             return self._open(request, route, match.segments)
         if self._address_limit is not None and (refused := self._spend_address(request.remote, self._address_limit)):
             return refused

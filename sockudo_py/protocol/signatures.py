@@ -18,15 +18,15 @@ _ARRAY_KEY = re.compile(r"([^\[\]]+)\[[^\[\]]*\]")  # PHP's k[], k[0], k[name]
 
 def sign(secret: bytes, text: str | bytes) -> str:
     """Return the lower-case hex HMAC-SHA256 of ``text`` (a str as UTF-8)."""
-    if isinstance(text, bytes):
-        data = text
-    else:
+    if isinstance(text, str):
         try:
             data = text.encode()
         except UnicodeEncodeError:
             # A lone surrogate may come out of a percent-encoded path: no honest signature covers it, but it must not
             # raise.
             data = text.encode("utf-8", "surrogatepass")
+    else:
+        data = text
     inner, outer = _keyed(secret)
     inner, outer = inner.copy(), outer.copy()
     inner.update(data)

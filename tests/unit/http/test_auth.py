@@ -322,6 +322,13 @@ def test_the_short_way_leaves_an_old_timestamp_to_the_long_way(shift: int) -> No
     assert not short_way(with_signature(usual_parts(), 4), now=NOW + shift)
 
 
+@pytest.mark.parametrize("now", [NOW - 600.001, NOW - 600.0, NOW - 599.5, NOW + 600.0, NOW + 600.999, NOW + 601.0])
+def test_a_timestamp_is_as_old_on_the_short_way_as_on_the_long_one(now: float) -> None:
+    query = with_signature(usual_parts(), 4)
+    accepted = authenticate(raw(query, "POST", PATH, BODY), APP, read_signed(query), now) is None
+    assert short_way(query, now=now) == accepted
+
+
 def test_the_short_way_leaves_another_secret_to_the_long_way() -> None:
     assert not short_way(with_signature(usual_parts(), 4, secret="other"))
 
