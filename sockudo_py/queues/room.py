@@ -7,8 +7,9 @@ leaves more to other apps than to itself, and an empty lane is refused by a queu
 """
 
 from collections.abc import Collection
+from itertools import groupby
 
-from sockudo_py.queues.base import Append, app_id_of, endpoint_of
+from sockudo_py.queues.base import Append, endpoint_of
 from sockudo_py.queues.book import Book
 
 
@@ -33,7 +34,8 @@ class Room:
         self._ample = most <= 0 or 2 * (self._total + len(events)) < most
         self._lanes: dict[str, int] = {}
         self._apps: dict[str, int] = {}
-        for endpoint, app_id in set(zip(map(endpoint_of, events), map(app_id_of, events), strict=True)):
+        for endpoint, group in groupby(events, endpoint_of):
+            app_id = next(group).app_id
             lane = book.lanes.owned(endpoint, app_id)
             self._lanes[endpoint] = lane.held
             self._apps[app_id] = lane.app.held

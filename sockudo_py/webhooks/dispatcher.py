@@ -4,9 +4,9 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections import Counter
 from collections.abc import Callable, Collection
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 
 from sockudo_py.changes import Change
@@ -165,8 +165,8 @@ class Dispatcher:
                 await self._stopping.wait()
 
     def _taken(self, events: list[Append], *, refused: Collection[str] = ()) -> None:
-        for app_id, count in Counter(map(app_id_of, events)).items():
-            self._metrics.enqueued.add(app_id, amount=count)
+        for app_id, group in groupby(map(app_id_of, events)):
+            self._metrics.enqueued.add(app_id, amount=len(list(group)))
         self._in_hand = []
         if self._refusals:
             self._probed({event.endpoint for event in events if event.endpoint not in refused})

@@ -64,7 +64,7 @@ def encode(event: Event) -> bytes:
 
 def texts_of(changes: Sequence[Change], time_ms: int) -> list[bytes]:
     """Return ``encode(event_of(change, time_ms))`` of changes of one kind, of client events in far less time."""
-    about: tuple[str, str, str | None] | None = None
+    channel = socket_id = user_id = None
     head = tail = b""
     end = 0
     texts: list[bytes] = []
@@ -73,21 +73,19 @@ def texts_of(changes: Sequence[Change], time_ms: int) -> list[bytes]:
             texts.append(encode(event_of(change, time_ms)))
             continue
         # The message to subscribers, {"event":...,"data":...,"channel":...}, has event and data as JSON already.
-        if about != (about := (change.channel, change.socket_id, change.user_id)):
-            head, tail, end = _around(about, time_ms)
+        if change.channel != channel or change.socket_id != socket_id or change.user_id != user_id:
+            channel, socket_id, user_id = change.channel, change.socket_id, change.user_id
+            head, tail, end = _around(channel, socket_id, user_id, time_ms)
         texts.append(head + change.payload[1:end] + tail)
     return texts
 
 
-def _around(about: tuple[str, str, str | None], time_ms: int) -> tuple[bytes, bytes, int]:
+def _around(channel: str, socket_id: str, user_id: str | None, time_ms: int) -> tuple[bytes, bytes, int]:
     """Return what is before and after event and data in a client event's text, and where they end in its payload."""
-    channel, socket_id, user_id = map(orjson.dumps, about)
-    head = b'{"name":"client_event","channel":%b,' % channel
-    user, end = b"", -len(b',"channel":%b}' % channel)
-    if about[2] is not None:
-        user = b',"user_id":%b' % user_id
-        end -= len(user)
-    return head, b',"socket_id":%b%b,"time_ms":%d}' % (socket_id, user, time_ms), end
+    where = b'"channel":' + orjson.dumps(channel)
+    user = b"" if user_id is None else b',"user_id":' + orjson.dumps(user_id)
+    tail = b',"socket_id":%b%b,"time_ms":%d}' % (orjson.dumps(socket_id), user, time_ms)
+    return b'{"name":"client_event",%b,' % where, tail, -len(b",%b%b}" % (where, user))
 
 
 def shares(name: str, channel: str | None) -> bool:
