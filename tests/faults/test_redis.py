@@ -106,7 +106,7 @@ async def test_F24_a_stop_while_redis_is_frozen_ends_in_time_and_says_what_is_le
         try:
             private_redis.freeze()
             stage.send(1, 5)
-            await until(lambda: not stage.service.dispatcher._spool.count, "an append to be under way")
+            await until(lambda: bool(stage.service.dispatcher._in_hand), "an append to be under way")
             caplog.clear()
             started = time.monotonic()
             await stage.service.stop()
