@@ -166,6 +166,13 @@ async def test_closing_waits_for_answers_and_drops_who_does_not_go(stage: Stage)
 # -- clients that end their stream --
 
 
+async def accepted_and_ended(stage: Stage, peer: Peer) -> None:
+    assert (await peer.head())[0] == 101
+    await peer.ended()
+    await eventually(lambda: stage.connections.census.count == 0, "it is gone")
+    assert stage.node.connections(APP.id) == 0
+
+
 @on_stage()
 async def test_a_handshake_behind_publishes_whose_client_sends_no_more_is_answered_and_ended(stage: Stage) -> None:
     peer = await stage.dial()
@@ -173,10 +180,7 @@ async def test_a_handshake_behind_publishes_whose_client_sends_no_more_is_answer
     peer.writer.write_eof()
     for _ in range(17):
         assert (await peer.response())[0] == 200
-    assert (await peer.head())[0] == 101
-    await peer.ended()
-    await eventually(lambda: stage.connections.census.count == 0, "it is gone")
-    assert stage.node.connections(APP.id) == 0
+    await accepted_and_ended(stage, peer)
 
 
 @on_stage()
@@ -194,10 +198,7 @@ async def test_a_handshake_behind_a_slow_answer_whose_client_sends_no_more_is_en
     await eventually(lambda: len(stage.context.busy) == 1, "the answer is waited for")
     gate.set_result(OK)
     assert (await peer.response())[0] == 200
-    assert (await peer.head())[0] == 101
-    await peer.ended()
-    await eventually(lambda: stage.connections.census.count == 0, "it is gone")
-    assert stage.node.connections(APP.id) == 0
+    await accepted_and_ended(stage, peer)
 
 
 # -- hostile clients --

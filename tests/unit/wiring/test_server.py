@@ -205,3 +205,16 @@ async def test_the_banner_says_what_listens_and_shows_no_secret(tmp_path: Path) 
     assert "1 endpoint; queue memory: jobs are lost when this process ends" in text
     assert "tops3cret" not in text
     assert "t0ken" not in text
+
+
+@pytest.mark.parametrize(("own", "counts"), [({}, "198.51.100.2"), ({"trust_hops": 2}, "198.51.100.1")])
+async def test_connection_attempts_have_hops_of_their_own_or_those_of_the_api(
+    tmp_path: Path, own: dict[str, int], counts: str
+) -> None:
+    limits = {"enabled": True, "api_rate_limit": {"trust_hops": 1}, "websocket_rate_limit": own}
+    server = Server(load(write(tmp_path, rate_limiter=limits), {}))
+    context = server._make_edge()._context
+    forwarded = "198.51.100.1, 198.51.100.2"
+    assert context.proxies.client("192.0.2.1", forwarded) == "198.51.100.2"
+    assert context.connect_proxies.client("192.0.2.1", forwarded) == counts
+    await server.stop()
