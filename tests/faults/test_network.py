@@ -113,7 +113,7 @@ async def test_F16_a_name_that_is_not_found_is_tried_again(problem: socket.gaier
 
 
 async def test_F16_a_name_service_that_hangs_is_a_dns_failure_and_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sockudo_py.webhooks.targets.resolver.TIMEOUT", 1.0)
+    monkeypatch.setattr("sockudo_py.webhooks.targets.resolver.TIMEOUT", 3.0)
     asked = 0
     over = threading.Event()
 

@@ -343,7 +343,7 @@ async def test_no_event_whose_append_returned_is_lost_by_a_sigkill(make: Make, p
         sys.executable, "-c", WRITER, str(path), stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     assert writer.stdout is not None
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while int(await writer.stdout.readline() or b"-1") not in range(300, 10**9):
             pass
     writer.send_signal(signal.SIGKILL)
