@@ -166,7 +166,7 @@ class Hub:
             if len(found.subscribers) > self._few_at_most:
                 self._many.append(found)
                 self._arm()
-            elif self._alone and not found.shares:
+            elif self._alone and not found.shares and not self._few:
                 found.send(frame, 1, exclude)
                 return
             else:

@@ -233,6 +233,16 @@ def test_the_work_of_one_message_does_not_overtake_what_waits(bench: Bench) -> N
     assert texts(sink) == ["a", "b"]
 
 
+def test_the_work_of_one_message_does_not_overtake_what_waits_on_another_small_channel(bench: Bench) -> None:
+    (sink,) = bench.sinks(1, on="c")
+    bench.hub.join("1", "d", sink)
+    bench.publish("a", "c")
+    bench.hub.begin_work(alone=True)
+    bench.publish("b", "d")
+    bench.hub.end_work()
+    assert texts(sink) == ["a", "b"]
+
+
 def test_the_work_of_one_message_waits_with_whom_a_replay_is_on_its_way_to(bench: Bench) -> None:
     (sink,) = bench.sinks(1, on="c")
     share = bench.hub.hold("1", "c", sink)
