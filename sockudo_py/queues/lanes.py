@@ -184,12 +184,14 @@ class Lane:
 
     def _gather(self) -> list[Fresh]:
         """Take the events out of the lane that go together."""
-        fresh, most = self.fresh, self.policy.max_bytes
-        gathered = list(islice(fresh, self.policy.size))
+        fresh, size, most = self.fresh, self.policy.size, self.policy.max_bytes
+        if size == 1 or fresh[0].solo:  # its text is not looked at: it may be a poison one of a store
+            return [fresh.popleft()]
+        gathered = list(islice(fresh, size))
         if any(map(_SOLO, gathered)) or sum(map(len, map(_EVENT, gathered))) + len(gathered) - 1 > most:
             room = most - len(gathered[0].event)
             count = 1
-            while not gathered[0].solo and count < len(gathered) and not gathered[count].solo:
+            while count < len(gathered) and not gathered[count].solo:
                 room -= len(gathered[count].event) + 1
                 if room < 0:
                     break

@@ -207,9 +207,9 @@ class Dispatcher:
                     extra={"webhook": endpoint, "app_id": app_id, "waiting": waiting},
                 )
         self._metrics.enqueue_failures.add("full")
-        self._taken(taken, refused=apps.keys())
-        if too_much:
+        if too_much:  # before the events of a run come, which drop themselves what is too much then
             self._drop()
+        self._taken(taken, refused=apps.keys())
 
     def _put(self, endpoint: str, events: list[Append]) -> None:
         if self._spool.extend(endpoint, events):

@@ -7,7 +7,7 @@ routes, metrics and limits cost something once per run, and each event only what
 import secrets
 import time
 from collections.abc import Callable, Iterable
-from itertools import repeat
+from itertools import compress, repeat
 from operator import attrgetter
 
 from sockudo_py.changes import Change
@@ -81,35 +81,46 @@ class Intake:
         self._wanted, self._run = None, []
         name, time_ms = EVENT_NAMES[type(run[0])], self._time_ms
         self._metrics.events.add(run[0].app_id, name, amount=len(run))
-        all_texts: list[bytes] | None = None
-        for route in wanted:
-            heard = run if route.test is None or name in CONNECTION_EVENTS else self._filtered(route.test, run)
-            if heard is run:
-                texts = all_texts = all_texts or texts_of(run, time_ms)
+        passing = [None if name in CONNECTION_EVENTS else _passing(route.test, run) for route in wanted]
+        heard = _heard(run, passing)
+        texts = texts_of(heard, time_ms)  # once: endpoints share them, so that many of them cost little memory
+        solos = _solos(name, heard)
+        for route, channels in zip(wanted, passing, strict=True):
+            if channels is None:
+                events = self._appends(route.endpoint, run[0].app_id, texts, solos)
             else:
-                texts = texts_of(heard, time_ms)
-            if heard:
-                self._put(route.endpoint, self._appends(route.endpoint, name, heard, texts, time_ms))
+                passes = [channel in channels for channel in map(_CHANNEL, heard)]
+                events = self._appends(route.endpoint, run[0].app_id, compress(texts, passes), compress(solos, passes))
+                self._metrics.filtered.add(amount=len(run) - len(events))
+            if events:
+                self._put(route.endpoint, events)
 
-    def _filtered(self, test: ChannelTest, run: list[Change]) -> list[Change]:
-        """Return those of a run, which have a channel, that pass a filter; the very list when all do."""
-        passing = {channel for channel in set(map(_CHANNEL, run)) if test(channel)}
-        heard = [change for change in run if _CHANNEL(change) in passing]
-        if len(heard) == len(run):
-            return run
-        self._metrics.filtered.add(amount=len(run) - len(heard))
-        return heard
-
-    def _appends(
-        self, endpoint: str, name: str, changes: list[Change], texts: list[bytes], time_ms: int
-    ) -> list[Append]:
+    def _appends(self, endpoint: str, app_id: str, texts: Iterable[bytes], solos: Iterable[bool]) -> list[Append]:
         self._groups += 1
-        prefix = f"{self._id_prefix}{self._groups}_"
-        app_id = changes[0].app_id
+        prefix, time_ms = f"{self._id_prefix}{self._groups}_", self._time_ms
         return [
             _new(Append, (prefix + number, endpoint, app_id, text, time_ms, solo, True))
-            for number, text, solo in zip(_NUMBERS, texts, _solos(name, changes), strict=False)
+            for number, text, solo in zip(_NUMBERS, texts, solos, strict=False)
         ]
+
+
+def _passing(test: ChannelTest | None, run: list[Change]) -> set[str] | None:
+    """Return the channels of a run that pass a filter; None when all do."""
+    if test is None:
+        return None
+    channels = set(map(_CHANNEL, run))
+    passing = {channel for channel in channels if test(channel)}
+    return None if len(passing) == len(channels) else passing
+
+
+def _heard(run: list[Change], passing: list[set[str] | None]) -> list[Change]:
+    """Return the changes of a run that at least one endpoint hears of."""
+    somewhere: set[str] = set()
+    for channels in passing:
+        if channels is None:
+            return run
+        somewhere |= channels
+    return [change for change in run if _CHANNEL(change) in somewhere]
 
 
 def _solos(name: str, changes: list[Change]) -> Iterable[bool]:

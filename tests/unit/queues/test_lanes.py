@@ -1,5 +1,7 @@
 """The listing of lanes: what the conformance suite can't see from outside."""
 
+import pytest
+
 from sockudo_py.queues import jobs
 from sockudo_py.queues.base import Append, LanePolicy
 from sockudo_py.queues.classes import FAST, NEW
@@ -83,3 +85,12 @@ def test_events_that_come_together_open_their_lane_like_events_that_come_alone()
     assert opened == [1005, None, 5, None, None, None, None]
     assert turn(together, FAST) == (5, together["wh_a"])
     assert (together.waiting, together["wh_a"].held) == (alone.waiting, alone["wh_a"].held) == (7, 7)
+
+
+@pytest.mark.parametrize(("size", "solo"), [(1, False), (5, True)])
+def test_a_text_that_goes_alone_is_not_looked_at_when_it_is_claimed(size: int, solo: bool) -> None:
+    lane = Lanes(LanePolicy(size=size))["wh_a"]
+    poison = Entry("wh_a", b"somebody edited this", solo=solo)
+    lane.fresh.extend([poison, Entry("wh_a", b"and this")])
+    assert lane.pop() is poison
+    assert len(lane) == 1

@@ -3,13 +3,14 @@
 import asyncio
 import logging
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import orjson
 import pytest
 
-from sockudo_py.changes import ChannelOccupied
-from sockudo_py.queues.base import Append, LanePolicy
+from sockudo_py.changes import ChannelOccupied, ChannelVacated
+from sockudo_py.queues.base import Append, LanePolicy, QueueFull
 from sockudo_py.webhooks import dispatcher
 from sockudo_py.webhooks.spool import SpoolLimits, read_spool, write_spool
 from tests.unit.webhooks.fakes import until
@@ -273,3 +274,22 @@ async def test_a_spool_file_that_can_not_be_removed_keeps_no_event_waiting(
         raise_events(site, "healthy", 2, 2)
         await until(lambda: taken(site, "healthy") == ["c-1", "c-2"])
     assert (tmp_path / "spool").exists()
+
+
+async def test_refused_events_and_new_ones_that_overflow_the_spool_cost_no_more_than_what_is_too_much() -> None:
+    async with running(SpoolLimits(max_events=5)) as site:
+        with_endpoints(site, "dead")
+        append = site.queue.append
+
+        async def refuse_and_hear_more(events: Sequence[Append]) -> None:
+            site.queue.append = append  # type: ignore[method-assign]
+            raise_events(site, "dead", 6, 8)
+            for number in range(9, 12):  # of another kind, so that they are not in the spool yet
+                site.dispatcher.add(ChannelVacated("dead", f"c-{number}"))
+            raise QueueFull(events)
+
+        site.queue.append = refuse_and_hear_more  # type: ignore[method-assign]
+        raise_events(site, "dead", 1, 5)
+        await until(lambda: bool(taken(site, "dead")) and not site.dispatcher.waiting)
+        assert taken(site, "dead") == [f"c-{number}" for number in range(7, 12)]
+        assert site.metrics.spool_dropped.values == {("dead",): 6}

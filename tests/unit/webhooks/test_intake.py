@@ -1,15 +1,28 @@
 """Changes that come together are worked on together, and nothing of it shows in the events."""
 
+from typing import Any
+
 import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sockudo_py.changes import Change, ChannelOccupied, ChannelVacated, ClientEventSent, ConnectionEstablished
+from sockudo_py.changes import (
+    CacheMissed,
+    Change,
+    ChannelOccupied,
+    ChannelVacated,
+    ClientEventSent,
+    ConnectionEstablished,
+    ConnectionTerminated,
+    MemberAdded,
+    MemberRemoved,
+    SubscriptionCountChanged,
+)
 from sockudo_py.endpoints import ChannelFilter, Endpoint
 from sockudo_py.metrics import Metrics
 from sockudo_py.protocol import codec
 from sockudo_py.queues.base import Append
-from sockudo_py.webhooks.events import encode, event_of, texts_of
+from sockudo_py.webhooks.events import EVENT_NAMES, encode, event_of, shares, texts_of
 from sockudo_py.webhooks.intake import LONGEST_RUN, Intake
 from sockudo_py.webhooks.metrics import WebhookMetrics
 from sockudo_py.webhooks.registry import EndpointRegistry
@@ -22,15 +35,15 @@ class Desk:
     """An intake whose clock stands still unless it is set, and what it has put."""
 
     def __init__(self, *endpoints: Endpoint) -> None:
-        registry = EndpointRegistry()
+        self.registry = EndpointRegistry()
         for app_id in {one.app_id for one in endpoints}:
-            registry.replace(app_id, [one for one in endpoints if one.app_id == app_id])
+            self.registry.replace(app_id, [one for one in endpoints if one.app_id == app_id])
         self.now = NOW
         self.wakes = 0
         self.puts: list[tuple[str, list[Append]]] = []
         self.metrics = WebhookMetrics(Metrics())
         self.intake = Intake(
-            registry.routes,
+            self.registry.routes,
             self.metrics,
             put=lambda uid, events: self.puts.append((uid, events)),
             wake=self.wake,
@@ -112,6 +125,17 @@ def test_each_endpoint_gets_what_passes_its_filter_and_the_rest_is_counted() -> 
     assert desk.metrics.events.values == {("app-1", "channel_occupied"): 4}
 
 
+def test_endpoints_share_the_bytes_of_an_event_whatever_their_filters() -> None:
+    filters = [ChannelFilter(), ChannelFilter(channel_prefix="n"), ChannelFilter(channel_suffix="1")]
+    for wanted in (filters, filters[1:]):
+        desk = Desk(*(endpoint(f"wh_{number}", filter=one) for number, one in enumerate(wanted)))
+        desk.add(*(ChannelOccupied("app-1", name) for name in ("sport", "news-1", "news-2")))
+        desk.intake.settle()
+        texts = [event.event for _, events in desk.puts for event in events if b"news-1" in event.event]
+        assert len(texts) == len(wanted)
+        assert all(text is texts[0] for text in texts)
+
+
 def test_only_events_that_must_be_alone_are_marked() -> None:
     desk = Desk(endpoint(event_types=EVERYTHING))
     desk.add(*(ChannelOccupied("app-1", name) for name in ("a", "private-encrypted-b", "c")))
@@ -162,3 +186,85 @@ def test_the_text_of_a_client_event_does_not_tell_whether_its_message_was_kept(
         for channel, event, data, socket_id, user_id, kept in sent
     ]
     assert texts_of(changes, NOW_MS) == [encode(event_of(change, NOW_MS)) for change in changes]
+
+
+_CHANNELS = st.sampled_from(["news", "sport", "presence-a", "private-encrypted-e", 'private-"b'])
+_APPS = st.sampled_from(["app-1", "app-2"])
+_SOCKETS = st.sampled_from(["1.2", "3.4"])
+
+
+def _client_event(app_id: str, channel: str, data: str, socket_id: str, user_id: str | None) -> ClientEventSent:
+    payload = codec.client_event(channel, "client-x", data, user_id)
+    return ClientEventSent(app_id, channel, "client-x", data, socket_id, user_id, payload)
+
+
+_CHANGES: st.SearchStrategy[Change] = st.one_of(
+    st.builds(ChannelOccupied, _APPS, _CHANNELS),
+    st.builds(ChannelVacated, _APPS, _CHANNELS),
+    st.builds(CacheMissed, _APPS, _CHANNELS),
+    st.builds(SubscriptionCountChanged, _APPS, _CHANNELS, st.integers(0, 9)),
+    st.builds(MemberAdded, _APPS, _CHANNELS, _TEXT, _SOCKETS),
+    st.builds(MemberRemoved, _APPS, _CHANNELS, _TEXT, _SOCKETS),
+    st.builds(ConnectionEstablished, _APPS, _SOCKETS),
+    st.builds(ConnectionTerminated, _APPS, _SOCKETS),
+    st.builds(_client_event, _APPS, _CHANNELS, _TEXT, _SOCKETS, st.none() | _TEXT),
+)
+_ENDPOINTS: st.SearchStrategy[list[dict[str, Any]]] = st.lists(
+    st.builds(
+        dict,
+        event_types=st.sampled_from([EVERYTHING, frozenset({"*"}), frozenset({"client_event", "channel_vacated"})]),
+        filter=st.sampled_from(
+            [
+                ChannelFilter(),
+                ChannelFilter(channel_prefix="p"),
+                ChannelFilter(channel_suffix="e"),
+                ChannelFilter(channel_pattern="s$"),
+            ]
+        ),
+        enabled=st.booleans(),
+    ),
+    max_size=3,
+)
+_Step = tuple[Change, int] | tuple[str, list[dict[str, Any]]] | float | None
+_STEPS: st.SearchStrategy[list[_Step]] = st.lists(
+    st.tuples(_CHANGES, st.integers(1, 3))
+    | st.tuples(_APPS, _ENDPOINTS)
+    | st.sampled_from([0.0, 2**-12, 2**-10, -0.5])  # seconds that a float has exactly, so that no sum rounds
+    | st.none(),
+    max_size=12,
+)
+
+
+@given(_STEPS)
+def test_changes_worked_on_together_make_the_events_that_each_makes_alone(steps: list[_Step]) -> None:
+    desk = Desk()
+    expected: list[tuple[str, bytes, int, bool]] = []
+    happened = filtered = 0
+    for step in steps:
+        match step:
+            case None:
+                desk.intake.settle()
+            case float():
+                desk.now += step
+            case str() as app_id, list() as endpoints:
+                named = [endpoint(f"{app_id}-{at}", app_id=app_id, **one) for at, one in enumerate(endpoints)]
+                desk.registry.replace(app_id, named)
+            case (change, int() as times):
+                name, time_ms = EVENT_NAMES[type(change)], int(desk.now * 1000)
+                routes = desk.registry.routes.get(change.app_id, {}).get(type(change), ())
+                channel = getattr(change, "channel", None)
+                hear = [one for one in routes if one.test is None or channel is None or one.test(channel)]
+                text = encode(event_of(change, time_ms))
+                expected += [(one.endpoint, text, time_ms, not shares(name, channel)) for one in hear] * times
+                happened += times * bool(routes)
+                filtered += times * (len(routes) - len(hear))
+                desk.add(*[change] * times)
+    desk.intake.settle()
+    events = [event for _, group in desk.puts for event in group]
+    for uid in {uid for uid, _, _, _ in expected} | {event.endpoint for event in events}:
+        got = [(one.endpoint, one.event, one.created_ms, one.solo) for one in events if one.endpoint == uid]
+        assert got == [one for one in expected if one[0] == uid]
+    assert all(group and {event.endpoint for event in group} == {uid} for uid, group in desk.puts)
+    assert len({event.id for event in events}) == len(events)
+    assert sum(desk.metrics.events.values.values()) == happened
+    assert sum(desk.metrics.filtered.values.values()) == filtered
