@@ -81,6 +81,9 @@ class Intake:
         self._wanted, self._run = None, []
         name, time_ms = EVENT_NAMES[type(run[0])], self._time_ms
         self._metrics.events.add(run[0].app_id, name, amount=len(run))
+        if len(run) == 1:
+            self._settle_one(wanted, run[0], name)
+            return
         passing = [None if name in CONNECTION_EVENTS else _passing(route.test, run) for route in wanted]
         heard = _heard(run, passing)
         texts = texts_of(heard, time_ms)  # once: endpoints share them, so that many of them cost little memory
@@ -94,6 +97,22 @@ class Intake:
                 self._metrics.filtered.add(amount=len(run) - len(events))
             if events:
                 self._put(route.endpoint, events)
+
+    def _settle_one(self, wanted: tuple[Route, ...], change: Change, name: str) -> None:
+        """Put the events of a run of one change, as when kinds alternate: what many share would cost it double."""
+        channel = None if name in CONNECTION_EVENTS else _CHANNEL(change)
+        app_id, time_ms = change.app_id, self._time_ms
+        text: bytes | None = None
+        solo = False
+        for route in wanted:
+            if channel is not None and route.test is not None and not route.test(channel):
+                self._metrics.filtered.add()
+                continue
+            if text is None:
+                text, solo = texts_of((change,), time_ms)[0], not shares(name, channel)
+            self._groups += 1
+            ident = f"{self._id_prefix}{self._groups}_0"
+            self._put(route.endpoint, [_new(Append, (ident, route.endpoint, app_id, text, time_ms, solo, True))])
 
     def _appends(self, endpoint: str, app_id: str, texts: Iterable[bytes], solos: Iterable[bool]) -> list[Append]:
         self._groups += 1

@@ -152,6 +152,8 @@ class Spool:
 
 
 def _size(events: Sequence[Append]) -> int:
+    if len(events) == 1:
+        return len(events[0].event) + _OVERHEAD
     return sum(map(len, map(event_of, events))) + _OVERHEAD * len(events)
 
 

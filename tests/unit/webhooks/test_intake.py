@@ -3,6 +3,7 @@
 from typing import Any
 
 import orjson
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -125,11 +126,12 @@ def test_each_endpoint_gets_what_passes_its_filter_and_the_rest_is_counted() -> 
     assert desk.metrics.events.values == {("app-1", "channel_occupied"): 4}
 
 
-def test_endpoints_share_the_bytes_of_an_event_whatever_their_filters() -> None:
+@pytest.mark.parametrize("names", [("sport", "news-1", "news-2"), ("news-1",)], ids=["run", "alone"])
+def test_endpoints_share_the_bytes_of_an_event_whatever_their_filters(names: tuple[str, ...]) -> None:
     filters = [ChannelFilter(), ChannelFilter(channel_prefix="n"), ChannelFilter(channel_suffix="1")]
     for wanted in (filters, filters[1:]):
         desk = Desk(*(endpoint(f"wh_{number}", filter=one) for number, one in enumerate(wanted)))
-        desk.add(*(ChannelOccupied("app-1", name) for name in ("sport", "news-1", "news-2")))
+        desk.add(*(ChannelOccupied("app-1", name) for name in names))
         desk.intake.settle()
         texts = [event.event for _, events in desk.puts for event in events if b"news-1" in event.event]
         assert len(texts) == len(wanted)
