@@ -163,9 +163,10 @@ def _unused_warning(unused: list[Loc], file: str) -> tuple[str, ...]:
 
 def _not_yet_warnings(config: Config, origins: Origins) -> Iterator[str]:
     """Yield a warning per row of ``NOT_YET`` that was set to something."""
+    given = tuple(_given(config, ()))
     for key, instead in NOT_YET.items():
         names = []
-        for loc in _given(config, ()):
+        for loc in given:
             if loc[: key.count(".") + 1] == tuple(key.split(".")):
                 source, written = origins.find(loc)
                 names.append(source or show(written))

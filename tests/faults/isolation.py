@@ -80,7 +80,7 @@ async def _stage(
     hung: int, slow: int, takes: float, slow_start: bool, driver: Driver, quiet: int
 ) -> AsyncIterator[Stage]:
     server: RedisServer | None = None
-    # As the server has it: without, a collection of all that pytest has loaded stops this process for a quarter second
+    # As the server has it: full collections don't look again and again at what lives, such as 10,000 lanes
     garbage = Garbage(Metrics())
     garbage.start()
     queue: Queue = MemoryQueue(slots=SLOTS, max_queue_len=1_000_000)
