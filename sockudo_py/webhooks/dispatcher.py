@@ -5,23 +5,21 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Collection
-from functools import partial
 from itertools import groupby
-from pathlib import Path
 
 from sockudo_py.changes import Change
-from sockudo_py.errors import SockudoError, Unavailable
+from sockudo_py.errors import Unavailable
 from sockudo_py.queues.base import Append, Queue, QueueFull, app_id_of
 from sockudo_py.webhooks.intake import Intake
 from sockudo_py.webhooks.metrics import WebhookMetrics
 from sockudo_py.webhooks.refusals import FIRST_WAIT, LONGEST_WAIT, Refusals
 from sockudo_py.webhooks.registry import EndpointRegistry
-from sockudo_py.webhooks.spool import Spool, SpoolLimits, read_spool, set_aside, write_spool
+from sockudo_py.webhooks.spool import Spool, SpoolLimits
+from sockudo_py.webhooks.spool_file import SpoolFile
 
 log = logging.getLogger(__name__)
 
 BATCH = 1000  # events handed to the queue in one call; those that were refused before come on top of it
-_LINES_TOLD = 10  # of those in the spool file that hold no event
 
 
 class Dispatcher:
@@ -43,14 +41,12 @@ class Dispatcher:
     ) -> None:
         self._queue = queue
         self._metrics = metrics
-        self._limits = spool or SpoolLimits()
+        limits = spool or SpoolLimits()
         self._clock = clock
-        self._spool = Spool(self._limits)
+        self._spool = Spool(limits)
+        self._file = SpoolFile(limits.path, metrics)
         self._refusals = Refusals()
         self._in_hand: list[Append] = []
-        self._replayed = False  # the spool file is there, with events of the last shutdown ...
-        self._trimmed = False  # ... and only those that the queue refused
-        self._filing: asyncio.Task[None] | None = None  # what was done with that file last
         self._wake = asyncio.Event()
         self._intake = Intake(registry.routes, metrics, put=self._put, wake=self._wake.set, clock=clock)
         self.add: Callable[[Change], None] = self._intake.add  # no call in between: it is on the hot path
@@ -63,8 +59,13 @@ class Dispatcher:
 
         Raises SockudoError when the spool file is there and can't be read.
         """
-        if self._limits.path is not None:
-            await self._replay(self._limits.path)
+        events = await self._file.read()
+        for event in events:
+            if self._spool.put(event):
+                self._drop()
+        if events:
+            log.info("webhook events of the last shutdown are back", extra={"events": len(events)})
+            self._wake.set()
         self._task = asyncio.create_task(self._run(), name="webhook-dispatcher")
 
     @property
@@ -92,7 +93,7 @@ class Dispatcher:
         left = [*self._in_hand, *self._spool.drain()]
         self._in_hand = []
         if left:
-            await self._write_down(left)
+            await self._file.write(left)
 
     async def _run(self) -> None:
         wait = FIRST_WAIT
@@ -102,8 +103,8 @@ class Dispatcher:
                 self._wake.clear()  # before looking: what comes while the file is tidied sets it again
                 self._in_hand = self._next()
             if not self._in_hand:
-                if self._replayed:
-                    await self._tidy_file()
+                if self._file.there:
+                    await self._file.tidy(self._spool.all())
                 if self._stopping.is_set() and not self._wake.is_set():
                     return
                 await self._rest()
@@ -226,74 +227,3 @@ class Dispatcher:
                 "the webhook spool is full (webhooks.spool.max_events): the noisiest apps lose their oldest events",
                 extra={"dropped": dict(dropped)},
             )
-
-    async def _replay(self, path: Path) -> None:
-        kept = path.with_name(path.name + ".bad")
-        try:
-            events, bad = await asyncio.to_thread(read_spool, path)
-            if bad:
-                await asyncio.to_thread(set_aside, path, events, bad, kept)
-        except OSError as error:  # to go on would overwrite at the stop what can't be read now
-            raise SockudoError(
-                f"webhooks.spool.path: {error.filename or path}: {error.strerror}; the events of the last shutdown are"
-                " there: make it readable, or move it away"
-            ) from error
-        if bad:
-            first = "; ".join(f"line {line.number}: {line.problem}" for line in bad[:_LINES_TOLD])
-            log.error("%s: lines that hold no event were moved to %s: %s", path, kept, first, extra={"lines": len(bad)})
-        for event in events:
-            if self._spool.put(event):
-                self._drop()
-        self._replayed = bool(events or bad)
-        if events:
-            log.info("webhook events of the last shutdown are back", extra={"events": len(events)})
-            self._wake.set()
-
-    async def _tidy_file(self) -> None:
-        """Leave in the spool file only what the queue refused, so that a kill brings nothing back that it took."""
-        path = self._limits.path
-        if path is None:
-            return
-        left = self._spool.all()
-        if left and self._trimmed:
-            return
-        try:
-            if left:
-                self._trimmed = True
-                await self._file(partial(write_spool, path, left))
-            else:
-                self._replayed = False
-                await self._file(partial(path.unlink, missing_ok=True))
-        except OSError as error:
-            log.warning("the webhook spool file can't be written, it stays as it was", extra={"error": str(error)})
-
-    async def _file(self, work: Callable[[], None]) -> None:
-        """Work on the spool file, after what is under way there: a thread goes on when its caller is cancelled."""
-        if self._filing is not None:
-            await asyncio.wait({self._filing})
-        self._filing = asyncio.create_task(asyncio.to_thread(work), name="webhook-spool-file")
-        await asyncio.shield(self._filing)
-
-    async def _write_down(self, events: list[Append]) -> None:
-        path = self._limits.path
-        if path is None:
-            log.error(
-                "webhook events are lost at shutdown: the queue did not take them and webhooks.spool.path is not set",
-                extra={"events": len(events)},
-            )
-            self._count_lost(events)
-            return
-        try:
-            await self._file(partial(write_spool, path, events))
-        except OSError as error:
-            log.error(
-                "webhook events are lost at shutdown: the spool file can't be written",
-                extra={"events": len(events), "error": str(error)},
-            )
-            self._count_lost(events)
-            return
-        log.warning("webhook events were written to the spool file", extra={"events": len(events)})
-
-    def _count_lost(self, events: list[Append]) -> None:
-        for event in events:
-            self._metrics.spool_dropped.add(event.app_id)

@@ -1,14 +1,10 @@
-"""Events that the queue has not taken yet: bounded in memory, and on disk over a shutdown."""
+"""Events that the queue has not taken yet, bounded in memory."""
 
-import base64
-import os
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-
-import orjson
 
 from sockudo_py.queues.base import Append, event_of
 
@@ -155,87 +151,3 @@ def _size(events: Sequence[Append]) -> int:
     if len(events) == 1:
         return len(events[0].event) + _OVERHEAD
     return sum(map(len, map(event_of, events))) + _OVERHEAD * len(events)
-
-
-def write_spool(path: Path, events: Iterable[Append]) -> None:
-    """Write events to a file, one JSON object a line. The file is whole or not there. Raises OSError."""
-    part = path.with_name(path.name + ".part")
-    with open(part, "wb") as file:
-        for event in events:
-            fields = {
-                "id": event.id,
-                "endpoint": event.endpoint,
-                "app_id": event.app_id,
-                "event": base64.b64encode(event.event).decode(),
-                "created_ms": event.created_ms,
-                "solo": event.solo,
-            }
-            file.write(orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE))
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(part, path)
-
-
-@dataclass(frozen=True, slots=True)
-class BadLine:
-    """A line of a spool file that is no event: which one, what is wrong with it, and its bytes."""
-
-    number: int
-    problem: str
-    text: bytes
-
-
-def read_spool(path: Path) -> tuple[list[Append], list[BadLine]]:
-    """Return the events of a file (none when there is no file) and the lines that hold none. Raises OSError."""
-    try:
-        lines: Sequence[bytes] = path.read_bytes().splitlines()
-    except FileNotFoundError:
-        return [], []
-    events: list[Append] = []
-    bad: list[BadLine] = []
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            events.append(_event(line))
-        except ValueError as problem:
-            bad.append(BadLine(number, str(problem), line))
-    return events, bad
-
-
-def set_aside(path: Path, events: Iterable[Append], bad: Iterable[BadLine], kept: Path) -> None:
-    """Move the bad lines of a file to the end of ``kept``, so that the file holds only ``events``. Raises OSError."""
-    with open(kept, "ab") as file:
-        file.writelines(line.text + b"\n" for line in bad)
-        file.flush()
-        os.fsync(file.fileno())
-    write_spool(path, events)
-
-
-_TYPES = {"id": str, "endpoint": str, "app_id": str, "event": str, "created_ms": int, "solo": bool}
-_LATEST_MS = 10**16 - 1  # what every queue can hold
-
-
-def _event(line: bytes) -> Append:
-    """Return the event of a line; raise ValueError with what is wrong. A person may have written it."""
-    try:
-        fields = orjson.loads(line)
-    except ValueError:
-        raise ValueError("is not JSON") from None
-    if not isinstance(fields, dict):
-        raise ValueError("is not a JSON object")
-    for name, kind in _TYPES.items():
-        if type(fields.get(name)) is not kind:
-            raise ValueError(f"{name} is missing or of another type than {kind.__name__}")
-        if fields[name] == "":
-            raise ValueError(f"{name} is empty")
-    if not 0 <= fields["created_ms"] <= _LATEST_MS:
-        raise ValueError("created_ms is not a Unix time in milliseconds")
-    try:
-        event = base64.b64decode(fields["event"], validate=True)
-        sound = isinstance(orjson.loads(event), dict)
-    except ValueError:
-        sound = False
-    if not sound:  # it would spoil the whole batch that it becomes a part of
-        raise ValueError("event is not a JSON object in base64")
-    return Append(fields["id"], fields["endpoint"], fields["app_id"], event, fields["created_ms"], fields["solo"])

@@ -15,7 +15,8 @@ from sockudo_py.queues.memory import MemoryQueue
 from sockudo_py.queues.redis import RedisQueue
 from sockudo_py.queues.sqlite import SqliteQueue
 from sockudo_py.webhooks import dispatcher, refusals
-from sockudo_py.webhooks.spool import SpoolLimits, read_spool
+from sockudo_py.webhooks.spool import SpoolLimits
+from sockudo_py.webhooks.spool_file import read_spool
 from tests.faults.harness import (
     Stage,
     assert_duplicates_alike,

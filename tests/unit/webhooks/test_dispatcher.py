@@ -23,7 +23,8 @@ from sockudo_py.queues.base import Append
 from sockudo_py.webhooks.dispatcher import Dispatcher
 from sockudo_py.webhooks.metrics import WebhookMetrics
 from sockudo_py.webhooks.registry import EndpointRegistry
-from sockudo_py.webhooks.spool import SpoolLimits, read_spool, write_spool
+from sockudo_py.webhooks.spool import SpoolLimits
+from sockudo_py.webhooks.spool_file import read_spool, write_spool
 from tests.unit.webhooks.fakes import FlakyQueue, until
 from tests.unit.webhooks.make import NOW, NOW_MS, endpoint
 

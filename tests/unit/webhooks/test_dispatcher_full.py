@@ -11,8 +11,9 @@ import pytest
 
 from sockudo_py.changes import ChannelOccupied, ChannelVacated
 from sockudo_py.queues.base import Append, LanePolicy, QueueFull
-from sockudo_py.webhooks import dispatcher
-from sockudo_py.webhooks.spool import SpoolLimits, read_spool, write_spool
+from sockudo_py.webhooks import spool_file
+from sockudo_py.webhooks.spool import SpoolLimits
+from sockudo_py.webhooks.spool_file import read_spool, write_spool
 from tests.unit.webhooks.fakes import until
 from tests.unit.webhooks.make import endpoint
 from tests.unit.webhooks.test_dispatcher import Site, running
@@ -212,7 +213,7 @@ async def test_a_shutdown_while_the_spool_file_is_tidied_still_writes_all_that_i
             assert go_on.wait(60)
         write_spool(path, events)
 
-    monkeypatch.setattr(dispatcher, "write_spool", write)
+    monkeypatch.setattr(spool_file, "write_spool", write)
     await site.dispatcher.start()
     await until(slow.is_set)
     raise_events(site, "dead", 11, 12)
