@@ -1,7 +1,10 @@
 """Webhooks end to end: a client event in, a signed request at a receiver out, batched and single."""
 
 import asyncio
+import tempfile
 import time
+from pathlib import Path
+from typing import Any
 
 from benchmarks.harness import Meter, Result, free_port
 from benchmarks.load import client_frame, connect
@@ -37,15 +40,24 @@ class Receiver(asyncio.Protocol):
             self._transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 
 
-async def measure(starter: Starter, batched: bool, events: int, rate: float, queue: str) -> Result:
+NAMES = {"memory": "webhook events", "sqlite": "webhook events over SQLite"}  # by queue driver
+
+
+async def measure(starter: Starter, batched: bool, events: int, rate: float, driver: str) -> Result:
     """Send ``events`` client events at ``rate`` per second (0: as fast as they are taken)."""
+    with tempfile.TemporaryDirectory() as folder:  # for the queue's file
+        queue = {"driver": driver, "sqlite": {"path": str(Path(folder) / "queue.sqlite3")}}
+        return await _measure(starter, batched, events, rate, queue)
+
+
+async def _measure(starter: Starter, batched: bool, events: int, rate: float, queue: dict[str, Any]) -> Result:
     Receiver.requests = Receiver.events = 0
     Receiver.latencies = []
     port = free_port()
     server = await asyncio.get_running_loop().create_server(Receiver, "127.0.0.1", port)
     endpoint = {"url": f"http://127.0.0.1:{port}/", "event_types": ["client_event"]}
     batching = {"enabled": batched, "duration": 50}
-    server_options = {"webhooks": {"batching": batching}, "queue": {"driver": queue}}
+    server_options = {"webhooks": {"batching": batching}, "queue": queue}
     with starter(Options(app={"webhooks": [endpoint]}, server=server_options)) as subject:
         sender = await connect(subject.port, "private-room")
         sender.on_bytes = lambda data: None
@@ -74,7 +86,7 @@ async def measure(starter: Starter, batched: bool, events: int, rate: float, que
     kind = "batched" if batched else "single"
     offered = f"{rate:.0f}/s offered" if rate else "flat out"
     return meter.row(
-        f"webhook events, {kind}, {offered}",
+        f"{NAMES[queue['driver']]}, {kind}, {offered}",
         max(1, Receiver.events),
         waits,
         note=f"{Receiver.events / meter.seconds:,.0f} events/s in {Receiver.requests:,} requests"
@@ -83,12 +95,12 @@ async def measure(starter: Starter, batched: bool, events: int, rate: float, que
 
 
 async def run(starter: Starter, scale: float) -> list[Result]:
-    """Measure sockudo_py with the queue in memory (the others' webhooks promise less, and are left out)."""
+    """Measure sockudo_py with each queue that needs no server (the others' webhooks promise less, and are left out)."""
     if starter.name != "sockudo_py":
         return []
+    flows = ((False, 8_000, 0), (False, 2_000, 500), (True, 60_000, 0), (True, 10_000, 2_500))
     return [
-        await measure(starter, False, int(8_000 * scale), 0, "memory"),
-        await measure(starter, False, int(2_000 * scale), 500, "memory"),
-        await measure(starter, True, int(60_000 * scale), 0, "memory"),
-        await measure(starter, True, int(10_000 * scale), 2_500, "memory"),
+        await measure(starter, batched, int(events * scale), rate, driver)
+        for driver in NAMES
+        for batched, events, rate in flows
     ]
