@@ -179,10 +179,12 @@ class HeadReader:
         None says nothing about ``data``. What comes in one piece, as nearly every publish does, is cut at two places
         here, and for ``next`` at more.
         """
-        head, _, body = data.partition(b"\r\n\r\n")
+        head, ended, body = data.partition(b"\r\n\r\n")
         first, _, lines = head.partition(_VERSION)
         fields = self._known.get(lines)
         if fields is None or fields.plain_length != len(body) or len(head) > self._limit - 4 or first[:6] != b"POST /":
+            return None
+        if not ended:  # the empty line has still to come
             return None
         target = first[5:]
         if target.translate(_VETTED) != target:

@@ -118,6 +118,20 @@ def test_every_split_of_two_requests_gives_the_same(bench: Bench) -> None:
     assert [request.body for request in bench.api.requests] == [b"first", b"second body"]
 
 
+@pytest.mark.parametrize("body", [b"", b"{}"])
+def test_a_known_request_is_answered_at_its_last_byte_and_not_before(bench: Bench, body: bytes) -> None:
+    request = post(body)
+    for at in range(1, len(request)):
+        client = bench.dial()
+        client.send(request)
+        bench.api.requests.clear()
+        client.send(request[:at])
+        assert bench.api.requests == [], at
+        client.send(request[at:] + request)
+        assert [status for status, _, _ in client.responses()] == [200] * 3, at
+        client.lose()
+
+
 def test_requests_are_answered_in_their_order(bench: Bench, client: Peer) -> None:
     bench.api.answers = [ApiResponse(200, b"%d" % n) for n in range(10)]
     client.send(b"".join(post(b"%d" % n) for n in range(10)))

@@ -24,6 +24,7 @@ LINES = st.one_of(
         [
             "Host: x",
             "Content-Length: 5",
+            "Content-Length: 0",
             "Content-Length: 05",
             "Content-Length:5 ",
             "content-length: 18446744073709551616",
@@ -180,7 +181,19 @@ def test_what_comes_in_one_piece_is_cut_as_otherwise_or_not_at_all(requests: lis
         if found is not None:
             assert found == cut_by_next(reader, data)
         outcome(reader.next, data, 0)
+        for at in range(1, len(data)):
+            part = data[:at]
+            found = reader.whole(part)
+            assert found is None or found == cut_by_next(reader, part), part
     assert reader.whole(USUAL_REQUEST) == cut_by_next(reader, USUAL_REQUEST)
+
+
+@pytest.mark.parametrize("body", [b"", b"1", b"\r\n\r\n"])
+def test_a_request_with_known_lines_is_cut_when_its_last_byte_is_there_and_at_no_byte_before(body: bytes) -> None:
+    data = b"POST /apps/1/events?x HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+    reader = HeadReader(LIMIT)
+    reader.next(data, 0)
+    assert [at for at in range(len(data) + 1) if reader.whole(data[:at]) is not None] == [len(data)]
 
 
 @pytest.mark.parametrize("byte", b"\r\n\t :,0579aZ\x00\xff?#/")
