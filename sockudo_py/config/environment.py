@@ -36,6 +36,7 @@ OVERRIDES: tuple[Override, ...] = (
     _row("SOCKUDO_MAX_CONNECTIONS", "max_connections"),
     _row("TRUSTED_PROXIES", "trusted_proxies", "list"),
     _row("ACTIVITY_TIMEOUT", "activity_timeout"),
+    _row("PING_INTERVAL", "ping_interval"),
     _row("PONG_TIMEOUT", "pong_timeout"),
     _row("USER_AUTHENTICATION_TIMEOUT", "user_authentication_timeout"),
     _row("WEBSOCKET_MAX_PAYLOAD_KB", "websocket_max_payload_kb"),

@@ -65,7 +65,13 @@ class Config(Section):
         default=64, description="Largest message of a client; a larger one closes with 1009."
     )
     activity_timeout: PositiveSeconds = Field(
-        default=120.0, description="Seconds of silence after which a client is pinged."
+        default=120.0,
+        description="Seconds that clients are told: when the server is silent for so long, they ping it.",
+    )
+    ping_interval: PositiveSeconds = Field(
+        default=45.0,
+        description="Seconds of a client's silence after which it is pinged, unless `activity_timeout` is shorter. "
+        "Proxies in between must bear longer silence (nginx: `proxy_read_timeout`, 60 by default).",
     )
     pong_timeout: PositiveSeconds = Field(
         default=30.0, description="Seconds it has to answer before it is closed with 4201."

@@ -23,7 +23,7 @@ class Reply:
 
 @value
 class Ping:
-    """Send a WebSocket PING control frame (to clients that ping that way themselves)."""
+    """Send a WebSocket PING control frame."""
 
 
 @value

@@ -25,15 +25,22 @@ from sockudo_py.protocol.users import SignInRequest
 class Settings:
     """What holds for the sessions of all apps."""
 
-    activity_timeout: float = 120.0  # seconds of silence before a ping; clients are told the next whole second
+    activity_timeout: float = 120.0  # seconds that clients are told, as the next whole second: then they ping
+    ping_interval: float = 45.0  # a client that is silent for so many seconds is pinged, or for activity_timeout
     pong_timeout: float = 30.0  # seconds to answer it
     error_style: Literal["pusher", "soketi", "both"] = "both"  # how a refused subscription is told
     strict_protocol: bool = False  # refuse connections that don't tell their protocol version
 
+    @property
+    def silence(self) -> float:
+        """Seconds after which a silent client is pinged."""
+        return min(self.activity_timeout, self.ping_interval)
 
-_PING: Final = Reply(codec.PING)
+
+# Some clients answer only one of them: Java's never ``pusher:ping``, old ones know no control frames.
+_BOTH_PINGS: Final = (Ping(), Reply(codec.PING))
+_CONTROL_PING: Final = (Ping(),)
 _PONG: Final = Reply(codec.PONG)
-_WS_PING: Final = Ping()
 _NOT_JSON: Final = complaint(errors.NOT_JSON)
 _NOT_AN_OBJECT: Final = complaint(errors.NOT_AN_OBJECT)
 _BINARY: Final = complaint(errors.BINARY_UNSUPPORTED)
@@ -79,7 +86,7 @@ class Session:
         self.settings = settings
         self.opened_at = now
         self.pinged_at: float | None = None  # when a ping went out that may still be unanswered
-        self.ws_pings = False  # the client pings by control frames, so do we
+        self.ws_pings = False  # the client itself pings by control frames, so it is pinged by nothing else
         self.authorized = False  # the app's backend has signed something for it
         self.channels: dict[str, Member | Pending | None] = {}  # joined: the member; under way: a Pending
         self.user: Member | None = None
@@ -116,7 +123,7 @@ class Session:
         return [] if self.closed else [_BINARY]
 
     def control_frame(self, now: float) -> None:
-        """Take a WebSocket ping or pong for a sign of life; this client will be pinged by such frames from now on."""
+        """Take a WebSocket ping for a sign of life; from now on this client is pinged by such frames alone."""
         self.last_seen = now
         self.ws_pings = True
 
@@ -164,11 +171,12 @@ class Session:
         # A ping goes out only after a silence, so whatever was seen since then, or at that very time, answers it.
         if self.pinged_at is None or self.last_seen >= self.pinged_at:
             self.pinged_at = None
-            silent_until = self.last_seen + self.settings.activity_timeout
+            silent_until = self.last_seen + self.settings.silence
             if now < silent_until:
                 return [], min(again, silent_until)
             self.pinged_at = now
-            return [_WS_PING if self.ws_pings else _PING], min(again, now + self.settings.pong_timeout)
+            pings = _CONTROL_PING if self.ws_pings else _BOTH_PINGS
+            return list(pings), min(again, now + self.settings.pong_timeout)
         deadline = self.pinged_at + self.settings.pong_timeout
         if now >= deadline:
             return self.close(refusal(ErrorCode.PONG_MISSING)), None

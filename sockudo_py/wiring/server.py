@@ -104,7 +104,9 @@ class Server:
         )
         self._lag = LoopLag(metrics)
         self._garbage = Garbage(metrics)
-        tick = tick_for(config.activity_timeout, config.pong_timeout, config.user_authentication_timeout)
+        tick = tick_for(
+            config.activity_timeout, config.ping_interval, config.pong_timeout, config.user_authentication_timeout
+        )
         self._wheel = Wheel(loop.time, loop.call_later, tick)
         cors = config.cors
         self._cors = Cors(cors.origin, cors.methods, cors.allowed_headers, cors.credentials)
@@ -204,6 +206,7 @@ class Server:
             metrics=self.metrics,
             settings=Settings(
                 activity_timeout=config.activity_timeout,
+                ping_interval=config.ping_interval,
                 pong_timeout=config.pong_timeout,
                 error_style=config.subscription_error_style,
                 strict_protocol=config.strict_protocol,

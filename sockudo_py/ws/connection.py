@@ -14,6 +14,7 @@ from websockets.protocol import OPEN as READABLE
 
 from sockudo_py.metrics import AppCounters
 from sockudo_py.protocol import codec
+from sockudo_py.protocol.effects import Effect
 from sockudo_py.protocol.framing import close_frame, text_frame
 from sockudo_py.protocol.session import Session
 from sockudo_py.ws.context import ConnectionContext
@@ -125,7 +126,7 @@ class WebSocketConnection(asyncio.Protocol):
         try:
             effects, due = self.session.check(now)
             if effects:
-                self._context.node.perform(self, effects)
+                self._perform_corked(effects)
         except Exception:  # noqa: BLE001 - as in start
             self._crash()
             return None
@@ -181,6 +182,17 @@ class WebSocketConnection(asyncio.Protocol):
         self._context.node.disconnect(self)
 
     # -- within --
+
+    def _perform_corked(self, effects: list[Effect]) -> None:
+        """Carry out effects that no message led to; what they write leaves together."""
+        node = self._context.node
+        answers: list[bytes] = []
+        node.begin_work(alone=True)
+        self.write = answers.append
+        try:
+            node.perform(self, effects)
+        finally:
+            self._uncork(answers)
 
     def _take_only(self, text: str) -> None:
         """Do what a message asks for that came alone, as most do."""

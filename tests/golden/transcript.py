@@ -44,6 +44,10 @@ class Stage:
                 self.now += float(rest)
                 for name, session in self.sessions.items():
                     self.perform(name, session.check(self.now)[0])
+            case ">" if rest == "(a WebSocket ping)":
+                self.sessions[who].control_frame(self.now)
+            case ">" if rest == "(a WebSocket pong)":
+                self.sessions[who].last_seen = self.now
             case ">":
                 self.perform(who, self.sessions[who].receive(rest, self.now))
             case "gone":

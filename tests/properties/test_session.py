@@ -7,7 +7,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sockudo_py.protocol.effects import Close, Effect, Join, Leave, Relay, Reply, SignIn
+from sockudo_py.protocol import codec
+from sockudo_py.protocol.effects import Close, Effect, Join, Leave, Ping, Relay, Reply, SignIn
 from sockudo_py.protocol.session import Session, Settings
 from tests.unit.protocol.speak import (
     SOCKET,
@@ -217,14 +218,18 @@ def test_every_join_that_was_counted_is_held_or_given_back(sequence: list[tuple[
         assert session.subscribed(channel) == (channel in held)
 
 
-@given(st.lists(st.tuples(st.sampled_from(["seen", "check"]), st.integers(0, 40)), max_size=30))
+@given(st.lists(st.tuples(st.sampled_from(["ping", "pong", "check"]), st.integers(0, 40)), max_size=30))
 def test_who_answers_in_time_is_never_closed_and_who_doesnt_is(events: list[tuple[str, int]]) -> None:
-    session = make_session(settings=Settings(activity_timeout=20.0, pong_timeout=10.0))
-    now, seen, pinged = 0.0, 0.0, None
+    session = make_session(settings=Settings(ping_interval=20.0, pong_timeout=10.0))
+    now, seen, pinged, pings = 0.0, 0.0, None, False
     for what, seconds in events:
         now += seconds
-        if what == "seen":
+        if what == "ping":
             session.control_frame(now)
+            seen, pinged, pings = now, None, True
+            continue
+        if what == "pong":
+            session.receive('{"event":"pusher:pong"}', now)
             seen, pinged = now, None
             continue
         effects, again = session.check(now)
@@ -235,7 +240,7 @@ def test_who_answers_in_time_is_never_closed_and_who_doesnt_is(events: list[tupl
         assert again is not None
         assert now < again <= now + 20
         if pinged is None and now >= seen + 20:
-            assert len(effects) == 1
+            assert effects == [Ping()] if pings else [Ping(), Reply(codec.PING)]
             pinged = now
         else:
             assert effects == []

@@ -17,6 +17,8 @@ from urllib.parse import quote
 
 import websockets.asyncio.client
 from websockets.exceptions import ConnectionClosed
+from websockets.frames import PING as CONTROL_PING
+from websockets.frames import Frame as ControlFrame
 
 from tests.support.server import Server, TestApp
 
@@ -114,6 +116,10 @@ class Client:
         self.socket_id = ""
         self.activity_timeout = 0
         self.frames: list[Frame] = []  # everything received, in order
+        self.control_pings = 0  # that came
+        self.answers_control_pings = True
+        self._answer = connection.protocol.recv_frame
+        connection.protocol.recv_frame = self._take_frame  # type: ignore[method-assign]
 
     @classmethod
     async def open(cls, url: str, app: TestApp | None = None, **options: Any) -> Self:
@@ -199,6 +205,13 @@ class Client:
         """Fail when anything came before the answer to a ping."""
         seen = await self.barrier()
         assert seen == [], [frame.raw for frame in seen]
+
+    def _take_frame(self, frame: ControlFrame) -> None:
+        if frame.opcode is CONTROL_PING:
+            self.control_pings += 1
+            if not self.answers_control_pings:
+                return
+        self._answer(frame)
 
     async def closed(self, deadline: float = DEADLINE) -> Closed:
         """Wait for the server's close; fails when a frame or nothing comes instead."""

@@ -2,14 +2,16 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
-from tests.support.client import Client
+from tests.support.client import Client, eventually
 from tests.support.site import Site, private_site
 
-ACTIVITY = 2.0  # seconds of silence until the server of this file asks
+INTERVAL = 2.0  # seconds of silence until the server of this file asks
 PONG = 2.0  # seconds that it waits for an answer
 PINGED = '{"event":"pusher:ping","data":"{}"}'
 SLACK = 0.25  # seconds by which a timer may be early: its wheel turns in steps
@@ -19,8 +21,16 @@ SLACK = 0.25  # seconds by which a timer may be early: its wheel turns in steps
 def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """A server that loses patience after two seconds."""
     folder = tmp_path_factory.mktemp("impatient")
-    with private_site(folder, activity_timeout=int(ACTIVITY), pong_timeout=int(PONG)) as site:
+    with private_site(folder, ping_interval=INTERVAL, pong_timeout=PONG) as site:
         yield site
+
+
+@asynccontextmanager
+async def deaf(site: Site) -> AsyncIterator[Client]:
+    """Connect a client that answers nothing by itself."""
+    async with site.connect() as client:
+        client.answers_control_pings = False
+        yield client
 
 
 async def alive(client: Client) -> None:
@@ -59,25 +69,51 @@ async def test_031_ping_works_before_with_and_after_a_subscription(site: Site) -
         await client.quiet()
 
 
-async def test_032_a_silent_client_is_asked_after_activity_timeout(impatient: Site) -> None:
+async def test_032_a_silent_client_is_asked_in_both_ways_after_ping_interval(impatient: Site) -> None:
     since = time.monotonic()
     async with impatient.connect() as client:
+        assert client.activity_timeout == 120
         assert (await client.receive()).raw == PINGED
-        assert time.monotonic() - since > ACTIVITY - SLACK
+        assert client.control_pings == 1
+        assert time.monotonic() - since > INTERVAL - SLACK
+
+
+async def test_032_a_silent_client_is_asked_after_activity_timeout_when_that_is_shorter(tmp_path: Path) -> None:
+    since = time.monotonic()
+    with private_site(tmp_path, activity_timeout=1) as site:
+        async with site.connect() as client:
+            assert (await client.receive()).raw == PINGED
+            assert client.control_pings == 1
+            assert 1 - SLACK < time.monotonic() - since < 40
+
+
+async def test_032_a_control_pong_alone_keeps_the_connection(impatient: Site) -> None:
+    async with impatient.connect() as client:  # its library answers
+        since = time.monotonic()
+        while time.monotonic() - since < 2 * (INTERVAL + PONG):
+            await client.expect("pusher:ping")
+        await alive(client)
+
+
+async def test_032_who_has_pinged_by_control_frames_is_asked_by_a_control_frame_alone(impatient: Site) -> None:
+    async with impatient.connect() as client:
+        await asyncio.wait_for(await client.connection.ping(), 60)
+        await eventually(lambda: client.control_pings == 2, "asked twice")
+        await client.quiet()
 
 
 async def test_033_without_an_answer_it_is_closed_with_4201_after_pong_timeout_and_not_earlier(impatient: Site) -> None:
     since = time.monotonic()
-    async with impatient.connect() as client:
+    async with deaf(impatient) as client:
         await client.expect("pusher:ping")
         await client.expect_fatal(4201, "Pong reply not received")
-        assert time.monotonic() - since > ACTIVITY + PONG - SLACK
+        assert time.monotonic() - since > INTERVAL + PONG - SLACK
 
 
 async def test_034_a_pong_keeps_the_connection_and_has_no_answer(impatient: Site) -> None:
-    async with impatient.connect() as client:
+    async with deaf(impatient) as client:
         since = time.monotonic()
-        while time.monotonic() - since < ACTIVITY + PONG + 1:
+        while time.monotonic() - since < INTERVAL + PONG + 1:
             await client.expect("pusher:ping")
             await client.send('{"event":"pusher:pong","data":{}}')
         await alive(client)
@@ -95,14 +131,14 @@ async def test_035_any_other_message_resets_the_idle_timer(impatient: Site) -> N
 async def test_036_control_pings_alone_keep_the_connection(impatient: Site) -> None:
     async with impatient.connect() as client:
         since = time.monotonic()
-        while time.monotonic() - since < 2 * (ACTIVITY + PONG):
+        while time.monotonic() - since < 2 * (INTERVAL + PONG):
             await asyncio.wait_for(await client.connection.ping(), 60)
             await asyncio.sleep(0.3)
         await alive(client)
 
 
 async def test_037_traffic_to_a_dead_peer_does_not_keep_it(impatient: Site) -> None:
-    async with impatient.connect() as client:
+    async with deaf(impatient) as client:
         since = time.monotonic()
         await client.subscribe("busy")
         events = []
@@ -113,4 +149,4 @@ async def test_037_traffic_to_a_dead_peer_does_not_keep_it(impatient: Site) -> N
         assert client.frames[-1].data["code"] == 4201
         assert (await client.closed()).code == 4201
         assert "my-event" in events
-        assert time.monotonic() - since > ACTIVITY + PONG - SLACK
+        assert time.monotonic() - since > INTERVAL + PONG - SLACK

@@ -7,7 +7,7 @@ from sockudo_py.protocol.opening import Refusal
 from sockudo_py.protocol.session import Session, Settings
 from tests.unit.protocol.speak import PLAIN, alive, complaint, make_session, subscribe
 
-PING = [Reply(b'{"event":"pusher:ping","data":"{}"}')]
+PING = [Ping(), Reply(b'{"event":"pusher:ping","data":"{}"}')]
 PONG = [Reply(b'{"event":"pusher:pong","data":"{}"}')]
 NO_PONG = [
     Reply(b'{"event":"pusher:error","data":{"code":4201,"message":"Pong reply not received"}}'),
@@ -86,17 +86,17 @@ def test_B34_a_pong_is_not_answered(session: Session) -> None:
     assert session.last_seen == 5.0
 
 
-def test_B32_a_silent_client_is_pinged(session: Session) -> None:
-    assert session.check(0.0) == ([], 120.0)
-    assert session.check(119.9) == ([], 120.0)
-    assert session.check(120.0) == (PING, 150.0)
-    assert session.check(121.0) == ([], 150.0)  # once is enough
+def test_B32_a_silent_client_is_pinged_in_both_ways(session: Session) -> None:
+    assert session.check(0.0) == ([], 45.0)
+    assert session.check(44.9) == ([], 45.0)
+    assert session.check(45.0) == (PING, 75.0)
+    assert session.check(46.0) == ([], 75.0)  # once is enough
 
 
 def test_B33_no_reply_closes_with_4201_and_no_earlier(session: Session) -> None:
-    session.check(120.0)
-    assert session.check(149.9) == ([], 150.0)
-    assert session.check(150.0) == (NO_PONG, None)
+    session.check(45.0)
+    assert session.check(74.9) == ([], 75.0)
+    assert session.check(75.0) == (NO_PONG, None)
     assert session.closed
     assert session.check(200.0) == ([], None)
     assert session.receive('{"event":"pusher:ping"}', 200.0) == []
@@ -110,32 +110,36 @@ def test_the_time_to_reply_counts_from_the_ping_even_when_it_was_late(session: S
 
 @pytest.mark.parametrize("message", ['{"event":"pusher:pong","data":{}}', "not json", '{"event":"my-event"}'])
 def test_B34_B35_any_message_is_a_sign_of_life(session: Session, message: str) -> None:
-    session.check(120.0)
-    session.receive(message, 120.0)  # at the very time of the ping: already an answer
-    assert session.check(150.0) == ([], 240.0)
-    assert session.check(240.0) == (PING, 270.0)
+    session.check(45.0)
+    session.receive(message, 45.0)  # at the very time of the ping: already an answer
+    assert session.check(75.0) == ([], 90.0)
+    assert session.check(90.0) == (PING, 120.0)
 
 
 def test_B35_the_shell_may_note_the_sign_of_life_itself(session: Session) -> None:
-    session.last_seen = 100.0
-    assert session.check(120.0) == ([], 220.0)
+    session.check(45.0)
+    session.last_seen = 50.0
+    assert session.check(75.0) == ([], 95.0)
 
 
 def test_B36_control_frames_alone_keep_the_connection(session: Session) -> None:
     for second in range(500):
         session.control_frame(float(second))
-        assert session.check(float(second)) == ([], second + 120.0)
+        assert session.check(float(second)) == ([], second + 45.0)
 
 
 def test_a_client_that_pings_by_control_frames_is_pinged_so(session: Session) -> None:
     session.control_frame(1.0)
-    assert session.check(121.0) == ([Ping()], 151.0)
-    session.control_frame(130.0)
-    assert session.check(151.0) == ([], 250.0)
+    assert session.check(46.0) == ([Ping()], 76.0)
+    session.last_seen = 50.0
+    assert session.check(76.0) == ([], 95.0)
+    assert session.check(95.0) == ([Ping()], 125.0)
 
 
-def test_the_times_are_settings() -> None:
-    session = make_session(settings=Settings(activity_timeout=3.0, pong_timeout=2.0))
+@pytest.mark.parametrize(("activity_timeout", "ping_interval"), [(3.0, 45.0), (120.0, 3.0)])
+def test_the_times_are_settings_and_the_shorter_one_counts(activity_timeout: float, ping_interval: float) -> None:
+    settings = Settings(activity_timeout=activity_timeout, ping_interval=ping_interval, pong_timeout=2.0)
+    session = make_session(settings=settings)
     assert session.check(0.0) == ([], 3.0)
     assert session.check(3.0) == (PING, 5.0)
     assert session.check(5.0) == (NO_PONG, None)

@@ -399,24 +399,27 @@ def test_a_slow_client_that_reads_again_finds_the_close_frame_and_may_finish_the
 # -- liveness --
 
 
-def test_a_silent_client_is_pinged_and_then_closed() -> None:
-    bench = Bench(settings=Settings(activity_timeout=10, pong_timeout=5))
+def test_a_silent_client_is_pinged_in_both_ways_and_then_closed_each_in_one_write() -> None:
+    bench = Bench(settings=Settings(ping_interval=10, pong_timeout=5))
     peer = bench.websocket()
+    before = peer.transport.writes
     bench.loop.advance(9.9)
     assert peer.frames() == []
     bench.loop.advance(0.4)
-    assert events(peer) == ["pusher:ping"]
+    assert peer.frames() == [(PING, b""), (TEXT, b'{"event":"pusher:ping","data":"{}"}')]
+    assert peer.transport.writes == before + 1
     bench.loop.advance(4.5)
     assert peer.frames() == []
     bench.loop.advance(1)
     assert peer.closing() == (4201, "Pong reply not received")
+    assert peer.transport.writes == before + 2
     bench.loop.advance(4)
     assert peer.transport.aborted
 
 
 @pytest.mark.parametrize("sign", [PINGED, message("pusher:pong", data={}), frame(PONG, ""), frame(PING, "")])
 def test_any_sign_of_life_keeps_a_client(sign: bytes) -> None:
-    bench = Bench(settings=Settings(activity_timeout=10, pong_timeout=5))
+    bench = Bench(settings=Settings(ping_interval=10, pong_timeout=5))
     peer = bench.websocket()
     for _ in range(12):
         bench.loop.advance(9)
@@ -427,7 +430,7 @@ def test_any_sign_of_life_keeps_a_client(sign: bytes) -> None:
 
 
 def test_a_client_that_pings_with_control_frames_is_pinged_with_them() -> None:
-    bench = Bench(settings=Settings(activity_timeout=10, pong_timeout=5))
+    bench = Bench(settings=Settings(ping_interval=10, pong_timeout=5))
     peer = bench.websocket()
     peer.send(frame(PING, ""))
     peer.frames()
