@@ -1,11 +1,13 @@
 """What happened: the facts that webhooks are made of.
 
 A ``Change`` is decided once per cluster by whoever made the step, and handed to ``on_change`` of the node.
-Times are not in here: the receiver of a change stamps it.
+Times are not in here: the receiver of a change stamps it. ``source`` is the connection that caused the change, None
+when no client did or nobody knows; it bounds what a client can cause and is never told to anybody.
 """
 
 from dataclasses import field
 
+from sockudo_py.protocol.source import Source
 from sockudo_py.protocol.values import value
 
 
@@ -15,6 +17,7 @@ class ChannelOccupied:
 
     app_id: str
     channel: str
+    source: Source | None = field(default=None, repr=False, compare=False)
 
 
 @value
@@ -23,6 +26,7 @@ class ChannelVacated:
 
     app_id: str
     channel: str
+    source: Source | None = field(default=None, repr=False, compare=False)
 
 
 @value
@@ -34,6 +38,7 @@ class MemberAdded:
     user_id: str
     socket_id: str | None = None
     user_info: str | None = None
+    source: Source | None = field(default=None, repr=False, compare=False)
 
 
 @value
@@ -45,6 +50,7 @@ class MemberRemoved:
     user_id: str
     socket_id: str | None = None
     user_info: str | None = None
+    source: Source | None = field(default=None, repr=False, compare=False)
 
 
 @value
@@ -61,6 +67,7 @@ class ClientEventSent:
     socket_id: str
     user_id: str | None = None
     payload: bytes = field(default=b"", repr=False, compare=False)
+    source: Source | None = field(default=None, repr=False, compare=False)
 
 
 @value
@@ -69,6 +76,7 @@ class CacheMissed:
 
     app_id: str
     channel: str
+    source: Source | None = field(default=None, repr=False, compare=False)
 
 
 @value
@@ -78,6 +86,7 @@ class SubscriptionCountChanged:
     app_id: str
     channel: str
     subscription_count: int
+    source: Source | None = field(default=None, repr=False, compare=False)
 
 
 @value
@@ -86,6 +95,7 @@ class ConnectionEstablished:
 
     app_id: str
     socket_id: str
+    source: Source | None = field(default=None, repr=False, compare=False)
 
 
 @value
@@ -94,6 +104,7 @@ class ConnectionTerminated:
 
     app_id: str
     socket_id: str
+    source: Source | None = field(default=None, repr=False, compare=False)
 
 
 Change = (

@@ -11,6 +11,7 @@ from typing import Protocol
 from sockudo_py.changes import Change
 from sockudo_py.errors import Unavailable
 from sockudo_py.protocol.effects import Member
+from sockudo_py.protocol.source import Source
 from sockudo_py.protocol.values import value
 
 
@@ -103,7 +104,8 @@ class Adapter(Protocol):
     Transitions (``ChannelOccupied``, ``ChannelVacated``, ``MemberAdded``, ``MemberRemoved``) go to ``on_change``,
     once per cluster:
     the occupied and added ones at once, before ``done``; the vacated and removed ones after the vacate delay. Who comes
-    back within the delay cancels the pending change and causes no opposite one.
+    back within the delay cancels the pending change and causes no opposite one. A change names the ``source`` of the
+    step that it comes from, where that was a step on this node.
     """
 
     alone: bool  # there are no other nodes, ever: ``publish`` does nothing, and need not be called
@@ -118,7 +120,7 @@ class Adapter(Protocol):
         self,
         app_id: str,
         channel: str,
-        socket_id: str,
+        source: Source,
         member: Member | None,
         max_members: int,
         done: JoinDone,
@@ -129,7 +131,7 @@ class Adapter(Protocol):
         connection.
         """
 
-    def leave(self, app_id: str, channel: str, socket_id: str, member: Member | None, done: LeaveDone) -> None:
+    def leave(self, app_id: str, channel: str, source: Source, member: Member | None, done: LeaveDone) -> None:
         """Undo one join. Must not be called without a join that was answered ``Joined``."""
 
     def sign_in(self, app_id: str, user_id: str, done: Callable[[bool | Unavailable], None]) -> None:

@@ -15,6 +15,7 @@ from sockudo_py.adapters.base import (
 from sockudo_py.changes import Change, ChannelOccupied, ChannelVacated, MemberAdded, MemberRemoved
 from sockudo_py.errors import Unavailable
 from sockudo_py.protocol.effects import Member
+from sockudo_py.protocol.source import Source
 
 _Key = tuple[str, str, str | None]  # app id, channel, user id (None: the channel itself)
 
@@ -73,7 +74,7 @@ class LocalAdapter:
             self._on_change(change)
 
     def join(
-        self, app_id: str, channel: str, socket_id: str, member: Member | None, max_members: int, done: JoinDone
+        self, app_id: str, channel: str, source: Source, member: Member | None, max_members: int, done: JoinDone
     ) -> None:
         """Count one subscription."""
         occupied = self._channels.get(app_id, {}).get(channel)
@@ -85,7 +86,7 @@ class LocalAdapter:
         if occupied is None:
             occupied = self._channels.setdefault(app_id, {})[channel] = _Occupied(member is not None)
             if self._pending.pop((app_id, channel, None), None) is None:
-                self._on_change(ChannelOccupied(app_id, channel))
+                self._on_change(ChannelOccupied(app_id, channel, source))
         occupied.subscriptions += 1
         if member is None or occupied.roster is None or occupied.connections is None:
             done(Joined(occupied.subscriptions))
@@ -96,10 +97,11 @@ class LocalAdapter:
         if before == 0:
             occupied.roster[user_id] = member.user_info
             if self._pending.pop((app_id, channel, user_id), None) is None:
-                self._on_change(MemberAdded(app_id, channel, user_id, socket_id, _given(member.user_info)))
+                user_info = _given(member.user_info)
+                self._on_change(MemberAdded(app_id, channel, user_id, source.socket_id, user_info, source))
         done(Joined(occupied.subscriptions, before == 0, occupied.roster))
 
-    def leave(self, app_id: str, channel: str, socket_id: str, member: Member | None, done: LeaveDone) -> None:
+    def leave(self, app_id: str, channel: str, source: Source, member: Member | None, done: LeaveDone) -> None:
         """Undo one join."""
         channels = self._channels[app_id]
         occupied = channels[channel]
@@ -112,14 +114,13 @@ class LocalAdapter:
                 last_of_user = True
                 del occupied.connections[user_id]
                 user_info = _given(occupied.roster.pop(user_id))
-                self._postpone(
-                    (app_id, channel, user_id), MemberRemoved(app_id, channel, user_id, socket_id, user_info)
-                )
+                removed = MemberRemoved(app_id, channel, user_id, source.socket_id, user_info, source)
+                self._postpone((app_id, channel, user_id), removed)
         if occupied.subscriptions == 0:
             del channels[channel]
             if not channels:
                 del self._channels[app_id]
-            self._postpone((app_id, channel, None), ChannelVacated(app_id, channel))
+            self._postpone((app_id, channel, None), ChannelVacated(app_id, channel, source))
         done(Left(occupied.subscriptions, last_of_user))
 
     def sign_in(self, app_id: str, user_id: str, done: Callable[[bool | Unavailable], None]) -> None:

@@ -5,7 +5,7 @@ import logging
 
 from sockudo_py.edge.context import FrontContext
 from sockudo_py.edge.handshake import Handshake, acceptance
-from sockudo_py.edge.proxies import address_of
+from sockudo_py.edge.proxies import address_of, network_of
 from sockudo_py.logs import quoted
 from sockudo_py.protocol.app import App
 from sockudo_py.protocol.effects import Close, Reply
@@ -38,11 +38,10 @@ def open_connection(
         received: The bytes after it.
         secure: Whether the listener speaks TLS.
     """
-    # The peer's address is fetched only where it is needed.
+    peer = address_of(transport)
     if asked.forwarded_proto is not None and not secure:
-        secure = context.proxies.secure(address_of(transport), asked.forwarded_proto)
-    limited = context.connect_limit is not None
-    address = context.connect_proxies.client(address_of(transport), asked.forwarded_for) if limited else ""
+        secure = context.proxies.secure(peer, asked.forwarded_proto)
+    address = context.connect_proxies.client(peer, asked.forwarded_for)
     app = None if asked.app_key is None else context.apps.by_key(asked.app_key)
     refused = _refusal(context, asked, app, secure=secure, address=address)
     accepted = acceptance(nonce)
@@ -50,7 +49,8 @@ def open_connection(
         context.metrics.app(app.id).connection_errors += 1  # the node counts those that it refuses
     elif app is not None:
         connections = context.connections
-        session = Session(app, context.socket_ids.next(), context.settings, context.clock())
+        socket_id, now = context.socket_ids.next(), context.clock()
+        session = Session(app, socket_id, context.settings, now, network_of(address))
         client = WebSocketConnection(connections, transport, session, context.metrics.app(app.id))
         refused = connections.node.connect(client)
         if refused is None:

@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import Iterable
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from sys import intern
 
 _REMEMBERED = 1024
 
@@ -66,6 +68,19 @@ def address_of(transport: asyncio.BaseTransport) -> str:
     """Return the peer's address, empty on a Unix socket."""
     name = transport.get_extra_info("peername")
     return str(name[0]) if isinstance(name, tuple) else ""
+
+
+def network_of(address: str) -> str:
+    """Return what one client has addresses of: of IPv6 the /64, else the address itself. Equal ones are one object."""
+    return intern(address if ":" not in address else _network(address))
+
+
+@lru_cache(_REMEMBERED)
+def _network(text: str) -> str:
+    address = _address(text)
+    if not isinstance(address, IPv6Address):
+        return text if address is None else str(address)
+    return str(IPv6Network((int(address) >> 64 << 64, 64)))
 
 
 def _address(text: str) -> IPv4Address | IPv6Address | None:

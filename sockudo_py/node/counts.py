@@ -4,6 +4,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final
 
+from sockudo_py.protocol.source import Source
+
 UNTHROTTLED: Final = 100  # subscriptions up to which every change is told
 INTERVAL: Final = 5.0  # seconds between two counts above that
 
@@ -13,29 +15,29 @@ class SubscriptionCounts:
 
     def __init__(
         self,
-        send: Callable[[str, str, int], None],
+        send: Callable[[str, str, int, Source], None],
         call_later: Callable[[float, Callable[[], None]], object],
     ) -> None:
-        """``send`` takes app id, channel and count; ``call_later`` seconds and a function."""
+        """``send`` takes app id, channel, count and who changed it last; ``call_later`` seconds and a function."""
         self._send = send
         self._call_later = call_later
         # Channels that were told less than an interval ago, with the count that waits for the interval to end.
-        self._waiting: dict[tuple[str, str], int | None] = {}
+        self._waiting: dict[tuple[str, str], tuple[int, Source] | None] = {}
 
-    def changed(self, app_id: str, channel: str, count: int) -> None:
-        """Take note of a new count."""
+    def changed(self, app_id: str, channel: str, count: int, source: Source) -> None:
+        """Take note of a new count, and whose step it comes from."""
         key = (app_id, channel)
         throttled = key in self._waiting
         if count > UNTHROTTLED:
-            self._waiting[key] = count if throttled else None
+            self._waiting[key] = (count, source) if throttled else None
             if throttled:
                 return
             self._call_later(INTERVAL, partial(self._interval_over, key))
         elif throttled:
             self._waiting[key] = None  # what waited is out of date
-        self._send(app_id, channel, count)
+        self._send(app_id, channel, count, source)
 
     def _interval_over(self, key: tuple[str, str]) -> None:
-        count = self._waiting.pop(key)
-        if count is not None:
-            self.changed(*key, count)
+        waiting = self._waiting.pop(key)
+        if waiting is not None:
+            self.changed(*key, *waiting)

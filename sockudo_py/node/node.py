@@ -129,7 +129,8 @@ class Node:
         else:
             self._hub.add(app.id, client)
             counters.new_connections += 1
-            self._on_change(ConnectionEstablished(app.id, client.session.socket_id))
+            session = client.session
+            self._on_change(ConnectionEstablished(app.id, session.socket_id, session.source))
             return None
         counters.connection_errors += 1
         return refusal(code)
@@ -281,7 +282,7 @@ class Node:
     def _left_all(self, client: Sink, app_id: str) -> None:
         _tell(client, "client disconnected")
         self._metrics.app(app_id).new_disconnections += 1
-        self._on_change(ConnectionTerminated(app_id, client.session.socket_id))
+        self._on_change(ConnectionTerminated(app_id, client.session.socket_id, client.session.source))
 
     def _relay(self, client: Sink, event: Relay) -> None:
         session = client.session
@@ -290,7 +291,9 @@ class Node:
         self._hub.publish(app_id, channel, text_frame(payload), client)
         if not self._alone:
             self._adapter.publish(Publication(app_id, channel, payload, socket_id))
-        self._on_change(ClientEventSent(app_id, channel, event.event, event.data, socket_id, event.user_id, payload))
+        self._on_change(
+            ClientEventSent(app_id, channel, event.event, event.data, socket_id, event.user_id, payload, session.source)
+        )
 
     def _catch_up(self, client: Sink) -> None:
         session = client.session

@@ -15,6 +15,7 @@ from sockudo_py.protocol.app import App
 from sockudo_py.protocol.channels.table import is_cached
 from sockudo_py.protocol.effects import Effect, Join, Leave, Member
 from sockudo_py.protocol.framing import text_frame
+from sockudo_py.protocol.source import Source
 
 
 class Subscriptions:
@@ -52,7 +53,7 @@ class Subscriptions:
         self._adapter.join(
             session.app.id,
             request.channel,
-            session.socket_id,
+            session.source,
             request.member,
             session.app.max_presence_members,
             partial(self._joined, client, request),
@@ -61,9 +62,8 @@ class Subscriptions:
     def leave(self, client: Sink, channel: str, member: Member | None) -> None:
         """Undo a join that was counted; the hub knows of it already."""
         session = client.session
-        self._adapter.leave(
-            session.app.id, channel, session.socket_id, member, partial(self._left, session.app, channel, member)
-        )
+        done = partial(self._left, session.app, channel, member, session.source)
+        self._adapter.leave(session.app.id, channel, session.source, member, done)
 
     def _joined(self, client: Sink, request: Join, outcome: Joined | ChannelFull | Unavailable) -> None:
         session, channel, member = client.session, request.channel, request.member
@@ -80,7 +80,7 @@ class Subscriptions:
             # leave, which comes next, will tell them of a member removed.
             self._broadcast(Publication(app.id, channel, codec.member_added(channel, member)))
         if type(effects[0]) is Leave:  # it is not wanted any more
-            self._count(app, channel, member, outcome.subscription_count)
+            self._count(app, channel, member, outcome.subscription_count, session.source)
             self._perform(client, effects)
             return
         # From here on the outbox has its messages; they are written at the end of the turn, after the confirmation.
@@ -89,14 +89,14 @@ class Subscriptions:
         if is_cached(channel):
             self._replay(client, channel)
         if app.subscription_count:
-            self._count(app, channel, member, outcome.subscription_count)
+            self._count(app, channel, member, outcome.subscription_count, session.source)
 
-    def _left(self, app: App, channel: str, member: Member | None, outcome: Left | Unavailable) -> None:
+    def _left(self, app: App, channel: str, member: Member | None, source: Source, outcome: Left | Unavailable) -> None:
         if isinstance(outcome, Unavailable):
             return  # the adapter compares what it holds with the cluster when that is back
         if member is not None and outcome.last_of_user:
             self._broadcast(Publication(app.id, channel, codec.member_removed(channel, member.user_id)))
-        self._count(app, channel, member, outcome.subscription_count)
+        self._count(app, channel, member, outcome.subscription_count, source)
 
     def _replay(self, client: Sink, channel: str) -> None:
         app_id = client.session.app.id
@@ -111,12 +111,12 @@ class Subscriptions:
         payload = found.payload if isinstance(found, CachedEvent) else codec.cache_miss(channel)
         self._hub.release(app_id, channel, client, share, text_frame(payload))
         if found is None and self._misses.worth_telling(app_id, channel):
-            self._on_change(CacheMissed(app_id, channel))
+            self._on_change(CacheMissed(app_id, channel, client.session.source))
 
-    def _count(self, app: App, channel: str, member: Member | None, count: int) -> None:
+    def _count(self, app: App, channel: str, member: Member | None, count: int, source: Source) -> None:
         if app.subscription_count and member is None:  # never on presence channels, which have members
-            self._counts.changed(app.id, channel, count)
+            self._counts.changed(app.id, channel, count, source)
 
-    def _send_count(self, app_id: str, channel: str, count: int) -> None:
+    def _send_count(self, app_id: str, channel: str, count: int, source: Source) -> None:
         self._broadcast(Publication(app_id, channel, codec.subscription_count(channel, count)))
-        self._on_change(SubscriptionCountChanged(app_id, channel, count))
+        self._on_change(SubscriptionCountChanged(app_id, channel, count, source))

@@ -17,6 +17,7 @@ from sockudo_py.protocol.effects import Effect, Member, Ping, Reply
 from sockudo_py.protocol.errors import ErrorCode
 from sockudo_py.protocol.messages import Message, complaint
 from sockudo_py.protocol.opening import Refusal, refusal, refusal_effects
+from sockudo_py.protocol.source import Source
 from sockudo_py.protocol.subscribe import ABSENT, Pending
 from sockudo_py.protocol.users import SignInRequest
 
@@ -52,6 +53,7 @@ class Session:
     For everybody:
         app: May be replaced at any time by a newer one.
         socket_id: Fixed.
+        source: Fixed; names the connection in what it causes.
         user_id: Whom it is signed in as.
         closed: Set once ``Close`` was among the effects, or by ``end``; then it has no more to say.
         last_seen: Seconds of the shell's monotonic clock; the shell may write it.
@@ -70,6 +72,7 @@ class Session:
         "settings",
         "signing_in",
         "socket_id",
+        "source",
         "user",
         "user_channel",
         "user_id",
@@ -77,9 +80,10 @@ class Session:
         "ws_pings",
     )
 
-    def __init__(self, app: App, socket_id: str, settings: Settings, now: float) -> None:
+    def __init__(self, app: App, socket_id: str, settings: Settings, now: float, address: str = "") -> None:
         self.app = app
         self.socket_id = socket_id
+        self.source = Source(app.id, socket_id, address)
         self.user_id: str | None = None
         self.closed = False
         self.last_seen = now

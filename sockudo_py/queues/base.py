@@ -22,6 +22,7 @@ from operator import itemgetter
 from typing import NamedTuple, Protocol
 
 from sockudo_py.errors import Unavailable
+from sockudo_py.protocol.source import Source
 
 ENDPOINT_DELETED = "endpoint_deleted"  # the error class with which ``drop`` also forgets the lane's policy
 
@@ -31,7 +32,7 @@ class Append(NamedTuple):  # made for every event of every endpoint: a frozen da
 
     ``solo``: the event must not share a request with others. ``id`` is unique: appending it twice within the queue's
     deduplication time (five minutes) adds it once. ``own``: this process made the text, of a built-in event, and it has
-    not left memory since.
+    not left memory since. ``source`` is the connection that caused it, where that is known; no queue keeps it.
     """
 
     id: str
@@ -41,6 +42,7 @@ class Append(NamedTuple):  # made for every event of every endpoint: a frozen da
     created_ms: int
     solo: bool = False
     own: bool = False
+    source: Source | None = None
 
 
 # The fields of many of them, for ``map``: by place, which takes half as long as by name.
@@ -48,6 +50,8 @@ id_of: Callable[[Append], str] = itemgetter(0)
 endpoint_of: Callable[[Append], str] = itemgetter(1)
 app_id_of: Callable[[Append], str] = itemgetter(2)
 event_of: Callable[[Append], bytes] = itemgetter(3)
+created_of: Callable[[Append], int] = itemgetter(4)
+source_of: Callable[[Append], Source | None] = itemgetter(7)
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,7 +82,7 @@ def encode_event(append: Append) -> bytes:
 
 def encode_events(first: Append, events: Sequence[bytes]) -> bytes:
     """Return the text of a fresh job that holds these events; all else is as in the first one."""
-    ident, endpoint, app_id, _, created_ms, _, _ = first
+    ident, endpoint, app_id, _, created_ms, _, _, _ = first
     head = b'{"v":1,"id":%b%b%d,"events":[' % (orjson.dumps(ident), _fresh(endpoint, app_id), created_ms)
     return b"%b%b]}" % (head, b",".join(events))
 

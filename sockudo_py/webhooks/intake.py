@@ -11,6 +11,7 @@ from itertools import compress, repeat
 from operator import attrgetter
 
 from sockudo_py.changes import Change
+from sockudo_py.protocol.source import Source
 from sockudo_py.queues.base import Append
 from sockudo_py.webhooks.events import CONNECTION_EVENTS, EVENT_NAMES, shares, texts_of
 from sockudo_py.webhooks.filters import ChannelTest
@@ -23,6 +24,7 @@ _new = tuple.__new__  # a call of ``Append`` takes twice as long, and it is made
 _TRUE, _FALSE = repeat(True), repeat(False)
 _NUMBERS = tuple(map(str, range(LONGEST_RUN)))
 _CHANNEL: Callable[[Change], str] = attrgetter("channel")
+_SOURCE: Callable[[Change], Source | None] = attrgetter("source")
 
 
 class Intake:
@@ -90,10 +92,11 @@ class Intake:
         solos = _solos(name, heard)
         for route, channels in zip(wanted, passing, strict=True):
             if channels is None:
-                events = self._appends(route.endpoint, run[0].app_id, texts, solos)
+                events = self._appends(route.endpoint, run[0].app_id, heard, texts, solos)
             else:
                 passes = [channel in channels for channel in map(_CHANNEL, heard)]
-                events = self._appends(route.endpoint, run[0].app_id, compress(texts, passes), compress(solos, passes))
+                passing_ones = (compress(heard, passes), compress(texts, passes), compress(solos, passes))
+                events = self._appends(route.endpoint, run[0].app_id, *passing_ones)
                 self._metrics.filtered.add(amount=len(run) - len(events))
             if events:
                 self._put(route.endpoint, events)
@@ -112,14 +115,17 @@ class Intake:
                 text, solo = texts_of((change,), time_ms)[0], not shares(name, channel)
             self._groups += 1
             ident = f"{self._id_prefix}{self._groups}_0"
-            self._put(route.endpoint, [_new(Append, (ident, route.endpoint, app_id, text, time_ms, solo, True))])
+            fields = (ident, route.endpoint, app_id, text, time_ms, solo, True, change.source)
+            self._put(route.endpoint, [_new(Append, fields)])
 
-    def _appends(self, endpoint: str, app_id: str, texts: Iterable[bytes], solos: Iterable[bool]) -> list[Append]:
+    def _appends(
+        self, endpoint: str, app_id: str, changes: Iterable[Change], texts: Iterable[bytes], solos: Iterable[bool]
+    ) -> list[Append]:
         self._groups += 1
         prefix, time_ms = f"{self._id_prefix}{self._groups}_", self._time_ms
         return [
-            _new(Append, (prefix + number, endpoint, app_id, text, time_ms, solo, True))
-            for number, text, solo in zip(_NUMBERS, texts, solos, strict=False)
+            _new(Append, (prefix + number, endpoint, app_id, text, time_ms, solo, True, source))
+            for number, text, solo, source in zip(_NUMBERS, texts, solos, map(_SOURCE, changes), strict=False)
         ]
 
 

@@ -9,6 +9,7 @@ from sockudo_py.adapters.local import LocalAdapter
 from sockudo_py.changes import Change
 from sockudo_py.errors import Unavailable
 from sockudo_py.protocol.effects import Member
+from sockudo_py.protocol.source import Source
 from tests.support.fake_loop import FakeLoop
 
 APP = "1"
@@ -28,9 +29,14 @@ class Driven:
         self.changes: list[Change] = []
         self.delivered: list[Envelope] = []
         self._sockets = 0
+        self.sources: dict[str, Source] = {}
 
     def start(self) -> None:
         self.adapter.start(self.delivered.append, self.changes.append)
+
+    def source(self, socket: str, app_id: str = APP) -> Source:
+        """Return the source of a socket: the same one each time."""
+        return self.sources.setdefault(socket, Source(app_id, socket, "192.0.2.1"))
 
     async def join(
         self,
@@ -49,14 +55,14 @@ class Driven:
                 outcome = Joined(outcome.subscription_count, outcome.first_of_user, dict(outcome.roster))
             answer.set_result(outcome)  # raises when it is called twice
 
-        self.adapter.join(app_id, channel, socket, member, max_members, done)
+        self.adapter.join(app_id, channel, self.source(socket, app_id), member, max_members, done)
         return await answer
 
     async def leave(
         self, channel: str, member: Member | None = None, *, app_id: str = APP, socket: str = "1.1"
     ) -> Left | Unavailable:
         answer: asyncio.Future[Left | Unavailable] = asyncio.get_running_loop().create_future()
-        self.adapter.leave(app_id, channel, socket, member, answer.set_result)
+        self.adapter.leave(app_id, channel, self.source(socket, app_id), member, answer.set_result)
         return await answer
 
     async def sign_in(self, user_id: str, app_id: str = APP) -> bool | Unavailable:

@@ -42,10 +42,20 @@ async def test_channels_and_apps_are_counted_apart(driven: Driven) -> None:
 
 async def test_the_first_join_occupies_and_it_is_told_before_the_answer(driven: Driven) -> None:
     told: list[int] = []
-    driven.adapter.join(APP, "c", "1.1", None, 100, lambda outcome: told.append(len(driven.changes)))
+    driven.adapter.join(APP, "c", driven.source("1.1"), None, 100, lambda outcome: told.append(len(driven.changes)))
     await driven.join("c", socket="1.2")
     assert told == [1]
     assert driven.changes == [ChannelOccupied(APP, "c")]
+
+
+async def test_changes_name_whose_step_they_come_from(driven: Driven) -> None:
+    await driven.join("presence-c", ANN, socket="1.1")
+    await driven.join("presence-c", ANN, socket="1.2")
+    assert [change.source for change in driven.take()] == [driven.source("1.1")] * 2
+    await driven.leave("presence-c", ANN, socket="1.1")
+    await driven.leave("presence-c", ANN, socket="1.2")
+    await driven.pass_time(VACATE_DELAY)
+    assert [change.source for change in driven.take()] == [driven.source("1.2")] * 2
 
 
 async def test_a_channel_is_vacated_after_the_delay_and_not_before(driven: Driven) -> None:
@@ -175,8 +185,8 @@ async def test_answers_come_in_the_order_of_the_steps(driven: Driven) -> None:
         answers.append(outcome.subscription_count)
 
     for number in range(3):
-        driven.adapter.join(APP, "c", f"1.{number}", None, 100, joined)
-    driven.adapter.leave(APP, "c", "1.0", None, left)
+        driven.adapter.join(APP, "c", driven.source(f"1.{number}"), None, 100, joined)
+    driven.adapter.leave(APP, "c", driven.source("1.0"), None, left)
     await driven.join("c", socket="1.9")
     assert answers == [1, 2, 3, 2]
 

@@ -49,6 +49,14 @@ def bench() -> Bench:
     return Bench()
 
 
+def test_a_client_is_named_by_the_address_that_a_trusted_proxy_tells() -> None:
+    bench = Bench(proxies=TrustedProxies([ip_network("192.0.2.0/24")]))
+    opened(bench, upgrade(f"/app/{KEY}?protocol=7", "X-Forwarded-For: 2001:db8::1"), peer="192.0.2.1")
+    opened(bench, upgrade(f"/app/{KEY}?protocol=7", "X-Forwarded-For: 2001:db8::1"), peer="198.51.100.1")
+    clients = bench.node._hub.sockets(APP.id).values()
+    assert {client.session.source.address for client in clients} == {"2001:db8::/64", "198.51.100.1"}
+
+
 @pytest.mark.parametrize("query", ["", "?", "?protocol=7", "?protocol=5&client=x", "?flash=false&protocol=4&foo=1"])
 def test_a_known_protocol_or_none_is_established(bench: Bench, query: str) -> None:
     client = opened(bench, upgrade(f"/app/{KEY}{query}"))

@@ -2,7 +2,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from sockudo_py.edge.proxies import TrustedProxies
+from sockudo_py.edge.proxies import TrustedProxies, network_of
 
 PROXIES = TrustedProxies([ip_network("10.0.0.0/8"), ip_network("fd00::/8")])
 
@@ -87,3 +87,18 @@ def test_the_client_is_the_last_address_that_no_trusted_proxy_has(peer: str, hea
 )
 def test_hops_count_from_the_end(hops: int, header: str, client: str) -> None:
     assert TrustedProxies(hops=hops).client("192.0.2.1", header) == client
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("", ""),
+        ("192.0.2.1", "192.0.2.1"),
+        ("::ffff:192.0.2.1", "192.0.2.1"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+    ],
+)
+def test_an_ipv6_client_counts_with_its_whole_network(address: str, network: str) -> None:
+    assert network_of(address) == network
+    assert network_of(str(address.encode(), "ascii")) is network_of(address)

@@ -16,6 +16,7 @@ from sockudo_py.protocol.app import App
 from sockudo_py.protocol.effects import Member
 from sockudo_py.protocol.opening import Refusal
 from sockudo_py.protocol.signatures import channel_string, sign, user_string
+from sockudo_py.protocol.source import Source
 from tests.support.fake_loop import FakeLoop
 from tests.support.sink import KEY, RecordingSink, make_app
 
@@ -56,7 +57,7 @@ class SlowAdapter(LocalAdapter):
             number = None if number is None else number - 1
 
     def join(
-        self, app_id: str, channel: str, socket_id: str, member: Member | None, max_members: int, done: JoinDone
+        self, app_id: str, channel: str, source: Source, member: Member | None, max_members: int, done: JoinDone
     ) -> None:
         join = super().join
 
@@ -64,18 +65,18 @@ class SlowAdapter(LocalAdapter):
             if self.away:
                 done(Unavailable("the cluster is away"))
             else:
-                join(app_id, channel, socket_id, member, max_members, done)
+                join(app_id, channel, source, member, max_members, done)
 
         self._later(step)
 
-    def leave(self, app_id: str, channel: str, socket_id: str, member: Member | None, done: LeaveDone) -> None:
+    def leave(self, app_id: str, channel: str, source: Source, member: Member | None, done: LeaveDone) -> None:
         leave = super().leave
 
         def step() -> None:
             if self.away:
                 done(Unavailable("the cluster is away"))
             else:
-                leave(app_id, channel, socket_id, member, done)
+                leave(app_id, channel, source, member, done)
 
         self._later(step)
 

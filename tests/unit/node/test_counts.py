@@ -4,9 +4,11 @@ from itertools import pairwise
 
 from sockudo_py.changes import SubscriptionCountChanged
 from sockudo_py.node.counts import SubscriptionCounts
+from sockudo_py.protocol.source import Source
 from tests.support.fake_loop import FakeLoop
 from tests.unit.node.kit import Bench, make_app
 
+SOURCE = Source("1", "1.1")
 EVENT = "pusher_internal:subscription_count"
 
 
@@ -20,11 +22,14 @@ class Counted:
     def __init__(self) -> None:
         self.loop = FakeLoop()
         self.sent: list[int] = []
-        self.counts = SubscriptionCounts(lambda app_id, channel, number: self.sent.append(number), self.loop.call_later)
+        self.counts = SubscriptionCounts(self._send, self.loop.call_later)
+
+    def _send(self, app_id: str, channel: str, number: int, source: Source) -> None:
+        self.sent.append(number)
 
     def changed(self, *numbers: int) -> None:
         for number in numbers:
-            self.counts.changed("1", "c", number)
+            self.counts.changed("1", "c", number, SOURCE)
 
 
 def test_counts_are_off_by_default() -> None:
@@ -103,7 +108,7 @@ def test_above_100_no_two_counts_are_closer_than_5_seconds() -> None:
     times: list[float] = []
     counts = SubscriptionCounts(lambda *_: times.append(counted.loop.now), counted.loop.call_later)
     for number in range(200):
-        counts.changed("1", "c", 101 + number % 3)
+        counts.changed("1", "c", 101 + number % 3, SOURCE)
         counted.loop.advance(0.3)
     assert min(later - earlier for earlier, later in pairwise(times)) >= 5.0
     assert len(times) == 12
@@ -127,9 +132,9 @@ def test_a_fall_to_100_goes_out_at_once_and_replaces_what_waited() -> None:
 
 def test_channels_are_throttled_each_on_its_own() -> None:
     counted = Counted()
-    counted.counts.changed("1", "c", 101)
-    counted.counts.changed("1", "d", 102)
-    counted.counts.changed("2", "c", 103)
+    counted.counts.changed("1", "c", 101, SOURCE)
+    counted.counts.changed("1", "d", 102, SOURCE)
+    counted.counts.changed("2", "c", 103, SOURCE)
     assert counted.sent == [101, 102, 103]
 
 

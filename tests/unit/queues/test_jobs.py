@@ -3,6 +3,7 @@
 import orjson
 import pytest
 
+from sockudo_py.protocol.source import Source
 from sockudo_py.queues import jobs
 from sockudo_py.queues.base import Append
 from sockudo_py.queues.jobs import Job, JobError, PoisonJob
@@ -157,3 +158,8 @@ def test_own_events_are_counted_without_being_read() -> None:
 def test_some_of_the_events_are_no_longer_own() -> None:
     job = jobs.decode(jobs.encode_events(Append("e1", "wh", "app", b"{}", 7), (b'{"n":1}', b'{"n":2}')), own=2)
     assert jobs.with_events(job, [{"n": 2}]).count() == 1
+
+
+def test_who_caused_an_event_is_not_in_its_job() -> None:
+    told = Append("e1", "wh", "app", b"{}", 1)
+    assert jobs.encode_event(told._replace(source=Source("app", "1.1", "192.0.2.1"))) == jobs.encode_event(told)

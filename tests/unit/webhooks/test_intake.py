@@ -22,6 +22,7 @@ from sockudo_py.changes import (
 from sockudo_py.endpoints import ChannelFilter, Endpoint
 from sockudo_py.metrics import Metrics
 from sockudo_py.protocol import codec
+from sockudo_py.protocol.source import Source
 from sockudo_py.queues.base import Append
 from sockudo_py.webhooks.events import EVENT_NAMES, encode, event_of, shares, texts_of
 from sockudo_py.webhooks.intake import LONGEST_RUN, Intake
@@ -74,6 +75,17 @@ def test_changes_of_one_kind_and_millisecond_are_put_together_when_they_are_sett
     assert (desk.sizes(), desk.channels("wh_1")) == ([2], ["a", "b"])
     desk.intake.settle()
     assert desk.sizes() == [2]
+
+
+@pytest.mark.parametrize("names", [("sport", "news-1", "news-2"), ("news-1",)], ids=["run", "alone"])
+def test_each_event_names_who_caused_it(names: tuple[str, ...]) -> None:
+    sources = {name: Source("app-1", name) for name in names}
+    desk = Desk(endpoint(), endpoint("wh_news", filter=ChannelFilter(channel_prefix="news")))
+    desk.add(*(ChannelOccupied("app-1", name, source) for name, source in sources.items()))
+    desk.intake.settle()
+    events = [event for _, events in desk.puts for event in events]
+    assert len(events) > len(names)
+    assert all(event.source is sources[orjson.loads(event.event)["channel"]] for event in events)
 
 
 def test_each_event_has_the_millisecond_in_which_it_happened() -> None:
