@@ -112,7 +112,7 @@ class AutoDisableConfig(Section):
 
 
 class SecurityConfig(Section):
-    """Where requests may go."""
+    """Where requests may go. Link-local addresses and the metadata services of clouds are out of bounds for all."""
 
     require_https: bool = Field(default=False, description="Refuse http:// endpoints.")
     allow_private_networks: bool = Field(
@@ -130,7 +130,7 @@ class SecurityConfig(Section):
     egress_proxy: ProxyUrl | None = Field(
         default=None,
         description="`http://[user:password@]host:port` of a proxy for all requests. Which addresses names lead to is "
-        "then its affair: it has to refuse private ones. Addresses in URLs are still checked here.",
+        "then its affair: it has to refuse private ones. Addresses and metadata services in URLs are still checked.",
     )
     ca_bundle: Text | None = Field(
         default=None, description="PEM file of certificate authorities to trust besides the system's."

@@ -3,6 +3,7 @@
 The address is checked when the socket is made, for literals and for every answer of the name service alike; the socket
 that was checked is the one that is used, so a name that changes its mind (DNS rebinding) gains nothing.
 ``ipaddress.is_global`` is not enough on Python 3.11: it lets NAT64, 6to4, multicast and some reserved ranges through.
+So the tables are in ``addresses``.
 """
 
 import ipaddress
@@ -11,44 +12,20 @@ from collections.abc import Collection, Sequence
 
 from yarl import URL
 
-IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
-IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+from sockudo_py.webhooks.addresses import (
+    METADATA_NAMES,
+    SHORT_METADATA_NAMES,
+    IPNetwork,
+    carried,
+    is_metadata,
+    is_public,
+    plain,
+    plain_network,
+    within,
+)
+from sockudo_py.webhooks.hosts import normal_host
 
 MAX_URL_LENGTH = 2048
-
-_DENIED_V4 = tuple(
-    ipaddress.IPv4Network(text)
-    for text in (
-        "0.0.0.0/8",
-        "10.0.0.0/8",
-        "100.64.0.0/10",
-        "127.0.0.0/8",
-        "169.254.0.0/16",
-        "172.16.0.0/12",
-        "192.0.0.0/24",
-        "192.0.2.0/24",
-        "192.88.99.0/24",
-        "192.168.0.0/16",
-        "198.18.0.0/15",
-        "198.51.100.0/24",
-        "203.0.113.0/24",
-        "224.0.0.0/4",
-        "240.0.0.0/4",
-    )
-)
-# Everything outside is denied: loopback, NAT64, unique local, link-local, multicast ...
-_GLOBAL_V6 = ipaddress.IPv6Network("2000::/3")
-_DENIED_V6 = tuple(
-    ipaddress.IPv6Network(text) for text in ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20", "5f00::/16")
-)
-# Cloud metadata services hand out credentials to whoever asks: never a webhook receiver, not even for the operator.
-_METADATA: tuple[IPNetwork, ...] = (
-    ipaddress.IPv4Network("169.254.0.0/16"),
-    ipaddress.IPv4Network("100.100.100.200/32"),
-    ipaddress.IPv6Network("fe80::/10"),
-    ipaddress.IPv6Network("fd00:ec2::254/128"),
-)
-_EMBEDDED_V4 = (ipaddress.IPv6Network("64:ff9b::/96"), ipaddress.IPv6Network("64:ff9b:1::/48"))
 
 
 class BlockedAddress(OSError):
@@ -59,25 +36,43 @@ class AddressGuard:
     """Decides which addresses may be dialled.
 
     ``denied`` beats ``allowed``, and ``allowed`` beats the table of private ranges; metadata addresses never pass.
-    ``allow_private``: let private addresses pass, as for endpoints from the operator's own files.
+    ``allow_private``: let private addresses pass, as for endpoints from the operator's own files. IPv4 addresses count
+    in whatever IPv6 address they travel, see ``addresses``.
     """
 
     def __init__(
         self, *, allow_private: bool = False, allowed: Sequence[IPNetwork] = (), denied: Sequence[IPNetwork] = ()
     ) -> None:
         self._allow_private = allow_private
-        self._allowed = tuple(allowed)
-        self._denied = tuple(denied)
+        self._allowed = tuple(map(plain_network, allowed))
+        self._denied = tuple(map(plain_network, denied))
 
     def permits(self, address: str) -> bool:
         """Return whether this numeric address may be dialled. Anything that can't be read may not."""
         try:
-            ip = _plain(ipaddress.ip_address(address.partition("%")[0]))
+            ip = plain(ipaddress.ip_address(address.partition("%")[0]))
         except ValueError:
             return False
-        if _within(ip, _METADATA) or _within(ip, self._denied):
+        if is_metadata(ip) or any(within(each, self._denied) for each in (ip, *carried(ip))):
             return False
-        return self._allow_private or _within(ip, self._allowed) or _public(ip)
+        return self._allow_private or within(ip, self._allowed) or is_public(ip)
+
+    def permits_unseen(self, host: str) -> bool:
+        """Return whether a proxy may be asked for this host. It alone will see the address that a name leads to.
+
+        Args:
+            host: In normal form (``normal_host``).
+        """
+        name = host.removesuffix(".")
+        if _is_name(name, (*METADATA_NAMES, *SHORT_METADATA_NAMES)):
+            return False
+        if _is_name(name, ("localhost",)):  # RFC 6761 6.3
+            return self.permits("127.0.0.1")
+        try:
+            ipaddress.ip_address(name)
+        except ValueError:
+            return True
+        return self.permits(name)
 
     def check(self, address: str) -> None:
         """Raise BlockedAddress unless the address may be dialled."""
@@ -101,14 +96,16 @@ def url_problems(url: str, *, require_https: bool = False, allowed_ports: Collec
         return ["url: holds a space or a control character"]
     try:
         parsed = URL(url)
-        port, host, host_ascii = parsed.port, parsed.host, parsed.raw_host
+        port, host_ascii = parsed.port, parsed.raw_host
     except ValueError:
         return ["url: not a URL"]
     if parsed.scheme not in ("http", "https"):
         return ["url: must begin with https:// or http://"]
     problems = []
-    if not host or not host_ascii:
+    if not host_ascii:
         problems.append("url: has no host")
+    else:
+        problems.extend(_host_problems(host_ascii))
     if require_https and parsed.scheme != "https":
         problems.append("url: must begin with https://")
     if parsed.user is not None or parsed.password is not None:
@@ -131,21 +128,24 @@ def redact_url(url: str | None) -> str | None:
     return origin if url in (origin, f"{origin}/") else f"{origin}/..."
 
 
-def _plain(ip: IPAddress) -> IPAddress:
-    """Unwrap IPv4 that travels inside IPv6."""
-    if isinstance(ip, ipaddress.IPv6Address):
-        if ip.ipv4_mapped is not None:
-            return ip.ipv4_mapped
-        if _within(ip, _EMBEDDED_V4) and _within(inner := ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF), _METADATA):
-            return inner
-    return ip
+def _host_problems(host: str) -> list[str]:
+    try:
+        normal = normal_host(host)
+    except ValueError:
+        return ["url: its host is neither a name nor an address; write addresses as 192.0.2.1 or [2001:db8::1]"]
+    name = normal.removesuffix(".")
+    if _is_name(name, METADATA_NAMES) or _is_metadata(name):
+        return ["url: link-local addresses and metadata services of clouds are out of bounds; name another receiver"]
+    return []
 
 
-def _public(ip: IPAddress) -> bool:
-    if isinstance(ip, ipaddress.IPv4Address):
-        return not _within(ip, _DENIED_V4)
-    return ip in _GLOBAL_V6 and not _within(ip, _DENIED_V6)
+def _is_name(name: str, names: Collection[str]) -> bool:
+    """Return whether this is one of the names, or a name below one."""
+    return any(name == each or name.endswith(f".{each}") for each in names)
 
 
-def _within(ip: IPAddress, networks: Sequence[IPNetwork]) -> bool:
-    return any(ip.version == network.version and ip in network for network in networks)
+def _is_metadata(host: str) -> bool:
+    try:
+        return is_metadata(plain(ipaddress.ip_address(host)))
+    except ValueError:
+        return False

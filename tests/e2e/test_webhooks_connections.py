@@ -323,6 +323,28 @@ def test_plain_http_goes_to_the_proxy_with_its_credentials(run: Callable[[Scenar
         ("http://2130706433/", False),
         ("https://0x7f000001/", False),
         ("http://169.254.43518/", True),
+        ("http://169.254.169.254./", True),
+        ("https://2852039166./", True),
+        ("http://0251.0376.0251.0376./", True),
+        ("https://0XA9FEA9FE/", True),
+        ("http://169.254.169%2e254/", True),
+        ("https://169%2E254%2E169%2E254/", True),
+        ("https://0169.0254.0169.0254/", True),
+        ("http://169\u3002254\u3002169\u3002254/", True),
+        ("http://\uff11\uff16\uff19.254.169.254/", True),
+        ("https://[fd00:ec2::23%25eth0]/", True),
+        ("http://[FD00:EC2:0::23]/", True),
+        ("https://[fd20:ce::254]/", True),
+        ("http://[::169.254.169.254]/", True),
+        ("https://[::ffff:0:169.254.169.254]/", True),
+        ("http://[2002:a9fe:a9fe::]/", True),
+        ("http://[2a00:1450:0:1::a9fe:a9fe]/", True),
+        ("https://192.0.0.192/", True),
+        ("http://168.63.129.16/", False),
+        ("https://METADATA.google.internal./", True),
+        ("http://metadata/", True),
+        ("http://localhost./", False),
+        ("http://127.0.0.1./", False),
     ],
 )
 def test_addresses_in_urls_are_checked_although_a_proxy_dials(
@@ -337,6 +359,18 @@ def test_addresses_in_urls_are_checked_although_a_proxy_dials(
             assert isinstance(outcome, Failure)
             assert outcome.error_class == "blocked_address"
             assert proxy.connections == 0
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("host", ["0x5db8d822", "93.12113954.", "0135.0270.0330.0042"])
+def test_a_proxy_is_asked_for_an_address_in_its_usual_form(run: Callable[[Scenario], None], host: str) -> None:
+    async def scenario() -> None:
+        async with Receiver() as proxy, target(proxy=proxy.url("")) as http:
+            assert isinstance(await http.send(request(f"http://{host}:8080/hook")), Delivered)
+            [got] = proxy.received
+            assert got.request_line == b"POST http://93.184.216.34:8080/hook HTTP/1.1"
+            assert got.headers["host"] == "93.184.216.34:8080"
 
     run(scenario)
 

@@ -336,6 +336,14 @@ async def test_a_name_with_one_internal_address_among_others_is_blocked() -> Non
         assert receiver.connections == 0
 
 
+@pytest.mark.parametrize("address", ["fd00:ec2::23", "192.0.0.192", "64:ff9b::a9fe:a9fe", "2a00:1450:0:1::a9fe:a9fe"])
+async def test_a_name_that_leads_to_a_metadata_service_is_blocked_for_the_operator_too(address: str) -> None:
+    async with target(guard=AddressGuard(), lookup=names(meta=[address])) as http:
+        outcome = await http.send(request("http://meta.test:9/", trusted=True))
+    assert isinstance(outcome, Failure)
+    assert outcome.error_class == "blocked_address"
+
+
 async def test_an_endpoint_of_the_operator_may_be_on_this_machine_but_not_at_a_metadata_service() -> None:
     async with Receiver() as receiver, target(guard=AddressGuard()) as http:
         assert isinstance(await http.send(request(receiver.url(), trusted=True)), Delivered)

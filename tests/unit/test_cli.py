@@ -201,6 +201,15 @@ def test_check_config_finds_endpoints_that_could_not_be_used(
     assert "tops3cret" not in error
 
 
+@pytest.mark.parametrize("host", ["169.254.169.254", "2852039166.", "[64:ff9b::a9fe:a9fe]", "metadata.google.internal"])
+def test_check_config_finds_endpoints_at_a_metadata_service(
+    write: Callable[..., str], capsys: pytest.CaptureFixture[str], host: str
+) -> None:
+    endpoint = {**ENDPOINT, "url": f"http://{host}/latest"}
+    assert main(["check-config", "--config", write(with_app(webhooks=[endpoint]))], {}) == 1
+    assert "app 1: webhook hook: url: link-local addresses and metadata services" in capsys.readouterr().err
+
+
 def test_check_config_tells_what_is_wrong_with_a_ca_bundle_and_all_else_too(
     write: Callable[..., str], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -15,6 +15,7 @@ import aiohappyeyeballs
 from yarl import URL
 
 from sockudo_py.webhooks.guard import AddressGuard, BlockedAddress
+from sockudo_py.webhooks.hosts import normal_host
 from sockudo_py.webhooks.targets.connection import Connection, ExchangeError
 from sockudo_py.webhooks.targets.resolver import AddrInfo, Lookup, Resolver
 
@@ -25,7 +26,7 @@ _MOST_KNOWN = 1024
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where a URL leads. ``authority``: as in ``Host``; ``path`` with query."""
+    """Where a URL leads. ``host`` in normal form (``hosts``); ``authority``: as in ``Host``; ``path`` with query."""
 
     tls: bool
     host: str
@@ -36,21 +37,32 @@ class Destination:
 
 @lru_cache(maxsize=4096)
 def destination(url: str) -> Destination:
-    """Return where ``url`` leads. Raises ValueError when it is none that requests can be sent to."""
+    """Return where ``url`` leads.
+
+    Raises BlockedAddress when its host is neither a name nor an address (a proxy might see one in it all the same), and
+    ValueError when it is no URL that requests can be sent to.
+    """
     parsed = URL(url)
-    host, port = parsed.raw_host, parsed.port
-    if parsed.scheme not in ("http", "https") or not host or not port:
+    port = parsed.port
+    if parsed.scheme not in ("http", "https") or not parsed.raw_host or not port:
         raise ValueError("not a URL for webhooks")
-    return Destination(parsed.scheme == "https", host, port, parsed.host_port_subcomponent or host, parsed.raw_path_qs)
+    try:
+        host = normal_host(parsed.raw_host)
+    except ValueError:
+        raise BlockedAddress("address not allowed") from None
+    authority = f"[{host}]" if ":" in host else host.removesuffix(".")
+    if not parsed.is_default_port():
+        authority = f"{authority}:{port}"
+    return Destination(parsed.scheme == "https", host, port, authority, parsed.raw_path_qs)
 
 
 class Dialer:
     """Opens connections.
 
     ``guards``: by whether the endpoint is trusted. ``proxy``: URL of an HTTP proxy for all connections; what names lead
-    to is its affair then, and only addresses that stand in URLs are checked here. ``make_tls`` makes the context for
-    https; it is called in a thread by the first connection that needs it, since reading the system's authorities takes
-    50 ms, and again by later ones while it raises OSError.
+    to is its affair then, and only what stands in URLs is checked here. ``make_tls`` makes the context for https; it is
+    called in a thread by the first connection that needs it, since reading the system's authorities takes 50 ms, and
+    again by later ones while it raises OSError.
     """
 
     def __init__(
@@ -116,8 +128,8 @@ class Dialer:
     async def _proxied(self, where: Destination, trusted: bool, timeout: float) -> Connection:
         if self._proxy is None or self._proxy.raw_host is None:
             raise AssertionError("called without a proxy")
-        for address in _literal(where.host, where.port):
-            self._guards[trusted].check(str(address[4][0]))
+        if not self._guards[trusted].permits_unseen(where.host):
+            raise BlockedAddress("address not allowed")
         # The proxy itself is the operator's: it may have a private address.
         sock = await self._socket(self._proxy.raw_host, self._proxy.port or 80, trusted=True)
         connection = await self._wrap(sock, None)

@@ -118,6 +118,9 @@ def test_a_socket_is_made_only_for_an_address_that_passed() -> None:
         "https://bücher.example/",
         "http://10.0.0.1/",
         "http://[::1]:8000/",
+        "http://metadata:8000/",  # may be the operator's own machine
+        "http://my_host.example.com./",
+        "http://metadata.google.internal.example.com/",
         "https://a/" + "x" * 2038,
     ],
 )
@@ -141,6 +144,18 @@ def test_an_ordinary_url_is_taken(url: str) -> None:
         ("https://example.com:99999/", "not a URL"),
         ("https://[::1/", "not a URL"),
         ("https://a/" + "x" * 2039, "longer than 2048"),
+        ("https://169.254.169%2e254/", "neither a name nor an address"),
+        ("https://example.com../", "neither a name nor an address"),
+        ("https://1.2.3.256/", "neither a name nor an address"),
+        ("https://[fd12::1%25eth0]/", "neither a name nor an address"),
+        ("http://169.254.169.254/latest", "metadata services"),
+        ("http://2852039166./", "metadata services"),
+        ("http://0xa9.254.0251.0376/", "metadata services"),
+        ("http://[::ffff:0:a9fe:a9fe]/", "metadata services"),
+        ("http://[fe80::1]/", "link-local"),
+        ("http://168.63.129.16/", "metadata services"),
+        ("http://Metadata.Google.Internal./", "metadata services"),
+        ("http://x.metadata.goog/", "metadata services"),
     ],
 )
 def test_another_url_is_refused_without_repeating_it(url: str, problem: str) -> None:
@@ -174,3 +189,36 @@ def test_ports_can_be_limited() -> None:
 )
 def test_a_url_is_shown_without_what_may_be_secret(url: str | None, shown: str | None) -> None:
     assert redact_url(url) == shown
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "metadata.google.internal",
+        "metadata.google.internal.",
+        "a.metadata.google.internal",
+        "metadata.goog",
+        "metadata",
+        "metadata.",
+        "instance-data",
+        "instance-data.ec2.internal",
+        "metadata.tencentyun.com",
+        "169.254.169.254",
+        "::a9fe:a9fe",
+        "fd00:ec2::23",
+    ],
+)
+@pytest.mark.parametrize("trusted", [True, False])
+def test_no_proxy_is_asked_for_a_metadata_service(host: str, trusted: bool) -> None:
+    assert not AddressGuard(allow_private=trusted).permits_unseen(host)
+
+
+@pytest.mark.parametrize("host", ["localhost", "localhost.", "app.localhost", "127.0.0.1", "10.0.0.1", "::1"])
+def test_only_the_operators_endpoints_may_be_where_a_proxy_itself_is(host: str) -> None:
+    assert AddressGuard(allow_private=True).permits_unseen(host)
+    assert not AddressGuard().permits_unseen(host)
+
+
+@pytest.mark.parametrize("host", ["example.com", "example.com.", "mymetadata.goog", "metadata.example", "1.1.1.1"])
+def test_a_proxy_may_be_asked_for_everything_else(host: str) -> None:
+    assert AddressGuard().permits_unseen(host)
