@@ -112,6 +112,8 @@ def url_problems(url: str, *, require_https: bool = False, allowed_ports: Collec
         problems.append("url: holds a user name or password; send them as a header: headers.Authorization")
     if "#" in url:
         problems.append("url: holds a fragment (#...)")
+    if port == 0:
+        problems.append("url: nobody can be reached at port 0")
     if allowed_ports is not None and port not in allowed_ports:
         problems.append(f"url: port {port} is not among the allowed ports")
     return problems

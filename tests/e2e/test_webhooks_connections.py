@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import ipaddress
 import ssl
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
@@ -359,6 +360,15 @@ def test_addresses_in_urls_are_checked_although_a_proxy_dials(
             assert isinstance(outcome, Failure)
             assert outcome.error_class == "blocked_address"
             assert proxy.connections == 0
+
+    run(scenario)
+
+
+def test_a_proxy_may_be_in_a_network_that_is_denied_to_endpoints(run: Callable[[Scenario], None]) -> None:
+    async def scenario() -> None:
+        guard = AddressGuard(denied=[ipaddress.ip_network("127.0.0.0/8")])
+        async with Receiver() as proxy, target(guard=guard, trusted_guard=guard, proxy=proxy.url("")) as http:
+            assert isinstance(await http.send(request("http://receiver.test/")), Delivered)
 
     run(scenario)
 

@@ -130,8 +130,9 @@ class Dialer:
             raise AssertionError("called without a proxy")
         if not self._guards[trusted].permits_unseen(where.host):
             raise BlockedAddress("address not allowed")
-        # The proxy itself is the operator's: it may have a private address.
-        sock = await self._socket(self._proxy.raw_host, self._proxy.port or 80, trusted=True)
+        # No guard for the proxy itself: no endpoint chose it, and its network may well be denied to endpoints.
+        found = await self._addresses(self._proxy.raw_host, self._proxy.port or 80, trusted=True)
+        sock = await aiohappyeyeballs.start_connection(found, happy_eyeballs_delay=_EYEBALLS, interleave=1)
         connection = await self._wrap(sock, None)
         if not where.tls:
             return connection

@@ -31,7 +31,7 @@ class HttpTarget:
 
     Args:
         guard: Which addresses may be dialled.
-        trusted_guard: ... for trusted endpoints, and for the proxy.
+        trusted_guard: ... for trusted endpoints.
         response_bytes: How much of an answer's body is kept.
         ssl_context: For https; the default one trusts the system's authorities.
         lookup: Name service.

@@ -142,6 +142,7 @@ def test_an_ordinary_url_is_taken(url: str) -> None:
         ("https://example.com/a b", "space"),
         ("https://example.com/\r\nX-Evil: 1", "control"),
         ("https://example.com:99999/", "not a URL"),
+        ("https://example.com:0/", "port 0"),
         ("https://[::1/", "not a URL"),
         ("https://a/" + "x" * 2039, "longer than 2048"),
         ("https://169.254.169%2e254/", "neither a name nor an address"),

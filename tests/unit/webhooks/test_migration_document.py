@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 import pytest
 
+from sockudo_py.apps.definition import define_apps
 from sockudo_py.changes import (
     CacheMissed,
     Change,
@@ -17,15 +18,17 @@ from sockudo_py.changes import (
     MemberRemoved,
     SubscriptionCountChanged,
 )
+from sockudo_py.config import load
 from sockudo_py.endpoints import Endpoint
 from sockudo_py.protocol.channels.table import classify
 from sockudo_py.protocol.opening import PROTOCOL_VERSIONS
 from sockudo_py.webhooks.events import event_of, pusher_style
 from sockudo_py.webhooks.registry import EndpointRegistry
-from tests.support.seeds import APP, configured
+from sockudo_py.webhooks.validation import endpoint_problems
 from tests.unit.webhooks.make import NOW_MS
 
 DOCUMENT = (Path(__file__).parents[3] / "docs" / "migration.md").read_text()
+APP = "app-1"
 CHANNELS = [
     "news",
     "cache-news",
@@ -44,7 +47,11 @@ CHANNELS = [
 def recipe(tmp_path: Path) -> list[Endpoint]:
     """The endpoints of the recipe for SDKs that throw at encrypted channels."""
     [text] = re.findall(r"^```json\n(.*?)^```", DOCUMENT, re.MULTILINE | re.DOTALL)
-    return configured(tmp_path, *json.loads(text)["webhooks"])
+    app = {"id": APP, "key": "key", "secret": "secret", **json.loads(text)}
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps({"app_manager": {"array": {"apps": [app]}}}))
+    [definition] = define_apps(load(file, {}), endpoint_problems)
+    return list(definition.endpoints)
 
 
 @pytest.mark.parametrize("channel", CHANNELS)
