@@ -30,6 +30,7 @@ class AppCounters:
     client_events: int = 0
     published_events: int = 0
     rate_limited: int = 0
+    reads_paused: int = 0
     slow_consumers_closed: int = 0
     http_requests: int = 0
     http_errors: int = 0
@@ -134,6 +135,12 @@ APP_METRICS = (
     AppMetric("client_events", "client_events_total", "counter", "Client events that were accepted"),
     AppMetric("published_events", "published_events_total", "counter", "Events published through the HTTP API"),
     AppMetric("rate_limited", "rate_limit_triggered_total", "counter", "Requests and client events over a rate limit"),
+    AppMetric(
+        "reads_paused",
+        "reads_paused_total",
+        "counter",
+        "Moments for which a client was not read because it subscribed too fast",
+    ),
     AppMetric(
         "slow_consumers_closed", "slow_consumers_closed_total", "counter", "Clients closed because they read too slowly"
     ),

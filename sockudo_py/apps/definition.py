@@ -58,6 +58,8 @@ def define_app(app: AppConfig, config: Config) -> AppDefinition:
         max_channels_per_event=app.max_event_channels_at_once or config.event_limits.max_channels_at_once,
         max_batch_size=app.max_event_batch_size or config.event_limits.max_batch_size,
         max_subscriptions=app.max_subscriptions_per_connection,
+        subscribes_per_second=app.max_subscribes_per_second,
+        subscribe_burst=app.subscribe_burst,
         backend_events_per_second=app.max_backend_events_per_second,
         read_requests_per_second=app.max_read_requests_per_second,
         cache_ttl=app.cache_ttl or config.channel_limits.cache_ttl,

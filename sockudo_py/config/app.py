@@ -51,6 +51,14 @@ class AppConfig(Section):
         default=10_000,  # letting go of 200 000 at once was measured to stop the server for 4 s
         description="Channels of one connection; null, 0, -1: any number.",
     )
+    max_subscribes_per_second: Limit = Field(
+        default=200,
+        description="Subscriptions that a connection may ask for in the long run. Past `subscribe_burst` it is not "
+        "read for a moment, and gets no error; null, 0, -1: any number.",
+    )
+    subscribe_burst: Limit = Field(
+        default=500, description="Subscriptions that a connection may ask for at once; null, 0, -1: any number."
+    )
     max_presence_members_per_channel: Positive | None = Field(default=None, description="Else `presence`'s.")
     max_presence_member_size_in_kb: Kilobytes | None = Field(default=None, description="Else `presence`'s.")
     max_channel_name_length: Positive | None = Field(default=None, description="Else `channel_limits`'.")

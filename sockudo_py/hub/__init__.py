@@ -1,6 +1,6 @@
 """Sockets, subscriptions and the channel outbox of this node."""
 
 from sockudo_py.hub.hub import Hub
-from sockudo_py.hub.outbox import Share, Sink
+from sockudo_py.hub.outbox import CROWDING, PACED, Share, Sink
 
-__all__ = ["Hub", "Share", "Sink"]
+__all__ = ["CROWDING", "PACED", "Hub", "Share", "Sink"]

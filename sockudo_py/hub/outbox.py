@@ -14,8 +14,15 @@ SLICE_BYTES: Final = 1024 * 1024  # that one slice hands to the kernel: 0.3 ms o
 HELD_BYTES: Final = 1024 * 1024  # for one subscriber whose cached event is on its way
 
 
+PACED: Final = 1  # reasons for which a client is not read: it asks for more than its share ...
+CROWDING: Final = 2  # ... or fills what webhooks wait in
+
+
 class Sink(Protocol):
-    """A client's way out. It never raises, never blocks, and doesn't call the hub or the node before it returns."""
+    """A client's way out. It never raises, never blocks, and doesn't call the hub or the node before it returns.
+
+    (But ``release`` does, which is called from nowhere within them.)
+    """
 
     session: Session
 
@@ -24,6 +31,15 @@ class Sink(Protocol):
 
     def close(self, code: int, reason: str) -> None:
         """Send what was written before, then a close frame, then close the socket."""
+
+    def hold(self, reason: int) -> None:
+        """Read nothing more from the client, what came already included, until every reason is released.
+
+        It stays alive meanwhile, however silent, and may be closed.
+        """
+
+    def release(self, reason: int) -> None:
+        """Take a reason back, and go on where reading was stopped if it was the last one."""
 
 
 class Share:

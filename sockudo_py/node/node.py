@@ -24,7 +24,7 @@ from sockudo_py.changes import (
     ConnectionTerminated,
 )
 from sockudo_py.errors import Unavailable
-from sockudo_py.hub import Hub, Sink
+from sockudo_py.hub import PACED, Hub, Sink
 from sockudo_py.metrics import Metrics
 from sockudo_py.node.departures import Departures
 from sockudo_py.node.slices import in_slices
@@ -33,13 +33,14 @@ from sockudo_py.node.users import Users, user_channel
 from sockudo_py.protocol import codec
 from sockudo_py.protocol.app import App
 from sockudo_py.protocol.channels import is_cached, user_of
-from sockudo_py.protocol.effects import Close, Effect, Join, Leave, Member, Ping, Relay, Reply, SignIn
+from sockudo_py.protocol.effects import Close, Effect, Join, Leave, Member, Pause, Ping, Relay, Reply, SignIn
 from sockudo_py.protocol.errors import ErrorCode
 from sockudo_py.protocol.framing import text_frame
 from sockudo_py.protocol.opening import Refusal, refusal
 
 CLOSE_SLICE: Final = 500  # connections closed at once when many have to go ...
 CLOSE_INTERVAL: Final = 0.05  # ... and the seconds before the next ones
+TELL_INTERVAL: Final = 10.0  # seconds between two lines about clients that subscribe too fast
 DRAIN_SLICE_MIN: Final = 50  # below it, spreading a drain would only make a small node slow to stop
 
 log = logging.getLogger(__name__)
@@ -110,7 +111,10 @@ class Node:
             Leave: self._leave,
             Relay: self._relay,
             SignIn: self._users.sign_in,
+            Pause: self._pause,
         }
+        self._clock = clock
+        self._pause_told = -math.inf
         self.draining = False
         adapter.start(self._deliver, on_change)
 
@@ -294,6 +298,20 @@ class Node:
         self._on_change(
             ClientEventSent(app_id, channel, event.event, event.data, socket_id, event.user_id, payload, session.source)
         )
+
+    def _pause(self, client: Sink, pause: Pause) -> None:
+        session = client.session
+        self._metrics.app(session.app.id).reads_paused += 1
+        client.hold(PACED)
+        self._call_later(pause.seconds, partial(client.release, PACED))
+        now = self._clock()
+        if now - self._pause_told >= TELL_INTERVAL:
+            self._pause_told = now
+            log.warning(
+                "a client subscribes faster than max_subscribes_per_second and subscribe_burst of its app allow: it is "
+                "read slowly, without an error (the metric reads_paused_total has others too)",
+                extra={"app_id": session.app.id, "socket_id": session.socket_id, "address": session.source.address},
+            )
 
     def _catch_up(self, client: Sink) -> None:
         session = client.session

@@ -41,6 +41,8 @@ class App:
     max_channels_per_event: int = 100
     max_batch_size: int = 10
     max_subscriptions: int | None = 10_000  # channels of one connection
+    subscribes_per_second: int | None = 200  # of one connection, in the long run ...
+    subscribe_burst: int | None = 500  # ... and how many it may ask for at once
     backend_events_per_second: int | None = None
     read_requests_per_second: int | None = None
     cache_ttl: float = 1800.0  # seconds a cache channel remembers its last event

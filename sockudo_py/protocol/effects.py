@@ -75,4 +75,11 @@ class SignIn:
     watchlist: tuple[str, ...] = ()
 
 
-Effect = Reply | Ping | Close | Join | Leave | Relay | SignIn
+@value
+class Pause:
+    """Read nothing more from this client for so many seconds: it asks for more than its share. It is not told."""
+
+    seconds: float
+
+
+Effect = Reply | Ping | Close | Join | Leave | Relay | SignIn | Pause

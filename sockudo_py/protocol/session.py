@@ -68,6 +68,7 @@ class Session:
         "closed",
         "last_seen",
         "opened_at",
+        "paid_until",
         "pinged_at",
         "settings",
         "signing_in",
@@ -97,6 +98,7 @@ class Session:
         self.user_channel = False  # it asked for #server-to-user-...
         self.signing_in: SignInRequest | None = None
         self.window: SlidingWindow | None = None
+        self.paid_until = 0.0  # when its subscriptions are paid, see pacing.py
 
     def open(self) -> list[Effect]:
         """Return the greeting, which must be the first message."""
@@ -219,7 +221,7 @@ def _pong(session: Session, message: Message) -> list[Effect]:
 _HANDLERS: Final[Mapping[str, Callable[[Session, Message], list[Effect]]]] = {
     "pusher:ping": _pong,
     "pusher:pong": _heard,
-    "pusher:subscribe": subscribe.subscribe,
+    "pusher:subscribe": subscribe.paced,
     "pusher:unsubscribe": subscribe.unsubscribe,
     "pusher:signin": users.sign_in,
 }

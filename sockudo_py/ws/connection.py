@@ -32,6 +32,8 @@ _CLOSING: Final = 1  # our close frame is out, the peer's is awaited
 _DISCARDING: Final = 2  # nothing that comes is looked at any more; the end of the stream is awaited
 _LOST: Final = 3
 
+_TURN: Final = 4  # beside ``hub.PACED`` and ``hub.CROWDING``: others have their turn of the loop
+
 _GO_ON, _PEER_CLOSED, _FAILED = range(3)  # what reading came to
 
 _SLOW_CODE = 4100
@@ -58,6 +60,7 @@ class WebSocketConnection(asyncio.Protocol):
         "_context",
         "_counters",
         "_done",
+        "_held",
         "_reader",
         "_state",
         "_transport",
@@ -79,7 +82,8 @@ class WebSocketConnection(asyncio.Protocol):
         self._state = _OPEN
         self._reader: FrameReader | None = None
         self._begun: bytearray | None = None  # a plain message of which the rest has not come
-        self._waiting: bytes | None = None  # received, to be worked on in the next turn ...
+        self._held = 0  # for which reasons nothing is read, as bits; then, and only then, the transport pauses
+        self._waiting = b""  # received, to be worked on when it is no longer held ...
         self._done = 0  # ... but for so many bytes
 
     def start(self, prelude: bytes, received: bytes) -> None:
@@ -116,6 +120,28 @@ class WebSocketConnection(asyncio.Protocol):
             self.write(close_frame(code, reason))
             self._leave(_CLOSING, self._context.close_timeout)
 
+    def hold(self, reason: int) -> None:
+        """Read nothing more, what came already included."""
+        if self._state == _OPEN or reason == _TURN:
+            if not self._held:
+                self._transport.pause_reading()
+                if self._begun is not None:
+                    self._waiting, self._done, self._begun = bytes(self._begun), 0, None
+            self._held |= reason
+
+    def release(self, reason: int) -> None:
+        """Take a reason back; after the last one go on where reading stopped."""
+        if not self._held & reason:
+            return
+        self._held &= ~reason
+        if self._held:
+            return
+        data, self._waiting = self._waiting, b""
+        if len(data) > self._done and self._state < _DISCARDING:
+            self._work(data, self._done)
+        if not self._held and self._state != _LOST:
+            self._transport.resume_reading()
+
     # -- the wheel's side --
 
     def check(self, now: float) -> float | None:
@@ -123,6 +149,8 @@ class WebSocketConnection(asyncio.Protocol):
         if self._state != _OPEN:
             self.abort()
             return None
+        if self._held:
+            self.session.last_seen = now  # it may be talking: nobody listens
         try:
             effects, due = self.session.check(now)
             if effects:
@@ -146,7 +174,7 @@ class WebSocketConnection(asyncio.Protocol):
         if self._state >= _DISCARDING:
             return
         self._counters.received_bytes += len(data)
-        if self._waiting is not None:
+        if self._held:
             self._waiting, self._done = self._waiting[self._done :] + data, 0
             return
         if self._begun is not None:
@@ -176,7 +204,8 @@ class WebSocketConnection(asyncio.Protocol):
             return
         self._state = _LOST
         self.write = discard
-        self._reader = self._begun = self._waiting = None
+        self._held, self._waiting = 0, b""
+        self._reader = self._begun = None
         self._context.census.leave()
         self._context.wheel.cancel(self)
         self._context.node.disconnect(self)
@@ -258,10 +287,15 @@ class WebSocketConnection(asyncio.Protocol):
                     perform(self, effects)
                     if answers and len(answers[-1]) > _LARGE_ANSWER:
                         self._pour(answers)
+                    if self._held:
+                        break
         except Exception:  # noqa: BLE001 - as in start
             self._crash()
         finally:
             self._counters.messages_received += frames
+        if self._held:
+            self._waiting, self._done = data, plain_messages(data, start, frames, limit)[1]
+            return len(data)
         if end < len(data) and self._state == _OPEN:
             if len(texts) == _FRAMES_PER_TURN:
                 self._work_later(data, end)
@@ -292,6 +326,9 @@ class WebSocketConnection(asyncio.Protocol):
                 answers += reader.data_to_send()
             if reader.state is not READABLE:
                 return _FAILED
+            if self._held:
+                self._waiting, self._done = data, start
+                return _GO_ON
             if start >= size or self._state > _CLOSING:
                 return _GO_ON
             if frames >= _FRAMES_PER_TURN:
@@ -322,15 +359,8 @@ class WebSocketConnection(asyncio.Protocol):
 
     def _work_later(self, data: bytes, start: int) -> None:
         self._waiting, self._done = data, start
-        self._transport.pause_reading()
-        asyncio.get_running_loop().call_soon(self._go_on)
-
-    def _go_on(self) -> None:
-        data, self._waiting = self._waiting, None
-        if data is not None and self._state < _DISCARDING:
-            self._work(data, self._done)
-        if self._waiting is None and self._state != _LOST:
-            self._transport.resume_reading()
+        self.hold(_TURN)
+        asyncio.get_running_loop().call_soon(self.release, _TURN)
 
     def _pour(self, answers: list[bytes]) -> None:
         """Write what was answered so far; a client that doesn't read it is closed before it causes more."""
@@ -353,7 +383,6 @@ class WebSocketConnection(asyncio.Protocol):
     def _end(self, *, half: bool) -> None:
         """Close; or half, so that a client that is still sending gets to read the close frame and not a reset."""
         self._leave(_DISCARDING, self._context.close_timeout)
-        self._waiting = None
         if not half:
             self._transport.close()
             return
@@ -364,4 +393,8 @@ class WebSocketConnection(asyncio.Protocol):
     def _leave(self, state: int, seconds: float) -> None:
         self._state = state
         self.write = discard
+        if self._held:  # but the client's part of the closing handshake has to be read, in a moment
+            if not self._held & _TURN:
+                asyncio.get_running_loop().call_soon(self.release, _TURN)
+            self._held = _TURN
         self._context.wheel.schedule(self, self._context.clock() + seconds)

@@ -10,7 +10,7 @@ from typing import Any
 from sockudo_py.protocol import codec
 from sockudo_py.protocol.app import App
 from sockudo_py.protocol.channels import classify
-from sockudo_py.protocol.effects import Close, Effect, Join, Leave, Member, Ping, Relay, Reply, SignIn
+from sockudo_py.protocol.effects import Close, Effect, Join, Leave, Member, Pause, Ping, Relay, Reply, SignIn
 from sockudo_py.protocol.session import Session, Settings
 from tests.unit.protocol.speak import make_app
 
@@ -76,6 +76,8 @@ class Stage:
                 case SignIn(user_id, watchlist):
                     online = frozenset(session.user_id for session in self.sessions.values() if session.user_id)
                     self.perform(who, self.sessions[who].signed_in(user_id, online if watchlist else None))
+                case Pause(seconds):
+                    self.say(who, "<", f"(nothing, and is not read for {seconds:g} s)")
 
     def join(self, who: str, channel: str, member: Member | None) -> None:
         """Count a subscription."""

@@ -14,12 +14,14 @@ def make_app(app_id: str = "1", **limits: Any) -> App:
 
 
 class RecordingSink:
-    """A ``hub.Sink``. ``writes`` are the bytes of each write, ``closed`` is the code it was closed with."""
+    """A ``hub.Sink``. ``writes`` are the bytes of each write, ``closed`` is the code it was closed with,
+    ``held`` the reasons for which it is not to be read."""
 
     def __init__(self, app: App, socket_id: str = "1.1") -> None:
         self.session = Session(app, socket_id, Settings(error_style="pusher"), 0.0)
         self.writes: list[bytes] = []
         self.closed: int | None = None
+        self.held = 0
 
     def __repr__(self) -> str:
         return f"<sink {self.session.socket_id}>"
@@ -31,6 +33,12 @@ class RecordingSink:
     def close(self, code: int, reason: str) -> None:
         assert self.closed is None, "closed twice"
         self.closed = code
+
+    def hold(self, reason: int) -> None:
+        self.held |= reason
+
+    def release(self, reason: int) -> None:
+        self.held &= ~reason
 
     @property
     def payloads(self) -> list[bytes]:

@@ -1,10 +1,14 @@
+import asyncio
+import dataclasses
 import json
 import logging
+from collections.abc import Callable
 
 import pytest
 
+from sockudo_py.hub import CROWDING, PACED
 from sockudo_py.protocol.session import Session, Settings
-from sockudo_py.ws.connection import discard
+from sockudo_py.ws.connection import WebSocketConnection, discard
 from tests.support.client import eventually
 from tests.support.edge_bench import (
     APP,
@@ -190,6 +194,127 @@ def test_a_message_in_endless_empty_fragments_costs_no_memory(bench: Bench, peer
         peer.send(frame(CONT, "", fin=False))
     assert bytes(connection._reader._fragments) == b"{"  # type: ignore[attr-defined]
     assert not peer.transport.closed
+
+
+# -- pausing --
+
+
+def paced_bench() -> Bench:
+    return Bench(dataclasses.replace(APP, subscribes_per_second=200, subscribe_burst=10))
+
+
+def confirmed(peer: Peer) -> list[str]:
+    return [one["channel"] for one in peer.messages() if one["event"] == "pusher_internal:subscription_succeeded"]
+
+
+def through_the_library(data: bytes) -> bytes:
+    """Return what makes a connection read the rest of a segment with the library's reader."""
+    return frame(PONG, "") + data
+
+
+@pytest.mark.parametrize("shape", [bytes, through_the_library], ids=["plain frames", "through the library"])
+async def test_who_subscribes_too_fast_is_not_read_for_a_moment_and_gets_everything_in_order(
+    shape: Callable[[bytes], bytes],
+) -> None:
+    bench = paced_bench()
+    peer = bench.websocket()
+    names = [f"c{number}" for number in range(200)]
+    peer.send(shape(b"".join(map(subscribe, names)) + PINGED))
+    first = confirmed(peer)
+    assert first == names[: len(first)]
+    assert 10 < len(first) < 60
+    assert not peer.transport.reading
+    taken = list(first)
+    for _ in range(20):
+        bench.loop.advance(0.1)
+        await asyncio.sleep(0)
+        taken += [one.get("channel", one["event"]) for one in peer.messages()]
+    assert taken == [*names, "pusher:pong"]
+    assert peer.transport.reading
+
+
+async def test_a_paused_client_takes_200_a_second_in_the_long_run() -> None:
+    bench = paced_bench()
+    peer = bench.websocket()
+    peer.send(b"".join(subscribe(f"c{number}") for number in range(1000)))
+    bench.loop.advance(2.0)
+    assert 380 <= len(confirmed(peer)) <= 420
+
+
+async def test_half_a_message_that_came_before_a_hold_is_whole_after_it(bench: Bench) -> None:
+    peer = bench.websocket()
+    connection = peer.transport.protocol
+    assert isinstance(connection, WebSocketConnection)
+    peer.send(PINGED[:9])
+    connection.hold(CROWDING)
+    connection.data_received(PINGED[9:])
+    assert peer.messages() == []
+    connection.release(CROWDING)
+    assert events(peer) == ["pusher:pong"]
+
+
+def test_two_reasons_have_to_be_released_both(bench: Bench, peer: Peer) -> None:
+    connection = peer.transport.protocol
+    assert isinstance(connection, WebSocketConnection)
+    connection.hold(CROWDING)
+    connection.hold(PACED)
+    connection.data_received(PINGED)
+    connection.release(CROWDING)
+    connection.release(CROWDING)
+    assert peer.messages() == []
+    connection.release(PACED)
+    assert events(peer) == ["pusher:pong"]
+    assert peer.transport.reading
+
+
+def test_a_client_that_is_not_read_is_not_taken_for_dead(bench: Bench, peer: Peer) -> None:
+    connection = peer.transport.protocol
+    assert isinstance(connection, WebSocketConnection)
+    connection.hold(CROWDING)
+    bench.loop.advance(1000.0)
+    assert not peer.transport.closed
+    peer.frames()
+    connection.release(CROWDING)
+    bench.loop.advance(1000.0)
+    assert peer.transport.closed
+
+
+async def test_a_held_client_that_is_closed_gets_to_finish_the_closing_handshake(bench: Bench) -> None:
+    peer = bench.websocket()
+    connection = peer.transport.protocol
+    assert isinstance(connection, WebSocketConnection)
+    connection.hold(CROWDING)
+    connection.data_received(PINGED)
+    connection.close(4009, "enough")
+    assert peer.closing() == (4009, "enough")
+    await eventually(lambda: peer.transport.reading, "what came is thrown away")
+    peer.send(frame(CLOSE, HELLO))
+    assert peer.transport.closed
+    assert peer.frames() == []
+    connection.release(CROWDING)
+
+
+def test_a_held_client_that_is_lost_is_forgotten(bench: Bench, peer: Peer) -> None:
+    connection = peer.transport.protocol
+    assert isinstance(connection, WebSocketConnection)
+    connection.hold(CROWDING)
+    connection.data_received(PINGED)
+    peer.lose()
+    connection.release(CROWDING)
+    assert bench.node.connections() == 0
+    assert peer.frames() == []
+
+
+async def test_slow_subscribing_is_told_in_one_line_and_counted(caplog: pytest.LogCaptureFixture) -> None:
+    bench = paced_bench()
+    peers = [bench.websocket() for _ in range(3)]
+    with caplog.at_level(logging.WARNING):
+        for peer in peers:
+            peer.send(b"".join(subscribe(f"c{number}") for number in range(100)))
+    (record,) = caplog.records
+    assert record.__dict__["socket_id"] == peers[0].socket_id
+    assert record.__dict__["app_id"] == APP.id
+    assert bench.metrics.app(APP.id).reads_paused == 3
 
 
 # -- what fails a connection --
