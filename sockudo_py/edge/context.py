@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from sockudo_py.apps.base import AppManager
+from sockudo_py.descriptors import Descriptors
 from sockudo_py.edge.handshake import Handshakes
 from sockudo_py.edge.head import Head, HeadReader
 from sockudo_py.edge.proxies import TrustedProxies
@@ -69,6 +70,7 @@ class FrontContext:
         limiter: For ``connect_limit``.
         connect_limit: How often one address may connect; None is no limit.
         connect_proxies: Whose ``X-Forwarded-For`` tells that address; None: ``proxies``.
+        descriptors: Tell which connection is one too many; None: none is.
         wall_clock: Unix seconds, for Date headers.
     """
 
@@ -88,6 +90,7 @@ class FrontContext:
         limiter: RateLimiter | None = None,
         connect_limit: RequestLimit | None = None,
         connect_proxies: TrustedProxies | None = None,
+        descriptors: Descriptors | None = None,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self.connections = connections
@@ -111,6 +114,7 @@ class FrontContext:
         self.limiter = limiter
         self.connect_limit = connect_limit
         self.connect_proxies = connect_proxies or self.proxies
+        self.descriptors = descriptors
         self.socket_ids = SocketIds()
         self.refused = metrics.counter(
             "connections_refused_total", "WebSocket connections refused at their opening", ("code",)
@@ -152,6 +156,10 @@ class FrontContext:
         self.held_bytes += more
         while more > 0 and self.held_bytes > self.limits.max_held_bytes and self.bodies.crowd_out():
             pass
+
+    def make_room(self) -> bool:
+        """Send away whoever has waited longest for a client to ask for something; return False when nobody waits."""
+        return self.idle.crowd_out() or self.heads.crowd_out()
 
     def count_dropped(self, room: WaitingRoom) -> None:
         """Count a connection that had to leave a room because others came."""

@@ -11,16 +11,22 @@ class Later:
     """Makes protocols, like a server does, from before there is one.
 
     Connections that are made before ``open`` wait and lose nothing; nothing more is read from them meanwhile.
+
+    Args:
+        admits: Whether the next connection may stay; who may not is dropped.
     """
 
-    __slots__ = ("_make", "_waiting")
+    __slots__ = ("_admits", "_make", "_waiting")
 
-    def __init__(self) -> None:
+    def __init__(self, admits: Callable[[], bool] = lambda: True) -> None:
+        self._admits = admits
         self._make: ProtocolFactory | None = None
         self._waiting: set[_Waiter] = set()
 
     def __call__(self) -> asyncio.Protocol:
         """Return the protocol of a new connection."""
+        if not self._admits():
+            return _Dropped()
         return _Waiter(self._waiting) if self._make is None else self._make()
 
     def open(self, make: ProtocolFactory) -> None:
@@ -33,6 +39,11 @@ class Later:
         """Drop the connections that wait."""
         for waiter in list(self._waiting):
             waiter.drop()
+
+
+class _Dropped(asyncio.Protocol):
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        cast("asyncio.Transport", transport).abort()
 
 
 class _Waiter(asyncio.Protocol):

@@ -9,11 +9,13 @@ import stat
 from functools import partial
 from pathlib import Path
 
+from sockudo_py.descriptors import Descriptors
 from sockudo_py.edge.context import FrontContext
 from sockudo_py.edge.front import Front
+from sockudo_py.edge.tls_listener import TlsListener
 from sockudo_py.errors import SockudoError
 
-_HANDSHAKE_TIMEOUT = 10.0  # seconds for TLS
+_ACCEPTED_AT_ONCE = 32  # by asyncio, before any of them is looked at; uvloop accepts one after the other
 _LAST_TURNS = 1.0  # seconds; dropped transports need a turn or two of the loop to be gone
 
 
@@ -25,6 +27,7 @@ class EdgeServer:
         host: Address or name to listen on.
         port: 0 takes a free one.
         tls: Speak TLS on the port.
+        descriptors: Tell which connection is one too many; None: none is.
         reuse_port: Let several processes listen on the port; the kernel spreads the connections.
         backlog: Connections that the kernel keeps for us until we accept them. A storm of reconnects must fit; the
             machine's ``net.core.somaxconn`` bounds it.
@@ -39,6 +42,7 @@ class EdgeServer:
         host: str,
         port: int,
         tls: ssl.SSLContext | None = None,
+        descriptors: Descriptors | None = None,
         reuse_port: bool = False,
         backlog: int = 8192,
         unix_path: Path | None = None,
@@ -52,7 +56,8 @@ class EdgeServer:
         self._backlog = backlog
         self._unix_path = unix_path
         self._unix_mode = unix_mode
-        self._servers: list[asyncio.Server] = []
+        self._descriptors = descriptors
+        self._servers: list[asyncio.Server | TlsListener] = []
         self._unix_inode: int | None = None
 
     @property
@@ -96,23 +101,30 @@ class EdgeServer:
         context.connections.wheel.abort_all()
         await context.connections.census.empty(_LAST_TURNS)
 
-    async def _listen_tcp(self) -> asyncio.Server:
+    async def _listen_tcp(self) -> "asyncio.Server | TlsListener":
         loop = asyncio.get_running_loop()
+        make = partial(Front, self._context, secure=self._tls is not None)
         try:
             server = await loop.create_server(
-                partial(Front, self._context, secure=self._tls is not None),
+                make,
                 self._host,
                 self._port,
-                backlog=self._backlog,
-                ssl=self._tls,
+                backlog=_ACCEPTED_AT_ONCE,
                 reuse_port=self._reuse_port or None,
-                ssl_handshake_timeout=None if self._tls is None else _HANDSHAKE_TIMEOUT,
+                start_serving=self._tls is None,
             )
+            listeners = [socket.socket(fileno=os.dup(each.fileno())) for each in server.sockets]
+            for listener in listeners:  # again: asyncio accepts as many at once as it was told to let wait
+                listener.listen(self._backlog)
         except OSError as problem:
             raise SockudoError(f"can't listen on {self._host}:{self._port}: {_remedy(problem)}") from problem
-        port: int = server.sockets[0].getsockname()[1]
-        self._port = port
-        return server
+        self._port = listeners[0].getsockname()[1]
+        if self._tls is None:
+            for listener in listeners:
+                listener.close()
+            return server
+        server.close()
+        return TlsListener(listeners, make, self._tls, self._descriptors)
 
     async def _listen_unix(self, path: Path) -> asyncio.Server:
         _remove_stale(path)

@@ -69,6 +69,7 @@ class Node:
         clock: Callable[[], float],
         max_connections: int | None,
         on_change: Callable[[Change], None],
+        on_full: Callable[[], None] = lambda: None,
     ) -> None:
         """Make a node and start its adapter; stopping the adapter, after ``drain``, is the caller's business.
 
@@ -81,6 +82,7 @@ class Node:
             clock: Seconds, never going back.
             max_connections: Of this node, all apps together; None is no limit.
             on_change: Told of everything that webhooks may want to know, at once and in order.
+            on_full: Told when a client is refused because ``max_connections`` are here.
         """
         self._adapter = adapter
         self._alone = adapter.alone
@@ -89,6 +91,7 @@ class Node:
         self._call_later = call_later
         self._max_connections = max_connections
         self._on_change = on_change
+        self._on_full = on_full
         self._hub = Hub(call_soon, metrics)
         self.begin_work, self.end_work = self._hub.begin_work, self._hub.end_work
         self._users = Users(self._hub, adapter, self.perform)
@@ -128,6 +131,7 @@ class Node:
             code = ErrorCode.RECONNECT
         elif self._max_connections is not None and self._hub.connections() >= self._max_connections:
             code = ErrorCode.OVER_CAPACITY
+            self._on_full()
         elif app.max_connections is not None and self._hub.connections(app.id) >= app.max_connections:
             code = ErrorCode.OVER_QUOTA
         else:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 
 from sockudo_py.config import Config
+from sockudo_py.descriptors import raise_limit
 from sockudo_py.wiring.banner import banner_lines
 from sockudo_py.wiring.server import Server
 
@@ -24,6 +25,7 @@ def run(config: Config, *, banner: bool = True) -> int:
 
     Raises ConfigError and SockudoError when the server can't start.
     """
+    raise_limit()
     loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None
     try:
         import uvloop

@@ -5,15 +5,17 @@ import logging
 import os
 import time
 from collections.abc import Sequence
+from functools import partial
 from ipaddress import ip_network
 from pathlib import Path
-from typing import assert_never
+from typing import Any, assert_never
 
 from sockudo_py.adapters.base import Adapter
 from sockudo_py.apps.base import AppManager
 from sockudo_py.apps.definition import app_reader, define_apps
 from sockudo_py.caches.base import Cache
 from sockudo_py.config import Config
+from sockudo_py.descriptors import Descriptors
 from sockudo_py.endpoints import Endpoint
 from sockudo_py.errors import ConfigError
 from sockudo_py.limits.base import RateLimiter
@@ -192,9 +194,12 @@ def make_apps(config: Config, rules: EndpointRules) -> AppManager:
             assert_never(config.app_manager.driver)
 
 
-def make_targets(config: Config, metrics: Metrics) -> dict[str, Target]:
-    """Return the webhook targets by name."""
+def make_targets(config: Config, metrics: Metrics, descriptors: Descriptors | None = None) -> dict[str, Target]:
+    """Return the webhook targets by name. ``descriptors`` bound the connections that are kept open."""
     security, delivery = config.webhooks.security, config.webhooks.delivery
+    bounds: dict[str, Any] = {}
+    if descriptors is not None:
+        bounds = {"most_idle": descriptors.idle_requests, "on_shortage": partial(descriptors.short, "request")}
     denied = [ip_network(cidr) for cidr in security.denied_cidrs]
     return {
         "http": HttpTarget(
@@ -207,6 +212,7 @@ def make_targets(config: Config, metrics: Metrics) -> dict[str, Target]:
             response_bytes=delivery.response_body_bytes,
             ssl_context=webhook_context(config) if security.ca_bundle else None,
             proxy=security.egress_proxy.get_secret_value() if security.egress_proxy else None,
+            **bounds,
         ),
         "lambda": LambdaInvoker(metrics=metrics, response_bytes=delivery.response_body_bytes),
     }

@@ -11,6 +11,7 @@ from sockudo_py import logs
 from sockudo_py.apps.base import AppChanged, AppDefinition
 from sockudo_py.changes import Change
 from sockudo_py.config import Config
+from sockudo_py.descriptors import REMEDY, Descriptors, open_limit
 from sockudo_py.edge.context import FrontContext, FrontLimits
 from sockudo_py.edge.proxies import TrustedProxies
 from sockudo_py.edge.server import EdgeServer
@@ -53,6 +54,11 @@ class Server:
         self._config = config
         self._rules = endpoint_rules(config)
         self.metrics = metrics = Metrics()
+        self._descriptors = descriptors = Descriptors(
+            open_limit(),
+            deliveries=config.queue.concurrency * config.queue.reliability.worker_prefetch,
+            metrics=metrics,
+        )
         problems: list[str] = []
         with _gathered(problems):
             refuse_unbuilt(config)
@@ -61,7 +67,7 @@ class Server:
         with _gathered(problems):
             self.apps = make_apps(config, self._rules)
         with _gathered(problems):
-            targets = make_targets(config, metrics)
+            targets = make_targets(config, metrics, descriptors)
         if problems:
             raise ConfigError(problems)
         self._loop = loop = asyncio.get_running_loop()
@@ -79,7 +85,8 @@ class Server:
             call_soon=loop.call_soon,
             call_later=loop.call_later,
             clock=loop.time,
-            max_connections=config.max_connections,
+            max_connections=min(config.max_connections or descriptors.clients, descriptors.clients),
+            on_full=self._full,
             on_change=on_change,
         )
         limits = config.rate_limiter
@@ -118,6 +125,7 @@ class Server:
             metrics=metrics,
             cors=self._cors,
             proxies=self._proxies,
+            descriptors=descriptors,
             max_body_bytes=self._max_body,
         )
         self._edge: EdgeServer | None = None
@@ -166,8 +174,34 @@ class Server:
         self._garbage.start()
         opened.callback(self._garbage.stop)
         log.info("listening on %s:%s", config.host, self.port)
+        self._say_room()
         self._opening = self._loop.create_task(self._web.open())
-        opened.push_async_callback(asyncio.wait, [self._opening])
+        opened.push_async_callback(self._end_opening)
+
+    def _say_room(self) -> None:
+        files, wanted = self._descriptors, self._config.max_connections
+        log.info("%d files may be open: room for %d clients", files.limit, files.clients)
+        if wanted is not None and wanted > files.clients:
+            log.warning(
+                "max_connections is %d, but %d open files leave room for %d clients; %s",
+                wanted,
+                files.limit,
+                files.clients,
+                REMEDY,
+            )
+        if not files.suffices:
+            log.warning(
+                "queue.concurrency x worker_prefetch webhook requests at a time need more than half of %d open files; "
+                "lower them, or %s",
+                files.limit,
+                REMEDY.replace("raise it", "raise the limit"),
+            )
+
+    def _full(self) -> None:
+        """Take note that a client was refused; where the configuration asks for that, it is no shortage."""
+        wanted = self._config.max_connections
+        if wanted is None or wanted > self._descriptors.clients:
+            self._descriptors.client_refused()
 
     async def complete(self) -> None:
         """Wait until what clients and backends don't need is there too. Raises SockudoError when it can't be had."""
@@ -177,6 +211,12 @@ class Server:
     async def stop(self) -> None:
         """Undo ``start`` in reverse: drain clients, deliver what is left, close. Each part is bounded in time."""
         await self._opened.aclose()
+
+    async def _end_opening(self) -> None:
+        """End what is still to come of the start: it may wait for better times."""
+        if self._opening is not None:
+            self._opening.cancel()
+            await asyncio.wait([self._opening])
 
     def _say_stopped(self) -> None:
         if self._edge is not None:
@@ -222,6 +262,7 @@ class Server:
             cors=self._cors,
             limiter=self._limiter,
             connect_limit=RequestLimit(connect.max_requests, connect.window_seconds) if limits.enabled else None,
+            descriptors=self._descriptors,
             connect_proxies=None if connect.trust_hops is None else _proxies(config, connect.trust_hops),
         )
         unix = config.unix_socket
@@ -230,6 +271,7 @@ class Server:
             host=config.host,
             port=config.port,
             tls=self._tls,
+            descriptors=self._descriptors,
             unix_path=Path(unix.path) if unix.enabled else None,
             unix_mode=unix.mode,
         )

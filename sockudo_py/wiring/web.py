@@ -5,9 +5,12 @@ publish already; whoever needs it meanwhile waits for that fraction of a second.
 """
 
 import asyncio
+import codecs
+import logging
 from typing import TYPE_CHECKING
 
 from sockudo_py.config import Config
+from sockudo_py.descriptors import Descriptors, is_shortage
 from sockudo_py.edge.later import Later
 from sockudo_py.edge.proxies import TrustedProxies
 from sockudo_py.errors import SockudoError
@@ -18,8 +21,11 @@ from sockudo_py.metrics import Metrics
 if TYPE_CHECKING:
     from aiohttp import web
 
+log = logging.getLogger(__name__)
+
 API_SHUTDOWN = 3.0  # seconds that requests get which are being answered
 METRICS_SHUTDOWN = 1.0
+AGAIN = 1.0  # seconds between two tries to import aiohttp
 LINGER = 2.0  # seconds that a client may go on sending a body that was refused
 
 
@@ -32,11 +38,20 @@ class WebServers:
         metrics: What the metrics port tells.
         cors: What browsers of other origins may do with the API.
         proxies: Whose ``X-Forwarded-For`` is believed.
+        descriptors: Whether there is room for one who scrapes.
         max_body_bytes: Of a request to the API.
     """
 
     def __init__(
-        self, config: Config, *, api: Api, metrics: Metrics, cors: Cors, proxies: TrustedProxies, max_body_bytes: int
+        self,
+        config: Config,
+        *,
+        api: Api,
+        metrics: Metrics,
+        cors: Cors,
+        proxies: TrustedProxies,
+        descriptors: Descriptors,
+        max_body_bytes: int,
     ) -> None:
         self.fallback = Later()  # of the front
         self._config = config
@@ -45,7 +60,8 @@ class WebServers:
         self._cors = cors
         self._proxies = proxies
         self._max_body_bytes = max_body_bytes
-        self._scrapes = Later()
+        self._descriptors = descriptors
+        self._scrapes = Later(descriptors.admit_scrape)
         self._listener: asyncio.Server | None = None
         self._api_runner: web.AppRunner | None = None
         self._metrics_runner: web.AppRunner | None = None
@@ -73,11 +89,22 @@ class WebServers:
             ) from problem
 
     async def open(self) -> None:
-        """Import aiohttp and let those in who wait for it. Raises SockudoError when it can't be imported."""
-        try:
-            await asyncio.to_thread(_import)
-        except ImportError as problem:
-            raise SockudoError(f"aiohttp can't be imported ({problem}); install sockudo-py again") from problem
+        """Import aiohttp and let those in who wait for it. Raises SockudoError when it can't be imported.
+
+        Files that can't be read now may be readable in a moment: that is tried again, for ever.
+        """
+        while True:
+            try:
+                await asyncio.to_thread(_import)
+                break
+            except (ImportError, OSError) as problem:
+                if is_shortage(problem):
+                    self._descriptors.short("import")
+                elif isinstance(problem, ImportError):
+                    raise SockudoError(f"aiohttp can't be imported ({problem}); install sockudo-py again") from problem
+                else:
+                    log.error("aiohttp can't be read, it is tried again: %s", problem)
+            await asyncio.sleep(AGAIN)
         self._api_runner = self._make_api()
         await _open(self._api_runner, self.fallback)
         if self._listener is not None:
@@ -130,8 +157,14 @@ class WebServers:
 
 
 def _import() -> None:
+    codecs.lookup("idna")  # else the first look-up of a name imports it, in a moment that may have no descriptor
+    from aiohttp import http_parser
+
     import sockudo_py.http.app
     import sockudo_py.http.metrics  # noqa: F401
+
+    if http_parser.HttpRequestParser is http_parser.HttpRequestParserPy:
+        log.warning("aiohttp's compiled parser can't be used, the slow one is: install aiohttp again, or start again")
 
 
 async def _open(runner: "web.AppRunner", door: Later) -> None:

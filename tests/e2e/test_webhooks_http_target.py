@@ -430,6 +430,24 @@ async def test_authorities_that_could_not_be_read_are_read_by_the_next_attempt(
         assert isinstance(await http.send(request(receiver.url(host="receiver.test"))), Delivered)
 
 
+@pytest.mark.parametrize("missing", [1, 3])
+async def test_a_request_waits_for_a_descriptor_within_its_connect_timeout(
+    monkeypatch: pytest.MonkeyPatch, missing: int
+) -> None:
+    really = AddressGuard.socket_factory
+    short: list[int] = []
+
+    def make(guard: AddressGuard, info: Any) -> socket.socket:
+        if len(short) < missing:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return really(guard, info)
+
+    monkeypatch.setattr(AddressGuard, "socket_factory", make)
+    async with Receiver() as receiver, target(on_shortage=lambda: short.append(1)) as http:
+        assert isinstance(await http.send(request(receiver.url(), connect_timeout=30.0)), Delivered)
+    assert len(short) == missing
+
+
 async def test_https_to_a_port_that_speaks_http_is_a_tls_failure() -> None:
     async def refuse(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")

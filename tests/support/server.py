@@ -144,16 +144,19 @@ def _is_up(server: Server, secure: bool) -> bool:
         return False
 
 
-def _spawn(config: Config, folder: Path, env: Mapping[str, str], ports: Sequence[int]) -> Server:
+def _spawn(
+    config: Config, folder: Path, env: Mapping[str, str], ports: Sequence[int], files: int | None = None
+) -> Server:
     port, metrics_port = ports
     full = {**config, "port": port, "metrics": {"host": "127.0.0.1", "port": metrics_port}}
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "config.json"
     path.write_text(json.dumps(full, indent=1))
     log_path = folder / "server.log"
+    limited = [] if files is None else ["sh", "-c", f'ulimit -n {files}; exec "$@"', "sh"]
     with log_path.open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "sockudo_py", "start", "--config", str(path)],
+            [*limited, sys.executable, "-m", "sockudo_py", "start", "--config", str(path)],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -163,15 +166,20 @@ def _spawn(config: Config, folder: Path, env: Mapping[str, str], ports: Sequence
 
 
 def start(
-    config: Config, folder: Path, env: Mapping[str, str] | None = None, ports: Sequence[int] | None = None
+    config: Config,
+    folder: Path,
+    env: Mapping[str, str] | None = None,
+    ports: Sequence[int] | None = None,
+    files: int | None = None,
 ) -> Server:
     """Start a server on free ports and return it once GET /up says 200.
 
-    ``ports`` (its own and the one of its metrics) are for a server that comes back where it was.
+    ``ports`` (its own and the one of its metrics) are for a server that comes back where it was, ``files`` is how many
+    it may open (``ulimit -n``).
     Raises ServerDied with its log when it ends before that, or is not up within START_DEADLINE.
     """
     for attempt in range(START_ATTEMPTS):
-        server = _spawn(config, folder / f"start-{attempt}", env or {}, ports or free_ports(2))
+        server = _spawn(config, folder / f"start-{attempt}", env or {}, ports or free_ports(2), files)
         deadline = time.monotonic() + START_DEADLINE
         while time.monotonic() < deadline:
             if server.process.poll() is not None:
@@ -190,10 +198,14 @@ def start(
 
 @contextmanager
 def running(
-    config: Config, folder: Path, env: Mapping[str, str] | None = None, ports: Sequence[int] | None = None
+    config: Config,
+    folder: Path,
+    env: Mapping[str, str] | None = None,
+    ports: Sequence[int] | None = None,
+    files: int | None = None,
 ) -> Iterator[Server]:
     """Run a server for the block (see ``start``); afterwards stop it and insist on exit code 0."""
-    server = start(config, folder, env, ports)
+    server = start(config, folder, env, ports, files)
     _running.append(server)
     try:
         yield server

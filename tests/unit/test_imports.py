@@ -35,6 +35,42 @@ asyncio.run(start())
 """
 
 
+STARVED = """
+import os, resource, sys
+from sockudo_py.descriptors import is_shortage
+from sockudo_py.wiring import web
+
+limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+class Starve:
+    left = 0  # modules that may still be found before there is no descriptor any more
+
+    def find_spec(self, name, path=None, target=None):
+        self.left -= 1
+        if self.left == 0:
+            os.close(free := os.dup(0))
+            resource.setrlimit(resource.RLIMIT_NOFILE, (free, limits[1]))
+
+starve = Starve()
+sys.meta_path.insert(0, starve)
+failed = 0
+while True:
+    starve.left = failed + 1
+    try:
+        web._import()
+        break
+    except Exception as problem:
+        assert is_shortage(problem), problem
+        failed += 1
+        assert failed < 500
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+from aiohttp import http_parser
+print(failed, http_parser.HttpRequestParser.__module__)
+"""
+
+
 @pytest.fixture
 def thawed() -> None:
     gc.unfreeze()
@@ -79,3 +115,11 @@ def test_a_collector_that_was_off_stays_off(thawed: None) -> None:
     finally:
         gc.enable()
         gc.unfreeze()
+
+
+def test_an_import_of_aiohttp_that_breaks_off_anywhere_for_want_of_descriptors_can_be_repeated() -> None:
+    done = subprocess.run([sys.executable, "-c", STARVED], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    failed, module = done.stdout.split()
+    assert int(failed) > 10
+    assert module == "aiohttp._http_parser"

@@ -14,12 +14,14 @@ from urllib.parse import unquote
 import aiohappyeyeballs
 from yarl import URL
 
+from sockudo_py.descriptors import is_shortage
 from sockudo_py.webhooks.guard import AddressGuard, BlockedAddress
 from sockudo_py.webhooks.hosts import normal_host
 from sockudo_py.webhooks.targets.connection import Connection, ExchangeError
 from sockudo_py.webhooks.targets.resolver import AddrInfo, Lookup, Resolver
 
 _EYEBALLS = 0.25  # seconds after which the next address is tried besides (RFC 8305)
+_SHORTAGE = 0.1  # seconds until another try, when no file descriptor was free
 _KNOWN_FOR = 10.0  # seconds that a name's addresses are remembered
 _MOST_KNOWN = 1024
 
@@ -62,7 +64,7 @@ class Dialer:
     ``guards``: by whether the endpoint is trusted. ``proxy``: URL of an HTTP proxy for all connections; what names lead
     to is its affair then, and only what stands in URLs is checked here. ``make_tls`` makes the context for https; it is
     called in a thread by the first connection that needs it, since reading the system's authorities takes 50 ms, and
-    again by later ones while it raises OSError.
+    again by later ones while it raises OSError. ``on_shortage`` is told when no file descriptor is free.
     """
 
     def __init__(
@@ -73,7 +75,9 @@ class Dialer:
         keep: int,
         lookup: Lookup | None = None,
         proxy: str | None = None,
+        on_shortage: Callable[[], None] = lambda: None,
     ) -> None:
+        self._on_shortage = on_shortage
         self._guards = guards
         self._make_tls = make_tls
         self._tls: asyncio.Future[ssl.SSLContext] | None = None
@@ -97,14 +101,25 @@ class Dialer:
 
         Raises ExchangeError (dns, connect, tls, timeout_connect, blocked_address).
         """
+        short: OSError | None = None
         try:
             async with asyncio.timeout(timeout):
-                if self._proxy is None:
-                    return await self._direct(where, trusted)
-                return await self._proxied(where, trusted, timeout)
+                while True:
+                    try:
+                        if self._proxy is None:
+                            return await self._direct(where, trusted)
+                        return await self._proxied(where, trusted, timeout)
+                    except OSError as error:
+                        if not is_shortage(error):
+                            raise
+                        short = error
+                        self._on_shortage()
+                    await asyncio.sleep(_SHORTAGE)  # not the receiver's fault: it gets all of its time
         except BlockedAddress:
             raise ExchangeError("blocked_address", "address not allowed") from None
         except TimeoutError:
+            if short is not None:
+                raise ExchangeError("connect", str(short.strerror)) from None
             raise ExchangeError("timeout_connect", "no connection within the connect timeout") from None
         except ssl.SSLError as error:
             text = getattr(error, "verify_message", None) or error.reason or type(error).__name__

@@ -36,6 +36,8 @@ class HttpTarget:
         ssl_context: For https; the default one trusts the system's authorities.
         lookup: Name service.
         proxy: URL of an HTTP proxy for all requests.
+        most_idle: Connections that are kept open for the next request at most.
+        on_shortage: Told when no file descriptor is free for a connection.
         clock: Unix seconds.
     """
 
@@ -50,6 +52,8 @@ class HttpTarget:
         ssl_context: ssl.SSLContext | None = None,
         lookup: Lookup | None = None,
         proxy: str | None = None,
+        most_idle: int = _MOST_IDLE,
+        on_shortage: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._dialer = Dialer(
@@ -58,7 +62,9 @@ class HttpTarget:
             keep=response_bytes,
             lookup=lookup,
             proxy=proxy,
+            on_shortage=on_shortage,
         )
+        self._most_idle = most_idle
         self._proxied = proxy is not None
         self._clock = clock
         self._idle: dict[_Key, deque[Connection]] = {}
@@ -162,7 +168,7 @@ class HttpTarget:
         return None
 
     def _give_back(self, key: _Key, connection: Connection) -> None:
-        if self._idle_count >= _MOST_IDLE or self._closed:
+        if self._idle_count >= self._most_idle or self._closed:
             self._drop(connection)
             return
         loop = asyncio.get_running_loop()

@@ -1,5 +1,7 @@
 import asyncio
+import errno
 import json
+import os
 import socket
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -96,6 +98,47 @@ async def test_stopping_tells_of_the_channels_that_the_drained_clients_were_on(t
             await client.receive_json()
             await server.stop()
         assert [event["name"] for event in receiver.events("/hook")] == ["channel_occupied", "channel_vacated"]
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [
+        OSError(errno.EMFILE, os.strerror(errno.EMFILE)),
+        OSError(errno.EIO, os.strerror(errno.EIO)),
+        ImportError(f"parser.so: cannot open shared object file: {os.strerror(errno.EMFILE)}"),
+    ],
+    ids=["no descriptor", "the disk", "no descriptor for the linker"],
+)
+async def test_an_import_of_aiohttp_for_which_files_can_not_be_read_now_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, problem: Exception
+) -> None:
+    tried = 0
+    really = web._import
+
+    def fail_at_first() -> None:
+        nonlocal tried
+        tried += 1
+        if tried <= 2:
+            raise problem
+        really()
+
+    monkeypatch.setattr(web, "_import", fail_at_first)
+    monkeypatch.setattr(web, "AGAIN", 0.01)
+    async with running(write(tmp_path)) as server:
+        await server.complete()
+        assert tried == 3
+        assert (await fetch(f"http://127.0.0.1:{server.metrics_port}/metrics"))[0] == 200
+
+
+async def test_a_stop_does_not_wait_for_an_import_that_never_succeeds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(web, "_import", fail)
+    async with asyncio.timeout(30), running(write(tmp_path)) as server:
+        assert await fetch(f"http://127.0.0.1:{server.port}/up") == (200, "OK")
 
 
 @pytest.fixture

@@ -1,0 +1,142 @@
+"""The file descriptors of this process: a client takes one, and so does nearly everything else.
+
+The kernel gives a new descriptor the lowest number that is free. So the number of a connection tells how many others
+are open, whoever opened them, and nothing has to be counted: a connection with a high number is one too many.
+"""
+
+import errno
+import logging
+import os
+import resource
+import socket
+import time
+from asyncio import BaseTransport
+from collections.abc import Callable
+
+from sockudo_py.errors import SockudoError
+from sockudo_py.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+LEAST = 128  # below it there is hardly room for the server itself
+REMEDY = "raise it with `ulimit -n`, LimitNOFILE= of systemd or --ulimit nofile= of docker"
+_OWN = 64  # imports, files of apps, the queue's, name look-ups, scrapes
+_AT_START = 32  # what is open before anybody has come
+_VISITORS = 4096  # connections beside the clients' at most: requests, and clients that are being refused
+_MOST_IDLE = 512  # connections to receivers that are kept open for the next request
+_MARGIN = 16  # connections past the last one that may stay if somebody who waits for a request goes instead
+_QUIET = 60.0  # seconds between two warnings
+_ENDLESS = 1 << 20  # what is asked for where the hard limit is none; kernels refuse more (fs.nr_open)
+
+
+def raise_limit() -> None:
+    """Raise the soft limit of open files to the hard one; where that can't be done it stays."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _ENDLESS if hard == resource.RLIM_INFINITY else hard
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    except (OSError, ValueError) as problem:
+        log.warning("the limit of %d open files stays: it can't be raised to %d (%s)", soft, wanted, problem)
+
+
+def open_limit() -> int:
+    """Return how many files this process may have open now."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return _ENDLESS if soft == resource.RLIM_INFINITY else soft
+
+
+def is_shortage(problem: BaseException) -> bool:
+    """Return whether ``problem`` says that no descriptor was free, in this process or on the whole machine."""
+    if isinstance(problem, ImportError):  # the dynamic linker has only words for it
+        return os.strerror(errno.EMFILE) in str(problem) or os.strerror(errno.ENFILE) in str(problem)
+    return isinstance(problem, OSError) and problem.errno in (errno.EMFILE, errno.ENFILE)
+
+
+class Descriptors:
+    """Who may take the last descriptors, and the one warning that they run short.
+
+    From the lowest number up: the clients and whoever else connects; then the metrics port; the rest is the server's.
+
+    Args:
+        limit: How many files may be open.
+        deliveries: Webhook requests that may be under way.
+        metrics: Gets ``out_of_descriptors_total``.
+        clock: Seconds, never going back.
+
+    Raises SockudoError when ``limit`` is below LEAST.
+    """
+
+    def __init__(
+        self, limit: int, *, deliveries: int, metrics: Metrics, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        if limit < LEAST:
+            raise SockudoError(f"only {limit} files may be open, at least {LEAST} are needed; {REMEDY}")
+        self.limit = limit
+        self.idle_requests = min(_MOST_IDLE, limit // 16)
+        needed = _OWN + deliveries + self.idle_requests
+        reserve = min(needed, limit // 2)
+        self.suffices = reserve == needed  # for all the deliveries at once
+        self.connections = limit - reserve
+        self.scrapes = limit - reserve // 2
+        self.clients = self.connections - _AT_START - min(_VISITORS, limit // 8)
+        self._short = metrics.counter(
+            "out_of_descriptors_total",
+            "Times that no file descriptor was left for something, by what it was for",
+            ("use",),
+        )
+        self._clock = clock
+        self._quiet_until = float("-inf")
+
+    def admits(self, transport: BaseTransport, make_room: Callable[[], bool]) -> bool:
+        """Return whether an accepted connection may stay.
+
+        When it is one too many, it may still if ``make_room`` ends another one; that returns whether it could.
+        """
+        sock = transport.get_extra_info("socket")
+        number = -1 if sock is None else sock.fileno()
+        if number < self.connections:
+            return True
+        if number < self.connections + _MARGIN and make_room():
+            return True
+        self.short("connection")
+        return False
+
+    def admits_socket(self, sock: socket.socket) -> bool:
+        """Return whether an accepted connection may stay that has no transport yet."""
+        if sock.fileno() < self.connections + _MARGIN:
+            return True
+        self.short("connection")
+        return False
+
+    def admit_scrape(self) -> bool:
+        """Return whether the next connection to the metrics port may stay."""
+        try:
+            with socket.socket(socket.AF_UNIX) as probe:
+                if probe.fileno() < self.scrapes:
+                    return True
+        except OSError as problem:
+            if not is_shortage(problem):
+                raise
+        self.short("scrape")
+        return False
+
+    def client_refused(self) -> None:
+        """Take note that a client was refused since ``clients`` are here already."""
+        self.short("client")
+
+    def short(self, use: str) -> None:
+        """Count that there was no descriptor for ``use``, and warn, once a minute at most."""
+        self._short.add(use)
+        now = self._clock()
+        if now < self._quiet_until:
+            return
+        self._quiet_until = now + _QUIET
+        log.warning(
+            "out of file descriptors (first for: %s). %d files may be open, %d of them for connections of clients; %s",
+            use,
+            self.limit,
+            self.connections,
+            REMEDY,
+        )

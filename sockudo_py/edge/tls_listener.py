@@ -1,0 +1,88 @@
+"""Accepts connections that begin with TLS.
+
+The event loop's own TLS servers tell nobody of a connection before its handshake is over: clients that never finish it
+would take the last descriptors of the process unseen. Here each is looked at when it is accepted.
+"""
+
+import asyncio
+import logging
+import socket
+import ssl
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from sockudo_py.descriptors import Descriptors, is_shortage
+
+log = logging.getLogger(__name__)
+
+HANDSHAKE_TIMEOUT = 10.0  # seconds
+_REST = 0.25  # seconds without accepting when no descriptor is left at all
+
+
+class TlsListener:
+    """Shakes hands with everybody who connects; who has succeeded gets a protocol.
+
+    Args:
+        listeners: Listening sockets; closed by ``close``.
+        make: Makes the protocols.
+        context: For the handshakes.
+        descriptors: Tell which connection is one too many; None: none is.
+    """
+
+    def __init__(
+        self,
+        listeners: Sequence[socket.socket],
+        make: Callable[[], asyncio.Protocol],
+        context: ssl.SSLContext,
+        descriptors: Descriptors | None,
+    ) -> None:
+        self._listeners = list(listeners)
+        self._make = make
+        self._context = context
+        self._descriptors = descriptors
+        self._loop = asyncio.get_running_loop()
+        self._shaking: set[asyncio.Task[None]] = set()
+        for listener in self._listeners:
+            listener.setblocking(False)
+            self._loop.add_reader(listener.fileno(), self._accept, listener)
+
+    def close(self) -> None:
+        """Stop accepting, and drop whoever has not finished its handshake."""
+        for listener in self._listeners:
+            self._loop.remove_reader(listener.fileno())
+            listener.close()
+        self._listeners.clear()
+        for task in self._shaking:
+            task.cancel()
+
+    def _accept(self, listener: socket.socket) -> None:
+        """Accept one connection; the loop calls again while there are more."""
+        try:
+            sock, _ = listener.accept()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return
+        except OSError as problem:
+            if self._descriptors is not None and is_shortage(problem):
+                self._descriptors.short("connection")
+            else:
+                log.error("connections can't be accepted", extra={"error": str(problem)})
+            self._loop.remove_reader(listener.fileno())  # else the loop would call again at once, and for ever
+            self._loop.call_later(_REST, self._go_on, listener)
+            return
+        if self._descriptors is not None and not self._descriptors.admits_socket(sock):
+            sock.close()
+            return
+        sock.setblocking(False)
+        task = self._loop.create_task(self._shake(sock))
+        self._shaking.add(task)
+        task.add_done_callback(self._shaking.discard)
+
+    def _go_on(self, listener: socket.socket) -> None:
+        if listener in self._listeners:
+            self._loop.add_reader(listener.fileno(), self._accept, listener)
+
+    async def _shake(self, sock: socket.socket) -> None:
+        with suppress(OSError, asyncio.CancelledError):  # strangers' mistakes leave no line; ours to end it at the stop
+            await self._loop.connect_accepted_socket(
+                self._make, sock, ssl=self._context, ssl_handshake_timeout=HANDSHAKE_TIMEOUT
+            )

@@ -1,0 +1,151 @@
+"""Who may take the last file descriptors."""
+
+import errno
+import logging
+import os
+import resource
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from sockudo_py.descriptors import LEAST, Descriptors, is_shortage, raise_limit
+from sockudo_py.errors import SockudoError
+from sockudo_py.metrics import Metrics
+
+SHORT = OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+
+@dataclass
+class Bench:
+    limit: int = 1024
+    deliveries: int = 80
+    now: float = 0.0
+    metrics: Metrics = field(default_factory=Metrics)
+
+    def make(self) -> Descriptors:
+        return Descriptors(self.limit, deliveries=self.deliveries, metrics=self.metrics, clock=lambda: self.now)
+
+    @property
+    def counted(self) -> dict[tuple[str, ...], float]:
+        return self.metrics.series["out_of_descriptors_total"].values
+
+
+@dataclass
+class Accepted:
+    """A transport, or its socket, with this number."""
+
+    number: int
+
+    def get_extra_info(self, name: str) -> "Accepted | None":
+        return self if name == "socket" else None
+
+    def fileno(self) -> int:
+        return self.number
+
+
+def admits(descriptors: Descriptors, number: int, *, room: bool = False) -> bool:
+    transport: Any = Accepted(number)
+    return descriptors.admits(transport, lambda: room)
+
+
+@pytest.mark.parametrize("limit", [LEAST, 256, 1024, 4096, 65_536, 1 << 20])
+def test_clients_then_connections_then_scrapes_have_their_shares_and_the_server_has_one_of_its_own(limit: int) -> None:
+    descriptors = Bench(limit=limit).make()
+    assert 0 < descriptors.clients < descriptors.connections < descriptors.scrapes < limit
+    assert descriptors.connections >= limit // 2
+
+
+def test_what_is_kept_for_the_server_grows_with_the_deliveries_but_not_beyond_one_half() -> None:
+    few, many, too_many = (Bench(deliveries=number).make() for number in (8, 80, 8000))
+    assert few.connections > many.connections > too_many.connections == 512
+    assert (few.suffices, many.suffices, too_many.suffices) == (True, True, False)
+
+
+def test_a_limit_that_leaves_no_room_ends_the_start_with_a_remedy() -> None:
+    with pytest.raises(SockudoError, match=r"only 127 files may be open, at least 128 are needed; .*ulimit -n"):
+        Bench(limit=LEAST - 1).make()
+
+
+def test_a_connection_whose_number_is_too_high_may_not_stay() -> None:
+    descriptors = Bench().make()
+    assert admits(descriptors, descriptors.connections - 1)
+    assert not admits(descriptors, descriptors.connections)
+
+
+def test_it_may_stay_where_another_one_goes_but_not_far_beyond_the_last() -> None:
+    descriptors = Bench().make()
+    assert admits(descriptors, descriptors.connections, room=True)
+    assert not admits(descriptors, descriptors.connections + 16, room=True)
+
+
+def test_the_metrics_port_takes_connections_where_clients_are_refused() -> None:
+    descriptors = Bench().make()
+    assert descriptors.admit_scrape()
+    descriptors.scrapes = 0
+    assert not descriptors.admit_scrape()
+
+
+def test_a_shortage_is_told_once_a_minute_and_counted_every_time(caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench()
+    descriptors = bench.make()
+    for bench.now in (0.0, 1.0, 59.0, 60.5, 61.0):
+        descriptors.short("connection")
+    assert bench.counted == {("connection",): 5}
+    assert [record.levelno for record in caplog.records] == [logging.WARNING] * 2
+    assert "1024 files may be open" in caplog.text
+    assert "ulimit -n" in caplog.text
+    assert "LimitNOFILE" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("problem", "short"),
+    [
+        (SHORT, True),
+        (OSError(errno.ENFILE, "file table overflow"), True),
+        (ImportError(f"lib.so: cannot open shared object file: {os.strerror(errno.EMFILE)}"), True),
+        (ImportError("no such symbol"), False),
+        (OSError(errno.ECONNREFUSED, "refused"), False),
+        (ValueError("Too many open files"), False),
+    ],
+)
+def test_a_shortage_is_told_from_other_problems(problem: BaseException, short: bool) -> None:
+    assert is_shortage(problem) is short
+
+
+RAISED = """
+import resource
+from sockudo_py.descriptors import open_limit, raise_limit
+raise_limit()
+print(open_limit(), *resource.getrlimit(resource.RLIMIT_NOFILE))
+"""
+
+
+def test_the_soft_limit_is_raised_to_the_hard_one() -> None:
+    command = ["sh", "-c", 'ulimit -Sn 256; ulimit -Hn 512; exec "$@"', "sh", sys.executable, "-c", RAISED]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.split() == ["512", "512", "512"]
+
+
+def test_a_limit_that_can_not_be_raised_stays_and_is_told(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def refuse(*_: object) -> None:
+        raise ValueError("not allowed to raise maximum limit")
+
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (256, resource.RLIM_INFINITY))
+    monkeypatch.setattr(resource, "setrlimit", refuse)
+    raise_limit()
+    assert "the limit of 256 open files stays" in caplog.text
+
+
+def test_a_connection_that_has_no_transport_yet_is_judged_by_its_number_too() -> None:
+    descriptors = Bench().make()
+    with socket.socket() as sock:
+        assert descriptors.admits_socket(sock)
+        descriptors.connections = 0
+        high: Any = Accepted(16)
+        assert not descriptors.admits_socket(high)
