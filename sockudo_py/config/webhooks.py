@@ -166,7 +166,12 @@ class SpoolConfig(Section):
 
     max_events: Positive = Field(default=100000, description="Events it holds.")
     max_bytes: Positive = Field(default=67108864, description="Bytes it holds.")
-    path: Text | None = Field(default=None, description="File they are written to at shutdown and read from at start.")
+    path: Text | None = Field(
+        default=None,
+        description="What the queue has not taken at shutdown is written to `PATH.<random id>`; a start reads each "
+        "such file that no living process uses. null: `PATH` is `queue.sqlite.path` with `.spool` after it, and with "
+        "other queue drivers these events are lost.",
+    )
 
 
 class WebhooksConfig(Section):

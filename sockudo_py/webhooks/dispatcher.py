@@ -15,10 +15,11 @@ from sockudo_py.webhooks.metrics import WebhookMetrics
 from sockudo_py.webhooks.refusals import FIRST_WAIT, LONGEST_WAIT, Refusals
 from sockudo_py.webhooks.registry import EndpointRegistry
 from sockudo_py.webhooks.spool import Spool, SpoolLimits
-from sockudo_py.webhooks.spool_file import SpoolFile
+from sockudo_py.webhooks.spool_disk import SpoolDisk
 
 log = logging.getLogger(__name__)
 
+_LOOK_INTERVAL = 1.0  # seconds
 BATCH = 1000  # events handed to the queue in one call; those that were refused before come on top of it
 
 
@@ -44,7 +45,8 @@ class Dispatcher:
         limits = spool or SpoolLimits()
         self._clock = clock
         self._spool = Spool(limits)
-        self._file = SpoolFile(limits.path, metrics)
+        self._disk = SpoolDisk(limits.path, metrics)
+        self._look_again = 0.0
         self._refusals = Refusals()
         self._in_hand: list[Append] = []
         self._wake = asyncio.Event()
@@ -55,17 +57,12 @@ class Dispatcher:
         self._last_drop = 0.0
 
     async def start(self) -> None:
-        """Read what the last shutdown had to write down, and begin to hand over.
+        """Read what earlier shutdowns had to write down, and begin to hand over.
 
-        Raises SockudoError when the spool file is there and can't be read.
+        Raises SockudoError when a spool file can't be made, or is there and can't be read.
         """
-        events = await self._file.read()
-        for event in events:
-            if self._spool.put(event):
-                self._drop()
-        if events:
-            log.info("webhook events of the last shutdown are back", extra={"events": len(events)})
-            self._wake.set()
+        self._back(await self._disk.open(*self._spool.room()))
+        self._look_again = asyncio.get_running_loop().time() + _LOOK_INTERVAL
         self._task = asyncio.create_task(self._run(), name="webhook-dispatcher")
 
     @property
@@ -92,8 +89,7 @@ class Dispatcher:
         self._intake.settle()
         left = [*self._in_hand, *self._spool.drain()]
         self._in_hand = []
-        if left:
-            await self._file.write(left)
+        await self._disk.close(left)
 
     async def _run(self) -> None:
         wait = FIRST_WAIT
@@ -103,8 +99,7 @@ class Dispatcher:
                 self._wake.clear()  # before looking: what comes while the file is tidied sets it again
                 self._in_hand = self._next()
             if not self._in_hand:
-                if self._file.there:
-                    await self._file.tidy(self._spool.all())
+                await self._look_at_the_disk(idle=True)
                 if self._stopping.is_set() and not self._wake.is_set():
                     return
                 await self._rest()
@@ -125,6 +120,7 @@ class Dispatcher:
                 if failing:
                     log.info("the webhook queue takes events again", extra={"waiting": self.waiting})
                 wait, failing = FIRST_WAIT, False
+                await self._look_at_the_disk(idle=False)
                 continue
             self._metrics.enqueue_failures.add(reason)
             self._metrics.spool_events.set(value=self.waiting)
@@ -136,6 +132,35 @@ class Dispatcher:
             failing = True
             await self._pause(wait)
             wait = min(wait * 2, LONGEST_WAIT)
+
+    async def _look_at_the_disk(self, *, idle: bool) -> None:
+        """Tidy the spool files when what they held was taken; read more of them where memory has room.
+
+        Once a second is enough where there is always something to do.
+        """
+        disk, now = self._disk, asyncio.get_running_loop().time()
+        if not (disk.untidy or disk.unread):
+            return
+        if now < self._look_again and not (idle and (not self._spool.count or not disk.trimmed)):
+            return
+        self._look_again = now + _LOOK_INTERVAL
+        while True:
+            if disk.untidy:
+                await disk.tidy(self._spool.all())
+            events, size = self._spool.room()
+            if not disk.unread or events <= 0 or size <= 0 or self._stopping.is_set():
+                return
+            if back := await disk.read(events, size):
+                self._back(back)
+                return
+
+    def _back(self, events: list[Append]) -> None:
+        for event in events:
+            if self._spool.put(event):
+                self._drop()
+        if events:
+            log.info("webhook events of an earlier shutdown are back", extra={"events": len(events)})
+            self._wake.set()
 
     def _next(self) -> list[Append]:
         """Take from the spool what is to be handed over now."""

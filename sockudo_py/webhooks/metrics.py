@@ -26,8 +26,11 @@ class WebhookMetrics:
             "webhook_spool_lane_events", "Events in memory for which the queue has no room", ("webhook",)
         )
         self.spool_dropped = counter(
-            "webhook_spool_dropped_total", "Events lost because the spool was full", ("app_id",)
+            "webhook_spool_dropped_total",
+            "Events lost because the spool was full, or could not be written at shutdown",
+            ("app_id",),
         )
+        self.spool_kept = counter("webhook_spool_kept_total", "Events written to the spool file at shutdown")
         self.deliveries = counter("webhook_deliveries_total", "Deliveries that ended", ("app_id", "webhook", "outcome"))
         self.attempts = counter(
             "webhook_attempts_total", "Requests to endpoints", ("webhook", "target", "outcome", "class")

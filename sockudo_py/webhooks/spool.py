@@ -13,7 +13,7 @@ _OVERHEAD = 200  # bytes that an event costs besides its text
 
 @dataclass(frozen=True, slots=True)
 class SpoolLimits:
-    """How much may wait in memory, and where the rest of it goes at shutdown (None: nowhere, it is lost)."""
+    """How much may wait in memory, and where it goes at shutdown: files whose names begin so (None: it is lost)."""
 
     max_events: int = 100_000
     max_bytes: int = 67_108_864
@@ -54,6 +54,10 @@ class Spool:
 
     def _over(self) -> bool:
         return self.count > self._max_events or self._bytes > self._max_bytes
+
+    def room(self) -> tuple[int, int]:
+        """Return how many events and bytes are missing for the spool to be half full; at most 0: it is."""
+        return (self._max_events + 1) // 2 - self.count, (self._max_bytes + 1) // 2 - self._bytes
 
     def overflow(self) -> Counter[str]:
         """Drop the oldest events of the noisiest until the rest fits; return how many, by app.

@@ -1,189 +1,180 @@
-"""Events that the queue has not taken, on disk from a shutdown to the next start."""
+"""One spool file: its name, its lock, its lines. Blocking: for a thread."""
 
-import asyncio
-import base64
-import logging
+import contextlib
+import errno
+import fcntl
 import os
-from collections.abc import Callable, Iterable, Sequence
+import re
+import secrets
+import stat
+from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from itertools import accumulate
 from pathlib import Path
 
-import orjson
-
-from sockudo_py.errors import SockudoError
 from sockudo_py.queues.base import Append
-from sockudo_py.webhooks.metrics import WebhookMetrics
+from sockudo_py.webhooks.spool_lines import BadLine, event_in, line_of
 
-log = logging.getLogger(__name__)
-
-_LINES_TOLD = 10  # of those that hold no event
-
-
-class SpoolFile:
-    """The spool file of a process: read at start, tidied once the queue has its events, written at shutdown.
-
-    ``path`` None: there is no file, and what would be written is lost, with a line in the log and counted.
-    """
-
-    def __init__(self, path: Path | None, metrics: WebhookMetrics) -> None:
-        self._path = path
-        self._metrics = metrics
-        self.there = False  # the file exists, with events of the last shutdown ...
-        self._trimmed = False  # ... and only those that the queue refused
-        self._working: asyncio.Task[None] | None = None  # what was done with the file last
-
-    async def read(self) -> list[Append]:
-        """Return the events of the last shutdown. They stay in the file until ``tidy``.
-
-        Raises SockudoError when the file is there and can't be read.
-        """
-        path = self._path
-        if path is None:
-            return []
-        kept = path.with_name(path.name + ".bad")
-        try:
-            events, bad = await asyncio.to_thread(read_spool, path)
-            if bad:
-                await asyncio.to_thread(set_aside, path, events, bad, kept)
-        except OSError as error:  # to go on would overwrite at the stop what can't be read now
-            raise SockudoError(
-                f"webhooks.spool.path: {error.filename or path}: {error.strerror}; the events of the last shutdown are"
-                " there: make it readable, or move it away"
-            ) from error
-        if bad:
-            first = "; ".join(f"line {line.number}: {line.problem}" for line in bad[:_LINES_TOLD])
-            log.error("%s: lines that hold no event were moved to %s: %s", path, kept, first, extra={"lines": len(bad)})
-        self.there = bool(events or bad)
-        return events
-
-    async def tidy(self, left: Sequence[Append]) -> None:
-        """Leave in the file only what the queue refused, so that a kill brings nothing back that it took."""
-        path = self._path
-        if path is None or (left and self._trimmed):
-            return
-        try:
-            if left:
-                self._trimmed = True
-                await self._work(partial(write_spool, path, left))
-            else:
-                self.there = False
-                await self._work(partial(path.unlink, missing_ok=True))
-        except OSError as error:
-            log.warning("the webhook spool file can't be written, it stays as it was", extra={"error": str(error)})
-
-    async def write(self, events: Sequence[Append]) -> None:
-        """Write down what is left at shutdown. What can't be written is lost: logged and counted."""
-        path = self._path
-        if path is None:
-            log.error(
-                "webhook events are lost at shutdown: the queue did not take them and webhooks.spool.path is not set",
-                extra={"events": len(events)},
-            )
-            self._count_lost(events)
-            return
-        try:
-            await self._work(partial(write_spool, path, events))
-        except OSError as error:
-            log.error(
-                "webhook events are lost at shutdown: the spool file can't be written",
-                extra={"events": len(events), "error": str(error)},
-            )
-            self._count_lost(events)
-            return
-        log.warning("webhook events were written to the spool file", extra={"events": len(events)})
-
-    async def _work(self, work: Callable[[], None]) -> None:
-        """Do something with the file, after what is under way: a thread goes on when its caller is cancelled."""
-        if self._working is not None:
-            await asyncio.wait({self._working})
-        self._working = asyncio.create_task(asyncio.to_thread(work), name="webhook-spool-file")
-        await asyncio.shield(self._working)
-
-    def _count_lost(self, events: Iterable[Append]) -> None:
-        for event in events:
-            self._metrics.spool_dropped.add(event.app_id)
-
-
-def write_spool(path: Path, events: Iterable[Append]) -> None:
-    """Write events to a file, one JSON object a line. The file is whole or not there. Raises OSError."""
-    part = path.with_name(path.name + ".part")
-    with open(part, "wb") as file:
-        for event in events:
-            fields = {
-                "id": event.id,
-                "endpoint": event.endpoint,
-                "app_id": event.app_id,
-                "event": base64.b64encode(event.event).decode(),
-                "created_ms": event.created_ms,
-                "solo": event.solo,
-            }
-            file.write(orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE))
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(part, path)
+_ID_BYTES = 8
+_NAME = re.compile(rf"(\.[0-9a-f]{{{2 * _ID_BYTES}}})?(\.part)?")  # what may follow PATH; older versions: "" and .part
+_AT_ONCE = 256  # lines in one write
 
 
 @dataclass(frozen=True, slots=True)
-class BadLine:
-    """A line of a spool file that is no event: which one, what is wrong with it, and its bytes."""
+class Written:
+    """How many of the events, from the first on, are in the file as whole lines, and what went wrong.
 
-    number: int
-    problem: str
-    text: bytes
+    With an error and a full count the lines were written, but the disk did not confirm that it has them.
+    """
+
+    count: int
+    error: OSError | None = None
 
 
-def read_spool(path: Path) -> tuple[list[Append], list[BadLine]]:
-    """Return the events of a file (none when there is no file) and the lines that hold none. Raises OSError."""
-    try:
-        lines: Sequence[bytes] = path.read_bytes().splitlines()
-    except FileNotFoundError:
-        return [], []
-    events: list[Append] = []
-    bad: list[BadLine] = []
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
+class SpoolFile:
+    """A file that this process holds locked until ``remove`` or ``close``. When the process dies the lock is gone.
+
+    ``ids``: of the events that are known to be in it. ``size``: bytes that were read or written. ``complete``: ``read``
+    has reached the end. ``kept``: it has lines that are nowhere else, so ``remove`` leaves it.
+    """
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self.path = path
+        self.ids: set[str] = set()
+        self.complete = False
+        self.kept = False
+        self._file = open(descriptor, "rb")  # noqa: SIM115
+        self._descriptor = descriptor
+        self._lines = enumerate(self._file, 1)
+        self.size = 0
+
+    def there(self) -> bool:
+        """Return whether the file still has its name: if not, nobody finds what is written to it."""
         try:
-            events.append(_event(line))
-        except ValueError as problem:
-            bad.append(BadLine(number, str(problem), line))
-    return events, bad
+            return os.path.samestat(os.stat(self.path), os.fstat(self._descriptor))
+        except OSError:
+            return False
+
+    def read(self, most: int, most_bytes: int) -> tuple[list[Append], list[BadLine]]:
+        """Return the next events, and the lines between them that hold none. Raises OSError.
+
+        Stops after ``most`` events or ``most_bytes`` of lines, whichever comes first.
+        """
+        events: list[Append] = []
+        bad: list[BadLine] = []
+        end = self.size + most_bytes
+        for number, line in self._lines:
+            self.size += len(line)
+            if line.strip():
+                try:
+                    events.append(event_in(line))
+                except ValueError as problem:
+                    bad.append(BadLine(number, str(problem), line.rstrip(b"\n")))
+            if len(events) >= most or self.size >= end:
+                break
+        self.complete = self.size >= os.fstat(self._descriptor).st_size
+        self.ids.update(event.id for event in events)
+        return events, bad
+
+    def append(self, events: Sequence[Append]) -> Written:
+        """Write events after what was read or written before: whole lines, as far as they fit."""
+        count = 0
+        error: OSError | None = None
+        while count < len(events) and error is None:
+            some = events[count : count + _AT_ONCE]
+            whole, error = self._write([line_of(event) for event in some])
+            self.ids.update(event.id for event in some[:whole])
+            count += whole
+        try:
+            os.fsync(self._descriptor)
+        except OSError as problem:
+            error = error or problem
+        return Written(count, error)
+
+    def _write(self, lines: list[bytes]) -> tuple[int, OSError | None]:
+        """Return how many of the lines are in the file now, and what stopped it."""
+        data = memoryview(b"".join(lines))
+        done = 0
+        error: OSError | None = None
+        try:
+            while done < len(data):
+                done += os.pwrite(self._descriptor, data[done:], self.size + done)
+        except OSError as problem:
+            error = problem
+        ends = list(accumulate(map(len, lines)))
+        whole = bisect_right(ends, done)
+        self.size += ends[whole - 1] if whole else 0
+        if error is not None:
+            with contextlib.suppress(OSError):  # a reader tells of a line that is cut off, and reads the others
+                os.ftruncate(self._descriptor, self.size)
+        return whole, error
+
+    def clear(self) -> None:
+        """Remove all that is in the file. Raises OSError."""
+        os.ftruncate(self._descriptor, 0)
+        self.size = 0
+        self.ids.clear()
+
+    def remove(self) -> None:
+        """Remove the file, unless it is ``kept`` or has grown since it was read, and let go of it. Raises OSError."""
+        try:
+            if not self.kept and self.there() and os.fstat(self._descriptor).st_size == self.size:
+                self.path.unlink(missing_ok=True)
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Let go of the file, for another process to adopt. More than once does no harm."""
+        self._file.close()
 
 
-def set_aside(path: Path, events: Iterable[Append], bad: Iterable[BadLine], kept: Path) -> None:
-    """Move the bad lines of a file to the end of ``kept``, so that the file holds only ``events``. Raises OSError."""
-    with open(kept, "ab") as file:
-        file.writelines(line.text + b"\n" for line in bad)
-        file.flush()
-        os.fsync(file.fileno())
-    write_spool(path, events)
+def create(base: Path) -> SpoolFile:
+    """Make and lock a file for this process, ``base.<random id>``; its folder is made when missing. Raises OSError."""
+    base.parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        path = base.with_name(f"{base.name}.{secrets.token_hex(_ID_BYTES)}")
+        file = _locked(path, os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        if file is not None:  # else another process, starting at this moment, took it for one that was left behind
+            return file
 
 
-_TYPES = {"id": str, "endpoint": str, "app_id": str, "event": str, "created_ms": int, "solo": bool}
-_LATEST_MS = 10**16 - 1  # what every queue can hold
-
-
-def _event(line: bytes) -> Append:
-    """Return the event of a line; raise ValueError with what is wrong. A person may have written it."""
+def adopt(path: Path) -> SpoolFile | None:
+    """Lock a file that another process left behind; None when it is in use, or gone. Raises OSError."""
     try:
-        fields = orjson.loads(line)
-    except ValueError:
-        raise ValueError("is not JSON") from None
-    if not isinstance(fields, dict):
-        raise ValueError("is not a JSON object")
-    for name, kind in _TYPES.items():
-        if type(fields.get(name)) is not kind:
-            raise ValueError(f"{name} is missing or of another type than {kind.__name__}")
-        if fields[name] == "":
-            raise ValueError(f"{name} is empty")
-    if not 0 <= fields["created_ms"] <= _LATEST_MS:
-        raise ValueError("created_ms is not a Unix time in milliseconds")
+        descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK)  # to write: NFS locks only what may be written
+    except FileNotFoundError:
+        return None
+    return _locked(path, descriptor)
+
+
+def candidates(base: Path) -> list[Path]:
+    """Return the files that belong to ``base``, whoever uses them, the oldest first. Raises OSError."""
+    found: list[tuple[int, Path]] = []
     try:
-        event = base64.b64decode(fields["event"], validate=True)
-        sound = isinstance(orjson.loads(event), dict)
-    except ValueError:
-        sound = False
-    if not sound:  # it would spoil the whole batch that it becomes a part of
-        raise ValueError("event is not a JSON object in base64")
-    return Append(fields["id"], fields["endpoint"], fields["app_id"], event, fields["created_ms"], fields["solo"])
+        with os.scandir(base.parent) as entries:
+            for entry in entries:
+                if entry.name.startswith(base.name) and _NAME.fullmatch(entry.name, len(base.name)):
+                    with contextlib.suppress(FileNotFoundError):  # its owner has stopped
+                        found.append((entry.stat().st_mtime_ns, base.with_name(entry.name)))
+    except FileNotFoundError:
+        return []
+    return [path for _, path in sorted(found)]
+
+
+def _locked(path: Path, descriptor: int) -> SpoolFile | None:
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "is not a file", str(path))
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        file = SpoolFile(path, descriptor)
+        if file.there():  # else it was removed between the opening and the locking
+            return file
+        file.close()
+        return None
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    except OSError as error:
+        os.close(descriptor)
+        raise OSError(error.errno, error.strerror, str(path)) from error

@@ -218,6 +218,15 @@ def make_targets(config: Config, metrics: Metrics, descriptors: Descriptors | No
     }
 
 
+def spool_path(config: Config) -> Path | None:
+    """Return where events go at shutdown that the queue has not taken; None: nowhere."""
+    if config.webhooks.spool.path is not None:
+        return Path(config.webhooks.spool.path)
+    if config.queue.driver == "sqlite":  # there is a folder that may be written to, on a disk that is kept
+        return Path(f"{config.queue.sqlite.path}.spool")
+    return None
+
+
 def delivery_settings(config: Config, rules: EndpointRules) -> DeliverySettings:
     """Return what the configuration says about delivery, in seconds."""
     webhooks, reliability = config.webhooks, config.queue.reliability
@@ -232,7 +241,7 @@ def delivery_settings(config: Config, rules: EndpointRules) -> DeliverySettings:
             deliveries_per_window=webhooks.delivery.global_rate,
             rate_window=webhooks.delivery.global_rate_window_ms / 1000,
         ),
-        spool=SpoolLimits(spool.max_events, spool.max_bytes, Path(spool.path) if spool.path else None),
+        spool=SpoolLimits(spool.max_events, spool.max_bytes, spool_path(config)),
         rules=rules,
         health=HealthSettings(
             BreakerSettings(breaker.consecutive_failures, breaker.open_ms / 1000, breaker.max_open_ms / 1000)

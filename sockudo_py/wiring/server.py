@@ -36,6 +36,7 @@ from sockudo_py.wiring.drivers import (
     make_queue,
     make_targets,
     refuse_unbuilt,
+    spool_path,
 )
 from sockudo_py.wiring.tls import server_context
 from sockudo_py.wiring.web import WebServers
@@ -160,6 +161,11 @@ class Server:
             logs.hide(_secrets(definition))
             self.webhooks.replace(definition.app.id, definition.endpoints)
         if config.webhooks.enabled:
+            if spool_path(config) is None and config.queue.driver != "memory" and self.webhooks.registry.all():
+                log.warning(
+                    "webhooks.spool.path is not set: events that the queue has not taken at shutdown are lost; "
+                    "name a file on a disk that is kept"
+                )
             await self.webhooks.start()
             opened.push_async_callback(self.webhooks.stop)
         opened.push_async_callback(self._adapter.stop)  # the node started it

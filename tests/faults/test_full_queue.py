@@ -16,7 +16,6 @@ from sockudo_py.queues.redis import RedisQueue
 from sockudo_py.queues.sqlite import SqliteQueue
 from sockudo_py.webhooks import dispatcher, refusals
 from sockudo_py.webhooks.spool import SpoolLimits
-from sockudo_py.webhooks.spool_file import read_spool
 from tests.faults.harness import (
     Stage,
     assert_duplicates_alike,
@@ -31,6 +30,7 @@ from tests.support.redis_server import RedisServer
 from tests.support.redis_server import private_redis as private_redis
 from tests.support.redis_server import redis_server as redis_server
 from tests.support.redis_server import unique_prefix as unique_prefix
+from tests.support.spool import spooled
 
 BOUND = 60
 WAIT = 120.0  # seconds after which a full lane is asked again
@@ -120,7 +120,7 @@ async def test_what_a_full_lane_keeps_waiting_is_written_down_at_the_end(queue: 
     path = tmp_path / "spool"
     async with a_full_lane(queue, Hang(), spool=SpoolLimits(path=path)) as stage:
         pass
-    written = [int(orjson.loads(event.event)["data"]) for event in read_spool(path)[0]]
+    written = [int(orjson.loads(event.event)["data"]) for event in spooled(path)]
     assert sorted([*stage.taken, *written]) == list(range(200))
     assert written == sorted(written)
 

@@ -1,7 +1,8 @@
 import asyncio
 import logging
+import os
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -20,11 +21,12 @@ from sockudo_py.endpoints import ChannelFilter
 from sockudo_py.errors import SockudoError
 from sockudo_py.metrics import Metrics
 from sockudo_py.queues.base import Append
+from sockudo_py.webhooks import dispatcher
 from sockudo_py.webhooks.dispatcher import Dispatcher
 from sockudo_py.webhooks.metrics import WebhookMetrics
 from sockudo_py.webhooks.registry import EndpointRegistry
 from sockudo_py.webhooks.spool import SpoolLimits
-from sockudo_py.webhooks.spool_file import read_spool, write_spool
+from tests.support.spool import leave, spooled
 from tests.unit.webhooks.fakes import FlakyQueue, until
 from tests.unit.webhooks.make import NOW, NOW_MS, endpoint
 
@@ -213,13 +215,14 @@ async def test_what_can_not_be_handed_over_is_written_down_and_comes_back(tmp_pa
     for number in range(3):
         before.dispatcher.add(ChannelOccupied("app-1", f"c-{number}"))
     await before.dispatcher.stop(timeout=0.01)
-    written, _ = read_spool(tmp_path / "spool")
+    written = spooled(tmp_path / "spool")
     assert len(written) == 3
 
     async with running(limits) as after:
         await until(lambda: len(after.queue.taken) == 3)
         assert after.queue.taken == written
-        await until(lambda: not (tmp_path / "spool").exists())
+        await until(lambda: not spooled(tmp_path / "spool"))
+    assert not os.listdir(tmp_path)
 
 
 async def test_a_spool_file_stays_until_the_queue_has_its_events(tmp_path: Path) -> None:
@@ -235,21 +238,57 @@ async def test_a_spool_file_stays_until_the_queue_has_its_events(tmp_path: Path)
     again.queue.away = True
     await again.dispatcher.start()
     await until(lambda: len(again.queue.calls) >= 1)
-    assert (tmp_path / "spool").exists()
+    assert len(spooled(tmp_path / "spool")) == 1
     await again.dispatcher.stop(timeout=0.01)
-    assert len(read_spool(tmp_path / "spool")[0]) == 1
+    assert len(spooled(tmp_path / "spool")) == 1
 
 
 async def test_lines_that_hold_no_event_are_kept_for_a_person(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    path = tmp_path / "spool"
+    base = tmp_path / "spool"
     whole = Append("1", "wh_1", "app-1", b"{}", 5)
-    write_spool(path, [whole])
+    path = leave(base, [whole])
     path.write_bytes(path.read_bytes() + b"garbage\n")
-    async with running(SpoolLimits(path=path)) as site:
+    async with running(SpoolLimits(path=base)) as site:
         assert (tmp_path / "spool.bad").read_bytes() == b"garbage\n"
-        assert f"{path}: lines that hold no event were moved to {path}.bad: line 2: is not JSON" in caplog.text
+        assert f"{path}: lines that hold no event were moved to {base}.bad: line 2: is not JSON" in caplog.text
         await until(lambda: site.queue.taken == [whole])
         await until(lambda: not path.exists())
+
+
+def left_by_others(base: Path, files: int, each: int) -> list[Append]:
+    made = [[Append(f"{file}-{number}", "wh_1", "app-1", b"{}", 5) for number in range(each)] for file in range(files)]
+    for events in made:
+        leave(base, events)
+    return [event for events in made for event in events]
+
+
+async def test_files_that_hold_more_than_memory_are_handed_over_whole(tmp_path: Path) -> None:
+    events = left_by_others(tmp_path / "spool", 4, 30)
+    async with running(SpoolLimits(max_events=20, path=tmp_path / "spool")) as site:
+        await until(lambda: site.queue.taken == events)
+        await until(lambda: not spooled(tmp_path / "spool"))
+    assert site.metrics.spool_dropped.values == {}
+
+
+async def test_files_are_read_and_removed_although_there_is_always_something_to_hand_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatcher, "_LOOK_INTERVAL", 0.01)
+    events = left_by_others(tmp_path / "spool", 4, 30)
+    async with running(SpoolLimits(max_events=50, path=tmp_path / "spool")) as site:
+        site.registry.replace("app-1", [endpoint("wh_new")])
+        append = site.queue.append
+
+        async def append_and_hear_more(batch: Sequence[Append]) -> None:
+            await append(batch)
+            site.dispatcher.add(ChannelOccupied("app-1", "c"))
+
+        monkeypatch.setattr(site.queue, "append", append_and_hear_more)
+        site.dispatcher.add(ChannelOccupied("app-1", "c"))
+        await until(lambda: not spooled(tmp_path / "spool"))
+        assert [event for event in site.queue.taken if event.endpoint == "wh_1"] == events
+        monkeypatch.undo()
+    assert site.metrics.spool_dropped.values == {}
 
 
 async def test_a_spool_file_that_can_not_be_read_keeps_the_server_from_starting_and_is_named(tmp_path: Path) -> None:
