@@ -2,6 +2,7 @@
 
 _TEXT = 0x81  # FIN, opcode 1
 _CLOSE = 0x88  # FIN, opcode 8
+_PONG = 0x8A  # FIN, opcode 10
 MAX_REASON_BYTES = 123  # a control frame carries 125 bytes, two of them are the code
 
 _SHORT_HEADERS = tuple(bytes((_TEXT, length)) for length in range(126))
@@ -21,6 +22,11 @@ def close_frame(code: int, reason: str) -> bytes:
     """Return the close frame with this code; the reason is cut to what fits."""
     body = code.to_bytes(2, "big") + cut_reason(reason).encode("utf-8", "replace")
     return bytes((_CLOSE, len(body))) + body
+
+
+def pong_frame(payload: bytes) -> bytes:
+    """Return the answer to a ping with this payload, which has at most 125 bytes."""
+    return bytes((_PONG, len(payload))) + payload
 
 
 def cut_reason(reason: str) -> str:

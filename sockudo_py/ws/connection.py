@@ -9,16 +9,16 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
-from websockets.frames import CLOSE, PING, PONG, CloseCode, Frame
+from websockets.frames import CLOSE, PING, CloseCode, Frame
 from websockets.protocol import OPEN as READABLE
 
 from sockudo_py.metrics import AppCounters
 from sockudo_py.protocol import codec
 from sockudo_py.protocol.effects import Effect
-from sockudo_py.protocol.framing import close_frame, text_frame
+from sockudo_py.protocol.framing import close_frame, pong_frame, text_frame
 from sockudo_py.protocol.session import Session
 from sockudo_py.ws.context import ConnectionContext
-from sockudo_py.ws.frames import FrameReader, begins_plain, only_message, plain_messages
+from sockudo_py.ws.frames import FrameReader, Received, begins_plain, only_message, plain_messages
 
 log = logging.getLogger(__name__)
 
@@ -307,19 +307,18 @@ class WebSocketConnection(asyncio.Protocol):
 
     def _read(self, reader: FrameReader, data: bytes, answers: list[bytes]) -> int:
         """Make frames of ``data`` and do what they ask for, slice by slice. Return what became of the connection."""
-        start, size, frames = 0, len(data), 0
+        start, size, last = 0, len(data), reader.frames_read + _FRAMES_PER_TURN
         while True:
             piece = data if size <= _SLICE_BYTES else data[start : start + _SLICE_BYTES]
             start += len(piece)
             now = self._context.clock()
-            for frame in reader.frames(piece):
-                frames += 1
-                if frame.opcode is CLOSE:
+            for received in reader.read(piece):
+                if isinstance(received, Frame) and received.opcode is CLOSE:
                     if self._state == _OPEN:
                         answers += reader.data_to_send()
                     return _PEER_CLOSED
-                if self._state == _OPEN and not self._take(reader, frame, now):
-                    break
+                if self._state == _OPEN:
+                    self._take(received, now)
                 if answers and len(answers[-1]) > _LARGE_ANSWER:
                     self._pour(answers)
             if self._state == _OPEN:
@@ -331,31 +330,24 @@ class WebSocketConnection(asyncio.Protocol):
                 return _GO_ON
             if start >= size or self._state > _CLOSING:
                 return _GO_ON
-            if frames >= _FRAMES_PER_TURN:
+            if reader.frames_read >= last:
                 self._work_later(data, start)
                 return _GO_ON
 
-    def _take(self, reader: FrameReader, frame: Frame, now: float) -> bool:
-        """Do what one frame asks for and return True, or fail the reader."""
-        if frame.opcode is PING:  # the reader has put the pong among its data_to_send
-            self.session.control_frame(now)
-            return True
-        if frame.opcode is PONG:
-            self.session.last_seen = now
-            return True
-        try:
-            message = reader.message(frame)
-        except UnicodeDecodeError as problem:
-            self._counters.messages_received += 1
-            reader.fail(CloseCode.INVALID_DATA, f"{problem.reason} at position {problem.start}")
-            return False
-        if message is None:
-            return True
+    def _take(self, received: Received, now: float) -> None:
+        """Do what a message, a ping or a pong asks for."""
+        if isinstance(received, Frame):
+            if received.opcode is PING:
+                self.write(pong_frame(bytes(received.data)))
+                self.session.control_frame(now)
+            else:
+                self.session.last_seen = now
+            return
         self._counters.messages_received += 1
-        effects = self.session.receive(message, now) if isinstance(message, str) else self.session.receive_binary(now)
+        session = self.session
+        effects = session.receive(received, now) if isinstance(received, str) else session.receive_binary(now)
         if effects:
             self._context.node.perform(self, effects)
-        return True
 
     def _work_later(self, data: bytes, start: int) -> None:
         self._waiting, self._done = data, start

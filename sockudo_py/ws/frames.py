@@ -6,10 +6,13 @@ message is incomplete.
 """
 
 import logging
-from typing import cast
+from codecs import getincrementaldecoder
+from collections.abc import Generator
 
-from websockets.frames import CONT, TEXT, Frame
+from websockets.exceptions import ProtocolError
+from websockets.frames import CLOSE, PING, PONG, TEXT, Frame
 from websockets.protocol import OPEN, SERVER, Protocol
+from websockets.streams import StreamReader
 
 try:
     from websockets.speedups import apply_mask
@@ -18,54 +21,124 @@ except ImportError:  # no C extension on this platform
 
 _WHOLE_TEXT = 0x81  # FIN, opcode 1, nothing reserved
 _MASKED = 0x80
+_HEAD, _LENGTH, _REST = range(3)  # what of a frame the library reads next
 _KEPT = 16  # readers waiting for work; more were only needed for an instant
 
 # What the library says about a connection is told to the client or logged by the connection; left: its own faults.
 _log = logging.getLogger(f"{__name__}.library")
 _log.setLevel(logging.ERROR)
 
+_utf8 = getincrementaldecoder("utf-8")
+
+Received = str | bytes | Frame  # a message, or a control frame
+
+
+class _Stream(StreamReader):
+    """What the library reads frames from. It refuses lengths that are not in their shortest form; the library does not.
+
+    ``begin`` has to be called after every frame.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._part = _HEAD
+
+    def begin(self) -> None:
+        """Take what is read next for the beginning of a frame."""
+        self._part = _HEAD
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether a frame begins with the next byte to come."""
+        return self._part == _HEAD and not self.buffer
+
+    def read_exact(self, n: int) -> Generator[None, None, bytearray]:
+        """Read what the library asks for: a frame's first two bytes, perhaps a longer length, then the rest."""
+        data = yield from super().read_exact(n)
+        if self._part == _HEAD:
+            self._part = _LENGTH if data[1] & ~_MASKED >= 126 else _REST
+        elif self._part == _LENGTH:
+            if int.from_bytes(data) < (126 if n == 2 else 65536):
+                raise ProtocolError("length not in its shortest form")
+            self._part = _REST
+        return data
+
 
 class FrameReader(Protocol):
-    """The library's reader, which also gathers fragments and knows when it is at rest."""
+    """The library's reader, which also makes messages of frames and knows when it is at rest.
+
+    What the library leaves to its user is done here frame by frame, while it reads, so that it makes no difference in
+    which pieces the bytes come. Pings are left to the connection, which answers them in their place among its answers.
+    """
 
     def __init__(self, max_message_bytes: int) -> None:
         super().__init__(SERVER, state=OPEN, max_size=max_message_bytes, logger=_log)
-        self._unread = 0  # bytes that came and are not frames yet
+        self.reader = self._stream = _Stream()
+        self.parser = self.parse()  # the one that was begun reads from another stream
+        next(self.parser)
+        self.frames_read = 0  # that were read, by everybody it was lent to
+        self._received: list[Received] = []
         self._fragments: bytearray | None = None
         self._fragments_are_text = False
+        self._check = _utf8()
 
     @property
     def at_rest(self) -> bool:
         """Whether no frame and no message is incomplete."""
-        return self._unread == 0 and self._fragments is None
+        return self._stream.at_rest and self._fragments is None
 
-    def frames(self, data: bytes) -> list[Frame]:
-        """Return the frames that ``data`` completes."""
+    def read(self, data: bytes) -> list[Received]:
+        """Return the messages and control frames that ``data`` completes, text as str, binary messages as bytes.
+
+        What breaks the protocol fails the reader: its ``state`` tells, and its ``data_to_send`` has the close frame.
+        """
         self.receive_data(data)
-        frames = cast("list[Frame]", self.events_received())
-        self._unread += len(data) - sum(map(wire_size, frames))
-        return frames
+        self.events_received()  # all frames, which the library keeps until somebody asks
+        received, self._received = self._received, []
+        return received
 
-    def message(self, frame: Frame) -> str | bytes | None:
-        """Return the message that ends with this data frame, binary ones as bytes; None when it goes on.
+    def recv_frame(self, frame: Frame) -> None:
+        """Take a whole frame from the library's parser, which turns what is raised here into a close frame."""
+        self._stream.begin()
+        self.frames_read += 1
+        opcode = frame.opcode
+        if opcode is PING:
+            self._received.append(frame)
+            return
+        if opcode is CLOSE:
+            self.current_size = None  # a close is allowed within a message, as all control frames are
+        super().recv_frame(frame)
+        if opcode is PONG or opcode is CLOSE:
+            self._received.append(frame)
+            return
+        message = self._message(frame)
+        if message is not None:
+            self._received.append(message)
 
-        Raises UnicodeDecodeError when it ought to be text and isn't.
+    def _message(self, frame: Frame) -> str | bytes | None:
+        """Return the message that ends with this data frame; None when it goes on.
+
+        Raises UnicodeDecodeError when it ought to be text and can't become it any more.
         """
         data = frame.data
-        is_text = frame.opcode is TEXT
-        if frame.opcode is CONT:
-            if self._fragments is None:  # not to be had: the library fails on a continuation of nothing
-                return None
-            self._fragments += data
-            if not frame.fin:
-                return None
-            data, self._fragments = self._fragments, None
-            is_text = self._fragments_are_text
-        elif not frame.fin:
-            self._fragments = bytearray(data)
+        if self._fragments is None:
+            is_text = frame.opcode is TEXT
+            if frame.fin:
+                return str(data, "utf-8") if is_text else bytes(data)
+            self._fragments = bytearray()
             self._fragments_are_text = is_text
+            self._check.reset()
+        self._fragments += data
+        if self._fragments_are_text:
+            try:
+                self._check.decode(data)
+            except UnicodeDecodeError:
+                self._fragments.decode()  # fails as well, and tells the position within the message
+                raise
+        if not frame.fin:
             return None
-        return str(data, "utf-8") if is_text else bytes(data)
+        data, self._fragments = self._fragments, None
+        return str(data, "utf-8") if self._fragments_are_text else bytes(data)
 
 
 class FrameReaders:
@@ -107,6 +180,8 @@ def plain_messages(data: bytes, start: int, most: int, max_bytes: int) -> tuple[
         body = start + 6
         if length == 126:
             length = data[start + 2] << 8 | data[start + 3]
+            if length < 126:  # not in its shortest form
+                break
             body = start + 8
         elif not 0 <= length < 126:
             break
@@ -130,6 +205,8 @@ def only_message(data: bytes, max_bytes: int) -> str | None:
     body = 6
     if length == 126:
         length = data[2] << 8 | data[3]
+        if length < 126:
+            return None
         body = 8
     elif not 0 <= length < 126:
         return None
@@ -149,18 +226,10 @@ def begins_plain(data: bytes | bytearray, start: int, max_bytes: int) -> bool:
     length = data[start + 1] - _MASKED if size > 1 else 0
     head = 6
     if length == 126:
-        length = data[start + 2] << 8 | data[start + 3] if size > 3 else 0
+        length = data[start + 2] << 8 | data[start + 3] if size > 3 else 126
+        if length < 126:
+            return False
         head = 8
     elif not 0 <= length < 126:
         return False
     return size < head + length and length <= max_bytes
-
-
-def wire_size(frame: Frame) -> int:
-    """Return the least bytes in which a client can have sent ``frame``.
-
-    When the frames that a reader gave add up to the bytes it got, it is at rest. A client that encodes lengths longer
-    than needed only makes it look busy.
-    """
-    length = len(frame.data)
-    return length + (6 if length < 126 else 8 if length < 65536 else 14)

@@ -6,7 +6,7 @@ then there is nothing to do but to wait for the client's close frame.
 
 import asyncio
 
-from websockets.frames import CLOSE
+from websockets.frames import CLOSE, Frame
 from websockets.protocol import OPEN
 
 from sockudo_py.ws.context import ConnectionContext
@@ -41,7 +41,7 @@ class RefusedConnection(asyncio.Protocol):
             return
         self._left -= len(data)
         if self._left > 0:
-            if any(frame.opcode is CLOSE for frame in self._reader.frames(data)):
+            if any(isinstance(each, Frame) and each.opcode is CLOSE for each in self._reader.read(data)):
                 self._left = 0
                 self._transport.close()
                 return

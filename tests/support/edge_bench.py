@@ -31,17 +31,25 @@ APP = App(id="3", keys=(AppKey(KEY, SECRET.encode()),), client_events=True)
 TEXT, BINARY, CONT, CLOSE, PING, PONG = 1, 2, 0, 8, 9, 10
 
 
-def frame(opcode: int, payload: bytes | str, *, fin: bool = True, masked: bool = True, rsv: int = 0) -> bytes:
-    """Return a frame as a client sends it, made without the library under test."""
+def frame(
+    opcode: int,
+    payload: bytes | str,
+    *,
+    fin: bool = True,
+    masked: bool = True,
+    rsv: int = 0,
+    length_bytes: int | None = None,
+) -> bytes:
+    """Return a frame as a client sends it, made without the library under test.
+
+    ``length_bytes``: 0, 2 or 8 that the length takes besides the usual byte; None: as few as possible.
+    """
     data = payload.encode() if isinstance(payload, str) else payload
-    first = bytes([(0x80 if fin else 0) | rsv << 4 | opcode])
-    bit = 0x80 if masked else 0
-    if len(data) < 126:
-        head = first + bytes([bit | len(data)])
-    elif len(data) < 65536:
-        head = first + bytes([bit | 126]) + len(data).to_bytes(2, "big")
-    else:
-        head = first + bytes([bit | 127]) + len(data).to_bytes(8, "big")
+    if length_bytes is None:
+        length_bytes = 0 if len(data) < 126 else 2 if len(data) < 65536 else 8
+    marker = {0: len(data), 2: 126, 8: 127}[length_bytes]
+    length = len(data).to_bytes(length_bytes, "big") if length_bytes else b""
+    head = bytes([(0x80 if fin else 0) | rsv << 4 | opcode, (0x80 if masked else 0) | marker]) + length
     if not masked:
         return head + data
     mask = b"\x01\x02\x03\x04"

@@ -8,7 +8,21 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sockudo_py.edge.context import FrontLimits
-from tests.support.edge_bench import BINARY, CLOSE, CONT, PING, PONG, TEXT, Bench, Peer, frame, post, subscribe, upgrade
+from tests.support.edge_bench import (
+    BINARY,
+    CLOSE,
+    CONT,
+    PING,
+    PONG,
+    TEXT,
+    Bench,
+    Peer,
+    frame,
+    message,
+    post,
+    subscribe,
+    upgrade,
+)
 
 BENCH = Bench(limits=FrontLimits(max_head_bytes=2000, max_body_bytes=2000), max_message_bytes=500)
 RELAXED = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -91,18 +105,49 @@ def test_any_frames_in_any_pieces(
     assert BENCH.node.connections() == 0
 
 
+TALK = st.one_of(
+    FRAMES,
+    st.sampled_from(
+        [
+            message("pusher:ping"),
+            subscribe("c"),
+            frame(PING, ""),
+            frame(PING, b"\xff" * 125),
+            frame(PONG, "p"),
+            frame(TEXT, b'{"event":', fin=False) + frame(PING, "within") + frame(CONT, b'"pusher:ping"}'),
+            frame(TEXT, b"\xc3", fin=False) + frame(PING, "within a character") + frame(CONT, b"\xbc"),
+            frame(TEXT, b"\xc3", fin=False) + frame(PING, "before a breach") + frame(CONT, b"x", fin=False),
+            frame(TEXT, "{}", length_bytes=2),
+            frame(BINARY, "", length_bytes=8),
+            frame(PING, "x", length_bytes=2),
+        ]
+    ),
+)
+
+
+def answers_in_pieces(stream: bytes, cuts: list[int]) -> object:
+    """Return all that is answered to the stream in these pieces, and how the connection ends."""
+    peer = BENCH.websocket()
+    deliver(peer, stream, cuts)
+    frames, transport = peer.frames(), peer.transport
+    assert CLOSE not in [opcode for opcode, _ in frames[:-1]], "the close frame is the last one"
+    peer.lose()
+    return frames, transport.closed, transport.eof
+
+
 @RELAXED
-@given(st.lists(FRAMES, max_size=12), st.lists(st.integers(0, 5000), max_size=8))
-def test_the_pieces_make_no_difference_to_the_answers(frames: list[bytes], cuts: list[int]) -> None:
+@given(st.lists(TALK, max_size=12), st.lists(st.integers(0, 5000), max_size=8))
+def test_the_pieces_make_no_difference_to_the_answers_nor_to_their_order(frames: list[bytes], cuts: list[int]) -> None:
     stream = b"".join(frames)
-    answers = []
-    for pieces in ([], cuts, list(range(len(stream)))):
-        peer = BENCH.websocket()
-        deliver(peer, stream, pieces)
-        opcodes_and_payloads = peer.frames()
-        messages = [payload for opcode, payload in opcodes_and_payloads if opcode == TEXT]
-        closes = [at for at, (opcode, _) in enumerate(opcodes_and_payloads) if opcode == CLOSE]
-        assert closes in ([], [len(opcodes_and_payloads) - 1]), "the close frame is the last one"
-        answers.append((messages, bool(closes)))  # pongs, and which of two breaches is named, depend on the pieces
-        peer.lose()
-    assert answers[0] == answers[1] == answers[2]
+    bytewise = answers_in_pieces(stream, list(range(len(stream))))
+    assert answers_in_pieces(stream, []) == bytewise
+    assert answers_in_pieces(stream, cuts) == bytewise
+
+
+@settings(RELAXED, max_examples=15)
+@given(st.lists(TALK, min_size=1, max_size=4))
+def test_wherever_a_stream_is_cut_its_answers_and_their_order_are_the_same(frames: list[bytes]) -> None:
+    stream = b"".join(frames)
+    bytewise = answers_in_pieces(stream, list(range(len(stream))))
+    for at in range(len(stream)):
+        assert answers_in_pieces(stream, [at]) == bytewise, at

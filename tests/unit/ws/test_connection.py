@@ -95,7 +95,13 @@ def test_a_message_may_come_in_fragments_with_control_frames_between(peer: Peer)
             frame(TEXT, text[:at], fin=False) + frame(PING, "p") + frame(CONT, b"", fin=False) + frame(CONT, text[at:])
         )
         peer.send(parts)
-        assert [(opcode, len(payload)) for opcode, payload in peer.frames()] == [(TEXT, 35), (PONG, 1)]
+        assert [(opcode, len(payload)) for opcode, payload in peer.frames()] == [(PONG, 1), (TEXT, 35)]
+
+
+def test_pings_are_answered_in_their_place_among_messages(peer: Peer) -> None:
+    peer.send(frame(PING, "1") + PINGED + frame(PING, "2") + frame(PING, "3") + PINGED + PINGED + frame(PING, "4"))
+    ours = [payload if opcode == PONG else b"" for opcode, payload in peer.frames()]
+    assert ours == [b"1", b"", b"2", b"3", b"", b"", b"4"]
 
 
 def test_a_ping_frame_gets_its_payload_back(peer: Peer) -> None:
@@ -149,14 +155,6 @@ def test_messages_of_two_clients_that_come_in_turns_of_pieces_do_not_mix(bench: 
                 peer.send(data[at : at + 1])
     assert [message.get("channel") for message in one.messages()] == ["channel-one"]
     assert events(two) == ["pusher:pong"]
-
-
-def test_lengths_encoded_longer_than_needed_are_understood(peer: Peer) -> None:
-    payload = b'{"event":"pusher:ping"}'
-    long = bytes([0x81, 0xFF]) + len(payload).to_bytes(8, "big") + bytes(4) + payload
-    peer.send(long)
-    peer.send(long + PINGED)
-    assert events(peer) == ["pusher:pong"] * 3
 
 
 async def test_a_flood_of_tiny_frames_is_worked_on_in_turns(bench: Bench) -> None:
@@ -329,7 +327,8 @@ FAILURES: dict[str, tuple[bytes, int]] = {
     "a ping of 126 bytes": (frame(PING, "x" * 126), 1002),
     "a close code of one byte": (frame(CLOSE, b"\x03"), 1002),
     "a reserved close code": (frame(CLOSE, b"\x03\xed"), 1002),
-    "a close within a message": (frame(TEXT, "{", fin=False) + frame(CLOSE, HELLO), 1002),
+    "a length in more bytes than it takes": (frame(TEXT, "{}", length_bytes=2), 1002),
+    "a length in many more bytes than it takes": (frame(TEXT, "{}", length_bytes=8), 1002),
     "a message that is too long": (frame(TEXT, "x" * 1001), 1009),
     "fragments that are too long": (frame(TEXT, "x" * 600, fin=False) + frame(CONT, "x" * 401), 1009),
     "the announcement of 1 MB": (bytes([0x81, 0xFF]) + (1 << 20).to_bytes(8, "big"), 1009),
@@ -396,6 +395,12 @@ def test_a_client_that_closes_gets_its_close_frame_back(bench: Bench, peer: Peer
     assert not peer.transport.aborted
     peer.lose()
     assert bench.node.connections(APP.id) == 0
+
+
+def test_a_client_may_close_within_a_message(peer: Peer) -> None:
+    peer.send(frame(TEXT, "{", fin=False) + frame(CLOSE, HELLO) + frame(CONT, "}"))
+    assert peer.frames() == [(CLOSE, HELLO)]
+    assert peer.transport.closed
 
 
 def test_a_close_frame_without_code_is_returned_without_code(peer: Peer) -> None:

@@ -1,12 +1,15 @@
 """Plain messages are read without the library, and exactly as the library reads them."""
 
+from codecs import getincrementaldecoder
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from websockets.frames import TEXT, Frame
+from websockets.frames import TEXT, Frame, Opcode
+from websockets.protocol import OPEN
 
 from sockudo_py.ws.frames import FrameReaders, begins_plain, only_message, plain_messages
-from tests.support.edge_bench import BINARY, CLOSE, CONT, PING, frame
+from tests.support.edge_bench import BINARY, CLOSE, CONT, PING, PONG, frame
 
 LIMIT = 70_000
 MOST = 64
@@ -103,10 +106,9 @@ def test_what_waits_for_its_rest_is_nothing_that_the_library_would_tell_of(noise
 @pytest.mark.parametrize(("opcode", "expected"), [(TEXT, "hello"), (BINARY, b"hello")])
 def test_fragments_come_to_the_message_that_they_began_as(opcode: int, expected: str | bytes) -> None:
     reader = FrameReaders(LIMIT).take()
-    frames = reader.frames(frame(opcode, "hel", fin=False) + frame(PING, "") + frame(CONT, "l", fin=False))
-    assert [reader.message(each) for each in frames if each.opcode != PING] == [None, None]
+    assert reader.read(frame(opcode, "hel", fin=False) + frame(CONT, "l", fin=False)) == []
     assert not reader.at_rest
-    assert [reader.message(each) for each in reader.frames(frame(CONT, "o"))] == [expected]
+    assert reader.read(frame(CONT, "o")) == [expected]
     assert reader.at_rest
 
 
@@ -114,5 +116,66 @@ def test_fragments_come_to_the_message_that_they_began_as(opcode: int, expected:
 def test_a_reader_with_the_beginning_of_a_frame_is_not_at_rest(data: bytes) -> None:
     reader = FrameReaders(LIMIT).take()
     assert reader.at_rest
-    assert reader.frames(data) == []
+    assert reader.read(data) == []
     assert not reader.at_rest
+
+
+def test_messages_and_control_frames_come_in_the_order_in_which_they_end() -> None:
+    reader = FrameReaders(LIMIT).take()
+    data = frame(PING, "1") + frame(TEXT, "a", fin=False) + frame(PONG, "2") + frame(CONT, "b") + frame(BINARY, "c")
+    assert reader.read(data) == [Frame(Opcode.PING, b"1"), Frame(Opcode.PONG, b"2"), "ab", b"c"]
+    assert reader.data_to_send() == []  # pings are answered by the connection
+    assert reader.frames_read == 5
+
+
+@pytest.mark.parametrize(("payload", "bad"), [(b"\xce\xba\xe1\xf4\x90x", 2), (b"\xed\xa0\x80", 0), (b"a\xff", 1)])
+def test_a_message_fails_at_the_end_of_the_fragment_that_shows_it_is_not_utf_8(payload: bytes, bad: int) -> None:
+    for size in range(1, len(payload) + 1):
+        reader = FrameReaders(LIMIT).take()
+        reader.read(frame(TEXT, payload[:size], fin=False))
+        try:
+            getincrementaldecoder("utf-8")().decode(payload[:size])
+        except UnicodeDecodeError:
+            (close, _) = reader.data_to_send()
+            assert close[2:4] == b"\x03\xef"
+            assert close.endswith(b" at position %d" % bad)
+        else:
+            assert reader.data_to_send() == []
+    assert reader.state is not OPEN
+
+
+TOO_LONG = {
+    "2 bytes for 125": frame(TEXT, "x" * 125, length_bytes=2),
+    "2 bytes for 0": frame(TEXT, "", length_bytes=2),
+    "8 bytes for 125": frame(TEXT, "x" * 125, length_bytes=8),
+    "8 bytes for 65535": frame(TEXT, "x" * 65535, length_bytes=8),
+    "a ping": frame(PING, "x", length_bytes=2),
+    "a close": frame(CLOSE, b"\x03\xe8", length_bytes=8),
+    "a binary message": frame(BINARY, "x" * 300, length_bytes=8),
+    "a fragment": frame(TEXT, "x", fin=False) + frame(CONT, "x", length_bytes=2),
+}
+
+
+@pytest.mark.parametrize("data", TOO_LONG.values(), ids=TOO_LONG)
+@pytest.mark.parametrize("before", [b"", frame(PING, "xy"), frame(BINARY, "x" * 126), frame(BINARY, "x" * 65536)])
+def test_a_length_that_is_not_in_its_shortest_form_is_refused_whatever_came_before(before: bytes, data: bytes) -> None:
+    for pieces in ([before + data], [bytes([byte]) for byte in before + data]):
+        reader = FrameReaders(LIMIT).take()
+        for piece in pieces:
+            reader.read(piece)
+        (close, _) = reader.data_to_send()
+        assert close[2:] == b"\x03\xealength not in its shortest form"
+
+
+def test_lengths_in_their_shortest_form_are_taken() -> None:
+    reader = FrameReaders(LIMIT).take()
+    for size in (0, 125, 126, 65535, 65536):
+        assert reader.read(frame(BINARY, bytes(size))) == [bytes(size)]
+        assert reader.at_rest
+
+
+def test_frames_in_longer_lengths_than_needed_are_not_plain() -> None:
+    for data in TOO_LONG.values():
+        assert plain_messages(data, 0, MOST, LIMIT) == ([], 0)
+        assert only_message(data, LIMIT) is None
+        assert not any(begins_plain(data[:size], 0, LIMIT) for size in range(4, len(data)))
