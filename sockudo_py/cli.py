@@ -179,10 +179,10 @@ def _apps(config: Config, env: Mapping[str, str], on_warning: Callable[[str], No
 
 def _summary(config: Config, apps: Sequence[AppDefinition]) -> Iterable[str]:
     scheme = "https and wss" if config.ssl.enabled else "http and ws"
-    yield f"{config.source or 'the demo'}: OK"
+    yield f"{config.origin}: OK"
     yield f"  listens   {config.host}:{config.port}{config.url_prefix} ({scheme}), {config.workers} worker(s)"
     if config.metrics.enabled:
-        yield f"  metrics   {config.metrics.host}:{config.metrics.port}"
+        yield f"  metrics   {config.metrics_host}:{config.metrics.port}"
     yield (
         f"  drivers   adapter {config.adapter.driver}, cache {config.cache.driver}, queue {config.queue.driver}, "
         f"rate limiter {config.rate_limiter.driver}, apps {config.app_manager.driver}"

@@ -82,7 +82,7 @@ def _positive(text: str) -> int:
 
 def _shareable(config: Config) -> None:
     """Raise ConfigError when the queue can't be opened beside a server."""
-    file, queue = config.source or "the demo", config.queue
+    file, queue = config.origin, config.queue
     if queue.driver == "memory":
         raise ConfigError(
             [
@@ -107,7 +107,7 @@ async def _open_queue(config: Config) -> AsyncIterator[Queue]:
     except SockudoError as error:
         await queue.close()
         if "in use by another process" in str(error):
-            where = f"{config.source or 'the demo'}: queue.sqlite.path"
+            where = f"{config.origin}: queue.sqlite.path"
             remedy = "stop the server and repeat the command, or set queue.driver to redis"
             raise ConfigError([f"{where}: the running server has this queue for itself; {remedy}"]) from error
         raise

@@ -33,6 +33,7 @@ class ChannelFilter:
     channel_suffix: str | None = None
     channel_pattern: str | None = None
     channel_namespace: str | None = None
+    channel_namespaces: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,8 +76,7 @@ def define_apps(config: Config, check: EndpointCheck | None = None) -> list[AppD
     definitions = [define_app(app, config) for app in config.app_manager.array.apps]
     found = [problem for definition in definitions for problem in _problems(definition, check)]
     if found:
-        file = str(config.source or "defaults")
-        raise ConfigError([f"{file}: {problem}" for problem in found])
+        raise ConfigError([f"{config.origin}: {problem}" for problem in found])
     return definitions
 
 
@@ -145,6 +144,7 @@ def define_endpoint(
             channel_suffix=endpoint.filter.channel_suffix,
             channel_pattern=endpoint.filter.channel_pattern,
             channel_namespace=endpoint.filter.channel_namespace,
+            channel_namespaces=endpoint.filter.channel_namespaces,
         ),
         headers=tuple((name, value.get_secret_value()) for name, value in endpoint.headers.items()),
         profile=profile,

@@ -2,13 +2,19 @@
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from sockudo_py.config.endpoint import EndpointConfig
-from sockudo_py.config.types import Count, Kilobytes, Limit, Name, Positive, PositiveSeconds, Secret, Section
+from sockudo_py.config.types import Count, Digits, Kilobytes, Limit, Positive, PositiveSeconds, Secret, Section
+from sockudo_py.config.web_origins import web_origin
 
-AppId = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^/?#\s]+$")]
-Key = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[^/?#:\s]+$")]
+AppId = Annotated[str, Digits, Field(min_length=1, max_length=128, pattern=r"^[^/?#\s]+$")]
+Key = Annotated[str, Digits, Field(min_length=1, max_length=128, pattern=r"^[^/?#:\s]+$")]
+Origin = Annotated[str, AfterValidator(web_origin)]
+
+
+def _everybody_if_empty(origins: tuple[str, ...]) -> tuple[str, ...]:
+    return origins or ("*",)
 
 
 class KeyPair(Section):
@@ -30,7 +36,7 @@ class AppConfig(Section):
     enable_client_messages: bool = Field(default=False, description="Clients may send `client-` events.")
     enable_encrypted_client_messages: bool = Field(default=True, description="... on encrypted channels too.")
     max_client_events_per_second: Limit = Field(
-        default=10, description="Client events of a connection; null, 0, -1: any number."
+        default=10, description="Client events of a connection; 0, -1: any number."
     )
     max_backend_events_per_second: Limit = Field(default=None, description="Events published over HTTP.")
     max_read_requests_per_second: Limit = Field(default=None, description="Reading HTTP requests.")
@@ -44,20 +50,22 @@ class AppConfig(Section):
     max_watchlist_size: Count = Field(default=100, description="Users on a watchlist.")
     enable_subscription_count: bool = Field(default=False, description="`pusher_internal:subscription_count` events.")
     require_tls: bool = Field(default=False, description="Connections without TLS are refused with 4000.")
-    allowed_origins: tuple[Name, ...] = Field(
-        default=("*",), description="Origins that may connect; `*` allows any and none."
+    allowed_origins: Annotated[tuple[Origin, ...], AfterValidator(_everybody_if_empty)] = Field(
+        default=("*",),
+        description="Origins that may connect: `https://example.com`, `example.com` (any scheme and port), "
+        "`*.example.com`, `null` (files, sandboxed frames); `*` or an empty list allows any and none.",
     )
     max_subscriptions_per_connection: Limit = Field(
         default=10_000,  # letting go of 200 000 at once was measured to stop the server for 4 s
-        description="Channels of one connection; null, 0, -1: any number.",
+        description="Channels of one connection; 0, -1: any number.",
     )
     max_subscribes_per_second: Limit = Field(
         default=200,
         description="Subscriptions that a connection may ask for in the long run. Past `subscribe_burst` it is not "
-        "read for a moment, and gets no error; null, 0, -1: any number.",
+        "read for a moment, and gets no error; 0, -1: any number.",
     )
     subscribe_burst: Limit = Field(
-        default=500, description="Subscriptions that a connection may ask for at once; null, 0, -1: any number."
+        default=500, description="Subscriptions that a connection may ask for at once; 0, -1: any number."
     )
     max_presence_members_per_channel: Positive | None = Field(default=None, description="Else `presence`'s.")
     max_presence_member_size_in_kb: Kilobytes | None = Field(default=None, description="Else `presence`'s.")

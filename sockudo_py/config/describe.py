@@ -12,7 +12,13 @@ HIDDEN = "***"
 
 def redacted(section: BaseModel) -> dict[str, Any]:
     """Return a section as a JSON object in its written form. Secrets are ``***``, in URLs too."""
-    return {info.alias or name: _shown(getattr(section, name)) for name, info in type(section).model_fields.items()}
+    shown = {}
+    for name, info in type(section).model_fields.items():
+        value = getattr(section, name)
+        # null reads as "not given": no limit, where there is one by default, is written as 0.
+        limitless = value is None and info.default is not None
+        shown[info.alias or name] = 0 if limitless else _shown(value)
+    return shown
 
 
 def secrets_of(section: BaseModel) -> Iterator[str]:

@@ -97,8 +97,9 @@ class RedisCacheConfig(Section):
 class CacheConfig(Section):
     """What cache channels remember."""
 
-    driver: Literal["memory", "redis"] = Field(
-        default="memory", description="Where it is kept; a cluster needs `redis`."
+    driver: Literal["memory", "redis", "none"] = Field(
+        default="memory",
+        description="Where it is kept; a cluster needs `redis`; `none`: nowhere, each join of a cache channel misses.",
     )
     memory: MemoryCacheConfig = Field(default=MemoryCacheConfig(), description="For the driver `memory`.")
     redis: RedisCacheConfig = Field(default=RedisCacheConfig(), description="For the driver `redis`.")
@@ -190,8 +191,9 @@ class ReliabilityConfig(Section):
 class QueueConfig(Section):
     """Where webhook jobs wait."""
 
-    driver: Literal["memory", "sqlite", "redis", "sqs"] = Field(
-        default="sqlite", description="`sqlite`: durable on one machine; `redis`: many nodes; `memory`: trials."
+    driver: Literal["memory", "sqlite", "redis", "sqs", "none"] = Field(
+        default="sqlite",
+        description="`sqlite`: durable on one machine; `redis`: many nodes; `memory`: trials; `none`: no webhooks.",
     )
     memory: MemoryQueueConfig = Field(default=MemoryQueueConfig(), description="For the driver `memory`.")
     sqlite: SqliteQueueConfig = Field(default=SqliteQueueConfig(), description="For the driver `sqlite`.")
@@ -203,7 +205,7 @@ class QueueConfig(Section):
     def concurrency(self) -> int:
         """Workers of the driver in use."""
         match self.driver:
-            case "memory":
+            case "memory" | "none":
                 return self.memory.concurrency
             case "sqlite":
                 return self.sqlite.concurrency

@@ -72,7 +72,13 @@ class FilterConfig(Section):
     channel_prefix: Name | None = Field(default=None, description="The channel's name begins with it.")
     channel_suffix: Name | None = Field(default=None, description="The channel's name ends with it.")
     channel_pattern: Pattern | None = Field(default=None, description="Regular expression found in the channel's name.")
-    channel_namespace: Name | None = Field(default=None, description="What stands before the first `:` of the name.")
+    channel_namespace: Name | None = Field(
+        default=None,
+        description="The name, without its class prefix, is this, or begins with this and one of `. - _ = @ , ;`.",
+    )
+    channel_namespaces: tuple[Name, ...] | None = Field(
+        default=None, description="The same with several: one of them is enough."
+    )
 
 
 class RetryOverrides(Section):

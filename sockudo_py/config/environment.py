@@ -1,10 +1,13 @@
-"""Environment variables that override the file. One table; `docs/configuration.md` is made from it."""
+"""Environment variables that override the file: the tables. `docs/configuration.md` is made from them.
 
-from collections.abc import Mapping
+`override` applies them; `foreign` has the variables of other servers that have no effect here.
+"""
+
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
-from sockudo_py.config.problems import Loc, Origins, Problem
+# list: separated by commas; switch_on: only a yes counts; milliseconds: of a key in seconds; json: as in a file.
+Kind = Literal["value", "list", "switch_on", "milliseconds", "json"]
 
 TRUE = ("1", "true", "yes", "on")
 FALSE = ("0", "false", "no", "off")
@@ -16,30 +19,34 @@ class Override:
 
     names: tuple[str, ...]
     keys: tuple[str, ...]
-    kind: Literal["value", "list", "switch_on"] = "value"
+    kind: Kind = "value"
     drops: tuple[str, ...] = ()
 
 
-def _row(names: str, keys: str, kind: Literal["value", "list", "switch_on"] = "value", drops: str = "") -> Override:
+def _row(names: str, keys: str, kind: Kind = "value", drops: str = "") -> Override:
     return Override(tuple(names.split()), tuple(keys.split()), kind, tuple(drops.split()))
 
 
 OVERRIDES: tuple[Override, ...] = (
     _row("HOST SOKETI_HOST", "host"),
     _row("PORT SOKETI_PORT", "port"),
-    _row("ENVIRONMENT SOKETI_MODE", "mode"),
+    _row("ENVIRONMENT", "mode"),
     _row("DEBUG_MODE SOKETI_DEBUG", "debug"),
     _row("DEBUG", "debug", "switch_on"),  # set to all sorts of things for other programs: only a yes counts
     _row("PATH_PREFIX SOKETI_PATH_PREFIX", "path_prefix"),
     _row("WORKERS", "workers"),
+    _row("SOKETI_SHUTDOWN_GRACE_PERIOD", "shutdown_grace_period", "milliseconds"),
     _row("SHUTDOWN_GRACE_PERIOD", "shutdown_grace_period"),
     _row("SOCKUDO_MAX_CONNECTIONS", "max_connections"),
     _row("TRUSTED_PROXIES", "trusted_proxies", "list"),
     _row("ACTIVITY_TIMEOUT", "activity_timeout"),
     _row("PING_INTERVAL", "ping_interval"),
     _row("PONG_TIMEOUT", "pong_timeout"),
+    _row("SOKETI_USER_AUTHENTICATION_TIMEOUT", "user_authentication_timeout", "milliseconds"),
     _row("USER_AUTHENTICATION_TIMEOUT", "user_authentication_timeout"),
+    _row("SOCKUDO_SERVER_ROLE", "server_role"),
     _row("WEBSOCKET_MAX_PAYLOAD_KB", "websocket_max_payload_kb"),
+    _row("WEBSOCKET_MAX_BYTES", "websocket.max_bytes"),
     _row("HTTP_API_USAGE_ENABLED", "http_api.usage_enabled"),
     _row("LOG_LEVEL", "logging.level"),
     _row("LOG_OUTPUT_FORMAT", "logging.format"),
@@ -49,6 +56,8 @@ OVERRIDES: tuple[Override, ...] = (
     _row("SSL_CERT_PATH SOKETI_SSL_CERT", "ssl.cert_path"),
     _row("SSL_KEY_PATH SOKETI_SSL_KEY", "ssl.key_path"),
     _row("SSL_PASSPHRASE SOKETI_SSL_PASS", "ssl.passphrase"),
+    _row("SOKETI_SSL_CA", "ssl.ca_path"),
+    _row("SSL_REDIRECT_HTTP", "ssl.redirect_http"),
     _row("UNIX_SOCKET_ENABLED", "unix_socket.enabled"),
     _row("UNIX_SOCKET_PATH", "unix_socket.path"),
     _row("UNIX_SOCKET_PERMISSION_MODE", "unix_socket.permission_mode"),
@@ -57,29 +66,42 @@ OVERRIDES: tuple[Override, ...] = (
     _row("CORS_HEADERS", "cors.allowed_headers", "list"),
     _row("CORS_CREDENTIALS", "cors.credentials"),
     _row("METRICS_ENABLED SOKETI_METRICS_ENABLED", "metrics.enabled"),
-    _row("METRICS_DRIVER", "metrics.driver"),
+    _row("METRICS_DRIVER SOKETI_METRICS_DRIVER", "metrics.driver"),
     _row("METRICS_HOST SOKETI_METRICS_HOST", "metrics.host"),
     _row("METRICS_PORT SOKETI_METRICS_SERVER_PORT", "metrics.port"),
     _row("METRICS_PROMETHEUS_PREFIX SOKETI_METRICS_PROMETHEUS_PREFIX", "metrics.prometheus.prefix"),
     _row("ADAPTER_DRIVER SOKETI_ADAPTER_DRIVER", "adapter.driver"),
+    _row("SOKETI_ADAPTER_REDIS_PREFIX", "adapter.redis.prefix"),
+    _row("SOKETI_ADAPTER_REDIS_CLUSTER_MODE", "adapter.redis.cluster_mode"),
+    _row("SOKETI_ADAPTER_REDIS_REQUESTS_TIMEOUT", "adapter.redis.requests_timeout"),
     _row("APP_MANAGER_DRIVER SOKETI_APP_MANAGER_DRIVER", "app_manager.driver"),
     _row("APP_MANAGER_FILE_PATH", "app_manager.file.path"),
     _row("CACHE_DRIVER SOKETI_CACHE_DRIVER", "cache.driver"),
-    _row("CACHE_TTL_SECONDS", "channel_limits.cache_ttl"),
+    _row("CACHE_TTL_SECONDS SOKETI_CHANNEL_CACHE_TTL", "channel_limits.cache_ttl"),
     _row("CACHE_MAX_CAPACITY", "cache.memory.max_capacity"),
+    _row("SOKETI_CACHE_REDIS_CLUSTER_MODE", "cache.redis.cluster_mode"),
+    _row("SOKETI_CHANNEL_LIMITS_MAX_NAME_LENGTH", "channel_limits.max_name_length"),
+    _row("SOKETI_EVENT_MAX_CHANNELS_AT_ONCE", "event_limits.max_channels_at_once"),
+    _row("SOKETI_EVENT_MAX_NAME_LENGTH", "event_limits.max_name_length"),
+    _row("SOKETI_EVENT_MAX_SIZE_IN_KB", "event_limits.max_payload_in_kb"),
+    _row("SOKETI_EVENT_MAX_BATCH_SIZE", "event_limits.max_batch_size"),
+    _row("SOKETI_PRESENCE_MAX_MEMBERS", "presence.max_members_per_channel"),
+    _row("SOKETI_PRESENCE_MAX_MEMBER_SIZE", "presence.max_member_size_in_kb"),
     _row("QUEUE_DRIVER SOKETI_QUEUE_DRIVER", "queue.driver"),
     _row("QUEUE_SQLITE_PATH", "queue.sqlite.path"),
     _row("QUEUE_SQLITE_SYNC", "queue.sqlite.sync"),
-    _row("QUEUE_REDIS_CONCURRENCY", "queue.redis.concurrency"),
+    _row("QUEUE_REDIS_CONCURRENCY SOKETI_QUEUE_REDIS_CONCURRENCY", "queue.redis.concurrency"),
     _row("QUEUE_REDIS_PREFIX", "queue.redis.prefix"),
     _row("QUEUE_REDIS_RESPONSE_TIMEOUT_MS", "queue.redis.response_timeout_ms"),
-    _row("QUEUE_SQS_REGION", "queue.sqs.region"),
+    _row("SOKETI_QUEUE_REDIS_CLUSTER_MODE", "queue.redis.cluster_mode"),
+    _row("QUEUE_SQS_REGION SOKETI_QUEUE_SQS_REGION", "queue.sqs.region"),
     _row("QUEUE_SQS_VISIBILITY_TIMEOUT", "queue.sqs.visibility_timeout"),
-    _row("QUEUE_SQS_MAX_MESSAGES", "queue.sqs.max_messages"),
+    _row("QUEUE_SQS_MAX_MESSAGES SOKETI_QUEUE_SQS_BATCH_SIZE", "queue.sqs.max_messages"),
+    _row("SOKETI_QUEUE_SQS_POLLING_WAIT_TIME_MS", "queue.sqs.wait_time_seconds", "milliseconds"),
     _row("QUEUE_SQS_WAIT_TIME_SECONDS", "queue.sqs.wait_time_seconds"),
     _row("QUEUE_SQS_CONCURRENCY", "queue.sqs.concurrency"),
     _row("QUEUE_SQS_FIFO", "queue.sqs.fifo"),
-    _row("QUEUE_SQS_ENDPOINT_URL", "queue.sqs.endpoint_url"),
+    _row("QUEUE_SQS_ENDPOINT_URL SOKETI_QUEUE_SQS_ENDPOINT", "queue.sqs.endpoint_url"),
     _row("QUEUE_LEASE_DURATION_MS", "queue.reliability.lease_duration_ms"),
     _row("QUEUE_LEASE_RENEW_INTERVAL_MS", "queue.reliability.lease_renew_interval_ms"),
     _row("QUEUE_STALLED_BATCH_SIZE", "queue.reliability.stalled_batch_size"),
@@ -96,6 +118,7 @@ OVERRIDES: tuple[Override, ...] = (
     _row("RATE_LIMITER_WS_MAX_REQUESTS", "rate_limiter.websocket_rate_limit.max_requests"),
     _row("RATE_LIMITER_WS_WINDOW_SECONDS", "rate_limiter.websocket_rate_limit.window_seconds"),
     _row("RATE_LIMITER_WS_TRUST_HOPS", "rate_limiter.websocket_rate_limit.trust_hops"),
+    _row("SOKETI_RATE_LIMITER_REDIS_CLUSTER_MODE", "rate_limiter.redis.cluster_mode"),
     _row("RATE_LIMITER_REDIS_PREFIX", "rate_limiter.redis.prefix"),
     _row("REDIS_HOST DATABASE_REDIS_HOST SOKETI_DB_REDIS_HOST", "database.redis.host", drops="database.redis.url"),
     _row("REDIS_PORT DATABASE_REDIS_PORT SOKETI_DB_REDIS_PORT", "database.redis.port", drops="database.redis.url"),
@@ -114,11 +137,26 @@ OVERRIDES: tuple[Override, ...] = (
         "REDIS_URL",  # every Redis user at once
         "database.redis.url",
         drops="adapter.redis.url_override cache.redis.url_override queue.redis.url_override "
-        "rate_limiter.redis.url_override",
+        "rate_limiter.redis.url_override database.redis.host database.redis.port database.redis.db "
+        "database.redis.username database.redis.password",
+    ),
+    _row(
+        "REDIS_CLUSTER_NODES DATABASE_REDIS_CLUSTER_NODES SOKETI_DB_REDIS_CLUSTER_NODES", "database.redis.cluster_nodes"
+    ),
+    _row("DATABASE_REDIS_CLUSTER_USERNAME", "database.redis.cluster.username"),
+    _row("DATABASE_REDIS_CLUSTER_PASSWORD", "database.redis.cluster.password"),
+    _row("DATABASE_REDIS_CLUSTER_USE_TLS", "database.redis.cluster.use_tls"),
+    _row("SOKETI_DB_REDIS_SENTINELS", "database.redis.sentinels"),
+    _row("DATABASE_REDIS_SENTINEL_USERNAME", "database.redis.sentinel_username"),
+    _row("DATABASE_REDIS_SENTINEL_PASSWORD SOKETI_DB_REDIS_SENTINEL_PASSWORD", "database.redis.sentinel_password"),
+    *(
+        _row(f"DATABASE_REDIS_{place.upper()}_{key.upper()}", f"database.redis.{place}.{key}")
+        for place in ("sentinel_tls", "master_tls")
+        for key in ("enabled", "accept_invalid_certs", "ca_path", "client_cert_path", "client_key_path")
     ),
     _row("WEBHOOK_ENABLED", "webhooks.enabled"),
-    _row("WEBHOOK_BATCHING_ENABLED", "webhooks.batching.enabled"),
-    _row("WEBHOOK_BATCHING_DURATION", "webhooks.batching.duration"),
+    _row("WEBHOOK_BATCHING_ENABLED SOKETI_WEBHOOKS_BATCHING", "webhooks.batching.enabled"),
+    _row("WEBHOOK_BATCHING_DURATION SOKETI_WEBHOOKS_BATCHING_DURATION", "webhooks.batching.duration"),
     _row("WEBHOOK_BATCHING_SIZE", "webhooks.batching.size"),
     _row(
         "WEBHOOK_WORKER_CONCURRENCY",
@@ -128,107 +166,47 @@ OVERRIDES: tuple[Override, ...] = (
     _row("WEBHOOK_RATE_LIMIT_WINDOW_MS", "webhooks.delivery.global_rate_window_ms"),
 )
 
-DEFAULT_APP: tuple[tuple[str, str], ...] = tuple(
-    (name, name.removeprefix("SOCKUDO_DEFAULT_APP_").lower())
-    for name in (
-        "SOCKUDO_DEFAULT_APP_ID",
-        "SOCKUDO_DEFAULT_APP_KEY",
-        "SOCKUDO_DEFAULT_APP_SECRET",
-        "SOCKUDO_DEFAULT_APP_ENABLED",
-        "SOCKUDO_DEFAULT_APP_MAX_CONNECTIONS",
-        "SOCKUDO_DEFAULT_APP_ENABLE_CLIENT_MESSAGES",
-        "SOCKUDO_DEFAULT_APP_ENABLE_USER_AUTHENTICATION",
-        "SOCKUDO_DEFAULT_APP_ENABLE_WATCHLIST_EVENTS",
-        "SOCKUDO_DEFAULT_APP_ENABLE_SUBSCRIPTION_COUNT",
-        "SOCKUDO_DEFAULT_APP_MAX_BACKEND_EVENTS_PER_SECOND",
-        "SOCKUDO_DEFAULT_APP_MAX_CLIENT_EVENTS_PER_SECOND",
-        "SOCKUDO_DEFAULT_APP_MAX_READ_REQUESTS_PER_SECOND",
-        "SOCKUDO_DEFAULT_APP_MAX_PRESENCE_MEMBERS_PER_CHANNEL",
-        "SOCKUDO_DEFAULT_APP_MAX_PRESENCE_MEMBER_SIZE_IN_KB",
-        "SOCKUDO_DEFAULT_APP_MAX_CHANNEL_NAME_LENGTH",
-        "SOCKUDO_DEFAULT_APP_MAX_EVENT_CHANNELS_AT_ONCE",
-        "SOCKUDO_DEFAULT_APP_MAX_EVENT_NAME_LENGTH",
-        "SOCKUDO_DEFAULT_APP_MAX_EVENT_PAYLOAD_IN_KB",
-        "SOCKUDO_DEFAULT_APP_MAX_EVENT_BATCH_SIZE",
-        "SOCKUDO_DEFAULT_APP_ALLOWED_ORIGINS",
-    )
+# The app that variables make: names, the newest first, and the key of the app.
+DEFAULT_APP: tuple[Override, ...] = (
+    _row("SOCKUDO_DEFAULT_APP_ID SOKETI_DEFAULT_APP_ID", "id"),
+    _row("SOCKUDO_DEFAULT_APP_KEY SOKETI_DEFAULT_APP_KEY", "key"),
+    _row("SOCKUDO_DEFAULT_APP_SECRET SOKETI_DEFAULT_APP_SECRET", "secret"),
+    _row("SOCKUDO_DEFAULT_APP_ENABLED SOKETI_DEFAULT_APP_ENABLED", "enabled"),
+    _row("SOCKUDO_DEFAULT_APP_MAX_CONNECTIONS SOKETI_DEFAULT_APP_MAX_CONNS", "max_connections"),
+    _row(
+        "SOCKUDO_DEFAULT_APP_ENABLE_CLIENT_MESSAGES SOCKUDO_ENABLE_CLIENT_MESSAGES "
+        "SOKETI_DEFAULT_APP_ENABLE_CLIENT_MESSAGES",
+        "enable_client_messages",
+    ),
+    _row(
+        "SOCKUDO_DEFAULT_APP_ENABLE_USER_AUTHENTICATION SOKETI_DEFAULT_APP_USER_AUTHENTICATION",
+        "enable_user_authentication",
+    ),
+    _row("SOCKUDO_DEFAULT_APP_ENABLE_WATCHLIST_EVENTS", "enable_watchlist_events"),
+    _row("SOCKUDO_DEFAULT_APP_ENABLE_SUBSCRIPTION_COUNT", "enable_subscription_count"),
+    _row(
+        "SOCKUDO_DEFAULT_APP_MAX_BACKEND_EVENTS_PER_SECOND SOKETI_DEFAULT_APP_MAX_BACKEND_EVENTS_PER_SEC",
+        "max_backend_events_per_second",
+    ),
+    _row(
+        "SOCKUDO_DEFAULT_APP_MAX_CLIENT_EVENTS_PER_SECOND SOKETI_DEFAULT_APP_MAX_CLIENT_EVENTS_PER_SEC",
+        "max_client_events_per_second",
+    ),
+    _row(
+        "SOCKUDO_DEFAULT_APP_MAX_READ_REQUESTS_PER_SECOND SOKETI_DEFAULT_APP_MAX_READ_REQ_PER_SEC",
+        "max_read_requests_per_second",
+    ),
+    _row("SOCKUDO_DEFAULT_APP_MAX_PRESENCE_MEMBERS_PER_CHANNEL", "max_presence_members_per_channel"),
+    _row("SOCKUDO_DEFAULT_APP_MAX_PRESENCE_MEMBER_SIZE_IN_KB", "max_presence_member_size_in_kb"),
+    _row("SOCKUDO_DEFAULT_APP_MAX_CHANNEL_NAME_LENGTH", "max_channel_name_length"),
+    _row("SOCKUDO_DEFAULT_APP_MAX_EVENT_CHANNELS_AT_ONCE", "max_event_channels_at_once"),
+    _row("SOCKUDO_DEFAULT_APP_MAX_EVENT_NAME_LENGTH", "max_event_name_length"),
+    _row("SOCKUDO_DEFAULT_APP_MAX_EVENT_PAYLOAD_IN_KB", "max_event_payload_in_kb"),
+    _row("SOCKUDO_DEFAULT_APP_MAX_EVENT_BATCH_SIZE", "max_event_batch_size"),
+    _row("SOCKUDO_DEFAULT_APP_ALLOWED_ORIGINS", "allowed_origins", "list"),
+    _row("SOKETI_DEFAULT_APP_WEBHOOKS", "webhooks", "json"),
 )
 APP_PAIR = ("id", "key", "secret")
-
-
-def override(raw: dict[str, Any], env: Mapping[str, str], origins: Origins, problems: list[Problem]) -> None:
-    """Put the values of environment variables into a document, in place. Empty variables don't count."""
-    for row in OVERRIDES:
-        name = next((name for name in row.names if env.get(name)), None)
-        if name is None or (row.kind == "switch_on" and env[name].lower() not in TRUE):
-            continue
-        for key in row.drops:
-            _set(raw, key, None)
-        value = _entries(env[name]) if row.kind == "list" else env[name]
-        for key in row.keys:
-            _set(raw, key, value)
-            origins.moved[tuple(key.split("."))] = (_source(name), ())
-    _default_app(raw, env, origins, problems)
-
-
-def default_app_given(env: Mapping[str, str]) -> bool:
-    """Return whether the environment defines an app."""
-    return any(env.get(name) for name, key in DEFAULT_APP if key in APP_PAIR)
-
-
-def _source(name: str) -> str:
-    return f"environment variable {name}"
-
-
-def _entries(text: str) -> list[str]:
-    return [entry.strip() for entry in text.split(",") if entry.strip()]
-
-
-def _set(raw: dict[str, Any], key: str, value: Any) -> None:
-    *parents, last = key.split(".")
-    place: Any = raw
-    for part in parents:
-        place = place.setdefault(part, {})
-        if not isinstance(place, dict):
-            return  # validation says that it should be an object
-    place[last] = value
-
-
-def _default_app(raw: dict[str, Any], env: Mapping[str, str], origins: Origins, problems: list[Problem]) -> None:
-    """Add the app of ``SOCKUDO_DEFAULT_APP_*``, in place of the one with the same id if there is one."""
-    given = {key: env[name] for name, key in DEFAULT_APP if env.get(name)}
-    if not any(key in given for key in APP_PAIR):
-        return
-    _set_default(raw, "app_manager.array.apps", [])
-    apps = _get(raw, "app_manager.array.apps")
-    if not isinstance(apps, list):
-        return
-    missing = [name for name, key in DEFAULT_APP if key in APP_PAIR and key not in given]
-    for name in missing:
-        problems.append(Problem((name,), "is not set", "an app needs id, key and secret"))
-        origins.moved[(name,)] = (_source(name), ())
-    if missing:
-        return
-    app: dict[str, Any] = {**given}
-    if "allowed_origins" in app:
-        app["allowed_origins"] = _entries(app["allowed_origins"])
-    index = next((i for i, old in enumerate(apps) if isinstance(old, dict) and old.get("id") == app["id"]), len(apps))
-    if index == len(apps):
-        apps.append(app)
-    else:
-        apps[index] = {**apps[index], **app}
-    base: Loc = ("app_manager", "array", "apps", index)
-    for name, key in DEFAULT_APP:
-        if key in given:
-            origins.moved[(*base, key)] = (_source(name), ())
-
-
-def _get(raw: Any, key: str) -> Any:
-    for part in key.split("."):
-        raw = raw.get(part) if isinstance(raw, dict) else None
-    return raw
-
-
-def _set_default(raw: dict[str, Any], key: str, value: Any) -> None:
-    if _get(raw, key) is None:
-        _set(raw, key, value)
+# Sockudo's switches that leave out the apps of the file: the first when it says yes, the second when it says no.
+SKIP_INLINE_APPS = "SOCKUDO_SKIP_INLINE_APPS"
+REGISTER_INLINE_APPS = "APP_MANAGER_REGISTER_INLINE_APPS"

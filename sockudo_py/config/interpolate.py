@@ -4,27 +4,28 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from sockudo_py.config.problems import Loc, Problem
+from sockudo_py.config.problems import Loc, Origins, Problem
 
 _REFERENCE = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}|\$\{")
 
 
-def interpolate(value: Any, env: Mapping[str, str], problems: list[Problem], loc: Loc = ()) -> Any:
+def interpolate(value: Any, env: Mapping[str, str], problems: list[Problem], origins: Origins, loc: Loc = ()) -> Any:
     """Return ``value`` with every reference replaced, in objects and lists too; mistakes go to ``problems``.
 
     A variable that is unset or empty counts as missing, as in a shell's ``:-``. ``$${`` stands for a literal ``${``.
-    What comes out is text; a number or a flag is made of it where the key wants one.
+    What comes out is text; a number or a flag is made of it where the key wants one. ``origins`` is told of every
+    variable whose value is in a text.
     """
     if isinstance(value, str):
-        return _expand(value, env, problems, loc) if "${" in value else value
+        return _expand(value, env, problems, origins, loc) if "${" in value else value
     if isinstance(value, dict):
-        return {key: interpolate(item, env, problems, (*loc, key)) for key, item in value.items()}
+        return {key: interpolate(item, env, problems, origins, (*loc, key)) for key, item in value.items()}
     if isinstance(value, list):
-        return [interpolate(item, env, problems, (*loc, index)) for index, item in enumerate(value)]
+        return [interpolate(item, env, problems, origins, (*loc, index)) for index, item in enumerate(value)]
     return value
 
 
-def _expand(text: str, env: Mapping[str, str], problems: list[Problem], loc: Loc) -> str:
+def _expand(text: str, env: Mapping[str, str], problems: list[Problem], origins: Origins, loc: Loc) -> str:
     def replace(match: re.Match[str]) -> str:
         if match[0] == "$${":
             return "${"
@@ -37,6 +38,13 @@ def _expand(text: str, env: Mapping[str, str], problems: list[Problem], loc: Loc
             remedy = f"set it, or write ${{{name}:-default}}"
             problems.append(Problem(loc, f"the environment variable {name} is not set", remedy))
             return match[0]
+        if env.get(name):
+            origins.referenced[loc] = name
         return found
 
     return _REFERENCE.sub(replace, text)
+
+
+def names_in(text: str) -> frozenset[str]:
+    """Return the names of the variables that a text refers to."""
+    return frozenset(match[1] for match in _REFERENCE.finditer(text) if match[1])

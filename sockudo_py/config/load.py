@@ -2,6 +2,7 @@
 
 import difflib
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
@@ -10,12 +11,13 @@ from pydantic import BaseModel, ValidationError
 
 from sockudo_py.config.app import AppConfig
 from sockudo_py.config.endpoint import PUSHER_EVENTS, EndpointConfig
-from sockudo_py.config.environment import default_app_given, override
-from sockudo_py.config.interpolate import interpolate
+from sockudo_py.config.equivalents import unify
+from sockudo_py.config.interpolate import interpolate, names_in
 from sockudo_py.config.model import Config
 from sockudo_py.config.normalise import normalise
+from sockudo_py.config.override import Environment
 from sockudo_py.config.problems import Loc, Origins, Problem, show, translate
-from sockudo_py.config.rules import broken_rules
+from sockudo_py.config.rules import broken_rules, switch_on_tls
 from sockudo_py.config.unused import NOT_YET
 from sockudo_py.errors import ConfigError
 
@@ -26,6 +28,7 @@ DEMO_WARNING = (
     "start with --config FILE for anything else"
 )
 PLACEHOLDER_SECRET = "change-me-in-production"  # noqa: S105 - of the examples; warned about
+PUBLISHED_SECRETS = frozenset((DEMO_APP["secret"], "demo-secret", PLACEHOLDER_SECRET))  # ours and other servers'
 _FIRST_APP: Loc = ("app_manager", "array", "apps", 0)
 
 
@@ -35,22 +38,26 @@ def load(path: Path | None, env: Mapping[str, str]) -> Config:
     Raises ConfigError with a line per mistake, such as ``config.json: port: must be a number``. None shows a value.
     """
     if path is None:
-        return _load_demo(env)
+        return _load_without_file(env)
     origins = Origins(str(path))
     raw = _parse(_read(path), origins.file)
-    config, unused = _build(raw, env, origins, apply_environment=True)
-    without_effect = (*_unused_warning(unused, origins.file), *_not_yet_warnings(config, origins))
-    return config.noted(path, (*without_effect, *_advice(config, origins)))
+    _refuse_one_app(raw, origins.file)
+    environment = Environment(env, fetched(raw))
+    config, warnings = _build(raw, env, origins, environment=environment)
+    return config.noted(path, origins, (*warnings, *_not_yet_warnings(config, origins), *_advice(config, origins)))
 
 
 def read_app(content: bytes, file: str, env: Mapping[str, str]) -> tuple[AppConfig, tuple[str, ...]]:
     """Return the app in the content of a file that holds one, and warnings. Raises ConfigError as ``load`` does."""
     origins = Origins(file, {_FIRST_APP: (None, ())})
-    raw = {"app_manager": {"array": {"apps": [_parse(content, file)]}}}
-    config, unused = _build(raw, env, origins)
+    app_raw = _parse(content, file)
+    if "app_manager" in app_raw:
+        _refuse(f"{file}: looks like a whole configuration; give it to --config, and put only files of one app here")
+    raw = {"app_manager": {"array": {"apps": [app_raw]}}}
+    config, warnings = _build(raw, env, origins)
     app = config.app_manager.array.apps[0]
     advice = [origins.line(problem) for problem in endpoint_advice(app, (*_FIRST_APP, "webhooks"))]
-    return app, (*_unused_warning(unused, file), *advice)
+    return app, (*warnings, *advice)
 
 
 def read_endpoint(raw: Mapping[str, Any]) -> EndpointConfig:
@@ -67,16 +74,28 @@ def read_endpoint(raw: Mapping[str, Any]) -> EndpointConfig:
     return config.app_manager.array.apps[0].webhooks[0]
 
 
-def _load_demo(env: Mapping[str, str]) -> Config:
-    raw: dict[str, Any] = {"host": "127.0.0.1", "mode": "development"}
-    demo = not default_app_given(env)
+def _load_without_file(env: Mapping[str, str]) -> Config:
+    environment = Environment(env)
+    demo = not environment.has_app and environment.skips_inline_apps is None
+    raw: dict[str, Any] = {}
     if demo:
-        raw["metrics"] = {"host": "127.0.0.1"}
-        raw["app_manager"] = {"array": {"apps": [dict(DEMO_APP)]}}
-    origins = Origins("defaults")
-    config, _ = _build(raw, env, origins, apply_environment=True)
-    warnings = (*_not_yet_warnings(config, origins), *_advice(config, origins))
-    return config.noted(None, (*((DEMO_WARNING,) if demo else ()), *warnings))
+        raw = {"host": "127.0.0.1", "mode": "development", "app_manager": {"array": {"apps": [dict(DEMO_APP)]}}}
+    origins = Origins("the demo" if demo else "environment")
+    config, warnings = _build(raw, env, origins, environment=environment)
+    told = (*warnings, *_not_yet_warnings(config, origins), *_advice(config, origins))
+    return config.noted(None, origins, (*((DEMO_WARNING,) if demo else ()), *told))
+
+
+def fetched(value: Any) -> frozenset[str]:
+    """Return the names of all variables that a document fetches with ``${...}`` or ``secret_env``."""
+    if isinstance(value, str):
+        return names_in(value)
+    if isinstance(value, list):
+        return frozenset().union(*(fetched(item) for item in value))
+    if not isinstance(value, dict):
+        return frozenset()
+    named = {item for key, item in value.items() if key.endswith("secret_env") and isinstance(item, str)}
+    return frozenset(named).union(*(fetched(item) for item in value.values()))
 
 
 def _build(
@@ -84,15 +103,19 @@ def _build(
     env: Mapping[str, str],
     origins: Origins,
     *,
-    apply_environment: bool = False,
+    environment: Environment | None = None,
     references: bool = True,
-) -> tuple[Config, list[Loc]]:
+) -> tuple[Config, list[str]]:
+    """Return the configuration that a document amounts to, and warnings."""
     problems: list[Problem] = []
-    document = interpolate(raw, env, problems) if references else raw
+    document = interpolate(raw, env, problems, origins) if references else raw
     unresolved = {problem.loc for problem in problems}
     unused = normalise(document, env, origins, problems)
-    if apply_environment:
-        override(document, env, origins, problems)
+    if environment is not None:
+        environment.apply(document, origins, problems)
+    warnings = list(_unused_warning(unused, origins.file))
+    unify(document, Config, origins, warnings)
+    switch_on_tls(document)
     problems += broken_rules(document, origins)
     config = None
     try:
@@ -102,7 +125,17 @@ def _build(
         problems += [p for p in translate(error, Config) if origins.find(p.loc)[1] not in unresolved]
     if problems or config is None:
         raise ConfigError(list(dict.fromkeys(origins.line(problem) for problem in problems)))
-    return config, unused
+    if environment is not None:
+        warnings += environment.warnings()
+    return config, warnings
+
+
+def _refuse_one_app(raw: dict[str, Any], file: str) -> None:
+    if {"key", "secret"} <= raw.keys() or {"id", "key"} <= raw.keys():
+        _refuse(
+            f"{file}: looks like the file of one app; put the app into app_manager.array.apps, "
+            "or name the folder of such files in app_manager.file.path"
+        )
 
 
 def _read(path: Path) -> bytes:
@@ -136,7 +169,8 @@ def _parse(content: bytes, file: str) -> dict[str, Any]:
     except json.JSONDecodeError as error:
         if not text.strip():
             _refuse(f"{file}: is empty; put a JSON object into it: {{ }}")
-        _refuse(f"{file}: line {error.lineno}, column {error.colno}: is not valid JSON: {error.msg}")
+        where = f"line {error.lineno}, column {error.colno}"
+        _refuse(f"{file}: {where}: is not valid JSON: {error.msg}{_other_form(file, text)}")
     except UnicodeDecodeError as error:
         _refuse(f"{file}: byte {error.start + 1}: is not UTF-8; save the file as UTF-8")
     except RecursionError:
@@ -145,9 +179,22 @@ def _parse(content: bytes, file: str) -> dict[str, Any]:
         _refuse(f"{file}: holds a number that can't be read; write it with fewer digits")
     if twice:
         raise ConfigError(twice)
+    if isinstance(raw, list) and raw and all(isinstance(item, dict) and "key" in item for item in raw):
+        _refuse(f'{file}: is a list of apps; write {{"app_manager": {{"array": {{"apps": [...]}}}}}}')
     if not isinstance(raw, dict):
         _refuse(f"{file}: must be an object; put it in {{ }}")
     return raw
+
+
+def _other_form(file: str, text: str) -> str:
+    """Return how to make JSON of a file that looks like another format, or nothing."""
+    kind = Path(file).suffix.lower()
+    if kind == ".toml" or re.match(r"\s*(#.*\s+)*(\[+[\w.]+\]+|\w+\s*=)", text):
+        program = "import json, sys, tomllib; print(json.dumps(tomllib.load(sys.stdin.buffer), indent=2))"
+        return f"; it looks like TOML, and this server reads JSON: python3 -c '{program}' < {file} > config.json"
+    if kind in (".yaml", ".yml") or re.match(r"(---|\s*(#.*\s+)*\w+:(\s|$))", text):
+        return f"; it looks like YAML, and this server reads JSON: yq -o=json {file} > config.json"
+    return ""
 
 
 def _refuse(line: str) -> NoReturn:
@@ -168,8 +215,8 @@ def _not_yet_warnings(config: Config, origins: Origins) -> Iterator[str]:
         names = []
         for loc in given:
             if loc[: key.count(".") + 1] == tuple(key.split(".")):
-                source, written = origins.find(loc)
-                names.append(source or show(written))
+                variable, written = origins.find(loc)
+                names.append(f"environment variable {variable}" if variable else show(written))
         if names:
             yield f"{origins.file}: no effect yet: {', '.join(names)}; {instead}"
 
@@ -196,12 +243,24 @@ def _advice(config: Config, origins: Origins) -> list[str]:
     for index, app in enumerate(manager.array.apps):
         secrets = {app.secret.get_secret_value(), *(pair.secret.get_secret_value() for pair in app.keys)}
         exposed = config.host not in LOOPBACK
-        if (exposed or config.mode == "production") and secrets & {DEMO_APP["secret"], PLACEHOLDER_SECRET}:
+        if (exposed or config.mode == "production") and secrets & PUBLISHED_SECRETS:
             why = "mode is production" if config.mode == "production" else f"the server listens on {config.host}"
             text = f"is a published demo secret, and {why}"
             advice.append(Problem((*base, index, "secret"), text, "make one: openssl rand -hex 20"))
         advice += endpoint_advice(app, (*base, index, "webhooks"))
+    advice += _plain_text(config)
+    if config.queue.driver == "none" and any(app.webhooks for app in manager.array.apps):
+        advice.append(Problem(("queue", "driver"), "is none, so the webhook endpoints get nothing", "set it to sqlite"))
     return [origins.line(problem) for problem in advice]
+
+
+def _plain_text(config: Config) -> list[Problem]:
+    given = [key for key in ("cert_path", "key_path") if getattr(config.ssl, key)]
+    if config.ssl.enabled or not given:
+        return []
+    text = "has no effect: the port speaks plain text"
+    remedy = "set ssl.enabled to true for TLS" if len(given) > 1 else "TLS needs ssl.cert_path and ssl.key_path"
+    return [Problem(("ssl", key), text, remedy) for key in given]
 
 
 def endpoint_advice(app: AppConfig, base: Loc) -> list[Problem]:

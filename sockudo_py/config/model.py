@@ -1,10 +1,11 @@
 """The whole configuration."""
 
+import difflib
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 from urllib.parse import quote
 
-from pydantic import Field, PrivateAttr
+from pydantic import AfterValidator, Field, PrivateAttr
 
 from sockudo_py.config.drivers import (
     AdapterConfig,
@@ -14,6 +15,7 @@ from sockudo_py.config.drivers import (
     QueueConfig,
     RateLimiterConfig,
 )
+from sockudo_py.config.problems import Origins, Problem
 from sockudo_py.config.server import (
     ChannelLimits,
     CorsConfig,
@@ -40,6 +42,20 @@ from sockudo_py.config.types import (
 )
 from sockudo_py.config.webhooks import WebhooksConfig
 
+MODES = ("production", "development")
+
+
+def _mode(value: str) -> str:
+    """Return a mode, a known one in its form. An almost known one is a mistake: it would not do what that one does."""
+    word = value.strip().lower()
+    word = {"prod": "production", "dev": "development"}.get(word, word)
+    close = difflib.get_close_matches(word, MODES, n=1, cutoff=0.75)
+    if close and word not in MODES:
+        raise ValueError(f"is no mode of this server; did you mean {close[0]}?")
+    return word if word in MODES else value
+
+
+Mode = Annotated[Name, AfterValidator(_mode)]
 RedisUser = Literal["adapter", "cache", "queue", "rate_limiter"]
 
 
@@ -47,7 +63,7 @@ class Config(Section):
     """The configuration of one server."""
 
     debug: bool = Field(default=False, description="Log at level debug.")
-    mode: Name = Field(default="production", description="`production` warns about demo secrets.")
+    mode: Mode = Field(default="production", description="`production` warns about demo secrets; else any word.")
     host: Text = Field(default="0.0.0.0", description="Address to listen on.")  # noqa: S104 - as Sockudo's; the demo binds loopback
     port: Port = Field(default=6001, description="Port to listen on; 0 takes a free one.")
     path_prefix: PathPrefix = Field(default="/", description="Path in front of every route, also of `/app/KEY`.")
@@ -105,12 +121,14 @@ class Config(Section):
     webhooks: WebhooksConfig = Field(default=WebhooksConfig(), description="Webhooks.")
 
     _source: Path | None = PrivateAttr(default=None)
+    _origins: Origins = PrivateAttr(default=Origins("defaults"))
     _warnings: tuple[str, ...] = PrivateAttr(default=())
 
-    def noted(self, source: Path | None, warnings: tuple[str, ...]) -> "Config":
-        """Return this configuration with where it was read and what is odd about it."""
+    def noted(self, source: Path | None, origins: Origins, warnings: tuple[str, ...]) -> "Config":
+        """Return this configuration with where it and its values were read, and what is odd about it."""
         copy = self.model_copy()
         copy._source = source
+        copy._origins = origins
         copy._warnings = warnings
         return copy
 
@@ -118,6 +136,15 @@ class Config(Section):
     def source(self) -> Path | None:
         """The file it was read from; None for the demo."""
         return self._source
+
+    @property
+    def origin(self) -> str:
+        """Where it comes from, for people: the file, or that there is none."""
+        return self._origins.file
+
+    def problem(self, key: str, text: str, remedy: str = "") -> str:
+        """Return a line about the value of a key, such as ``host``, that names the file or the variable it is from."""
+        return self._origins.line(Problem(tuple(key.split(".")), text, remedy))
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -128,6 +155,16 @@ class Config(Section):
     def url_prefix(self) -> str:
         """``path_prefix`` as it stands in front of a route: empty, or ``/prefix`` without a slash at the end."""
         return "" if self.path_prefix == "/" else self.path_prefix
+
+    @property
+    def metrics_host(self) -> str:
+        """The address to serve metrics on."""
+        return self.metrics.host or self.host
+
+    @property
+    def sends_webhooks(self) -> bool:
+        """Whether webhooks are delivered at all."""
+        return self.webhooks.enabled and self.queue.driver != "none"
 
     def redis_url(self, user: RedisUser) -> str:
         """Return the URL of the Redis that a driver uses. It may hold a password: never log it."""

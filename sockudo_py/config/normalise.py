@@ -6,7 +6,7 @@ from typing import Any
 
 from sockudo_py.config.app import AppConfig
 from sockudo_py.config.problems import Loc, Origins, Problem, show
-from sockudo_py.config.unused import HARMLESS_WHEN_BLANK, UNUSED
+from sockudo_py.config.unused import HARMLESS_WHEN_BLANK, UNUSED, is_blank
 
 APP = "app_manager.array.apps[]."
 ENDPOINT = APP + "webhooks[]."
@@ -25,6 +25,12 @@ MOVES: tuple[tuple[str, str], ...] = (
     ("queue.redis.url", "queue.redis.url_override"),
     ("rate_limiter.redis.url", "rate_limiter.redis.url_override"),
     ("cache.ttl", "channel_limits.cache_ttl"),
+    ("websocket.max_payload_kb", "websocket_max_payload_kb"),
+    # Sockudo's documentation of webhooks
+    ("webhooks.batching_enabled", "webhooks.batching.enabled"),
+    ("webhooks.max_batch_size", "webhooks.batching.size"),
+    ("webhooks.flush_interval_ms", "webhooks.batching.duration"),
+    ("webhooks.timeout_ms", "webhooks.request_timeout_ms"),
     ("webhooks.retry.max_elapsed_time_ms", "webhooks.retry.max_age_ms"),
     # Sockudo's nested form of an app
     (APP + "policy.*", APP + "*"),
@@ -38,6 +44,7 @@ MOVES: tuple[tuple[str, str], ...] = (
     (ENDPOINT + "lambda_function", ENDPOINT + "lambda.function_name"),
     (ENDPOINT + "filter.channel_name_starts_with", ENDPOINT + "filter.channel_prefix"),
     (ENDPOINT + "filter.channel_name_ends_with", ENDPOINT + "filter.channel_suffix"),
+    (ENDPOINT + "timeout_ms", ENDPOINT + "request_timeout_ms"),
     (ENDPOINT + "retry.max_elapsed_time_ms", ENDPOINT + "retry.max_age_ms"),
 )
 
@@ -89,9 +96,13 @@ def _rename(
     parent: dict[str, Any], key: str, old: Loc, new: Loc, raw: Any, origins: Origins, problems: list[Problem]
 ) -> None:
     value = parent.pop(key)
+    if value is None:
+        return
     place = raw
     for part in new[:-1]:
-        place = place.setdefault(part, {}) if isinstance(place, dict) else place[part]
+        if isinstance(place, dict) and place.get(part) is None:
+            place[part] = {}
+        place = place[part]
     if isinstance(place, dict):
         _put(place, str(new[-1]), value, old, new, origins, problems)
     else:  # the target's section is no object: validation says so
@@ -101,15 +112,17 @@ def _rename(
 def _put(
     place: dict[str, Any], key: str, value: Any, old: Loc, new: Loc, origins: Origins, problems: list[Problem]
 ) -> None:
-    if key not in place:
+    if place.get(key) is None:
         place[key] = value
         origins.move(old, new)
-    elif place[key] != value:
+    elif value is not None and place[key] != value:
         problems.append(Problem(old, f"is also given as {show(origins.find(new)[1])}", "keep one of them"))
 
 
 def _spill(parent: dict[str, Any], key: str, loc: Loc, origins: Origins, problems: list[Problem]) -> None:
     content = parent.pop(key)
+    if content is None:
+        return
     if not isinstance(content, dict):
         problems.append(Problem(loc, "must be an object", "put it in { }"))
         return
@@ -123,7 +136,7 @@ def _secret_from_env(
     name, secret = parent.pop(key), key.removesuffix("_env")
     if name is None:
         return
-    if secret in parent:
+    if parent.get(secret) is not None:
         problems.append(Problem(loc, f"is given besides {secret}", "keep one of them"))
         return
     value = env.get(name) if isinstance(name, str) else None
@@ -131,6 +144,8 @@ def _secret_from_env(
         what = f"the environment variable {name} is not set" if _is_name(name) else "must be the name of a variable"
         problems.append(Problem(loc, what, "set it" if _is_name(name) else ""))
         value = "x"  # stands in, so that validation does not complain once more
+    elif isinstance(name, str):
+        origins.referenced[origins.find(loc)[1]] = name
     parent[secret] = value
     origins.move(loc, (*loc[:-1], secret))
 
@@ -147,12 +162,6 @@ def _strip_unused(raw: dict[str, Any], origins: Origins, problems: list[Problem]
             found.append(origins.find(loc)[1])
     for pattern, remedy in HARMLESS_WHEN_BLANK.items():
         for parent, key, loc in list(find(raw, pattern)):
-            if not _blank(parent.pop(key)):
+            if not is_blank(parent.pop(key)):
                 problems.append(Problem(loc, "is not supported here", remedy))
     return found
-
-
-def _blank(value: Any) -> bool:
-    if isinstance(value, dict):
-        return all(_blank(item) for item in value.values())
-    return not value or value == "default"

@@ -1,13 +1,17 @@
 """Mistakes in a configuration, told so that they can be mended. No message ever shows a value."""
 
 import difflib
+import re
 import types
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
+
+from sockudo_py.config.foreign import OWN_PREFIXES
+from sockudo_py.config.unused import UNBUILT
 
 Loc = tuple[str | int, ...]
 
@@ -28,7 +32,6 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "dict_type": ("must be an object", "put it in {{ }}"),
     "model_type": ("must be an object", "put it in {{ }}"),
     "model_attributes_type": ("must be an object", "put it in {{ }}"),
-    "literal_error": ("must be {expected}", ""),
     "greater_than": ("must be more than {gt}", ""),
     "greater_than_equal": ("must be {ge} or more", ""),
     "less_than": ("must be less than {lt}", ""),
@@ -54,11 +57,13 @@ class Problem:
 class Origins:
     """Where values came from, for those that are not where the file had them.
 
-    Keys are places in the normalised document; a value is the source's name (None: the file) and the place there.
+    Keys of ``moved`` are places in the normalised document; a value is a variable (None: the file) and the place in
+    the file. ``referenced`` has the variables that the file fetches, by the place in the file.
     """
 
     file: str
     moved: dict[Loc, tuple[str | None, Loc]] = field(default_factory=dict)
+    referenced: dict[Loc, str] = field(default_factory=dict)
 
     def move(self, old: Loc, new: Loc, source: str | None = None) -> None:
         """Note that what is now at ``new`` was written at ``old``."""
@@ -67,20 +72,31 @@ class Origins:
         self.moved[new] = (source, old)
 
     def find(self, loc: Loc) -> tuple[str | None, Loc]:
-        """Return source and place of what is now at ``loc``."""
+        """Return the variable (None: the file) and the place in the file of what is now at ``loc``."""
         for length in range(len(loc), 0, -1):
             hit = self.moved.get(loc[:length])
             if hit is not None:
                 return hit[0], hit[1] + loc[length:]
         return None, loc
 
+    def place(self, loc: Loc) -> str:
+        """Return ``file: dotted.key[1].path`` of what is now at ``loc``, or the variable that it came from."""
+        variable, written = self.find(loc)
+        if variable is not None:
+            return f"environment variable {variable}"
+        place = f"{self.file}: {show(written)}" if written else self.file
+        for length in range(len(written), 0, -1):
+            if written[:length] in self.referenced:
+                return f"environment variable {self.referenced[written[:length]]} ({place})"
+        return place
+
     def line(self, problem: Problem) -> str:
-        """Return ``file: dotted.key[1].path: problem; remedy``."""
-        source, loc = self.find(problem.loc)
-        parts = [source or self.file]
-        if loc:
-            parts.append(show(loc))
-        line = f"{': '.join(parts)}: {problem.text}"
+        """Return ``file: dotted.key[1].path: problem; remedy``, or the variable in place of the key."""
+        line = f"{self.place(problem.loc)}: {problem.text}"
+        variable, _ = self.find(problem.loc)
+        if variable is not None and not variable.startswith(OWN_PREFIXES):
+            remedy = f"{problem.remedy}, or, " if problem.remedy else ""
+            return f"{line}; {remedy}if it is another program's, unset it for this server"
         return f"{line}; {problem.remedy}" if problem.remedy else line
 
 
@@ -104,13 +120,19 @@ def translate(error: ValidationError, model: type[BaseModel]) -> list[Problem]:
         if details["type"] == "extra_forbidden":
             problems.append(Problem(loc, "is not a known key", _hint(loc, model)))
         else:
-            problems.append(Problem(loc, *_text(details)))
+            problems.append(Problem(loc, *_text(details, model)))
     return problems
 
 
-def _text(details: ErrorDetails) -> tuple[str, str]:
+def _text(details: ErrorDetails, model: type[BaseModel]) -> tuple[str, str]:
     kind = details["type"]
     context = details.get("ctx", {})
+    special = _special_text(details["loc"], kind)
+    if special is not None:
+        return special
+    if kind == "literal_error":
+        words = [repr(word) for word in usable(model, details["loc"])]
+        return f"must be {' or '.join([', '.join(words[:-1]), words[-1]] if words[1:] else words)}", ""
     if kind == "value_error":
         text, _, remedy = str(context.get("error", "is not valid")).partition("; ")
         return text, remedy
@@ -119,6 +141,32 @@ def _text(details: ErrorDetails) -> tuple[str, str]:
     text, remedy = TEXTS[kind]
     rules = {name: _plain(rule) for name, rule in context.items()}
     return text.format(**rules), remedy.format(**rules)
+
+
+def _special_text(loc: Loc, kind: str) -> tuple[str, str] | None:
+    """Return what to say where people are known to expect something else at a place."""
+    if loc == ("webhooks",) and kind in ("model_type", "model_attributes_type"):
+        return (
+            "must be an object, about delivery",
+            "the endpoints of an app belong into app_manager.array.apps[].webhooks",
+        )
+    return None
+
+
+def choices(annotation: Any) -> tuple[str, ...]:
+    """Return the words that a key with this annotation, or its list, may hold; none when it isn't an enumeration."""
+    if get_origin(annotation) is Literal:
+        return tuple(word for word in get_args(annotation) if isinstance(word, str))
+    return tuple(word for argument in get_args(annotation) for word in choices(argument))
+
+
+def usable(model: type[BaseModel], loc: Loc) -> list[str]:
+    """Return the words that may stand at a place, without those whose driver is not here yet."""
+    names = [part for part in loc if isinstance(part, str)]
+    section = section_at(model, tuple(names[:-1]))
+    fields = () if section is None else section.model_fields.items()
+    words = next((choices(info.annotation) for name, info in fields if (info.alias or name) == names[-1]), ())
+    return [word for word in words if word not in UNBUILT.get(".".join(names), ())]
 
 
 def _plain(rule: object) -> object:
@@ -130,14 +178,28 @@ def _hint(loc: Loc, model: type[BaseModel]) -> str:
     section = section_at(model, tuple(parents))
     if section is None or not isinstance(key, str):
         return "remove it"
+    dotted = _from_camel(key)
+    if "." in key and _exists(section, dotted):
+        nested = "".join(f'{{"{part}": ' for part in dotted.split("."))
+        return f"write it nested: {nested}...{'}' * (dotted.count('.') + 1)}"
     names = key_names(section)
-    close = difflib.get_close_matches(key.lower(), names, n=1, cutoff=0.6)
+    close = [dotted] if dotted in names else difflib.get_close_matches(key.lower(), names, n=1, cutoff=0.6)
     if close:
         return f"did you mean {close[0]}?"
     elsewhere = _places(model, key)
     if elsewhere:
         return f"did you mean {elsewhere[0]}?"
     return "remove it; docs/configuration.md lists the keys"
+
+
+def _from_camel(key: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])([A-Z])", lambda match: "_" + match[1].lower(), key)
+
+
+def _exists(section: type[BaseModel], dotted: str) -> bool:
+    *parents, last = dotted.split(".")
+    inner = section_at(section, tuple(parents))
+    return inner is not None and last in key_names(inner)
 
 
 def key_names(section: type[BaseModel]) -> list[str]:

@@ -170,6 +170,15 @@ def _presets(presets: Presets) -> Iterable[str]:
     yield "`webhooks.retry.preset`. Numbers beside a preset change it; those of `webhooks.retry` only there."
 
 
+_KIND_NOTES: Mapping[str, str] = {
+    "value": "",
+    "list": " (separated by commas)",
+    "switch_on": " (only `1`, `true`, `yes`, `on` count)",
+    "milliseconds": " (in milliseconds)",
+    "json": " (JSON, as in a file)",
+}
+
+
 def _environment() -> Iterable[str]:
     yield from (
         "## Environment",
@@ -179,18 +188,23 @@ def _environment() -> Iterable[str]:
         "| variable | key |",
         "|---|---|",
     )
-    kinds = {"value": "", "list": " (separated by commas)", "switch_on": " (only `1`, `true`, `yes`, `on` count)"}
     for row in OVERRIDES:
         names, keys = ", ".join(f"`{name}`" for name in row.names), ", ".join(f"`{key}`" for key in row.keys)
         dropped = f"; replaces {', '.join(f'`{key}`' for key in row.drops)}" if row.drops else ""
-        yield f"| {names} | {keys}{kinds[row.kind]}{dropped} |"
+        yield f"| {names} | {keys}{_KIND_NOTES[row.kind]}{dropped} |"
     yield ""
     yield "An app can be given by variables. The first three belong together; the app joins those of the file, and "
-    yield "replaces settings of the one with the same id."
+    yield "replaces settings of the one with the same id. `SOCKUDO_SKIP_INLINE_APPS=true` or "
+    yield "`APP_MANAGER_REGISTER_INLINE_APPS=false` leave out those of the file."
     yield ""
     yield from ("| variable | key of the app |", "|---|---|")
-    for name, key in DEFAULT_APP:
-        yield f"| `{name}` | `{key}` |"
+    for row in DEFAULT_APP:
+        yield f"| {', '.join(f'`{name}`' for name in row.names)} | `{row.keys[0]}`{_KIND_NOTES[row.kind]} |"
+    yield ""
+    yield "Variables of soketi and Sockudo that have no effect here are named in one warning when they are set, and so "
+    yield "are unknown ones that begin with `SOKETI_` or `SOCKUDO_`. [Moving from soketi or Sockudo](migrating.md) "
+    yield "lists them all. The word `null` counts as not set, and so does a link to a service of Kubernetes "
+    yield "(`SOKETI_PORT=tcp://10.0.0.1:6001`)."
 
 
 def _spellings() -> Iterable[str]:

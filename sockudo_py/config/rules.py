@@ -1,5 +1,6 @@
 """Rules that concern several keys. They look at the document before its types are checked: no mistake hides another."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,7 +16,8 @@ def broken_rules(raw: dict[str, Any], origins: Origins) -> list[Problem]:
         *_twice(raw, origins, "is also the uid of {other}", ENDPOINT + "uid"),
         *_twice(raw, origins, "is also the id of {other}", ENDPOINT + "id"),
         *_one_target(raw),
-        *_needs(raw),
+        *_needs(raw, origins),
+        *_one_port(raw),
     ]
 
 
@@ -36,24 +38,45 @@ def _one_target(raw: dict[str, Any]) -> Iterator[Problem]:
         for index, endpoint in enumerate(endpoints if isinstance(endpoints, list) else ()):
             if not isinstance(endpoint, dict):
                 continue
-            given = [name for name in ("url", "lambda") if endpoint.get(name) is not None]
+            given = [name for name in ("url", "lambda") if endpoint.get(name)]
             if len(given) != 1:
                 text = "has both url and lambda" if given else "has neither url nor lambda"
                 yield Problem((*loc, index), text, "give exactly one of them")
 
 
-def _needs(raw: dict[str, Any]) -> Iterator[Problem]:
+def switch_on_tls(raw: dict[str, Any]) -> None:
+    """Set ``ssl.enabled`` where it was left out and a certificate and its key are given."""
+    ssl = raw.get("ssl")
+    if isinstance(ssl, dict) and "enabled" not in ssl and ssl.get("cert_path") and ssl.get("key_path"):
+        ssl["enabled"] = True
+
+
+def _needs(raw: dict[str, Any], origins: Origins) -> Iterator[Problem]:
     ssl = _section(raw, "ssl")
     if _yes(ssl.get("enabled")):
+        variable, _ = origins.find(("ssl", "enabled"))
+        why = f"environment variable {variable} asks for TLS" if variable else "TLS is asked for"
         for key in ("cert_path", "key_path"):
             if not ssl.get(key):
-                yield Problem(("ssl", key), "is missing, and ssl.enabled is true", "name the PEM file")
+                yield Problem(("ssl", key), f"is missing, and {why}", "name the PEM file")
     manager = _section(raw, "app_manager")
     if manager.get("driver") == "file" and not _section(manager, "file").get("path"):
         yield Problem(("app_manager", "file", "path"), "is missing, and the driver is file", "name the folder")
-    workers = raw.get("workers")
-    if str(workers).isdecimal() and int(str(workers)) > 1 and _section(raw, "adapter").get("driver") != "redis":
-        yield Problem(("workers",), "is more than 1, and the adapter is local", "set adapter.driver to redis")
+
+
+def _one_port(raw: dict[str, Any]) -> Iterator[Problem]:
+    """The port and that of the metrics can't be the same on one address."""
+    metrics = _section(raw, "metrics")
+    port, other = _number(raw.get("port", 6001)), _number(metrics.get("port", 9601))
+    host = str(raw.get("host", "0.0.0.0"))  # noqa: S104 - the default
+    hosts = {host, str(metrics.get("host", host))}
+    overlap = len(hosts) == 1 or hosts & {"0.0.0.0", "::", "localhost"}  # noqa: S104
+    if port and port == other and overlap and not _no(metrics.get("enabled")):
+        yield Problem(("metrics", "port"), "is also the port of the server", "choose another, such as 9601")
+
+
+def _number(value: Any) -> int | None:
+    return int(value) if isinstance(value, int | str) and re.fullmatch(r"[0-9]{1,6}", str(value)) else None
 
 
 def _section(raw: dict[str, Any], key: str) -> dict[str, Any]:
@@ -63,3 +86,7 @@ def _section(raw: dict[str, Any], key: str) -> dict[str, Any]:
 
 def _yes(value: Any) -> bool:
     return value is True or (isinstance(value, str) and value.lower() in ("true", "1", "yes", "on"))
+
+
+def _no(value: Any) -> bool:
+    return value is False or (isinstance(value, str) and value.lower() in ("false", "0", "no", "off"))

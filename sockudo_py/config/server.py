@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from sockudo_py.config.app import Origin
 from sockudo_py.config.types import (
     Count,
     Kilobytes,
@@ -46,7 +47,11 @@ class HttpApiConfig(Section):
 class SslConfig(Section):
     """TLS on the main port."""
 
-    enabled: bool = Field(default=False, description="Serve wss:// and https:// instead of ws:// and http://.")
+    enabled: bool = Field(
+        default=False,
+        description="Serve wss:// and https:// instead of ws:// and http://. When it is left out, a certificate "
+        "switches it on.",
+    )
     cert_path: str = Field(default="", description="PEM file with the certificate chain.")
     key_path: str = Field(default="", description="PEM file with the private key.")
     passphrase: Secret | None = Field(default=None, description="Passphrase of the private key.")
@@ -71,7 +76,9 @@ class CorsConfig(Section):
     """Cross-origin rules of the HTTP API."""
 
     credentials: bool = Field(default=True, description="Allow credentials (never together with the origin `*`).")
-    origin: tuple[Name, ...] = Field(default=("*",), description="Allowed origins; `*` allows any.")
+    origin: tuple[Origin, ...] = Field(
+        default=("*",), description="Allowed origins, written as an app's `allowed_origins`; `*` allows any."
+    )
     methods: tuple[Name, ...] = Field(default=("GET", "POST", "OPTIONS"), description="Allowed methods.")
     allowed_headers: tuple[Name, ...] = Field(
         default=("Authorization", "Content-Type", "X-Requested-With", "Accept"), description="Allowed request headers."
@@ -91,7 +98,7 @@ class MetricsConfig(Section):
 
     enabled: bool = Field(default=True, description="Serve `GET /metrics` on a port of its own.")
     driver: Literal["prometheus"] = Field(default="prometheus", description="Format of the metrics.")
-    host: Text = Field(default="0.0.0.0", description="Address to listen on.")  # noqa: S104 - as Sockudo's; scraped from elsewhere
+    host: Text | None = Field(default=None, description="Address to listen on; null: `host`.")
     port: Port = Field(default=9601, description="Port to listen on; 0 takes a free one.")
     prometheus: PrometheusConfig = Field(default=PrometheusConfig(), description="Prometheus names.")
 

@@ -42,7 +42,13 @@ def _octal(value: Any) -> Any:
     return value
 
 
+def _digits(value: Any) -> Any:
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
 def _path_prefix(value: str) -> str:
+    if value == "":
+        return "/"
     if not value.startswith("/"):
         raise ValueError('must begin with "/"')
     if re.search(r"[\s?#%]|//", value):
@@ -50,16 +56,28 @@ def _path_prefix(value: str) -> str:
     return value.rstrip("/") or "/"
 
 
+_ENCODE = "write special characters of the password as %40 for @, %2F for /, %23 for #, %3F for ?, %3A for :, %25 for %"
+
+
 def _redis_url(value: SecretStr) -> SecretStr:
+    url = value.get_secret_value()
     try:
-        parts = urlsplit(value.get_secret_value())
+        parts = urlsplit(url)
         usable = parts.scheme in ("redis", "rediss") and bool(parts.hostname) and parts.port != 0
         usable = usable or (parts.scheme == "unix" and bool(parts.path))
+        database = parts.scheme == "unix" or re.fullmatch(r"/?|/[0-9]{1,9}", parts.path) is not None
     except ValueError:
         usable = False
-    if not usable:
-        raise ValueError("must be redis://[user:password@]host[:port][/db], rediss://... or unix:///path")
+    if not usable or not database or not _unambiguous(url):
+        raise ValueError(f"must be redis://[user:password@]host[:port][/db], rediss://... or unix:///path; {_ENCODE}")
     return value
+
+
+def _unambiguous(url: str) -> bool:
+    """Return whether no special character of a password can have ended the host, or begun it, too early."""
+    rest = url.partition("://")[2]
+    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    return "#" not in rest and "@" not in rest[len(authority) :] and " " not in rest
 
 
 def _cidr(value: str) -> str:
@@ -83,11 +101,12 @@ def _http_url(value: str) -> str:
 def _proxy_url(value: SecretStr) -> SecretStr:
     try:
         parts = urlsplit(value.get_secret_value())
-        usable = parts.scheme == "http" and bool(parts.hostname) and parts.port != 0
+        usable = parts.scheme == "http" and bool(parts.hostname) and parts.port != 0 and parts.path in ("", "/")
+        usable = usable and not parts.query and _unambiguous(value.get_secret_value())
     except ValueError:
         usable = False
     if not usable:
-        raise ValueError("must be http://[user:password@]host:port")
+        raise ValueError(f"must be http://[user:password@]host:port; {_ENCODE}")
     return value
 
 
@@ -132,7 +151,8 @@ Factor = Annotated[float, BeforeValidator(_no_flag), Field(ge=1, le=100, allow_i
 Limit = Annotated[Positive | None, BeforeValidator(_no_limit)]  # null, 0 and -1: no limit
 Text = Annotated[str, Field(min_length=1, max_length=4096)]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
-Secret = Annotated[SecretStr, Field(min_length=1, max_length=4096)]
+Digits = BeforeValidator(_digits)  # a number is taken as its digits
+Secret = Annotated[SecretStr, Digits, Field(min_length=1, max_length=4096)]
 OctalMode = Annotated[str, BeforeValidator(_octal)]
 PathPrefix = Annotated[str, AfterValidator(_path_prefix)]
 RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]

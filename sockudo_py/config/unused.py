@@ -7,6 +7,7 @@ does not have yet; a test finds those that are missing here and those that shoul
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 _APP = "app_manager.array.apps[]."
 
@@ -22,9 +23,12 @@ UNUSED: tuple[str, ...] = (
     "event_name_filtering",
     "history",
     "idempotency",
+    "mcp",
+    "opentelemetry",
     "presence_history",
     "push",
     "push_rules",
+    "recovery",
     "tag_filtering",
     "versioned_messages",
     # its inner workings
@@ -57,6 +61,7 @@ UNUSED: tuple[str, ...] = (
     "queue.reliability.retry_jitter",
     "queue.reliability.retry_max_delay_ms",
     "rate_limiter.api_rate_limit.identifier",
+    "rate_limiter.limits",
     "rate_limiter.websocket_rate_limit.identifier",
     "ssl.http_port",
     "websocket.auto_ping",
@@ -75,6 +80,7 @@ UNUSED: tuple[str, ...] = (
     "adapter.iggy",
     "adapter.kafka",
     "adapter.nats",
+    "adapter.omq",
     "adapter.pulsar",
     "adapter.rabbitmq",
     "app_manager.scylladb",
@@ -89,6 +95,7 @@ UNUSED: tuple[str, ...] = (
     "queue.iggy",
     "queue.kafka",
     "queue.nats",
+    "queue.omq",
     "queue.pulsar",
     "queue.rabbitmq",
     "queue.redis_cluster",
@@ -119,6 +126,13 @@ HARMLESS_WHEN_BLANK: Mapping[str, str] = {
     "ssl.redirect_http": "redirect in a proxy",
 }
 
+# Values that are checked like all others, but whose driver is not here yet, and what works instead.
+UNBUILT: Mapping[str, Mapping[str, str]] = {
+    "adapter.driver": {"redis": "local"},
+    "cache.driver": {"redis": "memory"},
+    "rate_limiter.driver": {"redis": "memory"},
+}
+
 # Keys (with everything below them) and what to expect instead.
 NOT_YET: Mapping[str, str] = {
     "adapter.cluster_health": "a node is alone, so there are no others to watch",
@@ -132,6 +146,15 @@ NOT_YET: Mapping[str, str] = {
     "webhooks.delivery.history_ttl_s": "no history is kept; log lines, metrics and dead letters tell of deliveries",
     "webhooks.signature.rotation_grace_s": "an endpoint's previous_secret_expires_at says until when the old one signs",
 }
+
+
+def is_blank(value: Any) -> bool:
+    """Return whether a value says that nothing is wanted: null, empty, false, or Sockudo's word ``default``."""
+    if isinstance(value, dict):
+        return all(is_blank(item) for item in value.values())
+    if isinstance(value, str):
+        return value.lower() in ("", "default", "false", "0", "no", "off", "none", "null", "[]", "{}")
+    return not value
 
 
 def has_no_effect_yet(place: str) -> bool:

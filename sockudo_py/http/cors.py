@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from sockudo_py.protocol.opening import origin_allowed
+
 Headers = tuple[tuple[str, str], ...]
 _VARY = ("Vary", "Origin")
 _MAX_AGE = "600"  # seconds that a browser may remember a preflight
@@ -36,6 +38,9 @@ class Cors:
             return () if "*" in self.origins else (_VARY,)
         if origin in self._by_origin:
             return self._by_origin[origin]
+        if "*" not in self.origins and origin_allowed(self.origins, origin):  # *.example.com, or a host alone
+            credentials = (("Access-Control-Allow-Credentials", "true"),) if self.credentials else ()
+            return (("Access-Control-Allow-Origin", origin), *credentials, _VARY)
         return (("Access-Control-Allow-Origin", "*"),) if "*" in self.origins else (_VARY,)
 
     def preflight(self, origin: str) -> Headers:

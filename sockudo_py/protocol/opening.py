@@ -68,7 +68,7 @@ def origin_allowed(allowed: tuple[str, ...], origin: str | None) -> bool:
 
     ``*`` allows everybody, also clients that send no origin. ``https://example.com:8443`` is compared whole,
     ``example.com`` with the host alone (any scheme, any port); ``*.example.com`` in either stands for any subdomain,
-    but not for the domain itself.
+    but not for the domain itself. ``null`` is what browsers say of files and of sandboxed frames.
     """
     if "*" in allowed:
         return True
@@ -77,8 +77,10 @@ def origin_allowed(allowed: tuple[str, ...], origin: str | None) -> bool:
     origin = origin.lower()
     scheme, _, authority = origin.partition("://")
     host = authority if authority.endswith("]") else authority.rpartition(":")[0] or authority
-    for pattern in allowed:
-        pattern_scheme, separator, pattern_authority = pattern.lower().partition("://")
+    for pattern in map(str.lower, allowed):
+        if pattern and pattern == origin:  # also null and file://, which have no host
+            return True
+        pattern_scheme, separator, pattern_authority = pattern.partition("://")
         if not separator:
             if _matches(pattern_scheme, host) or _matches(pattern_scheme, authority):
                 return True

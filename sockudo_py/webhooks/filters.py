@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 from sockudo_py.endpoints import ChannelFilter, Endpoint
-from sockudo_py.protocol.channels.table import ChannelClass, classify
+from sockudo_py.protocol.channels.table import CLASSES, ChannelClass, classify, valid_channel_name
 from sockudo_py.webhooks.events import CONNECTION_EVENTS
 
 MAX_PATTERN_LENGTH = 256
@@ -45,7 +46,9 @@ def compile_filter(wanted: ChannelFilter) -> ChannelTest | None:
         suffix = wanted.channel_suffix
         tests.append(lambda channel: channel.endswith(suffix))
     if wanted.channel_namespace is not None:
-        tests.append(_namespace_test(wanted.channel_namespace))
+        tests.append(_namespace_test((wanted.channel_namespace,)))
+    if wanted.channel_namespaces is not None:
+        tests.append(_namespace_test(wanted.channel_namespaces))
     if wanted.channel_pattern is not None:
         pattern = re.compile(wanted.channel_pattern)
         tests.append(lambda channel: pattern.search(channel) is not None)
@@ -67,6 +70,64 @@ def filter_problems(wanted: ChannelFilter) -> list[str]:
     return problems
 
 
+def impossible(wanted: ChannelFilter) -> Iterable[str]:
+    """Yield why no channel can pass a filter that is good in itself, if so.
+
+    Of a pattern only the characters count that no name has.
+    """
+    texts = [("channel_prefix", wanted.channel_prefix), ("channel_suffix", wanted.channel_suffix)]
+    texts += [("channel_namespace", wanted.channel_namespace)]
+    texts += [("channel_namespaces", name) for name in wanted.channel_namespaces or ()]
+    for key, text in texts:
+        if text and not valid_channel_name(text):
+            yield f"filter.{key}: can never match; names of channels hold only letters, digits and _ - = @ , . ;"
+            return
+    if wanted.channel_namespaces == ():
+        yield "filter.channel_namespaces: is empty, so no channel passes; remove it or name some"
+        return
+    if wanted.channel_pattern is not None and _needs_other_characters(wanted.channel_pattern):
+        yield "filter.channel_pattern: can never match; names of channels hold only letters, digits and _ - = @ , . ;"
+        return
+    passes = compile_filter(replace(wanted, channel_pattern=None))
+    if passes is not None and not any(passes(name) for name in _candidates(wanted)):
+        yield "filter: no channel can pass all of its conditions; remove one"
+
+
+def _candidates(wanted: ChannelFilter) -> Iterable[str]:
+    """Yield names that pass everything but the pattern, if any name does."""
+    prefix, suffix = wanted.channel_prefix or "", wanted.channel_suffix or ""
+    names = [name for name in (wanted.channel_namespace, *(wanted.channel_namespaces or ())) if name]
+    for kind in ("", *(row.prefix for row in CLASSES)):
+        starts = {"", prefix, *names, *(f"{name}-" for name in names)}
+        if prefix.startswith(kind):
+            starts.add(prefix.removeprefix(kind))
+        for start in starts:
+            for shared in range(min(len(start), len(suffix)) + 1):  # the suffix may begin inside the beginning
+                if start.endswith(suffix[:shared]):
+                    yield kind + start + suffix[shared:]
+            yield from (f"{kind}{start}x{suffix}", f"{kind}{start}-{suffix}", f"{kind}{start}-x-{suffix}")
+            if suffix:
+                yield suffix  # the suffix may hold all of it
+
+
+def _needs_other_characters(pattern: str) -> bool:
+    """Return whether every text that a pattern fits holds a character that no channel name has. When in doubt: no."""
+    pieces = _PIECE.findall(pattern)
+    if "|" in pieces or pattern.startswith("(?"):
+        return False
+    depth = 0
+    for piece, following in zip(pieces, (*pieces[1:], ""), strict=True):
+        depth += piece.startswith("(") - (piece == ")")
+        literal = (
+            piece[-1] if len(piece) == 1 or (len(piece) == 2 and piece[0] == "\\" and not piece[1].isalnum()) else ""
+        )
+        plain = literal not in ".^$*+?()[]{}" or len(piece) == 2
+        needed = depth == 0 and plain and not following.startswith(("*", "?", "{"))
+        if literal and needed and not valid_channel_name(literal):
+            return True
+    return False
+
+
 def _logical(channel: str) -> str:
     """The name without its class prefix."""
     return channel[len(classify(channel).prefix) :]
@@ -84,9 +145,9 @@ def _prefix_test(prefix: str, *, logical_too: bool) -> ChannelTest:
     return lambda channel: channel.startswith(prefix)
 
 
-def _namespace_test(namespace: str) -> ChannelTest:
-    wanted = namespace + ":"
-    return lambda channel: _logical(channel).startswith(wanted)
+def _namespace_test(namespaces: tuple[str, ...]) -> ChannelTest:
+    begins = re.compile(f"(?:{'|'.join(map(re.escape, namespaces))})(?:$|[-._=@,;:])")
+    return lambda channel: begins.match(_logical(channel)) is not None
 
 
 def _pattern_problems(pattern: str) -> Iterable[str]:

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from sockudo_py.endpoints import Endpoint, LambdaTarget
-from sockudo_py.webhooks.filters import filter_problems
+from sockudo_py.webhooks.filters import filter_problems, impossible
 from sockudo_py.webhooks.guard import url_problems
 from sockudo_py.webhooks.headers import MAX_HEADERS, MAX_VALUE_BYTES, header_problems, name_problems
 from sockudo_py.webhooks.profiles import Scheme, scheme_headers, scheme_of, standard_key
@@ -49,7 +49,7 @@ def _problems(endpoint: Endpoint, rules: EndpointRules) -> Iterable[str]:
     yield from header_problems(
         endpoint.headers, max_headers=rules.max_headers, max_value_bytes=rules.max_header_value_bytes
     )
-    yield from filter_problems(endpoint.filter)
+    yield from filter_problems(endpoint.filter) or impossible(endpoint.filter)
     yield from _signature_problems(endpoint)
 
 
@@ -82,10 +82,16 @@ def _signature_problems(endpoint: Endpoint) -> Iterable[str]:
         yield from _secret_problems(endpoint, profile, scheme)
 
 
+def _fits_a_header(value: str) -> bool:
+    return all(" " < character <= "\xff" and not "\x7f" <= character <= "\xa0" for character in value)
+
+
 def _secret_problems(endpoint: Endpoint, profile: str, scheme: Scheme) -> Iterable[str]:
     if scheme.keys == "app":
         if not endpoint.app_keys:
             yield f"profile {profile}: the app has no key to sign with"
+        elif scheme.key_header is not None and not _fits_a_header(endpoint.app_keys[0].key):
+            yield f"profile {profile}: the app's key has characters that no header can carry; use ASCII letters"
         return
     if not any(secret.expires_at is None and secret.value for secret in endpoint.secrets):
         yield f"profile {profile}: secret is missing; receivers check the signature with it"

@@ -23,9 +23,9 @@ def banner_lines(config: Config, port: int, metrics_port: int | None, apps: Iter
     ]
     if config.unix_socket.enabled:
         rows.append(("socket", f"{config.unix_socket.path} (mode {config.unix_socket.permission_mode})"))
-    rows.append(("metrics", "off" if metrics_port is None else f"http://{config.metrics.host}:{metrics_port}/metrics"))
+    rows.append(("metrics", "off" if metrics_port is None else f"http://{config.metrics_host}:{metrics_port}/metrics"))
     rows.append(("apps", f"{_names(definitions)} ({config.app_manager.driver})"))
-    if config.webhooks.enabled:
+    if config.sends_webhooks:
         off = sum(not endpoint.enabled for endpoint in endpoints)
         disabled = f", {off} of them disabled" if off else ""
         plural = "endpoint" if len(endpoints) == 1 else "endpoints"
@@ -38,8 +38,7 @@ def banner_lines(config: Config, port: int, metrics_port: int | None, apps: Iter
             f"adapter {config.adapter.driver}, cache {config.cache.driver}, limits {config.rate_limiter.driver}",
         )
     )
-    source = config.source if config.source is not None else "none, the demo app"
-    rows.append(("config", str(source)))
+    rows.append(("config", config.origin))
     return [f"sockudo_py {__version__}", *(f"  {name:<9} {text}" for name, text in rows)]
 
 

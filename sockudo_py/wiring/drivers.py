@@ -15,6 +15,8 @@ from sockudo_py.apps.base import AppManager
 from sockudo_py.apps.definition import app_reader, define_apps
 from sockudo_py.caches.base import Cache
 from sockudo_py.config import Config
+from sockudo_py.config.drivers import AdapterConfig, CacheConfig, RateLimiterConfig
+from sockudo_py.config.unused import UNBUILT
 from sockudo_py.descriptors import Descriptors
 from sockudo_py.endpoints import Endpoint
 from sockudo_py.errors import ConfigError
@@ -38,16 +40,28 @@ log = logging.getLogger(__name__)
 
 def refuse_unbuilt(config: Config) -> None:
     """Raise ConfigError naming every option whose feature this version doesn't have: nothing is ignored silently."""
-    unbuilt = {
-        "adapter.driver: redis": config.adapter.driver == "redis",
-        "cache.driver: redis": config.cache.driver == "redis",
-        "rate_limiter.driver: redis": config.rate_limiter.driver == "redis",
-        "queue.sqs.fifo: true": config.queue.driver == "sqs" and config.queue.sqs.fifo,
-        "workers: more than 1 (they need the Redis adapter)": config.workers > 1,
-        "webhooks.admin.api_keys (the management API)": bool(config.webhooks.admin.api_keys),
+    drivers: dict[str, AdapterConfig | CacheConfig | RateLimiterConfig] = {
+        "adapter.driver": config.adapter,
+        "cache.driver": config.cache,
+        "rate_limiter.driver": config.rate_limiter,
     }
-    file = config.source or "defaults"
-    problems = [f"{file}: {key}: this version can't do that yet; remove it" for key, asked in unbuilt.items() if asked]
+    problems = [
+        config.problem(
+            key, f"{section.driver}: this version can't do that yet", f"write {UNBUILT[key][section.driver]}"
+        )
+        for key, section in drivers.items()
+        if section.driver in UNBUILT[key]
+    ]
+    if config.queue.driver == "sqs" and config.queue.sqs.fifo:
+        problems.append(config.problem("queue.sqs.fifo", "true: this version can't do that yet", "write false"))
+    if config.workers > 1:
+        problems.append(config.problem("workers", "more than 1: this version can't do that yet", "write 1"))
+    if config.webhooks.admin.api_keys:
+        problems.append(
+            config.problem(
+                "webhooks.admin.api_keys (the management API)", "this version can't do that yet", "remove it"
+            )
+        )
     if problems:
         raise ConfigError(problems)
 
@@ -72,6 +86,10 @@ def make_cache(config: Config) -> Cache:
             from sockudo_py.caches.memory import MemoryCache
 
             return MemoryCache(time.monotonic, config.cache.memory.max_capacity)
+        case "none":
+            from sockudo_py.caches.none import NoCache
+
+            return NoCache()
         case "redis":
             raise ConfigError(["cache.driver: redis: not built yet"])
         case _:
@@ -96,7 +114,7 @@ def make_queue(config: Config, metrics: Metrics) -> Queue:
     queue, reliability, delivery = config.queue, config.queue.reliability, config.webhooks.delivery
     slots = queue.concurrency * reliability.worker_prefetch
     match queue.driver:
-        case "memory":
+        case "memory" | "none":  # none: nothing is ever put into it
             from sockudo_py.queues.memory import MemoryQueue
 
             return MemoryQueue(

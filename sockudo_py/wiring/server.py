@@ -76,7 +76,7 @@ class Server:
         self._cache = make_cache(config)
         self._queue = make_queue(config, metrics)
         self.webhooks = WebhookService(self._queue, targets, metrics, delivery_settings(config, self._rules))
-        on_change: Callable[[Change], None] = self.webhooks.add if config.webhooks.enabled else _ignore
+        on_change: Callable[[Change], None] = self.webhooks.add if config.sends_webhooks else _ignore
         adapter = make_adapter(config, loop)
         self._adapter = adapter
         self.node = Node(
@@ -160,7 +160,7 @@ class Server:
         for definition in self.apps.all():
             logs.hide(_secrets(definition))
             self.webhooks.replace(definition.app.id, definition.endpoints)
-        if config.webhooks.enabled:
+        if config.sends_webhooks:
             if spool_path(config) is None and config.queue.driver != "memory" and self.webhooks.registry.all():
                 log.warning(
                     "webhooks.spool.path is not set: events that the queue has not taken at shutdown are lost; "
@@ -298,7 +298,7 @@ class Server:
 
     async def _usage(self) -> Mapping[str, object]:
         config = self._config
-        return {"enabled": config.webhooks.enabled, "queue_driver": config.queue.driver, **self.webhooks.usage()}
+        return {"enabled": config.sends_webhooks, "queue_driver": config.queue.driver, **self.webhooks.usage()}
 
 
 def _proxies(config: Config, hops: int) -> TrustedProxies:

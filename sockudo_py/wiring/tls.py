@@ -12,7 +12,7 @@ def server_context(config: Config) -> ssl.SSLContext:
 
     Raises ConfigError with file, key and remedy.
     """
-    tls, source = config.ssl, config.source or "defaults"
+    tls = config.ssl
     passphrase = tls.passphrase.get_secret_value() if tls.passphrase else ""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -23,7 +23,8 @@ def server_context(config: Config) -> ssl.SSLContext:
             with open(path, "rb"):
                 pass
         except OSError as problem:
-            problems.append(f"{source}: ssl.{key}: can't read {path!r}: {problem.strerror}; give the PEM file")
+            text = f"can't read {path!r}: {problem.strerror}"
+            problems.append(config.problem(f"ssl.{key}", text, "give the PEM file"))
     if problems:
         raise ConfigError(problems)
     try:
@@ -32,7 +33,7 @@ def server_context(config: Config) -> ssl.SSLContext:
     except (ssl.SSLError, ValueError) as problem:
         why = f"{tls.cert_path!r} and {tls.key_path!r} can't be used together ({problem.args[-1]})"
         remedy = "both must be PEM, belong to each other, and ssl.passphrase must fit when the key is encrypted"
-        raise ConfigError([f"{source}: ssl: {why}; {remedy}"]) from problem
+        raise ConfigError([config.problem("ssl", why, remedy)]) from problem
     return context
 
 
@@ -42,15 +43,18 @@ def webhook_context(config: Config) -> ssl.SSLContext:
     Raises ConfigError with file, key and remedy.
     """
     context = default_ssl_context()
-    path, source = config.webhooks.security.ca_bundle, config.source or "defaults"
+    path = config.webhooks.security.ca_bundle
     if path is None:
         return context
-    key = f"{source}: webhooks.security.ca_bundle"
+    key = "webhooks.security.ca_bundle"
     try:
         context.load_verify_locations(cafile=path)
     except ssl.SSLError as problem:
         why = problem.args[-1]
-        raise ConfigError([f"{key}: {path!r} holds no certificates ({why}); give a PEM file"]) from problem
+        raise ConfigError(
+            [config.problem(key, f"{path!r} holds no certificates ({why})", "give a PEM file")]
+        ) from problem
     except OSError as problem:
-        raise ConfigError([f"{key}: can't read {path!r}: {problem.strerror}; give the PEM file"]) from problem
+        text = f"can't read {path!r}: {problem.strerror}"
+        raise ConfigError([config.problem(key, text, "give the PEM file")]) from problem
     return context

@@ -81,10 +81,10 @@ class WebServers:
             return
         loop = asyncio.get_running_loop()
         try:
-            self._listener = await loop.create_server(self._scrapes, metrics.host, metrics.port)
+            self._listener = await loop.create_server(self._scrapes, self._config.metrics_host, metrics.port)
         except OSError as problem:
             raise SockudoError(
-                f"can't listen on {metrics.host}:{metrics.port} for metrics: {problem.strerror}; "
+                f"can't listen on {self._config.metrics_host}:{metrics.port} for metrics: {problem.strerror}; "
                 "choose another metrics.port, or set metrics.enabled to false"
             ) from problem
 

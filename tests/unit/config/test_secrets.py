@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from sockudo_py.config import Config, load
 from sockudo_py.config.describe import redacted, secrets_of
 from sockudo_py.config.load import _advice, _build
+from sockudo_py.config.override import KNOWN, Environment
 from sockudo_py.config.problems import Origins
 from sockudo_py.config.reference import example
 from sockudo_py.errors import ConfigError
@@ -43,7 +44,7 @@ def replaced(loc: tuple[str | int, ...], value: Any) -> dict[str, Any]:
 def told(document: dict[str, Any], env: dict[str, str] | None = None) -> str:
     origins = Origins("config.json")
     try:
-        config, _ = _build(document, env or {}, origins, apply_environment=True)
+        config, _ = _build(document, env or {}, origins, environment=Environment(env or {}))
     except ConfigError as error:
         return str(error)
     return "\n".join(_advice(config, origins))
@@ -59,9 +60,7 @@ def test_no_message_shows_a_value_wherever_it_stands(wrong: Any) -> None:
 
 
 def test_no_message_shows_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
-    from sockudo_py.config.environment import DEFAULT_APP, OVERRIDES
-
-    for name in [name for row in OVERRIDES for name in row.names] + [name for name, _ in DEFAULT_APP]:
+    for name in KNOWN:
         assert CANARY not in told({}, {name: CANARY}), name
 
 

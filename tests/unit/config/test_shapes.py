@@ -256,7 +256,7 @@ def test_without_a_file_there_is_a_demo_app_on_this_machine_only() -> None:
     (found,) = config.app_manager.array.apps
     assert (found.id, found.key, found.secret.get_secret_value()) == ("app-id", "app-key", "app-secret")
     assert found.enable_client_messages
-    assert (config.host, config.port, config.metrics.host) == ("127.0.0.1", 6001, "127.0.0.1")
+    assert (config.host, config.port, config.metrics_host) == ("127.0.0.1", 6001, "127.0.0.1")
     assert (config.adapter.driver, config.cache.driver, config.queue.driver) == ("local", "memory", "sqlite")
     assert config.source is None
     assert "demo app" in config.warnings[0]
