@@ -58,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     kind = show.add_mutually_exclusive_group()
     kind.add_argument("--defaults", action="store_true", help="print every key with its default instead")
     kind.add_argument("--reference", action="store_true", help="print docs/configuration.md instead")
+    kind.add_argument("--migrating", action="store_true", help="print docs/migrating.md instead")
     show.set_defaults(run=_print)
 
     cli_webhooks.add_commands(commands, _add_config, _apps)
@@ -126,10 +127,13 @@ def _check(options: argparse.Namespace, env: Mapping[str, str]) -> int:
 
 def _print(options: argparse.Namespace, env: Mapping[str, str]) -> int:
     # Here, not above: `start` has no use for it.
+    from sockudo_py.config.migrating import page
     from sockudo_py.config.reference import example, reference
 
     if options.defaults:
         print(example(), end="")
+    elif options.migrating:
+        print(page())
     elif options.reference:
         print(reference(_presets(), _profiles()))
     else:

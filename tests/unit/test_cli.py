@@ -293,6 +293,13 @@ def test_the_reference_of_all_keys_is_fresh(capsys: pytest.CaptureFixture[str]) 
     )
 
 
+def test_the_page_of_other_servers_settings_is_fresh(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["print-config", "--migrating"], {}) == 0
+    assert capsys.readouterr().out == (ROOT / "docs/migrating.md").read_text(), (
+        "make it again: sockudo-py print-config --migrating > docs/migrating.md"
+    )
+
+
 def test_the_package_is_a_program() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "sockudo_py", "check-config", "--config", "no-such.json"],

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from sockudo_py.endpoints import ChannelFilter
@@ -18,7 +20,7 @@ NAMES = {
 }
 
 
-def passing(**conditions: str) -> set[str]:
+def passing(**conditions: Any) -> set[str]:
     test = compile_filter(ChannelFilter(**conditions))
     assert test is not None
     return {kind for kind, name in NAMES.items() if test(name)}
