@@ -146,6 +146,11 @@ class Config(Section):
         """Return a line about the value of a key, such as ``host``, that names the file or the variable it is from."""
         return self._origins.line(Problem(tuple(key.split(".")), text, remedy))
 
+    def variables(self, *keys: str) -> list[str]:
+        """Return the environment variables that gave the values of keys, without repeats."""
+        found = [self._origins.variable(tuple(key.split("."))) for key in keys]
+        return list(dict.fromkeys(name for name in found if name is not None))
+
     @property
     def warnings(self) -> tuple[str, ...]:
         """What an operator should look at; none of it keeps the server from starting."""

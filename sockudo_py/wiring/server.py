@@ -39,7 +39,7 @@ from sockudo_py.wiring.drivers import (
     spool_path,
 )
 from sockudo_py.wiring.tls import server_context
-from sockudo_py.wiring.web import WebServers
+from sockudo_py.wiring.web import WebServers, named
 from sockudo_py.ws.context import ConnectionContext
 from sockudo_py.ws.wheel import Wheel, tick_for
 
@@ -276,6 +276,7 @@ class Server:
             context,
             host=config.host,
             port=config.port,
+            named=named(config, "host", "port"),
             tls=self._tls,
             descriptors=self._descriptors,
             unix_path=Path(unix.path) if unix.enabled else None,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from sockudo_py.config import Config
 from sockudo_py.descriptors import Descriptors, is_shortage
 from sockudo_py.edge.later import Later
+from sockudo_py.edge.listening import bind
 from sockudo_py.edge.proxies import TrustedProxies
 from sockudo_py.errors import SockudoError
 from sockudo_py.http.api import Api
@@ -62,16 +63,15 @@ class WebServers:
         self._max_body_bytes = max_body_bytes
         self._descriptors = descriptors
         self._scrapes = Later(descriptors.admit_scrape)
-        self._listener: asyncio.Server | None = None
+        self._listeners: list[asyncio.Server] = []
         self._api_runner: web.AppRunner | None = None
         self._metrics_runner: web.AppRunner | None = None
 
     @property
     def metrics_port(self) -> int | None:
         """The port of ``/metrics``; None while it is not open."""
-        if self._listener is None or not self._listener.sockets:
-            return None
-        port: int = self._listener.sockets[0].getsockname()[1]
+        sockets = self._listeners[0].sockets if self._listeners else ()
+        port: int | None = sockets[0].getsockname()[1] if sockets else None
         return port
 
     async def listen(self) -> None:
@@ -79,12 +79,14 @@ class WebServers:
         metrics = self._config.metrics
         if not metrics.enabled:
             return
-        loop = asyncio.get_running_loop()
+        loop, host = asyncio.get_running_loop(), self._config.metrics_host
         try:
-            self._listener = await loop.create_server(self._scrapes, self._config.metrics_host, metrics.port)
+            for listener in await bind(host, metrics.port):
+                self._listeners.append(await loop.create_server(self._scrapes, sock=listener))
         except OSError as problem:
+            place = named(self._config, "metrics.host" if metrics.host else "host", "metrics.port")
             raise SockudoError(
-                f"can't listen on {self._config.metrics_host}:{metrics.port} for metrics: {problem.strerror}; "
+                f"can't listen on {host}:{metrics.port}{place} for metrics: {problem.strerror}; "
                 "choose another metrics.port, or set metrics.enabled to false"
             ) from problem
 
@@ -107,7 +109,7 @@ class WebServers:
             await asyncio.sleep(AGAIN)
         self._api_runner = self._make_api()
         await _open(self._api_runner, self.fallback)
-        if self._listener is not None:
+        if self._listeners:
             self._metrics_runner = self._make_metrics()
             await _open(self._metrics_runner, self._scrapes)
 
@@ -119,8 +121,8 @@ class WebServers:
 
     async def close_metrics(self) -> None:
         """Close the metrics port and its connections."""
-        if self._listener is not None:
-            self._listener.close()
+        for listener in self._listeners:
+            listener.close()
         self._scrapes.close()
         if self._metrics_runner is not None:
             await self._metrics_runner.cleanup()
@@ -154,6 +156,15 @@ class WebServers:
     def _client_address(self, request: "web.BaseRequest") -> str:
         said = request.headers.getall("X-Forwarded-For", ())  # proxies may append a header of their own
         return self._proxies.client(request.remote or "", ", ".join(said) if said else None)
+
+
+def named(config: Config, *keys: str) -> str:
+    """Return what a message says of keys whose values come from variables, such as `` (HOST)``; else nothing."""
+    variables = config.variables(*keys)
+    if not variables:
+        return ""
+    plural = "s" if len(variables) > 1 else ""
+    return f" (of the environment variable{plural} {' and '.join(variables)}, perhaps meant for another program)"
 
 
 def _import() -> None:
