@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-API_SHUTDOWN = 3.0  # seconds that requests get which are being answered
-METRICS_SHUTDOWN = 1.0
+METRICS_SHUTDOWN = 0.1  # seconds; a scrape is answered in one go, who has not asked yet need not be waited for
 AGAIN = 1.0  # seconds between two tries to import aiohttp
 LINGER = 2.0  # seconds that a client may go on sending a body that was refused
 
@@ -41,6 +40,7 @@ class WebServers:
         proxies: Whose ``X-Forwarded-For`` is believed.
         descriptors: Whether there is room for one who scrapes.
         max_body_bytes: Of a request to the API.
+        api_shutdown: Seconds at the stop for requests to the API that are being answered.
     """
 
     def __init__(
@@ -53,6 +53,7 @@ class WebServers:
         proxies: TrustedProxies,
         descriptors: Descriptors,
         max_body_bytes: int,
+        api_shutdown: float,
     ) -> None:
         self.fallback = Later()  # of the front
         self._config = config
@@ -61,6 +62,7 @@ class WebServers:
         self._cors = cors
         self._proxies = proxies
         self._max_body_bytes = max_body_bytes
+        self._api_shutdown = api_shutdown
         self._descriptors = descriptors
         self._scrapes = Later(descriptors.admit_scrape)
         self._listeners: list[asyncio.Server] = []
@@ -114,10 +116,11 @@ class WebServers:
             await _open(self._metrics_runner, self._scrapes)
 
     async def close_api(self) -> None:
-        """End the connections that the front handed on."""
+        """End the connections that the front handed on. Once is enough; more does no harm."""
         self.fallback.close()
-        if self._api_runner is not None:
-            await self._api_runner.cleanup()
+        runner, self._api_runner = self._api_runner, None
+        if runner is not None:
+            await runner.cleanup()
 
     async def close_metrics(self) -> None:
         """Close the metrics port and its connections."""
@@ -142,7 +145,7 @@ class WebServers:
         return make_runner(
             app,
             keepalive_timeout=http.keep_alive_timeout,
-            shutdown_timeout=API_SHUTDOWN,
+            shutdown_timeout=self._api_shutdown,
             lingering_time=LINGER,
         )
 
