@@ -171,10 +171,12 @@ class ReliabilityConfig(Section):
     worker_poll_interval_ms: PositiveMilliseconds = Field(default=500, description="Milliseconds between looks.")
     worker_prefetch: Positive = Field(default=16, description="Requests in flight per worker.")
     shutdown_timeout_ms: Milliseconds = Field(
-        default=4000, description="Milliseconds for requests in flight at the end."
+        default=30000, description="Milliseconds for requests in flight at the end."
     )
     max_crash_redeliveries: Positive = Field(default=5, description="Expired leases after which a job is dead.")
-    deduplication_ttl_ms: Milliseconds = Field(default=300000, description="Milliseconds an event is remembered.")
+    deduplication_ttl_ms: Milliseconds = Field(
+        default=300000, description="Milliseconds an event is remembered (`sqlite`, `memory`: the last 200,000)."
+    )
     wait_replicas: Count = Field(default=0, description="Redis replicas that must have an event first.")
     max_queue_len: Positive = Field(
         default=1000000, description="Jobs and events that `sqlite` or `redis` hold at most; one endpoint: half of it."

@@ -31,8 +31,9 @@ class Append(NamedTuple):  # made for every event of every endpoint: a frozen da
     """One event for one endpoint. ``event`` is a compact JSON object as UTF-8.
 
     ``solo``: the event must not share a request with others. ``id`` is unique: appending it twice within the queue's
-    deduplication time (five minutes) adds it once. ``own``: this process made the text, of a built-in event, and it has
-    not left memory since. ``source`` is the connection that caused it, where that is known; no queue keeps it.
+    deduplication time (five minutes) adds it once; queues in this process know the last 200,000 at most. ``own``: this
+    process made the text, of a built-in event, and it has not left memory since. ``source`` is the connection that
+    caused it, where that is known; no queue keeps it.
     """
 
     id: str

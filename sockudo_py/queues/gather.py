@@ -53,7 +53,7 @@ class Gather(Generic[Item, Answer]):
         except BaseException as error:
             for _, future in batch:
                 if not future.done():  # else its caller was cancelled
-                    future.set_exception(_copy(error) if isinstance(error, Unavailable) else error)
+                    future.set_exception(copy_of(error) if isinstance(error, Unavailable) else error)
             if isinstance(error, Exception):
                 return  # those who asked have it
             raise
@@ -62,7 +62,7 @@ class Gather(Generic[Item, Answer]):
                 future.set_result(answer)
 
 
-def _copy(error: Unavailable) -> Unavailable:
+def copy_of(error: Unavailable) -> Unavailable:
     """Return an equal error: one exception object raised in many tasks would mix their tracebacks."""
     copy = Unavailable(str(error))
     copy.__cause__ = error.__cause__

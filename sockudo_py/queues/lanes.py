@@ -21,11 +21,12 @@ _HOUR = 3_600_000
 class Entry:
     """A job text, with the ``row`` of a store that it lies in.
 
-    ``gathered`` is how many entries of the lane it was merged from (1: none), ``spare`` the rows of the others, as long
-    as the store has not merged them as well. ``crashes`` counts lease expiries in a row. ``own`` is as in ``Claim``.
+    ``gathered`` is how many entries of the lane it was merged from (1: none). As long as the store has not merged them
+    as well, ``spare`` has the rows of the others, or ``packs`` what is to be changed there (``sqlite_packs.py``).
+    ``crashes`` counts lease expiries in a row. ``own`` is as in ``Claim``.
     """
 
-    __slots__ = ("crashes", "endpoint", "gathered", "own", "row", "solo", "spare", "text")
+    __slots__ = ("crashes", "endpoint", "gathered", "own", "packs", "row", "solo", "spare", "text")
 
     def __init__(self, endpoint: str, text: bytes, row: int = 0, solo: bool = False) -> None:
         self.endpoint = endpoint
@@ -35,6 +36,7 @@ class Entry:
         self.crashes = 0
         self.gathered = 1
         self.spare: tuple[int, ...] = ()
+        self.packs: tuple[tuple[int, int], ...] = ()
         self.own = 0
 
     @property

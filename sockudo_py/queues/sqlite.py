@@ -2,16 +2,29 @@
 
 The books (``book.py``) are in memory; every step is written to the file before it is reported done, and the books are
 made again from the file at start. Jobs that were in flight when the process died come back then, as after a lost lease.
+What the file looks like: ``sqlite_schema.py``; why so: docs/decisions/0015.
 """
 
 import asyncio
+import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
+
+import orjson
 
 from sockudo_py.metrics import Metrics
 from sockudo_py.queues import jobs
 from sockudo_py.queues import sqlite_rows as rows
-from sockudo_py.queues.base import ENDPOINT_DELETED, Append, Claim, Depths, LanePolicy, QueueFull
+from sockudo_py.queues.base import (
+    ENDPOINT_DELETED,
+    Append,
+    Claim,
+    Depths,
+    LanePolicy,
+    QueueFull,
+    endpoint_of,
+    id_of,
+)
 from sockudo_py.queues.book import Book
 from sockudo_py.queues.book_lanes import BookLanes
 from sockudo_py.queues.classes import Shares
@@ -19,7 +32,9 @@ from sockudo_py.queues.clock import steady_clock
 from sockudo_py.queues.counters import Counters
 from sockudo_py.queues.lanes import Entry
 from sockudo_py.queues.room import Room
-from sockudo_py.queues.sqlite_rows import FRESH, Db
+from sockudo_py.queues.seen import SeenIds
+from sockudo_py.queues.sqlite_packs import Packs, portions, unpack
+from sockudo_py.queues.sqlite_rows import Db
 from sockudo_py.queues.sqlite_store import SqliteStore
 from sockudo_py.queues.waker import Waker
 
@@ -40,7 +55,7 @@ class SqliteQueue(BookLanes):
         max_queue_len: How many jobs and events there may be, dead ones apart; 0: any number. See ``room.py``.
         failed_max_len: How many dead jobs are kept; the oldest go first, and are counted. 0: any number.
         max_crash_redeliveries: A job whose lease expired more often than this is poison.
-        dedup_ttl: Seconds for which an appended id is known.
+        dedup_ttl: Seconds for which an appended id is known, if fewer than 200,000 came since.
         default_policy: Of lanes without one.
     """
 
@@ -67,7 +82,9 @@ class SqliteQueue(BookLanes):
         self._max_queue_len = max_queue_len
         self._failed_max_len = failed_max_len
         self._max_crashes = max_crash_redeliveries
-        self._dedup_ms = round(dedup_ttl * 1000)
+        self._seen = SeenIds(round(dedup_ttl * 1000))
+        self._packs = Packs()
+        self._rows = itertools.count(1)
         self._dead = 0
         self._tidy_at = 0  # ms
         self._appending = asyncio.Lock()  # one call at a time looks at the room
@@ -77,14 +94,13 @@ class SqliteQueue(BookLanes):
         """Open the file and make the books from it."""
         await self._store.open()
         now = self._now()
-        for row, state, endpoint, solo, claimed, crashes, due, gated, text in await self._store.run(rows.load):
-            entry = Entry(endpoint, text, row, bool(solo))
+        self._rows = itertools.count(await self._store.run(rows.last_row) + 1)
+        for row, endpoint, claimed, crashes, due, gated, text in await self._store.run(rows.load):
+            entry = Entry(endpoint, text, row)
             entry.crashes = crashes + claimed
             if self._book.lanes[endpoint].app.id is None and (app_id := jobs.app_of(text)) is not None:
                 self._book.lanes.owned(endpoint, app_id)
-            if state == FRESH:
-                self._book.lanes.append(entry, now)
-            elif entry.crashes > self._max_crashes:
+            if entry.crashes > self._max_crashes:
                 await self._bury(entry, jobs.bury(text, now, jobs.crashed(entry.crashes)))
                 self._count.poison.add()
             elif gated or due <= now:
@@ -94,6 +110,13 @@ class SqliteQueue(BookLanes):
                     self._book.lanes.settle(self._book.lanes[endpoint], now)
             else:
                 self._book.delay(entry, due, now)
+        for row, endpoint, app_id, left, marks, text in await self._store.run(rows.load_packs):
+            self._book.lanes.owned(endpoint, app_id)
+            self._packs.add(endpoint, row, left)
+            self._book.lanes.extend(endpoint, unpack(endpoint, app_id, left, marks, text), now)
+        for row, ms, ids in await self._store.run(rows.load_seen):
+            self._seen.add(orjson.loads(ids), ms, row)
+            self._seen.forget(now)
         for endpoint in await self._store.run(rows.paused):
             self._book.set_paused(endpoint, True, now)
         self._dead = await self._store.run(rows.count_dead)
@@ -108,30 +131,40 @@ class SqliteQueue(BookLanes):
 
     async def _append(self, events: Sequence[Append]) -> None:
         now = self._now()
-        room = Room(self._book, self._max_queue_len, events)
-
-        def work(db: Db) -> tuple[list[Entry], list[Append]]:
-            rows.forget(db, now - self._dedup_ms, 2 * len(events))  # more than are added: they never pile up
-            taken, refused = [], []
-            for event in events:
-                if db.execute("INSERT OR IGNORE INTO queue_seen VALUES (?, ?)", (event.id, now)).rowcount == 0:
-                    continue  # known
-                if room.take(event):
-                    taken.append(rows.append(db, event))
-                else:
-                    refused.append(event)
-            db.executemany("DELETE FROM queue_seen WHERE id = ?", [(event.id,) for event in refused])
-            return taken, refused
-
-        fresh, refused = await self._store.run(work)
-        self._count.duplicates.add(amount=len(events) - len(fresh) - len(refused))
-        now = self._now()
-        for entry in fresh:
-            opens = self._book.lanes.append(entry, now)
-            if opens is not None:
-                self._waker.soon((opens - now) / 1000)
+        old = self._seen.forget(now)
+        fresh = self._seen.unknown(events)
+        self._count.duplicates.add(amount=len(events) - len(fresh))
+        room = Room(self._book, self._max_queue_len, fresh)
+        packs: list[tuple[int, Sequence[Append]]] = []
+        refused: list[Append] = []
+        for _, group in itertools.groupby(fresh, endpoint_of):
+            taken, rest = room.split(list(group))
+            packs += [(next(self._rows), some) for some in portions(taken)]
+            refused += rest
+        if packs:
+            await self._write(packs, old, now)
         if refused:
             raise QueueFull(refused)
+
+    async def _write(self, packs: Sequence[tuple[int, Sequence[Append]]], old: int, now: int) -> None:
+        """Add events to the file and then to the books, and forget the ids of calls up to the row ``old``."""
+        row = next(self._rows)
+        ids = [ident for _, events in packs for ident in map(id_of, events)]
+
+        def work(db: Db) -> None:
+            if old:
+                rows.forget(db, old)
+            rows.append(db, packs, row, now, ids)
+
+        await self._store.run(work)
+        self._seen.add(ids, now, row)
+        now = self._now()
+        for row, events in packs:
+            endpoint = events[0].endpoint
+            self._packs.add(endpoint, row, len(events))
+            opens = self._book.lanes.extend(endpoint, events, now)
+            if opens is not None:
+                self._waker.soon((opens - now) / 1000)
 
     async def claim(self, worker: str, limit: int, lease: float) -> list[Claim]:  # noqa: D102
         now = self._now()
@@ -147,6 +180,7 @@ class SqliteQueue(BookLanes):
         if due is not None:
             self._waker.soon(due / 1000)
         entries = [entry for _, entry in claims]
+        self._number(entries)
         try:
             if entries:
                 await self._store.run(lambda db: rows.claim(db, entries))
@@ -155,8 +189,10 @@ class SqliteQueue(BookLanes):
                 self._book.release(token, now)
             raise
         for entry in entries:
-            entry.spare = ()
-        return [Claim(token, jobs.revive(entry.text)) for token, entry in claims]
+            entry.packs = ()
+        return [
+            Claim(token, entry.text if entry.own else jobs.revive(entry.text), entry.own) for token, entry in claims
+        ]
 
     async def ack(self, token: str) -> bool:  # noqa: D102
         entry = self._finish(token, good=True)
@@ -214,6 +250,7 @@ class SqliteQueue(BookLanes):
     async def drop(self, endpoint: str, error_class: str) -> int:  # noqa: D102
         now = self._now()
         taken = self._book.take_all(endpoint, now)
+        self._number(taken)
         error = jobs.dropped(error_class)
 
         def work(db: Db) -> int:
@@ -261,8 +298,25 @@ class SqliteQueue(BookLanes):
     async def _tidy(self, now: int) -> None:
         if now >= self._tidy_at:
             self._tidy_at = now + _IDLE_TIDY
-            if await self._store.run(lambda db: rows.tidy(db, now - self._dedup_ms)):
+            old = self._seen.forget(now)
+
+            def work(db: Db) -> bool:
+                if old:
+                    rows.forget(db, old)
+                return rows.tidy(db)
+
+            if await self._store.run(work):
                 self._tidy_at = now + _BUSY_TIDY
+
+    def _number(self, entries: Sequence[Entry]) -> None:
+        """Give those jobs a row that events have just become, and note what this changes in the file.
+
+        To be called at once: so the events of a lane leave the books in the same order as the packs.
+        """
+        for entry in entries:
+            if not entry.row:
+                entry.row = next(self._rows)
+                entry.packs = self._packs.take(entry.endpoint, entry.gathered)
 
     def _finish(self, token: str, *, good: bool | None) -> Entry | None:
         self._waker.soon()

@@ -1,15 +1,14 @@
 """What the SQLite queue reads and writes: the statements."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from sockudo_py.queues import jobs
+import orjson
+
 from sockudo_py.queues.base import Append
 from sockudo_py.queues.lanes import Entry
+from sockudo_py.queues.sqlite_packs import pack
 
-FRESH, WHOLE, DEAD = 0, 1, 2  # the states: an event that gathers, a job, a dead job
-
-_FORGET = 1000  # ids at a time
 _GIVE_BACK = 200  # pages of 4 KiB at a time, a few milliseconds
 _INCREMENTAL = 2  # PRAGMA auto_vacuum of a file that can give pages back
 _KEEP = 1000  # free pages that stay in the file, for what comes next
@@ -23,10 +22,30 @@ class Db(sqlite3.Connection):
     dead: int | None = None  # None: not counted since a transaction was undone
 
 
-def load(db: Db) -> list[tuple[int, int, str, int, int, int, int, int, bytes]]:
-    """Return all that is alive, in the order in which it was appended."""
-    columns = "row, state, endpoint, solo, claimed, crashes, due, gated, text"
+def load(db: Db) -> list[tuple[int, str, int, int, int, int, bytes]]:
+    """Return all jobs that are alive, in the order in which they were made."""
+    columns = "row, endpoint, claimed, crashes, due, gated, text"
     return db.execute(f"SELECT {columns} FROM queue_jobs WHERE died IS NULL ORDER BY row").fetchall()  # noqa: S608
+
+
+def load_packs(db: Db) -> list[tuple[int, str, str, int, bytes, bytes]]:
+    """Return row, endpoint, app, number of events left, marks and text of all packs, in the order of their appends."""
+    columns = "row, endpoint, app, -more, marks, text"
+    return db.execute(f"SELECT {columns} FROM queue_packs ORDER BY row").fetchall()  # noqa: S608
+
+
+def load_seen(db: Db) -> list[tuple[int, int, bytes]]:
+    """Return row, time (ms) and ids (JSON) of all calls that are remembered, oldest first."""
+    return db.execute("SELECT row, ms, ids FROM queue_seen ORDER BY row").fetchall()
+
+
+def last_row(db: Db) -> int:
+    """Return the highest number of a row in any table; the numbers of rows are given by the driver."""
+    tables = ("queue_jobs", "queue_packs", "queue_seen")
+    (row,) = db.execute(
+        f"SELECT max({','.join(f'coalesce((SELECT max(row) FROM {table}), 0)' for table in tables)})"  # noqa: S608
+    ).fetchone()
+    return int(row)
 
 
 def paused(db: Db) -> list[str]:
@@ -41,54 +60,60 @@ def count_dead(db: Db) -> int:
     return db.dead or 0
 
 
-def forget(db: Db, until: int, most: int) -> int:
-    """Forget at most so many of the ids that were appended until then (ms); returns how many."""
-    old = "SELECT id FROM queue_seen WHERE ms <= ? ORDER BY ms LIMIT ?"
-    return db.execute(f"DELETE FROM queue_seen WHERE id IN ({old})", (until, most)).rowcount  # noqa: S608
+def forget(db: Db, row: int) -> None:
+    """Forget the ids of all calls up to this row."""
+    db.execute("DELETE FROM queue_seen WHERE row <= ?", (row,))
 
 
-def tidy(db: Db, until: int) -> bool:
-    """Forget ids, and give free pages back to the file system: as much as takes some milliseconds.
-
-    Returns whether there is more to do.
-    """
-    forgotten = forget(db, until, _FORGET)
+def tidy(db: Db) -> bool:
+    """Give free pages back to the file system: as much as takes some milliseconds. Returns whether there is more."""
     (mode,) = db.execute("PRAGMA auto_vacuum").fetchone()
     (free,) = db.execute("PRAGMA freelist_count").fetchone() if mode == _INCREMENTAL else (0,)  # an old file keeps them
     for _ in range(min(_GIVE_BACK, free - _KEEP)):  # Python's driver takes a single step of this statement
         db.execute("PRAGMA incremental_vacuum(1)")
-    return bool(forgotten == _FORGET or free - _GIVE_BACK > _KEEP)
+    return bool(free - _GIVE_BACK > _KEEP)
 
 
-def append(db: Db, event: Append) -> Entry:
-    """Write a fresh event; returns its entry."""
-    text = jobs.encode_event(event)
-    made = db.execute(
-        "INSERT INTO queue_jobs (state, endpoint, solo, text) VALUES (?, ?, ?, ?)",
-        (FRESH, event.endpoint, event.solo, text),
+def append(db: Db, packs: Sequence[tuple[int, Sequence[Append]]], row: int, now: int, ids: list[str]) -> None:
+    """Write fresh events: packs with their rows, and under a row of its own the ids of all of them."""
+    db.executemany(
+        "INSERT INTO queue_packs (row, endpoint, app, more, marks, text) VALUES (?, ?, ?, ?, ?, ?)",
+        [(row, events[0].endpoint, events[0].app_id, -len(events), *pack(events)) for row, events in packs],
     )
-    return Entry(event.endpoint, text, made.lastrowid or 0, event.solo)
+    db.execute("INSERT INTO queue_seen (row, ms, ids) VALUES (?, ?, ?)", (row, now, orjson.dumps(ids)))
 
 
 def claim(db: Db, entries: Sequence[Entry]) -> None:
-    """Write that jobs were leased, and what was merged for it."""
-    for entry in entries:
-        db.execute(
-            "UPDATE queue_jobs SET state = ?, claimed = 1, crashes = ?, text = ? WHERE row = ?",
-            (WHOLE, entry.crashes, entry.text, entry.row),
+    """Write that jobs were leased, and what became a job for it."""
+    made = [entry for entry in entries if entry.packs]
+    if made:
+        db.executemany(
+            "INSERT OR REPLACE INTO queue_jobs (row, endpoint, claimed, crashes, text) VALUES (?, ?, 1, ?, ?)",
+            [(entry.row, entry.endpoint, entry.crashes, entry.text) for entry in made],
         )
-        delete_spare(db, entry)
+        take(db, made)
+    if len(made) < len(entries):
+        db.executemany(
+            "UPDATE queue_jobs SET claimed = 1, crashes = ? WHERE row = ?",
+            [(entry.crashes, entry.row) for entry in entries if not entry.packs],
+        )
 
 
-def delete_spare(db: Db, entry: Entry) -> None:
-    """Delete the rows of events that were merged into another."""
-    db.executemany("DELETE FROM queue_jobs WHERE row = ?", [(row,) for row in entry.spare])
+def take(db: Db, made: Iterable[Entry]) -> None:
+    """Write that events became jobs, in this order."""
+    changed = dict(change for entry in made for change in entry.packs)
+    gone = [(row,) for row, left in changed.items() if not left]
+    if gone:
+        db.executemany("DELETE FROM queue_packs WHERE row = ?", gone)
+    if len(gone) < len(changed):
+        db.executemany(
+            "UPDATE queue_packs SET more = ? WHERE row = ?", [(-left, row) for row, left in changed.items() if left]
+        )
 
 
 def delete(db: Db, entry: Entry) -> None:
     """Delete a job."""
     db.execute("DELETE FROM queue_jobs WHERE row = ?", (entry.row,))
-    delete_spare(db, entry)
 
 
 def unclaim(db: Db, entry: Entry) -> None:
@@ -99,21 +124,20 @@ def unclaim(db: Db, entry: Entry) -> None:
 def replace(db: Db, entry: Entry, endpoint: str, text: bytes, due: int, gated: bool) -> None:
     """Write the job that is to be tried again, and when."""
     db.execute(
-        "UPDATE queue_jobs SET state = ?, endpoint = ?, claimed = 0, crashes = 0, due = ?, gated = ?, text = ?"
+        "UPDATE queue_jobs SET endpoint = ?, claimed = 0, crashes = 0, due = ?, gated = ?, text = ?"
         " WHERE row = ? AND died IS NULL",
-        (WHOLE, endpoint, due, gated, text, entry.row),
+        (endpoint, due, gated, text, entry.row),
     )
-    delete_spare(db, entry)
 
 
 def to_failed(db: Db, entry: Entry, text: bytes, most: int) -> int:
     """Write that a job is dead, keep at most ``most`` (0: all) of these; returns how many old ones had to go."""
     dead = count_dead(db) + 1
     db.execute(
-        f"UPDATE queue_jobs SET state = ?, claimed = 0, died = {_NEXT_DEATH}, text = ? WHERE row = ?",  # noqa: S608
-        (DEAD, text, entry.row),
+        f"INSERT OR REPLACE INTO queue_jobs (row, endpoint, died, text) VALUES (?, ?, {_NEXT_DEATH}, ?)",  # noqa: S608
+        (entry.row, entry.endpoint, text),
     )
-    delete_spare(db, entry)
+    take(db, (entry,))
     db.dead = dead
     if most <= 0 or dead <= most:
         return 0
@@ -139,8 +163,8 @@ def redrive(db: Db, endpoint: str | None, limit: int) -> list[tuple[int, str, by
         " ORDER BY died LIMIT ?",
         (endpoint, limit),
     ).fetchall()
-    alive = "UPDATE queue_jobs SET state = ?, died = NULL, crashes = 0, due = 0, gated = 0 WHERE row = ?"
+    alive = "UPDATE queue_jobs SET died = NULL, crashes = 0, due = 0, gated = 0 WHERE row = ?"
     dead = count_dead(db)
-    db.executemany(alive, [(WHOLE, row) for row, _, _ in rows])
+    db.executemany(alive, [(row,) for row, _, _ in rows])
     db.dead = dead - len(rows)
     return rows

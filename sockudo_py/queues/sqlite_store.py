@@ -1,40 +1,20 @@
 """The file of the SQLite queue: one thread, one connection, and one transaction for all that is asked at a time."""
 
-import asyncio
 import fcntl
 import os
 import sqlite3
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
 from sockudo_py.errors import SockudoError, Unavailable
-from sockudo_py.queues.gather import Gather
+from sockudo_py.queues.batch_thread import BatchThread
 from sockudo_py.queues.sqlite_rows import Db
+from sockudo_py.queues.sqlite_schema import VERSION, prepare
 
 _REMEDY = "name a file in a folder that this user may write to"
-_VERSION = 1
 _WAL_BYTES = 16 << 20  # what a checkpoint leaves of the log
 _MOST = 500  # pieces of work in one transaction
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS queue_jobs (
-    row INTEGER PRIMARY KEY AUTOINCREMENT,
-    state INTEGER NOT NULL,
-    endpoint TEXT NOT NULL,
-    solo INTEGER NOT NULL DEFAULT 0,
-    claimed INTEGER NOT NULL DEFAULT 0,
-    crashes INTEGER NOT NULL DEFAULT 0,
-    due INTEGER NOT NULL DEFAULT 0,
-    gated INTEGER NOT NULL DEFAULT 0,
-    died INTEGER,
-    text BLOB NOT NULL
-);
-CREATE INDEX IF NOT EXISTS queue_dead ON queue_jobs (died) WHERE died IS NOT NULL;
-CREATE TABLE IF NOT EXISTS queue_seen (id TEXT PRIMARY KEY, ms INTEGER NOT NULL) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS queue_seen_ms ON queue_seen (ms);
-CREATE TABLE IF NOT EXISTS queue_paused (endpoint TEXT PRIMARY KEY) WITHOUT ROWID;
-"""
 
 T = TypeVar("T")
 Work = Callable[[Db], Any]
@@ -50,30 +30,27 @@ class SqliteStore:
     def __init__(self, path: Path, *, sync: bool) -> None:
         self._path = path
         self._sync = sync
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="queue-sqlite")
+        self._thread: BatchThread[Work, Any] = BatchThread(self._transact, _MOST, "queue-sqlite")
         self._connection: Db | None = None
         self._lock: int | None = None
         self._closed = False
-        self._gather: Gather[Work, Any] = Gather(self._transact, _MOST)
 
     async def open(self) -> None:
         """Open, lock and prepare the file. Raises SockudoError when it can't be used."""
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._open)
+        await self._thread.call(self._open)
 
     async def close(self) -> None:
         """Finish what is under way, and let go of the file. Once is enough; more does no harm."""
         if self._closed:
             return
         self._closed = True
-        await self._gather.close()
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
-        self._thread.shutdown()
+        await self._thread.call(self._close, last=True)
 
     async def run(self, work: Callable[[Db], T]) -> T:
         """Do a piece of work in a transaction; returns its answer once it is kept. Raises ``Unavailable``."""
         if self._closed:
             raise Unavailable(f"the queue in {self._path} is closed")
-        answer: T = await self._gather.ask(work)
+        answer: T = await self._thread.ask(work)
         return answer
 
     def _open(self) -> None:
@@ -96,12 +73,12 @@ class SqliteStore:
             connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # holds for a new file, and before anything is written
             connection.execute(f"PRAGMA journal_size_limit={_WAL_BYTES}")
             connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA secure_delete=OFF")  # some builds write zeros over all that is deleted
             connection.execute(f"PRAGMA synchronous={'FULL' if self._sync else 'NORMAL'}")
             (version,) = connection.execute("PRAGMA user_version").fetchone()
-            if version not in (0, _VERSION):
+            if not 0 <= version <= VERSION:
                 raise SockudoError(f"queue.sqlite.path: {self._path} is of a newer version ({version})")
-            connection.executescript(_SCHEMA)
-            connection.execute(f"PRAGMA user_version={_VERSION}")
+            prepare(connection, version)
         except sqlite3.Error as error:
             self._close()
             raise SockudoError(f"queue.sqlite.path: {self._path} can't be used: {error}; {_REMEDY}") from error
@@ -120,10 +97,7 @@ class SqliteStore:
             os.close(self._lock)
             self._lock = None
 
-    async def _transact(self, works: Sequence[Work]) -> list[Any]:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._run_all, works)
-
-    def _run_all(self, works: Sequence[Work]) -> list[Any]:
+    def _transact(self, works: Sequence[Work]) -> list[Any]:
         connection = self._connection
         if connection is None:
             raise Unavailable(f"the queue in {self._path} is not open")

@@ -12,6 +12,8 @@ from urllib.parse import quote
 from sockudo_py.errors import SockudoError
 from sockudo_py.queues import jobs
 from sockudo_py.queues.base import Depths, LaneDepth
+from sockudo_py.queues.sqlite_packs import unpack
+from sockudo_py.queues.sqlite_schema import VERSION
 
 T = TypeVar("T")
 _WAITS, _RUNS, _LATER = (
@@ -46,19 +48,24 @@ class SqliteView:
                 number: int = db.execute(f"SELECT count(*) FROM queue_jobs WHERE {where}", {"now": now}).fetchone()[0]  # noqa: S608
                 return number
 
+            (gathering,) = db.execute("SELECT coalesce(-sum(more), 0) FROM queue_packs").fetchone()
             first = db.execute(f"SELECT text FROM queue_jobs WHERE {_WAITS} ORDER BY row LIMIT 1", {"now": now})  # noqa: S608
             oldest = [jobs.created_ms(text) for (text,) in first]
+            for pack in db.execute("SELECT endpoint, app, -more, marks, text FROM queue_packs ORDER BY row LIMIT 1"):
+                oldest.append(unpack(*pack)[0].created_ms)
             deepest = db.execute(
-                f"SELECT endpoint, sum({_WAITS}) AS waiting, sum({_RUNS}) AS running FROM queue_jobs GROUP BY endpoint"  # noqa: S608
-                " HAVING waiting OR running ORDER BY waiting DESC, endpoint LIMIT :lanes",
+                "SELECT endpoint, sum(waits) AS waiting, sum(runs) AS running FROM"  # noqa: S608
+                f" (SELECT endpoint, {_WAITS} AS waits, {_RUNS} AS runs FROM queue_jobs"
+                " UNION ALL SELECT endpoint, -more, 0 FROM queue_packs)"
+                " GROUP BY endpoint HAVING waiting OR running ORDER BY waiting DESC, endpoint LIMIT :lanes",
                 {"now": now, "lanes": lanes},
             )
             return Depths(
-                count(_WAITS),
+                gathering + count(_WAITS),
                 count(_RUNS),
                 count(_LATER),
                 count("died IS NOT NULL"),
-                max(0, now - oldest[0]) if oldest else 0,
+                max(0, now - min(oldest, default=now)),
                 tuple(LaneDepth(endpoint, waiting, running) for endpoint, waiting, running in deepest),
             )
 
@@ -69,6 +76,12 @@ class SqliteView:
             try:
                 uri = f"file:{quote(str(self._path))}?mode=ro"
                 with closing(sqlite3.connect(uri, uri=True, timeout=5.0)) as db:
+                    (version,) = db.execute("PRAGMA user_version").fetchone()
+                    if version != VERSION:
+                        raise SockudoError(
+                            f"queue.sqlite.path: {self._path} is of version {version}, this program reads {VERSION}: "
+                            + ("start the server on it first" if version < VERSION else "use the one of the server")
+                        )
                     return work(db)
             except sqlite3.Error as error:
                 raise SockudoError(f"queue.sqlite.path: {self._path} can't be read: {error}") from error

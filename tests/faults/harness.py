@@ -19,8 +19,10 @@ from sockudo_py.changes import ClientEventSent
 from sockudo_py.endpoints import Batching, Endpoint, RetryPolicy, Secret
 from sockudo_py.metrics import Metrics
 from sockudo_py.protocol.app import AppKey
+from sockudo_py.queues import jobs
 from sockudo_py.queues.base import Append, Queue, QueueFull
 from sockudo_py.queues.memory import MemoryQueue
+from sockudo_py.queues.sqlite_packs import unpack
 from sockudo_py.webhooks.delivery import Attempt
 from sockudo_py.webhooks.guard import AddressGuard
 from sockudo_py.webhooks.service import DeliverySettings, WebhookService
@@ -135,7 +137,10 @@ def stored_in_redis(server: RedisServer, endpoint: str | None = None, prefix: st
 def stored_in_sqlite(path: Path, endpoint: str | None = None) -> list[int]:
     """Return the numbers of all events (of one endpoint) in a queue file."""
     with contextlib.closing(sqlite3.connect(path)) as db:
-        return _numbers_of([text for (text,) in db.execute("SELECT text FROM queue_jobs")], endpoint)
+        texts = [text for (text,) in db.execute("SELECT text FROM queue_jobs")]
+        for pack in db.execute("SELECT endpoint, app, -more, marks, text FROM queue_packs"):
+            texts += map(jobs.encode_event, unpack(*pack))
+        return _numbers_of(texts, endpoint)
 
 
 def note_appends(queue: Queue, note: Callable[[Sequence[int]], None]) -> None:

@@ -161,7 +161,7 @@ async def test_ids_are_forgotten_in_the_end(make: Make, clock: Clock, path: Path
     await queue.append([event(2)])
     await queue.close()
     with sqlite3.connect(path) as db:
-        assert db.execute("SELECT id FROM queue_seen").fetchall() == [("e0002",)]
+        assert db.execute("SELECT ids FROM queue_seen").fetchall() == [(b'["e0002"]',)]
     db.close()
 
 
@@ -228,7 +228,7 @@ async def pragma(queue: SqliteQueue, setting: str) -> None:
         assert store._connection is not None
         store._connection.execute(f"PRAGMA {setting}").fetchone()
 
-    await asyncio.get_running_loop().run_in_executor(store._thread, change)
+    await store._thread.call(change)
 
 
 async def test_on_a_full_disk_an_append_is_unavailable_and_may_be_repeated(make: Make) -> None:
@@ -313,6 +313,50 @@ async def test_a_merge_that_could_not_be_written_is_written_with_the_next_claim(
     assert len(jobs.decode(held.job).events()) == 2
     assert await queue.ack(held.token)
     assert await claim(await reopened(make, queue, default_policy=batches)) == []
+
+
+async def test_what_a_claim_left_of_the_events_of_one_append_is_there_after_a_restart(make: Make) -> None:
+    batches = LanePolicy(window=0.0, size=3, slow_start=False)
+    queue = make(default_policy=batches)
+    await queue.open()
+    await queue.append([event(number) for number in range(8)])
+    first, second, _ = [await queue.claim("w", 1, 30) for _ in range(3)]
+    assert await queue.ack(first[0].token)
+    queue = await reopened(make, queue, default_policy=batches)
+    await queue.append([event(8)])
+    again = await claim(queue)
+    assert again[0].job == second[0].job
+    assert [[one["n"] for one in jobs.decode(got.job).events()] for got in again] == [[3, 4, 5], [6, 7], [8]]
+
+
+async def test_batches_that_could_not_be_written_are_dropped_as_what_they_became(make: Make) -> None:
+    batches = LanePolicy(window=0.0, size=3, slow_start=False)
+    queue = make(default_policy=batches)
+    await queue.open()
+    await queue.append([event(number) for number in range(5)])
+    async with unwritable(queue):
+        await queue.claim("w", 1, 30)
+    async with unwritable(queue):
+        await queue.drop("wh_a", "expired")
+    assert await queue.drop("wh_a", "expired") == 2
+    queue = await reopened(make, queue, default_policy=batches)
+    assert await claim(queue) == []
+    assert [len(jobs.decode(text).events()) for text in await queue.failed()] == [2, 3]
+
+
+async def test_large_events_and_many_lanes_come_back_in_their_order(make: Make) -> None:
+    queue = make(default_policy=LanePolicy(window=0.0, size=1000, max_bytes=10**8, slow_start=False))
+    await queue.open()
+    events = [
+        event(number, f"wh_{number % 3}")._replace(event=b'{"n":%d,"x":"%b"}' % (number, b"x" * 9000))
+        for number in range(300)
+    ]
+    for start in range(0, 300, 60):
+        await queue.append(sorted(events[start : start + 60], key=lambda one: one.endpoint))
+    queue = await reopened(make, queue, default_policy=LanePolicy(window=0.0, size=1000, max_bytes=10**8))
+    jobs_of = {job.endpoint: job for job in (jobs.decode(got.job) for got in await claim(queue))}
+    for lane in range(3):
+        assert [one["n"] for one in jobs_of[f"wh_{lane}"].events()] == list(range(lane, 300, 3))
 
 
 async def test_a_call_before_open_is_unavailable(make: Make) -> None:

@@ -9,6 +9,7 @@ from redis import Redis
 from sockudo_py.queues import jobs
 from sockudo_py.queues.base import Append
 from sockudo_py.queues.book import Book
+from sockudo_py.queues.sqlite_packs import unpack
 
 EVENT = re.compile(rb'\{"event":"(e\d+)"\}')
 
@@ -39,8 +40,10 @@ def in_sqlite(path: Path, book: Book) -> tuple[list[str], list[str]]:
     """Return what the file holds, and what the driver thinks."""
     with sqlite3.connect(path) as db:
         rows = db.execute("SELECT text, died FROM queue_jobs").fetchall()
+        packs = db.execute("SELECT endpoint, app, -more, marks, text FROM queue_packs").fetchall()
     db.close()
-    return events_in([text for text, _ in rows]), in_book(book, [text for text, died in rows if died is not None])
+    texts = [text for text, _ in rows] + [event.event for pack in packs for event in unpack(*pack)]
+    return events_in(texts), in_book(book, [text for text, died in rows if died is not None])
 
 
 def in_book(book: Book, dead: list[bytes]) -> list[str]:

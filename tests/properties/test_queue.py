@@ -134,7 +134,7 @@ class QueueMachine(RuleBasedStateMachine):
             for got in of_lane:
                 assert [jobs.decode(one.job) for one in got] == [handed_out(raw) for raw in raws]
             for raw, *same in zip(raws, *of_lane, strict=True):
-                assert [one.own for one in same] == [raw.own, 0, 0], "only memory knows who made an event"
+                assert [one.own for one in same] == [raw.own, 0, raw.own], "Redis does not know who made an event"
                 self.model.held.append(Held(raw, tuple(one.token for one in same), self.model.now + LEASE))
         assert [len(got) for got in claims] == [sum(map(len, expected.values()))] * len(claims)
         self.tick()

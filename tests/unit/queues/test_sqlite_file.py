@@ -108,7 +108,7 @@ async def test_a_file_that_can_not_shrink_is_not_tidied_all_the_time(tmp_path: P
     await site.queue.open()
     try:
         assert await site.look("PRAGMA freelist_count") > 2 * rows._KEEP
-        assert not await site.queue._store.run(lambda db: rows.tidy(db, 0))
+        assert not await site.queue._store.run(rows.tidy)
     finally:
         await site.queue.close()
 
@@ -117,7 +117,7 @@ async def test_ids_that_are_forgotten_never_pile_up_while_events_come(site: Site
     for start in range(0, 5000, 100):
         await site.append(start, 100)
         site.clock.now += 30
-    assert await site.look("SELECT count(*) FROM queue_seen") <= 1200  # five minutes of 100 in 30 seconds, and a call
+    assert await site.look("SELECT count(*) FROM queue_seen") <= 11  # five minutes of a call in 30 seconds, and a call
 
 
 async def test_the_oldest_dead_jobs_go_when_there_are_too_many(site: Site) -> None:
@@ -153,10 +153,10 @@ async def test_a_failure_looks_at_no_other_dead_job(site: Site) -> None:
     await site.queue._store.run(lambda db: db.set_trace_callback(seen.append))
     await site.fail_one(3)
     await site.queue._store.run(lambda db: db.set_trace_callback(None))
-    assert any("died =" in statement for statement in seen)
+    assert any(", died," in statement for statement in seen)
     plans: list[str] = []
     for statement in seen:
-        if statement.startswith(("UPDATE queue_jobs SET state = 2", "DELETE FROM queue_jobs")):
+        if statement.startswith(("INSERT OR REPLACE INTO queue_jobs", "DELETE FROM queue_jobs")):
             plans += await site.plan(statement)
     assert plans
     assert not [plan for plan in plans if plan.startswith("SCAN")]
