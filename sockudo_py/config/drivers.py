@@ -171,7 +171,7 @@ class ReliabilityConfig(Section):
     worker_poll_interval_ms: PositiveMilliseconds = Field(default=500, description="Milliseconds between looks.")
     worker_prefetch: Positive = Field(default=16, description="Requests in flight per worker.")
     shutdown_timeout_ms: Milliseconds = Field(
-        default=30000, description="Milliseconds for requests in flight at the end."
+        default=4000, description="Milliseconds for requests in flight at the end."
     )
     max_crash_redeliveries: Positive = Field(default=5, description="Expired leases after which a job is dead.")
     deduplication_ttl_ms: Milliseconds = Field(

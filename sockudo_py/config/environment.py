@@ -36,6 +36,7 @@ OVERRIDES: tuple[Override, ...] = (
     _row("PATH_PREFIX SOKETI_PATH_PREFIX", "path_prefix"),
     _row("WORKERS", "workers"),
     _row("SOKETI_SHUTDOWN_GRACE_PERIOD", "shutdown_grace_period", "milliseconds"),
+    _row("DRAIN_DELAY", "drain_delay"),
     _row("SHUTDOWN_GRACE_PERIOD", "shutdown_grace_period"),
     _row("SOCKUDO_MAX_CONNECTIONS", "max_connections"),
     _row("TRUSTED_PROXIES", "trusted_proxies", "list"),

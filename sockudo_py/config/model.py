@@ -71,8 +71,11 @@ class Config(Section):
         default=1, le=256, description="Processes on the port; more than one needs the Redis adapter."
     )
     max_connections: Limit = Field(default=None, description="Connections of this node; null, 0, -1: no limit.")
+    drain_delay: Seconds = Field(
+        default=0.0, description="Seconds at shutdown from `/up` answering 503 to the closing of the port."
+    )
     shutdown_grace_period: Seconds = Field(
-        default=10.0, description="Seconds that clients get to go elsewhere at shutdown."
+        default=4.0, description="Seconds that clients get to go elsewhere at shutdown."
     )
     trusted_proxies: tuple[Cidr, ...] = Field(
         default=(), description="Proxies whose `X-Forwarded-Proto` and `X-Forwarded-For` are believed."
@@ -145,6 +148,11 @@ class Config(Section):
     def problem(self, key: str, text: str, remedy: str = "") -> str:
         """Return a line about the value of a key, such as ``host``, that names the file or the variable it is from."""
         return self._origins.line(Problem(tuple(key.split(".")), text, remedy))
+
+    def variables(self, *keys: str) -> list[str]:
+        """Return the environment variables that gave the values of keys, without repeats."""
+        found = [self._origins.variable(tuple(key.split("."))) for key in keys]
+        return list(dict.fromkeys(name for name in found if name is not None))
 
     @property
     def warnings(self) -> tuple[str, ...]:

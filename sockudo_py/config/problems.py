@@ -81,14 +81,18 @@ class Origins:
 
     def place(self, loc: Loc) -> str:
         """Return ``file: dotted.key[1].path`` of what is now at ``loc``, or the variable that it came from."""
-        variable, written = self.find(loc)
-        if variable is not None:
-            return f"environment variable {variable}"
+        moved, written = self.find(loc)
+        variable = self.variable(loc)
         place = f"{self.file}: {show(written)}" if written else self.file
-        for length in range(len(written), 0, -1):
-            if written[:length] in self.referenced:
-                return f"environment variable {self.referenced[written[:length]]} ({place})"
-        return place
+        if variable is None:
+            return place
+        return f"environment variable {variable}" + (f" ({place})" if moved is None else "")
+
+    def variable(self, loc: Loc) -> str | None:
+        """Return the environment variable that gave the value at ``loc``, if one did."""
+        variable, written = self.find(loc)
+        lengths = range(len(written), 0, -1)
+        return variable or next((self.referenced[written[:n]] for n in lengths if written[:n] in self.referenced), None)
 
     def line(self, problem: Problem) -> str:
         """Return ``file: dotted.key[1].path: problem; remedy``, or the variable in place of the key."""

@@ -104,6 +104,7 @@ class Handshakes:
         at = line + len(_NONCE_LINE)
         if (
             line >= 0
+            and data.startswith(b"GET /")  # a target in absolute form may hold a password too
             and data[at : at + _NONCE_LENGTH] == nonce(head)
             and len(data) <= _REMEMBERED_BYTES
             and handshake.forwarded_for is None

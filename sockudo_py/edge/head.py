@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
 from sockudo_py.edge.recent import Recent
+from sockudo_py.http.routes import origin_form
 from sockudo_py.protocol.values import new
 
 Headers = dict[bytes, bytes]
@@ -86,7 +87,7 @@ class Fields:
 
 
 class Head:
-    """A request's head. ``path`` and ``query`` are raw, still percent-encoded."""
+    """A request's head. ``path`` and ``query`` are raw, still percent-encoded; scheme and host are cut off."""
 
     __slots__ = ("fields", "method", "path", "query")
 
@@ -262,7 +263,7 @@ def parse_head(raw: bytes) -> Head:
     target = targets[0]
     if b"#" in target:
         target = target.partition(b"#")[0]
-    path, _, query = target.decode("ascii").partition("?")
+    path, _, query = origin_form(target.decode("ascii")).partition("?")
     return Head(parser.get_method(), path, query, Fields(parser, headers))
 
 

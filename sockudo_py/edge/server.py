@@ -6,12 +6,14 @@ import os
 import socket
 import ssl
 import stat
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 from sockudo_py.descriptors import Descriptors
 from sockudo_py.edge.context import FrontContext
 from sockudo_py.edge.front import Front
+from sockudo_py.edge.listening import bind
 from sockudo_py.edge.tls_listener import TlsListener
 from sockudo_py.errors import SockudoError
 
@@ -26,6 +28,7 @@ class EdgeServer:
         context: What the fronts work with.
         host: Address or name to listen on.
         port: 0 takes a free one.
+        named: What a message about host and port says of where they come from, such as `` (HOST)``.
         tls: Speak TLS on the port.
         descriptors: Tell which connection is one too many; None: none is.
         reuse_port: Let several processes listen on the port; the kernel spreads the connections.
@@ -41,6 +44,7 @@ class EdgeServer:
         *,
         host: str,
         port: int,
+        named: str = "",
         tls: ssl.SSLContext | None = None,
         descriptors: Descriptors | None = None,
         reuse_port: bool = False,
@@ -51,6 +55,7 @@ class EdgeServer:
         self._context = context
         self._host = host
         self._port = port
+        self._named = named
         self._tls = tls
         self._reuse_port = reuse_port
         self._backlog = backlog
@@ -68,7 +73,7 @@ class EdgeServer:
     async def start(self) -> None:
         """Listen. Raises SockudoError that names the address, the reason and the remedy."""
         try:
-            self._servers.append(await self._listen_tcp())
+            await self._listen_tcp()
             if self._unix_path is not None:
                 self._servers.append(await self._listen_unix(self._unix_path))
         except SockudoError:
@@ -101,30 +106,27 @@ class EdgeServer:
         context.connections.wheel.abort_all()
         await context.connections.census.empty(_LAST_TURNS)
 
-    async def _listen_tcp(self) -> "asyncio.Server | TlsListener":
-        loop = asyncio.get_running_loop()
+    async def _listen_tcp(self) -> None:
         make = partial(Front, self._context, secure=self._tls is not None)
         try:
-            server = await loop.create_server(
-                make,
-                self._host,
-                self._port,
-                backlog=_ACCEPTED_AT_ONCE,
-                reuse_port=self._reuse_port or None,
-                start_serving=self._tls is None,
-            )
-            listeners = [socket.socket(fileno=os.dup(each.fileno())) for each in server.sockets]
-            for listener in listeners:  # again: asyncio accepts as many at once as it was told to let wait
-                listener.listen(self._backlog)
-        except OSError as problem:
-            raise SockudoError(f"can't listen on {self._host}:{self._port}: {_remedy(problem)}") from problem
-        self._port = listeners[0].getsockname()[1]
-        if self._tls is None:
+            listeners = await bind(self._host, self._port, reuse_port=self._reuse_port)
+            self._port = listeners[0].getsockname()[1]
             for listener in listeners:
-                listener.close()
-            return server
-        server.close()
-        return TlsListener(listeners, make, self._tls, self._descriptors)
+                if self._tls is None:
+                    self._servers.append(await self._serve(listener, make))
+                else:
+                    listener.listen(self._backlog)
+            if self._tls is not None:
+                self._servers.append(TlsListener(listeners, make, self._tls, self._descriptors))
+        except OSError as problem:
+            where = f"{self._host}:{self._port}{self._named}"
+            raise SockudoError(f"can't listen on {where}: {_remedy(problem)}") from problem
+
+    async def _serve(self, listener: socket.socket, make: Callable[[], Front]) -> asyncio.Server:
+        server = await asyncio.get_running_loop().create_server(make, sock=listener, backlog=_ACCEPTED_AT_ONCE)
+        with socket.socket(fileno=os.dup(listener.fileno())) as same:
+            same.listen(self._backlog)  # again: asyncio accepts as many at once as it was told to let wait
+        return server
 
     async def _listen_unix(self, path: Path) -> asyncio.Server:
         _remove_stale(path)
@@ -184,6 +186,7 @@ def _remove_stale(path: Path) -> None:
 _REMEDIES = {
     errno.EADDRINUSE: "the address is in use; stop the program that uses it or choose another port",
     errno.EACCES: "permission denied; ports below 1024 and this directory need rights that this user does not have",
+    errno.EAFNOSUPPORT: "this machine has no IPv6; use 0.0.0.0 for all of its addresses",
     errno.EADDRNOTAVAIL: "this machine does not have that address; use one of its own, or 0.0.0.0 for all",
     errno.ENOENT: "the directory is not there; create it",
 }

@@ -12,7 +12,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from sockudo_py.http.api import Api, ApiRequest, ApiResponse
 from sockudo_py.http.cors import Cors
 from sockudo_py.http.messages import echo, error
-from sockudo_py.http.routes import cut_prefix
+from sockudo_py.http.routes import cut_prefix, origin_form
 
 log = logging.getLogger(__name__)
 
@@ -110,11 +110,7 @@ def build_app(
 
 def _target(request: web.BaseRequest) -> str:
     """Return the raw request target in origin form, however the client wrote it."""
-    target = request.raw_path
-    if not target.startswith("/"):  # absolute form, as for a proxy
-        url = request.rel_url
-        target = url.raw_path + (f"?{url.raw_query_string}" if url.raw_query_string else "")
-    return target.partition("#")[0]
+    return origin_form(request.raw_path.partition("#")[0])
 
 
 async def read_body(

@@ -5,13 +5,14 @@ SDKs sign what they meant and their HTTP stacks may encode it), the query's valu
 """
 
 import hashlib
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from urllib.parse import unquote
 
 from sockudo_py.http.messages import ApiRequest, ApiResponse, echo, error
-from sockudo_py.http.query import Pairs, Query, parse
+from sockudo_py.http.query import Query, parse
 from sockudo_py.protocol.app import App
-from sockudo_py.protocol.signatures import http_string, verify
+from sockudo_py.protocol.signatures import array_queries, verify
 
 GRACE = 600  # seconds that auth_timestamp may be off, either way
 _STAMP_DIGITS = 12
@@ -90,9 +91,8 @@ def authenticate(request: ApiRequest, app: App, query: Query, now: float, prefix
     text = f"{request.method}\n{request.path}\n{query.signed}"
     if verify(secret, text, given):
         return None
-    for other in _other_texts(request, parse(request.query), prefix):
-        if verify(secret, other, given):
-            return None
+    if any(verify(secret, other, given) for other in _other_texts(request, query.signed, prefix)):
+        return None
     shown = echo(text.replace("\n", "\\n"))
     return error(
         401,
@@ -101,19 +101,14 @@ def authenticate(request: ApiRequest, app: App, query: Query, now: float, prefix
     )
 
 
-def _other_texts(request: ApiRequest, pairs: Pairs, prefix: str) -> list[str]:
-    """Return the less usual texts that clients sign for this same request."""
-    paths = [request.path]
-    decoded = unquote(request.path)
-    if decoded != request.path:
-        paths.append(decoded)
+def _other_texts(request: ApiRequest, signed: str, prefix: str) -> Iterator[str]:
+    """Yield the less usual texts that clients sign for this same request; ``signed``: the query as it is usual."""
+    paths = list(dict.fromkeys((request.path, unquote(request.path))))
     if prefix:
         paths += [prefix + path for path in paths]
-    texts = [http_string(request.method, path, pairs) for path in paths[1:]]
-    if any(name.endswith("]") for name, _ in pairs):  # arrays left as they stand, instead of joined as PHP does
-        query = "&".join(f"{name}={value}" for name, value in sorted(pairs) if name != "auth_signature")
-        texts += [f"{request.method}\n{path}\n{query}" for path in paths]
-    return texts
+    for query in dict.fromkeys((signed, *array_queries(parse(request.query)))):
+        for path in paths:
+            yield f"{request.method}\n{path}\n{query}"
 
 
 def _check_body(body: bytes, md5: str | None) -> ApiResponse | None:

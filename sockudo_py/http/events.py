@@ -18,6 +18,8 @@ from sockudo_py.http.query import parse
 from sockudo_py.http.users import valid_user_id
 from sockudo_py.protocol.app import App
 from sockudo_py.protocol.channels import classify, user_of, valid_channel_name
+from sockudo_py.protocol.signatures import grouped
+from sockudo_py.protocol.surrogates import loads_again, without_surrogates
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +89,7 @@ def publish_batch(call: Call) -> ApiResponse | Awaitable[ApiResponse]:
 def publish_deprecated(call: Call) -> ApiResponse:
     """Publish the way of the first API version: name and socket_id in the query, the body is the data."""
     try:
-        data = call.request.body.decode("utf-8")
+        data = without_surrogates(call.request.body.decode("utf-8", "surrogatepass"))
     except UnicodeDecodeError:
         return error(400, "The body is not valid UTF-8")
     params: dict[str, object] = {**call.params, "channel": call.segments[1], "data": data}
@@ -111,8 +113,11 @@ def _body(call: Call) -> dict[str, object] | ApiResponse:
         return _query_params(call)
     try:
         params = orjson.loads(body)
-    except orjson.JSONDecodeError as problem:
-        return error(400, f"Malformed JSON in the body: {echo(str(problem))}")
+    except orjson.JSONDecodeError:
+        try:
+            params = loads_again(body)
+        except orjson.JSONDecodeError as problem:
+            return error(400, f"Malformed JSON in the body: {echo(str(problem))}")
     if not isinstance(params, dict):
         return error(400, "Expected a JSON object in the body")
     if call.params:
@@ -123,7 +128,7 @@ def _body(call: Call) -> dict[str, object] | ApiResponse:
 def _query_params(call: Call) -> dict[str, object]:
     found: dict[str, object] = {name: value for name, value in call.params.items() if name in _BODY_PARAMS}
     if "channels" in found:  # channels[]=a&channels[]=b; a comma is part of a name
-        found["channels"] = [value for name, value in parse(call.request.query) if name.partition("[")[0] == "channels"]
+        found["channels"] = grouped(parse(call.request.query))["channels"]
     return found
 
 

@@ -54,11 +54,16 @@ class Health:
         self._webhooks = webhooks
         self._clock = clock
         self._tell_usage = tell_usage
+        self._leaving = False
         self._started = clock()
+
+    def leave(self) -> None:
+        """Answer ``/up`` with 503 from now on: balancers shall send clients elsewhere. Nothing else changes."""
+        self._leaving = True
 
     def up(self) -> ApiResponse:
         """Return 200 while this node takes clients and all its parts are healthy, else 503 and what is wrong."""
-        if self._node.draining:
+        if self._leaving or self._node.draining:
             return error(503, "draining", _RETRY)
         ill = [name for name, healthy in self._checks.items() if not healthy()]
         if ill:

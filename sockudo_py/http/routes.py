@@ -1,5 +1,6 @@
 """The routes of the HTTP API. Each is either signed or listed as open; nothing is open by accident."""
 
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -115,6 +116,24 @@ class Router:
                     return Match(candidate.route, segments, candidate.names_app)
                 others += ["GET", "HEAD"] if expected == "GET" else [expected]
         return MethodMismatch((*dict.fromkeys(others), "OPTIONS")) if others else None
+
+
+_ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://[^/?#]*")
+
+
+def origin_form(target: str) -> str:
+    """Return a request target as path and query, also when it came in absolute form (RFC 9112, section 3.2.2).
+
+    So it comes from clients that take the server for a proxy: ``http://host/up``. Which host they name makes no
+    difference.
+    """
+    if target.startswith("/"):
+        return target
+    found = _ABSOLUTE.match(target)
+    if found is None:
+        return target
+    rest = target[found.end() :]
+    return rest if rest.startswith("/") else f"/{rest}"
 
 
 def cut_prefix(path: str, prefix: str) -> str:

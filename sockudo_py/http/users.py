@@ -6,7 +6,7 @@ from sockudo_py.http.context import Call
 from sockudo_py.http.messages import OK, ApiResponse, error
 
 _MAX_USER_ID = 200  # what the SDKs let through
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")  # also what stands for bytes that are no UTF-8
 
 
 def valid_user_id(user_id: str) -> bool:

@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from orjson import JSONDecodeError, loads
+from orjson import JSONDecodeError
 
 from sockudo_py.protocol import codec
 from sockudo_py.protocol.effects import Reply
+from sockudo_py.protocol.surrogates import loads
 
 Message = dict[str, Any]
 

@@ -19,6 +19,7 @@ from sockudo_py.protocol.messages import Message, complaint
 from sockudo_py.protocol.opening import Refusal, refusal, refusal_effects
 from sockudo_py.protocol.source import Source
 from sockudo_py.protocol.subscribe import ABSENT, Pending
+from sockudo_py.protocol.surrogates import loads_again
 from sockudo_py.protocol.users import SignInRequest
 
 
@@ -112,7 +113,10 @@ class Session:
         try:
             parsed = loads(message)
         except JSONDecodeError:
-            return [_NOT_JSON]
+            try:
+                parsed = loads_again(message)
+            except JSONDecodeError:
+                return [_NOT_JSON]
         event = parsed.get("event") if type(parsed) is dict else None
         if type(event) is not str:
             return [_NOT_AN_OBJECT]

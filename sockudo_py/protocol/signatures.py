@@ -5,10 +5,10 @@ What is signed never contains the secret, so it may be shown to whoever got the 
 
 import hmac
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -78,15 +78,50 @@ def http_string(method: str, path: str, parameters: Iterable[tuple[str, str]]) -
     Args:
         method: Upper or lower case.
         path: Without the query; as received, or percent-decoded for clients that sign it that way.
-        parameters: Decoded query parameters in the order received. ``auth_signature`` is left out; ``k[0]=a&k[1]=b``
-            counts as ``k=a,b``, as the PHP SDK signs it.
+        parameters: Decoded query parameters in the order received. ``auth_signature`` is left out; the values of an
+            array are joined by commas, as the PHP SDK signs them.
     """
-    values: dict[str, str] = {}
+    values = {name: ",".join(found) for name, found in grouped(parameters).items()}
+    return f"{method.upper()}\n{path}\n{signed_query(values)}"
+
+
+def grouped(parameters: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """Return the values of each parameter in the order received, by its name in lower case and without brackets.
+
+    So ``k[0]=a&k[1]=b``, ``k[]=a&k[]=b`` and ``k=a&k=b`` are the same array: SDKs sign in one of these forms what their
+    HTTP stacks send in another.
+    """
+    groups: dict[str, list[str]] = {}
     for name, value in parameters:
         array = _ARRAY_KEY.fullmatch(name)
-        key = (array[1] if array else name).lower()
-        values[key] = f"{values[key]},{value}" if array and key in values else value
-    return f"{method.upper()}\n{path}\n{signed_query(values)}"
+        groups.setdefault((array[1] if array else name).lower(), []).append(value)
+    return groups
+
+
+_ARRAYS: Final = frozenset(("channels", "info"))  # a lone value of these may have been an array to its sender
+
+
+def array_queries(parameters: Sequence[tuple[str, str]]) -> Iterator[str]:
+    """Yield what else clients sign of a query than its ``signed_query``: arrays that are not joined, or not sorted.
+
+    Each covers every parameter but ``auth_signature``. ``parameters`` are decoded, with lower-case names, as received.
+    """
+    pairs = [(name, value) for name, value in parameters if name != "auth_signature"]
+    groups = dict(sorted(grouped(pairs).items()))
+    arrays = {name for name, values in groups.items() if len(values) > 1}
+    arrays.update(match[1] for name, _ in pairs if (match := _ARRAY_KEY.fullmatch(name)))
+    yield _query(pairs)  # Rust's SDK does not sort
+    for named in dict.fromkeys((frozenset(arrays), frozenset(arrays | (_ARRAYS & groups.keys())))):
+        if named:  # Ruby's SDK, whose one HTTP stack sends k=a&k=b for it, and the other one k[]=a&k[]=b
+            yield _query((f"{name}[]" if name in named else name, value) for name in groups for value in groups[name])
+    if arrays:
+        yield _query((name, value) for name in groups for value in groups[name])
+        yield _query(sorted(pairs, key=lambda pair: pair[0]))
+        yield _query(sorted(pairs))
+
+
+def _query(pairs: Iterable[tuple[str, str]]) -> str:
+    return "&".join([f"{name}={value}" for name, value in pairs])
 
 
 def signed_query(values: Mapping[str, str]) -> str:

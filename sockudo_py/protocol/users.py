@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeGuard
 
-from orjson import JSONDecodeError, loads
+from orjson import JSONDecodeError
 
 from sockudo_py.protocol import codec, errors
 from sockudo_py.protocol.app import App
@@ -13,6 +13,7 @@ from sockudo_py.protocol.effects import Effect, Member, Reply, SignIn
 from sockudo_py.protocol.errors import ErrorCode
 from sockudo_py.protocol.messages import Message, complaint, parameters
 from sockudo_py.protocol.signatures import user_string, verify
+from sockudo_py.protocol.surrogates import loads
 
 if TYPE_CHECKING:
     from sockudo_py.protocol.session import Session

@@ -2,7 +2,7 @@
 
 The books (``book.py``) are in memory; every step is written to the file before it is reported done, and the books are
 made again from the file at start. Jobs that were in flight when the process died come back then, as after a lost lease.
-What the file looks like: ``sqlite_schema.py``; why so: docs/decisions/0015.
+What the file looks like: ``sqlite_schema.py``; why so: docs/decisions/0016.
 """
 
 import asyncio

@@ -42,7 +42,7 @@ class DeliverySettings:
     rules: EndpointRules = field(default_factory=EndpointRules)
     health: HealthSettings = field(default_factory=HealthSettings)
     slow_start: bool = True
-    shutdown_timeout: float = 30.0
+    shutdown_timeout: float = 4.0
     warn_dead_letters: int = 100  # from this many on, an hourly warning; 0: never
 
 

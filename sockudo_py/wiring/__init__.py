@@ -33,8 +33,13 @@ def run(config: Config, *, banner: bool = True) -> int:
         loop_factory = uvloop.new_event_loop
     except ImportError:
         log.warning("uvloop is not installed: expect half the throughput")
-    with asyncio.Runner(loop_factory=loop_factory) as runner:
+    runner = asyncio.Runner(loop_factory=loop_factory)
+    try:
         return runner.run(_serve(config, banner))
+    except BaseException:
+        runner.close()
+        raise
+    # Not closed after a stop: that would give signals back to Python, and a second one would print a traceback.
 
 
 async def _serve(config: Config, banner: bool) -> int:

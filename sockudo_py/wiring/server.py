@@ -39,13 +39,14 @@ from sockudo_py.wiring.drivers import (
     spool_path,
 )
 from sockudo_py.wiring.tls import server_context
-from sockudo_py.wiring.web import WebServers
+from sockudo_py.wiring.web import WebServers, named
 from sockudo_py.ws.context import ConnectionContext
 from sockudo_py.ws.wheel import Wheel, tick_for
 
 log = logging.getLogger(__name__)
 
-CLOSING_HANDSHAKE = 3.0  # seconds at shutdown that connections get for their part of the close
+CLOSING_HANDSHAKE = 3.0  # seconds that a client gets for its part of the close
+LAST_CONNECTIONS = 1.0  # seconds at shutdown for that part, and for requests that are being answered
 
 
 class Server:
@@ -128,6 +129,7 @@ class Server:
             proxies=self._proxies,
             descriptors=descriptors,
             max_body_bytes=self._max_body,
+            api_shutdown=LAST_CONNECTIONS,
         )
         self._edge: EdgeServer | None = None
         self._opening: asyncio.Task[None] | None = None
@@ -175,8 +177,8 @@ class Server:
         edge = self._make_edge()
         await edge.start()
         self._edge = edge
-        opened.push_async_callback(edge.close, CLOSING_HANDSHAKE)
-        opened.push_async_callback(self._drain)
+        opened.push_async_callback(self._close_connections, edge)
+        opened.push_async_callback(self._drain, edge)
         self._garbage.start()
         opened.callback(self._garbage.stop)
         log.info("listening on %s:%s", config.host, self.port)
@@ -215,7 +217,10 @@ class Server:
             await asyncio.shield(self._opening)
 
     async def stop(self) -> None:
-        """Undo ``start`` in reverse: drain clients, deliver what is left, close. Each part is bounded in time."""
+        """Undo ``start`` in reverse: drain clients, deliver what is left, close.
+
+        Each part is bounded in time; what they add up to stands in docs/stopping.md.
+        """
         await self._opened.aclose()
 
     async def _end_opening(self) -> None:
@@ -228,10 +233,18 @@ class Server:
         if self._edge is not None:
             log.info("stopped")
 
-    async def _drain(self) -> None:
-        grace, count = self._config.shutdown_grace_period, self.node.connections()
-        log.info("draining %d connections over at most %gs", count, grace)
+    async def _drain(self, edge: EdgeServer) -> None:
+        delay, grace = self._config.drain_delay, self._config.shutdown_grace_period
+        self._health.leave()
+        if delay:
+            log.info("closing the port in %gs; /up says 503 until then", delay)
+            await asyncio.sleep(delay)
+        edge.stop_accepting()
+        log.info("draining %d connections over at most %gs", self.node.connections(), grace)
         await self.node.drain(grace)
+
+    async def _close_connections(self, edge: EdgeServer) -> None:
+        await asyncio.gather(edge.close(LAST_CONNECTIONS), self._web.close_api())
 
     def _make_edge(self) -> EdgeServer:
         config = self._config
@@ -276,6 +289,7 @@ class Server:
             context,
             host=config.host,
             port=config.port,
+            named=named(config, "host", "port"),
             tls=self._tls,
             descriptors=self._descriptors,
             unix_path=Path(unix.path) if unix.enabled else None,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from sockudo_py.config import Config
 from sockudo_py.descriptors import Descriptors, is_shortage
 from sockudo_py.edge.later import Later
+from sockudo_py.edge.listening import bind
 from sockudo_py.edge.proxies import TrustedProxies
 from sockudo_py.errors import SockudoError
 from sockudo_py.http.api import Api
@@ -23,8 +24,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-API_SHUTDOWN = 3.0  # seconds that requests get which are being answered
-METRICS_SHUTDOWN = 1.0
+METRICS_SHUTDOWN = 0.1  # seconds; a scrape is answered in one go, who has not asked yet need not be waited for
 AGAIN = 1.0  # seconds between two tries to import aiohttp
 LINGER = 2.0  # seconds that a client may go on sending a body that was refused
 
@@ -40,6 +40,7 @@ class WebServers:
         proxies: Whose ``X-Forwarded-For`` is believed.
         descriptors: Whether there is room for one who scrapes.
         max_body_bytes: Of a request to the API.
+        api_shutdown: Seconds at the stop for requests to the API that are being answered.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class WebServers:
         proxies: TrustedProxies,
         descriptors: Descriptors,
         max_body_bytes: int,
+        api_shutdown: float,
     ) -> None:
         self.fallback = Later()  # of the front
         self._config = config
@@ -60,18 +62,18 @@ class WebServers:
         self._cors = cors
         self._proxies = proxies
         self._max_body_bytes = max_body_bytes
+        self._api_shutdown = api_shutdown
         self._descriptors = descriptors
         self._scrapes = Later(descriptors.admit_scrape)
-        self._listener: asyncio.Server | None = None
+        self._listeners: list[asyncio.Server] = []
         self._api_runner: web.AppRunner | None = None
         self._metrics_runner: web.AppRunner | None = None
 
     @property
     def metrics_port(self) -> int | None:
         """The port of ``/metrics``; None while it is not open."""
-        if self._listener is None or not self._listener.sockets:
-            return None
-        port: int = self._listener.sockets[0].getsockname()[1]
+        sockets = self._listeners[0].sockets if self._listeners else ()
+        port: int | None = sockets[0].getsockname()[1] if sockets else None
         return port
 
     async def listen(self) -> None:
@@ -79,12 +81,14 @@ class WebServers:
         metrics = self._config.metrics
         if not metrics.enabled:
             return
-        loop = asyncio.get_running_loop()
+        loop, host = asyncio.get_running_loop(), self._config.metrics_host
         try:
-            self._listener = await loop.create_server(self._scrapes, self._config.metrics_host, metrics.port)
+            for listener in await bind(host, metrics.port):
+                self._listeners.append(await loop.create_server(self._scrapes, sock=listener))
         except OSError as problem:
+            place = named(self._config, "metrics.host" if metrics.host else "host", "metrics.port")
             raise SockudoError(
-                f"can't listen on {self._config.metrics_host}:{metrics.port} for metrics: {problem.strerror}; "
+                f"can't listen on {host}:{metrics.port}{place} for metrics: {problem.strerror}; "
                 "choose another metrics.port, or set metrics.enabled to false"
             ) from problem
 
@@ -107,20 +111,21 @@ class WebServers:
             await asyncio.sleep(AGAIN)
         self._api_runner = self._make_api()
         await _open(self._api_runner, self.fallback)
-        if self._listener is not None:
+        if self._listeners:
             self._metrics_runner = self._make_metrics()
             await _open(self._metrics_runner, self._scrapes)
 
     async def close_api(self) -> None:
-        """End the connections that the front handed on."""
+        """End the connections that the front handed on. Once is enough; more does no harm."""
         self.fallback.close()
-        if self._api_runner is not None:
-            await self._api_runner.cleanup()
+        runner, self._api_runner = self._api_runner, None
+        if runner is not None:
+            await runner.cleanup()
 
     async def close_metrics(self) -> None:
         """Close the metrics port and its connections."""
-        if self._listener is not None:
-            self._listener.close()
+        for listener in self._listeners:
+            listener.close()
         self._scrapes.close()
         if self._metrics_runner is not None:
             await self._metrics_runner.cleanup()
@@ -140,7 +145,7 @@ class WebServers:
         return make_runner(
             app,
             keepalive_timeout=http.keep_alive_timeout,
-            shutdown_timeout=API_SHUTDOWN,
+            shutdown_timeout=self._api_shutdown,
             lingering_time=LINGER,
         )
 
@@ -154,6 +159,15 @@ class WebServers:
     def _client_address(self, request: "web.BaseRequest") -> str:
         said = request.headers.getall("X-Forwarded-For", ())  # proxies may append a header of their own
         return self._proxies.client(request.remote or "", ", ".join(said) if said else None)
+
+
+def named(config: Config, *keys: str) -> str:
+    """Return what a message says of keys whose values come from variables, such as `` (HOST)``; else nothing."""
+    variables = config.variables(*keys)
+    if not variables:
+        return ""
+    plural = "s" if len(variables) > 1 else ""
+    return f" (of the environment variable{plural} {' and '.join(variables)}, perhaps meant for another program)"
 
 
 def _import() -> None:

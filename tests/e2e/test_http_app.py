@@ -128,10 +128,17 @@ async def test_K158_a_path_is_verified_as_it_came(wire: Wire, encoded: bool) -> 
     assert (await wire.ask("GET", f"{sent}?{request.query}")).body == b'{"occupied":false}'
 
 
-async def test_a_request_in_absolute_form_is_understood(wire: Wire) -> None:
-    request = get("/apps/3/channels")
-    answer = await wire.ask("GET", f"http://proxy.example/apps/3/channels?{request.query}")
-    assert answer.body == b'{"channels":{}}'
+@pytest.mark.parametrize("host", ["http://proxy.example", "HTTPS://u:p@proxy.example:6001", "http://[::1]"])
+async def test_a_request_in_absolute_form_is_understood(wire: Wire, host: str) -> None:
+    request = get("/apps/3/channels/presence-a=@,.;")
+    answer = await wire.ask("GET", f"{host}/apps/3/channels/presence-a=@%2C.;?{request.query}")
+    assert answer.body == b'{"occupied":false}'
+    assert (await wire.ask("GET", f"{host}/up")).body == b"OK"
+
+
+async def test_the_metrics_are_there_in_absolute_form_too() -> None:
+    async with serving(build_metrics_app(Metrics())) as wire:
+        assert (await wire.ask("GET", "http://prometheus.example:9601/metrics")).status == 200
 
 
 @pytest.mark.parametrize(

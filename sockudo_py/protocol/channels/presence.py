@@ -1,9 +1,10 @@
 """Presence channels: who a subscriber is, from the ``channel_data`` that the app's backend signed."""
 
-from orjson import JSONDecodeError, dumps, loads
+from orjson import JSONDecodeError, dumps
 
 from sockudo_py.protocol.app import App
 from sockudo_py.protocol.effects import Member
+from sockudo_py.protocol.surrogates import loads
 
 # A JSON number past this is rounded on the way through a float, and two users could become one.
 _EXACT_FLOAT = 2**53

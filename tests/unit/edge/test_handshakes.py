@@ -67,7 +67,7 @@ LINES = st.sampled_from(
 HEADS = st.builds(
     lambda method, target, lines: "\r\n".join([f"{method} {target} HTTP/1.1", *lines, "", ""]).encode(),
     st.sampled_from(["GET", "GET", "GET", "PUT"]),
-    st.sampled_from(["/app/key?protocol=7", "/app/key", "/other"]),
+    st.sampled_from(["/app/key?protocol=7", "/app/key", "/other", "http://a:b@h/app/key"]),
     st.one_of(
         st.lists(LINES, max_size=8),
         st.permutations(

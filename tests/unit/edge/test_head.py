@@ -18,6 +18,27 @@ def test_a_head_is_parsed() -> None:
     assert parsed.text(b"absent") is None
 
 
+@pytest.mark.parametrize(
+    ("target", "path", "query"),
+    [
+        ("http://h/app/key?protocol=7", "/app/key", "protocol=7"),
+        ("ws://h:6001/app/key", "/app/key", ""),
+        ("WSS://user:pass@[::1]:6001/app/key", "/app/key", ""),
+        ("http://h", "/", ""),
+        ("http://h?a=b", "/", "a=b"),
+        ("http://h?a=/b", "/", "a=/b"),
+        ("https://h/a#b?c", "/a", ""),
+        ("http://h/http://i/app/key", "/http://i/app/key", ""),
+        ("/http://h/app/key", "/http://h/app/key", ""),
+        ("//h/app/key", "//h/app/key", ""),
+        ("*", "*", ""),
+    ],
+)
+def test_a_target_in_absolute_form_is_path_and_query(target: str, path: str, query: str) -> None:
+    parsed = parse_head(head(f"GET {target} HTTP/1.1"))
+    assert (parsed.path, parsed.query) == (path, query)
+
+
 def test_a_fragment_is_no_part_of_the_path() -> None:
     assert parse_head(head("GET /app/key#x?protocol=7 HTTP/1.1")).path == "/app/key"
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sockudo_py.adapters.base import ChannelStats
 from sockudo_py.http.api import ApiRequest
 from sockudo_py.http.auth import authenticate, is_signed_as_usual
 from sockudo_py.http.query import read_signed
@@ -159,6 +160,88 @@ async def test_K157_a_php_array_is_signed_as_one_joined_value(world: World, left
 async def test_K157_an_array_signed_as_it_stands_is_accepted_too(world: World) -> None:
     request = get("/apps/3/channels/presence-a", **{"info[0]": "user_count", "info[1]": "subscription_count"})
     assert b"subscription_count" in (await world.ask(request)).body
+
+
+AUTH = f"auth_key={KEY}&auth_timestamp={NOW}&auth_version=1.0"
+BOTH = "user_count,subscription_count"  # in an order that is not the alphabet's
+
+
+def signed_over(signed_query: str, sent_query: str, path: str = "/apps/3/channels/presence-a") -> ApiRequest:
+    """Return a GET that sends one query and is signed over another text."""
+    digest = hmac.new(SECRET.encode(), f"GET\n{path}\n{signed_query}".encode(), hashlib.sha256).hexdigest()
+    return ApiRequest("GET", path, f"{AUTH}&{sent_query}&auth_signature={digest}", {}, b"", "203.0.113.9")
+
+
+SENT = {
+    "php": "info[0]=user_count&info[1]=subscription_count",
+    "php, encoded": "info%5B0%5D=user_count&info%5B1%5D=subscription_count",
+    "ruby, em-http": "info[]=user_count&info[]=subscription_count",
+    "ruby, httpclient": "info=user_count&info=subscription_count",
+    "hash": "info[b]=user_count&info[a]=subscription_count",
+}
+SIGNED = {
+    "joined": f"{AUTH}&info={BOTH}",
+    "ruby": f"{AUTH}&info[]=user_count&info[]=subscription_count",
+    "repeated": f"{AUTH}&info=user_count&info=subscription_count",
+}
+
+
+FORMS = [
+    *((signed_form, sent_form) for signed_form in ("joined", "ruby") for sent_form in SENT),
+    ("repeated", "ruby, httpclient"),
+]
+
+
+@pytest.mark.parametrize(("signed_form", "sent_form"), FORMS)
+async def test_K157_an_array_may_be_sent_in_one_form_and_signed_in_another(
+    world: World, signed_form: str, sent_form: str
+) -> None:
+    world.node.stats["presence-a"] = ChannelStats(2, 1)
+    answer = await world.ask(signed_over(SIGNED[signed_form], SENT[sent_form]))
+    assert answer.body == b'{"occupied":true,"user_count":1,"subscription_count":2}'
+
+
+async def test_K157_an_array_of_one_value_may_be_signed_with_brackets_and_sent_without(world: World) -> None:
+    request = signed_over(f"{AUTH}&info[]=user_count", "info=user_count")
+    assert (await world.ask(request)).body == b'{"occupied":false,"user_count":0}'
+
+
+async def test_K157_arrays_are_signed_beside_other_parameters(world: World) -> None:
+    query = f"{AUTH}&filter_by_prefix=presence-&info[]=user_count"
+    request = signed_over(query, "info[]=user_count&filter_by_prefix=presence-", "/apps/3/channels")
+    assert (await world.ask(request)).status == 200
+
+
+async def test_parameters_may_be_signed_in_the_order_in_which_they_are_sent_as_rusts_sdk_does(world: World) -> None:
+    query = "info=user_count&filter_by_prefix=presence-"
+    assert (await world.ask(signed_over(f"{AUTH}&{query}", query, "/apps/3/channels"))).status == 200
+
+
+@pytest.mark.parametrize("added", ["info[]=user_count", "info=user_count", "info[0]=user_count", "x[]=1"])
+@pytest.mark.parametrize("before", [True, False])
+def test_K157_an_added_value_of_an_array_breaks_the_signature(world: World, added: str, before: bool) -> None:
+    query = "info=subscription_count"
+    sent = f"{added}&{query}" if before else f"{query}&{added}"
+    assert world.now_answer(signed_over(f"{AUTH}&{query}", sent)).status == 401
+
+
+@pytest.mark.parametrize(
+    "added", ["channels[0]=evil", "channels[]=evil", "channel[0]=evil", "name=evil", "data[]=evil"]
+)
+def test_L176_nothing_is_published_that_was_not_signed(world: World, added: str) -> None:
+    request = signed("POST", "/apps/3/events", params={"name": "e", "data": "x", "channels": "a"})
+    request.query = f"{added}&{request.query}"
+    assert world.now_answer(request).status == 401
+    assert world.node.published == []
+
+
+def test_L176_channels_signed_as_rubys_sdk_does_are_published_to(world: World) -> None:
+    sent = f"{AUTH}&channels=b&channels=a&data=x&name=e"
+    text = f"POST\n/apps/3/events\n{AUTH}&channels[]=b&channels[]=a&data=x&name=e"
+    digest = hmac.new(SECRET.encode(), text.encode(), hashlib.sha256).hexdigest()
+    request = ApiRequest("POST", "/apps/3/events", f"{sent}&auth_signature={digest}", {}, b"", "203.0.113.9")
+    assert world.now_answer(request).status == 200
+    assert world.node.published[0].channels == ("b", "a")
 
 
 @pytest.mark.parametrize("sent", ["presence-a=@,.;", quote("presence-a=@,.;", safe="")])

@@ -1,3 +1,5 @@
+import pytest
+
 from sockudo_py.http.cors import Cors
 
 SITE = "https://site.example"
@@ -33,3 +35,14 @@ def test_a_preflight_tells_methods_and_headers() -> None:
     assert headers["Access-Control-Allow-Methods"] == "POST"
     assert headers["Access-Control-Allow-Headers"] == "Content-Type, X-A"
     assert int(headers["Access-Control-Max-Age"]) > 0
+
+
+@pytest.mark.parametrize("entry", ["example.com", "*.com", "https://*.com"])
+def test_hosts_and_wildcards_are_allowed_like_origins_of_an_app(entry: str) -> None:
+    rules = Cors((entry,), credentials=True)
+    assert rules.headers("https://example.com") == (
+        ("Access-Control-Allow-Origin", "https://example.com"),
+        ("Access-Control-Allow-Credentials", "true"),
+        ("Vary", "Origin"),
+    )
+    assert rules.headers("https://example.org") == (("Vary", "Origin"),)

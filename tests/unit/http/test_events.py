@@ -220,6 +220,27 @@ def test_L177_a_body_that_is_no_json_object_is_refused(world: World, body: bytes
     refused(world, signed("POST", "/apps/3/events", body))
 
 
+@pytest.mark.parametrize("half", [rb"\ud83d", rb"\uDE00", b"\xed\xa0\xbd"])
+@pytest.mark.parametrize("path", ["/apps/3/events", "/apps/3/batch_events"])
+def test_half_a_character_is_published_as_the_replacement_character(world: World, half: bytes, path: str) -> None:
+    event = b'{"name":"e","channel":"c","data":{"t":"' + half + b'"}}'
+    body = event if path.endswith("/events") else b'{"batch":[' + event + b"]}"
+    assert world.now_answer(signed("POST", path, body)).status == 200
+    assert world.node.published[0].data == '{"t":"\ufffd"}'
+
+
+def test_half_a_character_within_data_that_is_text_stays_as_it_is(world: World) -> None:
+    data = r'{"t":"\ud83d"}'
+    assert world.now_answer(post({"name": "e", "channel": "c", "data": data})).status == 200
+    assert world.node.published[0].data == data
+
+
+def test_the_deprecated_route_takes_half_a_character(world: World) -> None:
+    request = signed("POST", "/apps/3/channels/c/events", b"a\xed\xa0\xbd", {"name": "e"})
+    assert world.now_answer(request).status == 202
+    assert world.node.published[0].data == "a\ufffd"
+
+
 def test_L177_the_content_type_does_not_matter(world: World) -> None:
     request = post(event())
     request.headers = {"content-type": "text/html"}

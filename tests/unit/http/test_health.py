@@ -21,6 +21,14 @@ def test_up_says_draining_while_clients_are_sent_away(world: World) -> None:
     assert (health.up().status, text(health.up())) == (503, "draining\n")
 
 
+def test_up_says_draining_from_the_moment_that_the_server_is_about_to_leave(world: World) -> None:
+    health = Health(node=world.node, apps=world.apps, metrics=world.metrics)
+    assert health.up().status == 200
+    health.leave()
+    assert (health.up().status, text(health.up())) == (503, "draining\n")
+    assert health.live().status == 200
+
+
 def test_up_names_every_part_that_is_ill(world: World) -> None:
     checks = {"adapter": lambda: False, "cache": lambda: True, "queue": lambda: False}
     answer = Health(node=world.node, apps=world.apps, metrics=world.metrics, checks=checks).up()

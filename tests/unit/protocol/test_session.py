@@ -45,8 +45,6 @@ def test_A22_a_binary_message_is_refused_and_the_connection_stays(session: Sessi
         '{"event":"pusher:ping"}{}',
         '{"event":"pusher:ping","data":NaN}',
         '{"event":"pusher:ping","data":1e999}',
-        '{"event":"\\ud800"}',
-        '{"event":"\ud800"}',
         '{"\ud800":1}',
         '\ufeff{"event":"pusher:ping"}',
         "[" * 100_000,
@@ -54,7 +52,6 @@ def test_A22_a_binary_message_is_refused_and_the_connection_stays(session: Sessi
         "1" * 5000,
         "\0",
         b"\xff\xfe",
-        b'{"event":"\xed\xa0\x80"}',
         b"",
     ],
 )

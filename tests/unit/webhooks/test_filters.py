@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from sockudo_py.endpoints import ChannelFilter
-from sockudo_py.webhooks.filters import compile_filter, filter_problems, wants
+from sockudo_py.webhooks.filters import compile_filter, filter_problems, impossible, wants
 from tests.unit.webhooks.make import endpoint
 
 NAMES = {
@@ -137,3 +137,57 @@ def test_an_unknown_channel_type_is_refused_by_name() -> None:
     ]
     with pytest.raises(ValueError, match="none of public"):
         compile_filter(ChannelFilter(channel_type="secret"))
+
+
+@pytest.mark.parametrize("name", ["ticker", "ticker-btc", "private-ticker.btc", "presence-ticker_1", "ticker@x"])
+def test_a_namespace_ends_at_any_separator(name: str) -> None:
+    for filters in (ChannelFilter(channel_namespace="ticker"), ChannelFilter(channel_namespaces=("x", "ticker"))):
+        test = compile_filter(filters)
+        assert test is not None
+        assert test(name)
+        assert not test("tickers-btc")
+        assert not test("my-ticker")
+
+
+@pytest.mark.parametrize(
+    "conditions",
+    [
+        {"channel_prefix": "chat:"},
+        {"channel_suffix": " x"},
+        {"channel_namespace": "a:b"},
+        {"channel_namespaces": ()},
+        {"channel_namespaces": ("ok", "a/b")},
+        {"channel_type": "public", "channel_prefix": "private-", "channel_namespace": "x"},
+        {"channel_prefix": "chat-", "channel_namespace": "orders"},
+        {"channel_type": "private", "channel_suffix": "é"},
+        {"channel_pattern": "^orders:[0-9]+"},
+        {"channel_pattern": r"a\/b"},
+    ],
+)
+def test_a_filter_that_no_channel_can_pass_is_told(conditions: dict[str, Any]) -> None:
+    wanted = ChannelFilter(**conditions)
+    assert filter_problems(wanted) == []
+    assert len(list(impossible(wanted))) == 1
+
+
+@pytest.mark.parametrize(
+    "conditions",
+    [
+        {},
+        {"channel_prefix": "presence-"},
+        {"channel_prefix": "pri"},
+        {"channel_type": "presence", "channel_prefix": "admin-"},
+        {"channel_type": "presence", "channel_prefix": "presence-admin-", "channel_suffix": "-eu"},
+        {"channel_type": "cache", "channel_prefix": "private-"},
+        {"channel_prefix": "presence-", "channel_namespace": "chat"},
+        {"channel_prefix": "chat-ro", "channel_namespace": "chat", "channel_suffix": "room"},
+        {"channel_prefix": "ab", "channel_suffix": "bc"},
+        {"channel_suffix": "presence-x", "channel_type": "presence"},
+        {"channel_pattern": "^private-(a|b:c)"},
+        {"channel_pattern": "a:?b"},
+        {"channel_pattern": "[:a]"},
+        {"channel_pattern": "^(?:x:)?a"},
+    ],
+)
+def test_a_filter_that_some_channel_passes_is_not(conditions: dict[str, Any]) -> None:
+    assert list(impossible(ChannelFilter(**conditions))) == []

@@ -261,3 +261,31 @@ async def test_connection_attempts_have_hops_of_their_own_or_those_of_the_api(
     assert context.proxies.client("192.0.2.1", forwarded) == "198.51.100.2"
     assert context.connect_proxies.client("192.0.2.1", forwarded) == counts
     await server.stop()
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
+async def test_two_colons_serve_both_families_metrics_too(tmp_path: Path) -> None:
+    async with running(write(tmp_path, host="::", metrics={"port": 0})) as server:
+        await server.complete()
+        for address in ("127.0.0.1", "[::1]"):
+            assert (await fetch(f"http://{address}:{server.port}/live"))[0] == 200
+            assert (await fetch(f"http://{address}:{server.metrics_port}/metrics"))[0] == 200
+
+
+async def test_a_host_of_a_variable_that_can_not_be_names_the_variable(tmp_path: Path) -> None:
+    server = Server(load(write(tmp_path), {"HOST": "x86_64-conda-linux-gnu.invalid"}))
+    with pytest.raises(SockudoError, match=r"of the environment variable HOST, perhaps meant for another program"):
+        await server.start()
+    await server.stop()
+
+
+async def test_without_a_cache_every_join_of_a_cache_channel_is_a_miss(tmp_path: Path) -> None:
+    async with running(write(tmp_path, cache={"driver": "none"})) as server:
+        assert type(server._cache).__name__ == "NoCache"
+
+
+async def test_without_a_queue_it_starts_and_sends_no_webhook(tmp_path: Path) -> None:
+    endpoint = {"url": "http://127.0.0.1:9/", "event_types": ["*"]}
+    async with running(write(tmp_path, app={"webhooks": [endpoint]}, queue={"driver": "none"})) as server:
+        status, body = await fetch(f"http://127.0.0.1:{server.port}/usage")
+        assert (status, json.loads(body)["webhooks"]["enabled"]) == (200, False)

@@ -1,0 +1,90 @@
+"""Sockets for a host and a port: one for each of the host's addresses, all with the same port."""
+
+import asyncio
+import errno
+import logging
+import socket
+
+log = logging.getLogger(__name__)
+
+_ABSENT = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)  # the machine does not have this address, or its family
+_TRIES = 10  # for a free port that is free for every address
+
+Address = tuple[socket.AddressFamily, str, int]  # family, numeric address, scope of IPv6
+
+
+async def bind(host: str, port: int, *, reuse_port: bool = False) -> list[socket.socket]:
+    """Return bound sockets that don't listen yet, one for each address of a host.
+
+    ``::`` is every address of this machine, of IPv4 too. It gets a socket for each family, so that clients of IPv4
+    have their plain addresses. Of a name with several addresses those count that the machine has.
+
+    Args:
+        host: Address or name.
+        port: 0 takes one that is free for all addresses.
+        reuse_port: Let several processes listen on it.
+
+    Raises OSError.
+    """
+    addresses = await _addresses(host)
+    for attempt in range(1, _TRIES + 1):
+        try:
+            return _bind_all(host, addresses, port, reuse_port)
+        except OSError as problem:
+            if port or problem.errno != errno.EADDRINUSE or attempt == _TRIES:
+                raise
+    raise AssertionError("the last try returns or raises")
+
+
+async def _addresses(host: str) -> list[Address]:
+    found = await asyncio.get_running_loop().getaddrinfo(
+        host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE, proto=socket.IPPROTO_TCP
+    )
+    addresses = [
+        (family, str(place[0]), int(place[3]) if family == socket.AF_INET6 and len(place) > 3 else 0)
+        for family, _, _, _, place in found
+    ]
+    if any(address == "::" for _, address, _ in addresses):
+        addresses.append((socket.AF_INET, "0.0.0.0", 0))  # noqa: S104 - what :: stands for
+    return list(dict.fromkeys(addresses))
+
+
+def _bind_all(host: str, addresses: list[Address], port: int, reuse_port: bool) -> list[socket.socket]:
+    bound: list[socket.socket] = []
+    absent: OSError | None = None
+    try:
+        for family, address, scope in addresses:
+            try:
+                bound.append(_bind(family, address, scope, port, reuse_port))
+            except OSError as problem:
+                if problem.errno not in _ABSENT or address in ("::", host):
+                    raise
+                log.warning("%s: this machine does not have the address %s of it", host, address)
+                absent = problem
+                continue
+            port = port or bound[0].getsockname()[1]
+        if not bound:
+            raise absent or OSError(errno.EADDRNOTAVAIL, "no address")
+    except OSError:
+        for each in bound:
+            each.close()
+        raise
+    return bound
+
+
+def _bind(family: socket.AddressFamily, address: str, scope: int, port: int, reuse_port: bool) -> socket.socket:
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setblocking(False)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if reuse_port:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            listener.bind((address, port, 0, scope))
+        else:
+            listener.bind((address, port))
+    except OSError:
+        listener.close()
+        raise
+    return listener
