@@ -106,8 +106,11 @@ def _check(options: argparse.Namespace, env: Mapping[str, str]) -> int:
         problems = error.problems
     else:
         warnings += config.warnings
+        config, spared = _spare_queue(config)
+        warnings += [spared] if spared else []
         for step in (
             _check_built,
+            _check_machine,
             _check_bundle,
             _check_tls,
             lambda config: apps.extend(_apps(config, env, warnings.append)),
@@ -147,6 +150,19 @@ def _check_built(config: Config) -> None:
     refuse_unbuilt(config)
 
 
+def _spare_queue(config: Config) -> tuple[Config, str | None]:
+    from sockudo_py.wiring.checks import spare_needless_queue
+
+    return spare_needless_queue(config)
+
+
+def _check_machine(config: Config) -> None:
+    from sockudo_py.wiring.checks import unusable
+
+    if problems := unusable(config):
+        raise ConfigError(problems)
+
+
 def _check_bundle(config: Config) -> None:
     from sockudo_py.wiring.tls import webhook_context
 
@@ -176,7 +192,9 @@ def _apps(config: Config, env: Mapping[str, str], on_warning: Callable[[str], No
     # Here, not above: `start` has use for it only with this driver, and imports it then.
     from sockudo_py.apps.file import FileApps
 
-    folder = FileApps(Path(manager.file.path), app_reader(config, env, check, on_warning), watch=False)
+    named = config.named("app_manager.file.path")
+    read = app_reader(config, env, check, on_warning)
+    folder = FileApps(Path(manager.file.path), read, watch=False, named=named)
     asyncio.run(folder.start(lambda _: None))
     return list(folder.all())
 

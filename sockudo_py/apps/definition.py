@@ -74,9 +74,12 @@ def define_app(app: AppConfig, config: Config) -> AppDefinition:
 def define_apps(config: Config, check: EndpointCheck | None = None) -> list[AppDefinition]:
     """Return every app of ``app_manager.array``. Raises ConfigError with what ``check`` finds wrong with endpoints."""
     definitions = [define_app(app, config) for app in config.app_manager.array.apps]
-    found = [problem for definition in definitions for problem in _problems(definition, check)]
+    found = []
+    for index, definition in enumerate(definitions):
+        place = config.place_of_webhooks(index)
+        found += [f"{place}: {problem}" for problem in _problems(definition, check)]
     if found:
-        raise ConfigError([f"{config.origin}: {problem}" for problem in found])
+        raise ConfigError(found)
     return definitions
 
 

@@ -57,13 +57,15 @@ class FileApps:
         read: Makes an app of a file's content and its path; raises ConfigError. Called in a thread.
         interval: Seconds between looks.
         watch: Look for changes after the start.
+        named: What a message about the folder says of where its path comes from.
     """
 
-    def __init__(self, folder: Path, read: Read, *, interval: float = 1.0, watch: bool = True) -> None:
+    def __init__(self, folder: Path, read: Read, *, interval: float = 1.0, watch: bool = True, named: str = "") -> None:
         self._folder = folder
         self._read = read
         self._interval = interval
         self._watch = watch
+        self._named = named
         self._view = AppView()
         self._entries: dict[str, _Entry] = {}
         self._on_change: Callable[[AppChanged], None] = lambda _: None
@@ -76,7 +78,8 @@ class FileApps:
         try:
             self._apply(await asyncio.to_thread(self._look, {}))
         except OSError as error:
-            raise ConfigError([f"{self._folder}: can't be read: {error.strerror}; make the folder"]) from error
+            place = f"{self._folder}{self._named}"
+            raise ConfigError([f"{place}: can't be read: {error.strerror}; make the folder"]) from error
         problems = [problem for entry in self._entries.values() for problem in entry.problems]
         if problems:
             raise ConfigError(problems)

@@ -37,6 +37,18 @@ PUSHER_EVENTS = (
     "connection_established",
     "connection_terminated",
 )
+SOCKUDO_EVENTS = (
+    "member_updated",
+    "ai_run_started",
+    "ai_run_ended",
+    "ai_turn_started",
+    "ai_turn_ended",
+    "ai_cancel_requested",
+    "ai_stream_orphaned",
+    "message_version_created",
+    "annotation_created",
+    "annotation_deleted",
+)
 
 
 def _endpoint_uid(value: object) -> object:

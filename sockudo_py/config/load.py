@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from pydantic import BaseModel, ValidationError
 
 from sockudo_py.config.app import AppConfig
-from sockudo_py.config.endpoint import PUSHER_EVENTS, EndpointConfig
+from sockudo_py.config.endpoint import PUSHER_EVENTS, SOCKUDO_EVENTS, EndpointConfig
 from sockudo_py.config.equivalents import unify
 from sockudo_py.config.interpolate import interpolate, names_in
 from sockudo_py.config.model import Config
@@ -263,6 +263,12 @@ def _plain_text(config: Config) -> list[Problem]:
     return [Problem(("ssl", key), text, remedy) for key in given]
 
 
+def _word(name: str) -> str:
+    """Return the name of an event as ours are written: memberAdded and presence.member-added as member_added."""
+    snake = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name.rpartition(".")[2].rpartition(":")[2])
+    return re.sub(r"[-\s]", "_", snake).lower()
+
+
 def endpoint_advice(app: AppConfig, base: Loc) -> list[Problem]:
     """Return what is hardly meant about the endpoints of an app: no events, or an event that looks misspelt."""
     advice = []
@@ -270,7 +276,11 @@ def endpoint_advice(app: AppConfig, base: Loc) -> list[Problem]:
         if not endpoint.event_types:
             advice.append(Problem((*base, index, "event_types"), "is empty, so nothing is sent", 'list some, or ["*"]'))
         for place, name in enumerate(endpoint.event_types):
-            close = difflib.get_close_matches(name, PUSHER_EVENTS, n=1, cutoff=0.85)
+            if name in SOCKUDO_EVENTS:
+                text = "is an event of Sockudo that this server does not have"
+                advice.append(Problem((*base, index, "event_types", place), text, "only the API can trigger it"))
+                continue
+            close = difflib.get_close_matches(_word(name), PUSHER_EVENTS, n=1, cutoff=0.75)
             if close and name not in PUSHER_EVENTS:
                 text = "is not an event of this server; only the API can trigger it"
                 advice.append(Problem((*base, index, "event_types", place), text, f"did you mean {close[0]}?"))

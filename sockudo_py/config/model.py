@@ -149,10 +149,23 @@ class Config(Section):
         """Return a line about the value of a key, such as ``host``, that names the file or the variable it is from."""
         return self._origins.line(Problem(tuple(key.split(".")), text, remedy))
 
+    def place_of_webhooks(self, index: int) -> str:
+        """Return the file, or the variable, that has the webhooks of the app at a place of the list."""
+        variable = self._origins.variable(("app_manager", "array", "apps", index, "webhooks"))
+        return self.origin if variable is None else f"environment variable {variable}"
+
     def variables(self, *keys: str) -> list[str]:
         """Return the environment variables that gave the values of keys, without repeats."""
         found = [self._origins.variable(tuple(key.split("."))) for key in keys]
         return list(dict.fromkeys(name for name in found if name is not None))
+
+    def named(self, *keys: str) -> str:
+        """Return what a message about the values of keys says of their variables, such as `` (of ... HOST)``."""
+        names = self.variables(*keys)
+        if not names:
+            return ""
+        plural = "s" if len(names) > 1 else ""
+        return f" (of the environment variable{plural} {' and '.join(names)}, perhaps meant for another program)"
 
     @property
     def warnings(self) -> tuple[str, ...]:

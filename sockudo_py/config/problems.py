@@ -190,9 +190,11 @@ def _hint(loc: Loc, model: type[BaseModel]) -> str:
     close = [dotted] if dotted in names else difflib.get_close_matches(key.lower(), names, n=1, cutoff=0.6)
     if close:
         return f"did you mean {close[0]}?"
+    prefix = "".join(f"{part}." for part in parents if isinstance(part, str))
     elsewhere = _places(model, key)
-    if elsewhere:
-        return f"did you mean {elsewhere[0]}?"
+    nearer = [place for place in elsewhere if prefix and place.startswith(prefix)]
+    if nearer or len(elsewhere) == 1 or (elsewhere and not prefix):
+        return f"did you mean {(nearer or elsewhere)[0]}?"
     return "remove it; docs/configuration.md lists the keys"
 
 

@@ -207,7 +207,13 @@ def make_apps(config: Config, rules: EndpointRules) -> AppManager:
             if folder.path is None:
                 raise ConfigError(["app_manager.file.path: is missing; name the folder with the apps' files"])
             read = app_reader(config, os.environ, check, log.warning)
-            return FileApps(Path(folder.path), read, interval=folder.poll_interval, watch=folder.reload)
+            return FileApps(
+                Path(folder.path),
+                read,
+                interval=folder.poll_interval,
+                watch=folder.reload,
+                named=config.named("app_manager.file.path"),
+            )
         case _:
             assert_never(config.app_manager.driver)
 

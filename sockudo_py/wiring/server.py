@@ -15,7 +15,7 @@ from sockudo_py.descriptors import REMEDY, Descriptors, open_limit
 from sockudo_py.edge.context import FrontContext, FrontLimits
 from sockudo_py.edge.proxies import TrustedProxies
 from sockudo_py.edge.server import EdgeServer
-from sockudo_py.errors import ConfigError
+from sockudo_py.errors import ConfigError, SockudoError
 from sockudo_py.http.api import Api
 from sockudo_py.http.context import RequestLimit
 from sockudo_py.http.cors import Cors
@@ -26,6 +26,7 @@ from sockudo_py.metrics import Metrics
 from sockudo_py.node import Node
 from sockudo_py.protocol.session import Settings
 from sockudo_py.webhooks.service import WebhookService
+from sockudo_py.wiring.checks import spare_needless_queue
 from sockudo_py.wiring.drivers import (
     delivery_settings,
     endpoint_rules,
@@ -39,7 +40,7 @@ from sockudo_py.wiring.drivers import (
     spool_path,
 )
 from sockudo_py.wiring.tls import server_context
-from sockudo_py.wiring.web import WebServers, named
+from sockudo_py.wiring.web import WebServers
 from sockudo_py.ws.context import ConnectionContext
 from sockudo_py.ws.wheel import Wheel, tick_for
 
@@ -53,6 +54,9 @@ class Server:
     """Everything of one process. ``start`` once, then ``stop`` once, also when ``start`` raised."""
 
     def __init__(self, config: Config) -> None:
+        config, warning = spare_needless_queue(config)
+        if warning is not None:
+            log.warning("%s", warning)
         self._config = config
         self._rules = endpoint_rules(config)
         self.metrics = metrics = Metrics()
@@ -155,7 +159,8 @@ class Server:
         opened.callback(self._lag.stop)
         opened.push_async_callback(self._cache.close)
         opened.push_async_callback(self._limiter.close)
-        await self._queue.open()
+        with _naming(config, *_QUEUE_KEYS[config.queue.driver]):
+            await self._queue.open()
         opened.push_async_callback(self._queue.close)
         await self.apps.start(self._app_changed)
         opened.push_async_callback(self.apps.stop)
@@ -175,7 +180,8 @@ class Server:
         opened.callback(self._wheel.stop)
         opened.push_async_callback(self._web.close_api)
         edge = self._make_edge()
-        await edge.start()
+        with _naming(config, "unix_socket.path"):
+            await edge.start()
         self._edge = edge
         opened.push_async_callback(self._close_connections, edge)
         opened.push_async_callback(self._drain, edge)
@@ -289,7 +295,7 @@ class Server:
             context,
             host=config.host,
             port=config.port,
-            named=named(config, "host", "port"),
+            named=config.named("host", "port"),
             tls=self._tls,
             descriptors=self._descriptors,
             unix_path=Path(unix.path) if unix.enabled else None,
@@ -337,6 +343,26 @@ def _gathered(problems: list[str]) -> Iterator[None]:
         yield
     except ConfigError as error:
         problems += error.problems
+
+
+_QUEUE_KEYS: Mapping[str, tuple[str, ...]] = {
+    "memory": (),
+    "none": (),
+    "sqlite": ("queue.sqlite.path",),
+    "redis": tuple(f"database.redis.{key}" for key in ("url", "host", "port", "db", "username", "password")),
+    "sqs": ("queue.sqs.region", "queue.sqs.endpoint_url"),
+}
+
+
+@contextmanager
+def _naming(config: Config, *keys: str) -> Iterator[None]:
+    """Let an error of a step name the environment variables that gave the values of its keys."""
+    try:
+        yield
+    except ConfigError:
+        raise
+    except SockudoError as error:
+        raise SockudoError(f"{error}{config.named(*keys)}") from error
 
 
 def _secrets(definition: AppDefinition) -> Iterator[str]:

@@ -86,7 +86,7 @@ class WebServers:
             for listener in await bind(host, metrics.port):
                 self._listeners.append(await loop.create_server(self._scrapes, sock=listener))
         except OSError as problem:
-            place = named(self._config, "metrics.host" if metrics.host else "host", "metrics.port")
+            place = self._config.named("metrics.host" if metrics.host else "host", "metrics.port")
             raise SockudoError(
                 f"can't listen on {host}:{metrics.port}{place} for metrics: {problem.strerror}; "
                 "choose another metrics.port, or set metrics.enabled to false"
@@ -159,15 +159,6 @@ class WebServers:
     def _client_address(self, request: "web.BaseRequest") -> str:
         said = request.headers.getall("X-Forwarded-For", ())  # proxies may append a header of their own
         return self._proxies.client(request.remote or "", ", ".join(said) if said else None)
-
-
-def named(config: Config, *keys: str) -> str:
-    """Return what a message says of keys whose values come from variables, such as `` (HOST)``; else nothing."""
-    variables = config.variables(*keys)
-    if not variables:
-        return ""
-    plural = "s" if len(variables) > 1 else ""
-    return f" (of the environment variable{plural} {' and '.join(variables)}, perhaps meant for another program)"
 
 
 def _import() -> None:

@@ -310,3 +310,119 @@ def test_the_package_is_a_program() -> None:
     )
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.splitlines()[0] == "no-such.json: there is no such file; name one with --config"
+
+
+def test_check_config_tries_hosts_and_paths_without_opening_anything(
+    write: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("file").write_text("x")
+    name = write(
+        with_app(webhooks=[ENDPOINT]),
+        host="no-such-host.invalid",
+        metrics={"host": "no such host"},
+        queue={"sqlite": {"path": "file/queue.sqlite3"}},
+        webhooks={"spool": {"path": "."}},
+        unix_socket={"enabled": True, "path": "nowhere/server.sock"},
+    )
+    assert main(["check-config", "--config", name], {}) == 1
+    *lines, count = capsys.readouterr().err.splitlines()
+    assert count == "5 mistakes"
+    folder = Path.cwd()
+    assert lines[0].startswith("config.json: host: the name can't be resolved: ")
+    assert lines[1].startswith("config.json: metrics.host: the name can't be resolved: ")
+    assert lines[2] == (
+        f"config.json: unix_socket.path: there is no folder {folder}/nowhere; make its folder, or name another"
+    )
+    remedy = "name a file in a folder that the server may write to"
+    assert lines[3] == f"config.json: queue.sqlite.path: {folder}/file is no folder; {remedy}"
+    assert lines[4] == f"config.json: webhooks.spool.path: is a folder; {remedy}"
+    assert sorted(path.name for path in folder.iterdir()) == ["config.json", "file"]
+
+
+@pytest.mark.parametrize("url", ["http://169.254.169.254/latest", "http://[fd00:ec2::254]/", "http://100.100.100.200/"])
+def test_check_config_refuses_a_webhook_to_a_metadata_service(
+    write: Callable[..., str], capsys: pytest.CaptureFixture[str], url: str
+) -> None:
+    name = write(with_app(webhooks=[{**ENDPOINT, "url": url}]))
+    assert main(["check-config", "--config", name], {}) == 1
+    assert "app 1: webhook hook: url: " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("app", "endpoint", "said"),
+    [
+        ({"key": "ключ"}, {}, "the app's key has characters that no header can carry"),
+        ({}, {"filter": {"channel_prefix": "chat:"}}, "filter.channel_prefix: can never match"),
+        ({}, {"filter": {"channel_pattern": "^a:b$"}}, "filter.channel_pattern: can never match"),
+    ],
+)
+def test_check_config_refuses_endpoints_that_would_get_nothing(
+    write: Callable[..., str],
+    capsys: pytest.CaptureFixture[str],
+    app: dict[str, Any],
+    endpoint: dict[str, Any],
+    said: str,
+) -> None:
+    name = write(with_app(webhooks=[{**ENDPOINT, **endpoint}], **app))
+    assert main(["check-config", "--config", name], {}) == 1
+    assert said in capsys.readouterr().err
+
+
+def test_check_config_takes_a_latin_key_and_one_without_endpoints(write: Callable[..., str]) -> None:
+    assert main(["check-config", "--config", write(with_app(key="clé", webhooks=[ENDPOINT]))], {}) == 0
+    assert main(["check-config", "--config", write(with_app(key="ключ"))], {}) == 0
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"workers": 4},
+        {"adapter": {"driver": "redis"}},
+        {"adapter": {"driver": "nats"}},
+        {"cache": {"driver": "redis"}},
+        {"rate_limiter": {"driver": "redis-cluster"}},
+        {"queue": {"driver": "sqs", "sqs": {"fifo": True}}},
+    ],
+)
+def test_no_remedy_leads_to_another_refusal(
+    write: Callable[..., str], capsys: pytest.CaptureFixture[str], document: dict[str, Any]
+) -> None:
+    assert main(["check-config", "--config", write(with_app(), **document)], {}) == 1
+    line, count = capsys.readouterr().err.splitlines()
+    assert count == "1 mistake"
+    place, _, rest = line.removeprefix("config.json: ").partition(": ")
+    written = rest.rpartition(" ")[2].strip("'")
+    target: Any = document
+    *parents, last = place.split(".")
+    for part in parents:
+        target = target[part]
+    target[last] = {"false": False}.get(written, written)
+    assert main(["check-config", "--config", write(with_app(), **document)], {}) == 0
+
+
+def test_the_default_queue_that_nobody_needs_does_not_matter(
+    write: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = write(with_app())
+    Path("data").write_text("no folder")
+    assert main(["check-config", "--config", name], {}) == 0
+    out = capsys.readouterr().out
+    assert "no webhook endpoint is configured, so the queue is kept in memory" in out
+    assert main(["check-config", "--config", write(with_app(webhooks=[ENDPOINT]))], {}) == 1
+    assert "queue.sqlite.path: " in capsys.readouterr().err
+    assert main(["check-config", "--config", write(with_app(), queue={"driver": "sqlite"})], {}) == 1
+
+
+def test_a_mistake_in_the_webhooks_of_a_variable_names_it(capsys: pytest.CaptureFixture[str]) -> None:
+    env = {"SOKETI_DEFAULT_APP_ID": "1", "SOKETI_DEFAULT_APP_KEY": "k", "SOKETI_DEFAULT_APP_SECRET": "s"}
+    webhooks = json.dumps([{**ENDPOINT, "headers": {"Host": "x"}}])
+    assert main(["check-config"], {**env, "SOKETI_DEFAULT_APP_WEBHOOKS": webhooks}) == 1
+    assert "environment variable SOKETI_DEFAULT_APP_WEBHOOKS: app 1: webhook hook: " in capsys.readouterr().err
+
+
+def test_a_folder_of_a_variable_that_is_not_there_names_the_variable(
+    write: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    env = {"APP_MANAGER_DRIVER": "file", "APP_MANAGER_FILE_PATH": "nowhere"}
+    assert main(["check-config", "--config", write({})], env) == 1
+    assert "nowhere (of the environment variable APP_MANAGER_FILE_PATH" in capsys.readouterr().err

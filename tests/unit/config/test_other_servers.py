@@ -378,6 +378,7 @@ def test_two_ports_that_do_not_meet_are_fine(read: Load, document: dict[str, Any
         ({"appManager.array.apps": []}, 'appManager.array.apps: is not a known key; write it nested: {"app_manager": {"array": {"apps": ...}}}'),
         ({"appManager": {}}, "appManager: is not a known key; did you mean app_manager?"),
         ({"eventLimits.maxPayloadInKb": 1}, 'eventLimits.maxPayloadInKb: is not a known key; write it nested: {"event_limits": {"max_payload_in_kb": ...}}'),
+        ({"metrics": {"prefix": "x"}}, "metrics.prefix: is not a known key; did you mean metrics.prometheus.prefix?"),
         ({"webhooks": [{"url": "https://e.com"}]}, "webhooks: must be an object, about delivery; the endpoints of an app belong into app_manager.array.apps[].webhooks"),
     ],
 )  # fmt: skip

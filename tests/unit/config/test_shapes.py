@@ -288,6 +288,22 @@ def test_an_event_that_looks_misspelt_is_a_warning(read: Load) -> None:
                             "did you mean channel_occupied?")  # fmt: skip
 
 
+@pytest.mark.parametrize("name", ["member_ad", "channelOccupied", "presence.member-added", "client_events"])
+def test_an_event_in_another_form_is_told_what_ours_is_called(read: Load, name: str) -> None:
+    (warning,) = read(with_endpoint(event_types=[name])).warnings
+    assert "did you mean " in warning
+
+
+@pytest.mark.parametrize("name", ["project.created", "user.added", "message_sent", "*"])
+def test_an_event_of_the_operators_own_is_no_warning(read: Load, name: str) -> None:
+    assert read(with_endpoint(event_types=[name])).warnings == ()
+
+
+def test_an_event_that_only_sockudo_has_is_a_warning(read: Load) -> None:
+    (warning,) = read(with_endpoint(event_types=["message_version_created"])).warnings
+    assert "is an event of Sockudo that this server does not have" in warning
+
+
 def test_a_file_of_one_app_is_that_app() -> None:
     found, warnings = read_app(b'{"id": "a", "key": "k", "secret": "${S}", "history": {}}', "apps/a.json", {"S": "x"})
     assert (found.id, found.secret.get_secret_value()) == ("a", "x")

@@ -289,3 +289,22 @@ async def test_without_a_queue_it_starts_and_sends_no_webhook(tmp_path: Path) ->
     async with running(write(tmp_path, app={"webhooks": [endpoint]}, queue={"driver": "none"})) as server:
         status, body = await fetch(f"http://127.0.0.1:{server.port}/usage")
         assert (status, json.loads(body)["webhooks"]["enabled"]) == (200, False)
+
+
+async def test_the_default_queue_that_nobody_needs_does_not_keep_it_from_starting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").write_text("no folder")
+    async with running(write(tmp_path, queue={})) as server:
+        assert (await fetch(f"http://127.0.0.1:{server.port}/live"))[0] == 200
+    assert any("so the queue is kept in memory" in message for message in caplog.messages)
+
+
+async def test_a_queue_file_of_a_variable_that_can_not_be_names_the_variable(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    path = write(tmp_path, app={"webhooks": [{"url": "http://127.0.0.1:9/", "event_types": ["*"]}]}, queue={})
+    server = Server(load(path, {"QUEUE_SQLITE_PATH": str(tmp_path / "file/queue.sqlite3")}))
+    with pytest.raises(SockudoError, match="of the environment variable QUEUE_SQLITE_PATH"):
+        await server.start()
+    await server.stop()
