@@ -98,6 +98,11 @@ class Origins:
         """Return ``file: dotted.key[1].path: problem; remedy``, or the variable in place of the key."""
         line = f"{self.place(problem.loc)}: {problem.text}"
         variable, _ = self.find(problem.loc)
+        # A rule about several keys of a section names them; the one that came from a variable is the news.
+        for word in () if variable else re.findall(r"[a-z_]+", f"{problem.text} {problem.remedy}"):
+            if (*problem.loc, word) in self.moved and (variable := self.moved[(*problem.loc, word)][0]):
+                line = f"environment variable {variable}: {problem.text}"
+                break
         if variable is not None and not variable.startswith(OWN_PREFIXES):
             remedy = f"{problem.remedy}, or, " if problem.remedy else ""
             return f"{line}; {remedy}if it is another program's, unset it for this server"

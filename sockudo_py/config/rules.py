@@ -54,14 +54,20 @@ def switch_on_tls(raw: dict[str, Any]) -> None:
 def _needs(raw: dict[str, Any], origins: Origins) -> Iterator[Problem]:
     ssl = _section(raw, "ssl")
     if _yes(ssl.get("enabled")):
-        variable, _ = origins.find(("ssl", "enabled"))
-        why = f"environment variable {variable} asks for TLS" if variable else "TLS is asked for"
         for key in ("cert_path", "key_path"):
             if not ssl.get(key):
-                yield Problem(("ssl", key), f"is missing, and {why}", "name the PEM file")
+                yield _missing(("ssl", key), ("ssl", "enabled"), "TLS is asked for", "name the PEM file", origins)
     manager = _section(raw, "app_manager")
     if manager.get("driver") == "file" and not _section(manager, "file").get("path"):
-        yield Problem(("app_manager", "file", "path"), "is missing, and the driver is file", "name the folder")
+        where: Loc = ("app_manager", "file", "path")
+        yield _missing(where, ("app_manager", "driver"), "the driver is file", "name the folder", origins)
+
+
+def _missing(key: Loc, cause: Loc, why: str, remedy: str, origins: Origins) -> Problem:
+    """Return that a key is missing because of another one; where that one came from a variable, it is named."""
+    if origins.variable(cause) is None:
+        return Problem(key, f"is missing, and {why}", remedy)
+    return Problem(cause, f"{why}, and {show(key)} is missing", remedy)
 
 
 def _one_port(raw: dict[str, Any]) -> Iterator[Problem]:

@@ -204,6 +204,8 @@ def test_the_word_null_in_a_variable_counts_as_not_set_and_is_named(read: Load, 
         ({"SOKETI_SSL_CA": "ca.pem"}, "environment variable SOKETI_SSL_CA: is not supported here; client certificates are not supported; check them in a proxy"),
         ({"SSL_REDIRECT_HTTP": "true"}, "environment variable SSL_REDIRECT_HTTP: is not supported here; redirect in a proxy, or, if it is another program's, unset it for this server"),
         ({"DATABASE_REDIS_MASTER_TLS_ENABLED": "true"}, "environment variable DATABASE_REDIS_MASTER_TLS_ENABLED: is not supported here; use database.redis.url with rediss://, or, if it is another program's, unset it for this server"),
+        ({"SSL_ENABLED": "1", "SSL_CERT_PATH": "c.pem"}, "environment variable SSL_ENABLED: TLS is asked for, and ssl.key_path is missing; name the PEM file, or, if it is another program's, unset it for this server"),
+        ({"QUEUE_LEASE_DURATION_MS": "100"}, "environment variable QUEUE_LEASE_DURATION_MS: lease_renew_interval_ms is too long; make it half of lease_duration_ms or less, or, if it is another program's, unset it for this server"),
         ({"SOCKUDO_SERVER_ROLE": "api"}, "environment variable SOCKUDO_SERVER_ROLE: is not supported here; run a whole server"),
     ],
 )  # fmt: skip
