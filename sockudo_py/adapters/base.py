@@ -5,10 +5,10 @@ are members of a presence channel, which users are signed in. A node tells it ab
 the adapter says what each step meant (first, last, who is there).
 """
 
-from collections.abc import Callable, Collection, Mapping
-from typing import Protocol
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from typing import Protocol, runtime_checkable
 
-from sockudo_py.changes import Change
+from sockudo_py.changes import Change, ChannelVacated, MemberRemoved
 from sockudo_py.errors import Unavailable
 from sockudo_py.protocol.effects import Member
 from sockudo_py.protocol.source import Source
@@ -159,3 +159,26 @@ class Adapter(Protocol):
 
     def healthy(self) -> bool:
         """Return False while the cluster can't be reached; cheap, asked by ``GET /up``."""
+
+
+@runtime_checkable
+class Restorable(Protocol):
+    """An adapter whose occupancy ends with its process, and that can be told what an earlier process left behind."""
+
+    def restore(
+        self,
+        changes: Iterable[ChannelVacated | MemberRemoved],
+        delay: float,
+        ready: Callable[[], bool] | None = None,
+    ) -> None:
+        """Take these as pending for ``delay`` seconds: who is back by then cancels them, as any pending change.
+
+        What they name must not be occupied. When their time has come they are told in this order, a few at a time, and
+        only while ``ready()`` is True.
+        """
+
+    def present(self, app_id: str) -> Iterator[tuple[str, str | None]]:
+        """Yield occupied channels, with None, and members, with their user id; those that are pending, too.
+
+        Each is so when it is yielded, also when much has changed since the one before.
+        """

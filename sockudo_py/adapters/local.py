@@ -1,7 +1,7 @@
 """The adapter of a server that is alone: everything is known here, and every question is answered at once."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 from sockudo_py.adapters.base import (
     ChannelFull,
@@ -12,12 +12,11 @@ from sockudo_py.adapters.base import (
     LeaveDone,
     Left,
 )
+from sockudo_py.adapters.missed import Key, Missed
 from sockudo_py.changes import Change, ChannelOccupied, ChannelVacated, MemberAdded, MemberRemoved
 from sockudo_py.errors import Unavailable
 from sockudo_py.protocol.effects import Member
 from sockudo_py.protocol.source import Source
-
-_Key = tuple[str, str, str | None]  # app id, channel, user id (None: the channel itself)
 
 
 class _Occupied:
@@ -60,8 +59,9 @@ class LocalAdapter:
         self._channels: dict[str, dict[str, _Occupied]] = {}
         self._users: dict[str, dict[str, int]] = {}
         # An OrderedDict, since taking the first of a plain dict gets slower with everything taken before.
-        self._pending: OrderedDict[_Key, tuple[float, Change]] = OrderedDict()
+        self._pending: OrderedDict[Key, tuple[float, Change]] = OrderedDict()
         self._armed = False
+        self._missed: Missed | None = None
 
     def start(self, deliver: Callable[[Envelope], None], on_change: Callable[[Change], None]) -> None:
         """Begin. There are no others, so nothing is ever delivered."""
@@ -72,6 +72,34 @@ class LocalAdapter:
         while self._pending:
             _, (_, change) = self._pending.popitem(last=False)
             self._on_change(change)
+        if self._missed is not None:
+            self._missed.tell_all()
+
+    def restore(
+        self,
+        changes: Iterable[ChannelVacated | MemberRemoved],
+        delay: float,
+        ready: Callable[[], bool] | None = None,
+    ) -> None:
+        """Carry on with what an earlier run knew to be occupied: see ``Restorable``."""
+        if self._missed is None:
+            self._missed = Missed(self._call_later, self._clock, self._on_change)
+        self._missed.add(changes, delay, ready)
+
+    def present(self, app_id: str) -> Iterator[tuple[str, str | None]]:
+        """Yield what is occupied and who is there: see ``Restorable``."""
+        for channel in list(self._channels.get(app_id, ())):
+            occupied = self._channels.get(app_id, {}).get(channel)
+            if occupied is None:
+                continue
+            yield channel, None
+            connections = occupied.connections or {}
+            for user_id in list(connections):
+                if user_id in connections:
+                    yield channel, user_id
+        for key in list(self._pending):
+            if key[0] == app_id and key in self._pending:
+                yield key[1], key[2]
 
     def join(
         self, app_id: str, channel: str, source: Source, member: Member | None, max_members: int, done: JoinDone
@@ -85,7 +113,7 @@ class LocalAdapter:
                 return
         if occupied is None:
             occupied = self._channels.setdefault(app_id, {})[channel] = _Occupied(member is not None)
-            if self._pending.pop((app_id, channel, None), None) is None:
+            if self._pending.pop((app_id, channel, None), None) is None and not self._back((app_id, channel, None)):
                 self._on_change(ChannelOccupied(app_id, channel, source))
         occupied.subscriptions += 1
         if member is None or occupied.roster is None or occupied.connections is None:
@@ -96,7 +124,8 @@ class LocalAdapter:
         occupied.connections[user_id] = before + 1
         if before == 0:
             occupied.roster[user_id] = member.user_info
-            if self._pending.pop((app_id, channel, user_id), None) is None:
+            key = (app_id, channel, user_id)
+            if self._pending.pop(key, None) is None and not self._back(key):
                 user_info = _given(member.user_info)
                 self._on_change(MemberAdded(app_id, channel, user_id, source.socket_id, user_info, source))
         done(Joined(occupied.subscriptions, before == 0, occupied.roster))
@@ -172,7 +201,11 @@ class LocalAdapter:
         """Return True: there is nothing that could be away."""
         return True
 
-    def _postpone(self, key: _Key, change: Change) -> None:
+    def _back(self, key: Key) -> bool:
+        """Return whether this is somebody whom an earlier run left behind."""
+        return self._missed is not None and self._missed.back(key)
+
+    def _postpone(self, key: Key, change: Change) -> None:
         if self._vacate_delay <= 0:
             self._on_change(change)
             return

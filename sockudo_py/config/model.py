@@ -67,6 +67,11 @@ class Config(Section):
     host: Text = Field(default="0.0.0.0", description="Address to listen on.")  # noqa: S104 - as Sockudo's; the demo binds loopback
     port: Port = Field(default=6001, description="Port to listen on; 0 takes a free one.")
     path_prefix: PathPrefix = Field(default="/", description="Path in front of every route, also of `/app/KEY`.")
+    server_id: Name | None = Field(
+        default=None,
+        description="Name of this server among those that share a Redis queue, the same after a restart: by it a "
+        "server finds what was occupied when it was killed. null: host name and port.",
+    )
     workers: Positive = Field(
         default=1, le=256, description="Processes on the port; more than one needs the Redis adapter."
     )

@@ -191,6 +191,11 @@ class WebhooksConfig(Section):
     vacate_delay_ms: Milliseconds = Field(
         default=3000, description="Milliseconds `channel_vacated` and `member_removed` wait for a return; 0: at once."
     )
+    reconnect_grace_ms: Milliseconds = Field(
+        default=20000,
+        description="Milliseconds that clients get to come back after a crash of the server, before `channel_vacated` "
+        "and `member_removed` are sent for those who are not back; `vacate_delay_ms`, if that is longer.",
+    )
     payload: Literal["seed", "pusher"] = Field(
         default="seed", description="`pusher` omits the per-event `time_ms` and the extras of member events."
     )

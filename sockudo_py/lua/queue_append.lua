@@ -4,15 +4,21 @@
 -- KEYS[1], ARGV[1..2]  see queue_common.lua
 -- ARGV[3]  ms for which an id that was appended is known
 -- ARGV[4]  how many jobs and events there may be, dead ones apart (0: any number)
--- ARGV[5..]  for each event: id, endpoint, app, job text ("!" before it: goes alone)
+-- ARGV[5]  the server whose ledger is written
+-- ARGV[6]  how many entries it gets
+-- ARGV[7..]  for each entry: id of the occupancy, its text as in P present, "there", "over" or "new" (over, and not
+--            written yet), the numbers of the events that tell of its end
+-- after it   for each event: id, endpoint, app, job text ("!" before it: goes alone)
 -- Returns {added, known already, ms until the first lane opens or -1, number of an event refused, of another, ...}.
 -- include queue_common.lua
 
 local slice = math.ceil(tonumber(ARGV[3]) / 4)
 local slot = math.floor(now / slice)
+local entries = tonumber(ARGV[6])
+local first = 7 + 4 * entries
 local known, ids = {}, {}
-for at = 5, #ARGV, 4 do ids[#ids + 1] = ARGV[at] end
-for back = 0, 4 do
+for at = first, #ARGV, 4 do ids[#ids + 1] = ARGV[at] end
+for back = 0, #ids > 0 and 4 or -1 do
   local key = P .. 'enq:' .. whole(slot - back)
   if redis.call('EXISTS', key) == 1 then
     for number, member in ipairs(redis.call('SMISMEMBER', key, unpack(ids))) do
@@ -53,8 +59,8 @@ local function look(ep, app)
   return lane
 end
 
-local fresh, duplicates, answer = {}, 0, { 0, 0, -1 }
-for at = 5, #ARGV, 4 do
+local fresh, duplicates, answer, refused = {}, 0, { 0, 0, -1 }, {}
+for at = first, #ARGV, 4 do
   local id, ep = ARGV[at], ARGV[at + 1]
   if known[id] then
     duplicates = duplicates + 1
@@ -66,12 +72,38 @@ for at = 5, #ARGV, 4 do
       fresh[#fresh + 1] = id
       table.insert(lane.jobs, ARGV[at + 3])
     else
-      answer[#answer + 1] = (at - 5) / 4
+      local number = (at - first) / 4
+      answer[#answer + 1] = number
+      refused[number] = ep
     end
   end
 end
 answer[2] = duplicates
-if #fresh == 0 then return answer end
+
+-- See queues/ledger.py.
+local there, gone = {}, {}
+for at = 7, first - 1, 4 do
+  local text, state = ARGV[at + 1], ARGV[at + 2]
+  if state ~= 'there' then
+    for number in ARGV[at + 3]:gmatch('%d+') do
+      local ep = refused[tonumber(number)]
+      if ep then text = text .. '\n' .. ep end
+    end
+  end
+  if state == 'there' or text:find('\n', 1, true) then
+    there[#there + 1], there[#there + 2] = ARGV[at], text
+  elseif state == 'over' then
+    gone[#gone + 1] = ARGV[at]
+  end
+end
+if #there > 0 then redis.call('HSET', P .. 'present:' .. ARGV[5], unpack(there)) end
+local function strike_out()
+  if #gone > 0 then redis.call('HDEL', P .. 'present:' .. ARGV[5], unpack(gone)) end
+end
+if #fresh == 0 then
+  strike_out()
+  return answer
+end
 
 local opens = -1
 for _, ep in ipairs(order) do
@@ -91,5 +123,6 @@ end
 local key = P .. 'enq:' .. whole(slot)
 redis.call('SADD', key, unpack(fresh))
 redis.call('PEXPIRE', key, slice * 5)
+strike_out()
 answer[1], answer[3] = #fresh, opens
 return answer

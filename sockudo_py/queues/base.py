@@ -14,6 +14,10 @@ others are in classes by the slot time that their attempts take, and slow ones l
 Job text (one self-contained encoding everywhere, see ``jobs.py``):
 ``{"v":1,"id":…,"ep":…,"kind":"webhook","app":…,"attempt":0,"redrives":0,"created_ms":…,"events":[…]}``.
 No secret and no signature is ever in it.
+
+A queue may keep a *ledger* beside its jobs: of the channels that are occupied and the members that are present, as far
+as endpoints hear of them. It is written in the very transactions that take the events about them, so that after a
+crash it says whose end has yet to be told, and to whom.
 """
 
 from collections.abc import Callable, Sequence
@@ -53,6 +57,34 @@ app_id_of: Callable[[Append], str] = itemgetter(2)
 event_of: Callable[[Append], bytes] = itemgetter(3)
 created_of: Callable[[Append], int] = itemgetter(4)
 source_of: Callable[[Append], Source | None] = itemgetter(7)
+
+
+class Occupancy(NamedTuple):
+    """A channel that is occupied or, with a ``user_id``, a member that is present: once, from first to last.
+
+    ``id`` is unique, and grows with time. ``owed``: the endpoints that have yet to hear of its end while others have
+    heard of it; none as long as nobody has.
+    """
+
+    id: str
+    app_id: str
+    channel: str
+    user_id: str | None = None
+    socket_id: str | None = None
+    owed: tuple[str, ...] = ()
+
+
+class LedgerEntry(NamedTuple):
+    """What a call of ``append`` writes to the ledger: how things stand when it has taken its events.
+
+    Not ``over``: the occupancy is there. ``over``: nothing of it is left but what is ``owed``, and what the call
+    refuses of ``events``, the ids of those of its events that tell of the end. ``new``: no earlier call named it.
+    """
+
+    occupancy: Occupancy
+    over: bool = False
+    events: tuple[str, ...] = ()
+    new: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +164,8 @@ class Queue(Protocol):
     """
 
     durable: bool  # what was appended survives a kill -9 of this process
+    keeps_ledger: bool  # else ``append`` gets no entries, and ``inherit`` finds nothing
+    at_once: int  # how many events one ``append`` takes as a whole or not at all
 
     async def open(self) -> None:
         """Connect and check the store. Raises SockudoError with key and remedy when it is not usable."""
@@ -142,13 +176,24 @@ class Queue(Protocol):
     async def set_policy(self, endpoint: str, policy: LanePolicy) -> None:
         """Set how the lane of this endpoint behaves. A lane without a policy has the default one."""
 
-    async def append(self, events: Sequence[Append]) -> None:
+    async def append(self, events: Sequence[Append], ledger: Sequence[LedgerEntry] = ()) -> None:
         """Add events to their lanes, as far as there is room (``room.py``). A durable queue has them then.
+
+        ``ledger`` is written in the transaction that takes the events, also when it refuses some of them; with it there
+        are at most ``at_once`` events, perhaps none.
 
         Raises:
             QueueFull: There was no room for some of them, which it names. The others are added.
             Unavailable: Unknown whether (some of) the events were added. Append them again, alone or with others: an id
                 that is there already is not added a second time.
+        """
+
+    async def inherit(self) -> Sequence[Occupancy]:
+        """Take over what processes that are gone left in the ledger, and return it; no other process gets it, too.
+
+        The first call comes before any ``append``; it finds what an earlier run of this server left, and servers that
+        have not been heard of for long. Later ones, every ten seconds, find the latter, and tell others that this
+        server is alive.
         """
 
     async def claim(self, worker: str, limit: int, lease: float) -> list[Claim]:

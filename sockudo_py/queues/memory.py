@@ -1,12 +1,24 @@
 """The queue in this process: for tests, trials and servers that may forget their webhooks at a crash. Not durable."""
 
 import itertools
+import sys
 from collections import deque
 from collections.abc import Callable, Sequence
 
 from sockudo_py.metrics import Metrics
 from sockudo_py.queues import jobs
-from sockudo_py.queues.base import ENDPOINT_DELETED, Append, Claim, Depths, LanePolicy, QueueFull, endpoint_of, id_of
+from sockudo_py.queues.base import (
+    ENDPOINT_DELETED,
+    Append,
+    Claim,
+    Depths,
+    LanePolicy,
+    LedgerEntry,
+    Occupancy,
+    QueueFull,
+    endpoint_of,
+    id_of,
+)
 from sockudo_py.queues.book import Book
 from sockudo_py.queues.book_lanes import BookLanes
 from sockudo_py.queues.classes import Shares
@@ -36,6 +48,8 @@ class MemoryQueue(BookLanes):
     """
 
     durable = False
+    keeps_ledger = False
+    at_once = sys.maxsize
 
     def __init__(
         self,
@@ -64,7 +78,7 @@ class MemoryQueue(BookLanes):
     async def close(self) -> None:
         """Nothing to do."""
 
-    async def append(self, events: Sequence[Append]) -> None:  # noqa: D102
+    async def append(self, events: Sequence[Append], ledger: Sequence[LedgerEntry] = ()) -> None:  # noqa: D102
         now = self._now()
         self._seen.forget(now)
         fresh = self._seen.unknown(events)
@@ -82,6 +96,9 @@ class MemoryQueue(BookLanes):
                 self._waker.soon((opens - now) / 1000)
         if refused:
             raise QueueFull(refused)
+
+    async def inherit(self) -> Sequence[Occupancy]:  # noqa: D102
+        return ()
 
     async def claim(self, worker: str, limit: int, lease: float) -> list[Claim]:  # noqa: D102
         now = self._now()

@@ -13,15 +13,25 @@ from typing import Any
 from sockudo_py.errors import SockudoError, Unavailable
 from sockudo_py.metrics import Metrics
 from sockudo_py.queues import jobs
-from sockudo_py.queues.base import ENDPOINT_DELETED, Append, Claim, Depths, LaneDepth, LanePolicy, QueueFull
+from sockudo_py.queues.base import (
+    ENDPOINT_DELETED,
+    Append,
+    Claim,
+    Depths,
+    LaneDepth,
+    LanePolicy,
+    LedgerEntry,
+    Occupancy,
+    QueueFull,
+)
 from sockudo_py.queues.classes import Shares
 from sockudo_py.queues.counters import Counters
 from sockudo_py.queues.gather import Gather
+from sockudo_py.queues.redis_ledger import RedisLedger, Word, words
 from sockudo_py.queues.redis_link import RedisLink, Script
 from sockudo_py.queues.redis_words import CHUNK, chunks, packed, tagged
 from sockudo_py.queues.waker import Waker
 
-_Word = str | bytes | int
 _log = logging.getLogger(__name__)
 _POLL = 0.25  # seconds; an operator's rpoplpush must be noticed within 0.5
 _MEND_EVERY = 60.0  # seconds
@@ -49,9 +59,12 @@ class RedisQueue:
         wait_replicas: How many replicas must have an event before ``append`` returns.
         default_policy: Of lanes without one.
         clock_shift: Seconds added to the server's clock, for tests.
+        server_id: The name of this server among those that share the queue: whose ledger is whose.
     """
 
     durable = True
+    keeps_ledger = True
+    at_once = CHUNK
 
     def __init__(
         self,
@@ -71,6 +84,7 @@ class RedisQueue:
         wait_replicas: int = 0,
         default_policy: LanePolicy | None = None,
         clock_shift: float = 0.0,
+        server_id: str = "",
     ) -> None:
         self._prefix = prefix
         self._cluster_mode = cluster_mode
@@ -90,6 +104,7 @@ class RedisQueue:
             response_timeout=response_timeout,
             errors=self._count.store_errors,
         )
+        self._ledger = RedisLedger(server_id, prefix, self._call, self._link.command)
         self._scripts: dict[str, Script] = {}
         self._policies: dict[str, str] = {}
         self._boot = secrets.token_hex(4)  # tells this instance's claims from those of any other
@@ -136,7 +151,12 @@ class RedisQueue:
         await self._call("lane", "policy", endpoint, self._policies[endpoint])
         self._waker.soon()
 
-    async def append(self, events: Sequence[Append]) -> None:  # noqa: D102
+    async def append(self, events: Sequence[Append], ledger: Sequence[LedgerEntry] = ()) -> None:  # noqa: D102
+        if ledger:
+            if len(events) > CHUNK:
+                raise ValueError(f"{len(events)} events with entries for the ledger; {CHUNK} are one script call")
+            await self._append(events, words(ledger, events), len(ledger))
+            return
         refused: list[Append] = []
         full: set[str] = set()
         for some in chunks(events):
@@ -145,22 +165,32 @@ class RedisQueue:
             chunk = [event for event in some if event.endpoint not in full]
             if not chunk:
                 continue
-            words: list[_Word] = [self._dedup_ms, self._max_queue_len]
-            for event in chunk:
-                text = jobs.encode_event(event)
-                words += (event.id, event.endpoint, event.app_id, b"!" + text if event.solo else text)
-            if self._replicas:
-                answer = await self._link.call_replicated(self._replicas, *self._words("append", words))
-            else:
-                answer = await self._call("append", *words)
-            _, known, opens, *numbers = answer
-            refused += [chunk[number] for number in numbers]
-            full.update(chunk[number].endpoint for number in numbers)
-            self._count.duplicates.add(amount=known)
-            if opens >= 0:
-                self._waker.soon(opens / 1000)
+            try:
+                await self._append(chunk)
+            except QueueFull as some_refused:
+                refused += some_refused.refused
+                full.update(event.endpoint for event in some_refused.refused)
         if refused:
             raise QueueFull(refused)
+
+    async def _append(self, events: Sequence[Append], ledger: Sequence[Word] = (), entries: int = 0) -> None:
+        words: list[Word] = [self._dedup_ms, self._max_queue_len, self._ledger.server, entries, *ledger]
+        for event in events:
+            text = jobs.encode_event(event)
+            words += (event.id, event.endpoint, event.app_id, b"!" + text if event.solo else text)
+        if self._replicas:
+            answer = await self._link.call_replicated(self._replicas, *self._words("append", words))
+        else:
+            answer = await self._call("append", *words)
+        _, known, opens, *numbers = answer
+        self._count.duplicates.add(amount=known)
+        if opens >= 0:
+            self._waker.soon(opens / 1000)
+        if numbers:
+            raise QueueFull([events[number] for number in numbers])
+
+    async def inherit(self) -> Sequence[Occupancy]:  # noqa: D102
+        return await self._ledger.inherit()
 
     async def claim(self, worker: str, limit: int, lease: float) -> list[Claim]:  # noqa: D102
         if limit <= 0:
@@ -281,20 +311,20 @@ class RedisQueue:
     async def wait(self, timeout: float) -> None:  # noqa: D102
         await self._waker.wait(timeout)
 
-    def _words(self, name: str, words: Sequence[_Word]) -> tuple[Script, str, list[_Word]]:
+    def _words(self, name: str, words: Sequence[Word]) -> tuple[Script, str, list[Word]]:
         script = self._scripts.get(name)
         if script is None:
             script = self._scripts[name] = Script(name)
         return script, self._prefix, [round(self.clock_shift * 1000), self._default_policy, *words]
 
-    async def _call(self, name: str, *words: _Word) -> Any:
+    async def _call(self, name: str, *words: Word) -> Any:
         script, prefix, args = self._words(name, words)
         return await self._link.call(script, prefix, args)
 
     async def _ack_all(self, tokens: Sequence[str]) -> list[bool]:
         return [answer == 1 for answer in await self._call("ack", *tokens)]
 
-    async def _end(self, name: str, token: str, *words: _Word) -> bool:
+    async def _end(self, name: str, token: str, *words: Word) -> bool:
         done: int = await self._call(name, token, *words)
         self._waker.soon()
         return done == 1

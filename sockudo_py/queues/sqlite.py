@@ -7,13 +7,14 @@ What the file looks like: ``sqlite_schema.py``; why so: docs/decisions/0016.
 
 import asyncio
 import itertools
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import orjson
 
 from sockudo_py.metrics import Metrics
-from sockudo_py.queues import jobs
+from sockudo_py.queues import jobs, sqlite_ledger
 from sockudo_py.queues import sqlite_rows as rows
 from sockudo_py.queues.base import (
     ENDPOINT_DELETED,
@@ -21,6 +22,8 @@ from sockudo_py.queues.base import (
     Claim,
     Depths,
     LanePolicy,
+    LedgerEntry,
+    Occupancy,
     QueueFull,
     endpoint_of,
     id_of,
@@ -31,6 +34,7 @@ from sockudo_py.queues.classes import Shares
 from sockudo_py.queues.clock import steady_clock
 from sockudo_py.queues.counters import Counters
 from sockudo_py.queues.lanes import Entry
+from sockudo_py.queues.ledger import written
 from sockudo_py.queues.room import Room
 from sockudo_py.queues.seen import SeenIds
 from sockudo_py.queues.sqlite_packs import Packs, portions, unpack
@@ -60,6 +64,8 @@ class SqliteQueue(BookLanes):
     """
 
     durable = True
+    keeps_ledger = True
+    at_once = sys.maxsize
 
     def __init__(
         self,
@@ -86,6 +92,7 @@ class SqliteQueue(BookLanes):
         self._packs = Packs()
         self._rows = itertools.count(1)
         self._dead = 0
+        self._inherited = False
         self._tidy_at = 0  # ms
         self._appending = asyncio.Lock()  # one call at a time looks at the room
         self._count = Counters(metrics or Metrics())
@@ -125,11 +132,11 @@ class SqliteQueue(BookLanes):
         """Let go of the file."""
         await self._store.close()
 
-    async def append(self, events: Sequence[Append]) -> None:  # noqa: D102
+    async def append(self, events: Sequence[Append], ledger: Sequence[LedgerEntry] = ()) -> None:  # noqa: D102
         async with self._appending:
-            await self._append(events)
+            await self._append(events, ledger)
 
-    async def _append(self, events: Sequence[Append]) -> None:
+    async def _append(self, events: Sequence[Append], ledger: Sequence[LedgerEntry]) -> None:
         now = self._now()
         old = self._seen.forget(now)
         fresh = self._seen.unknown(events)
@@ -141,20 +148,32 @@ class SqliteQueue(BookLanes):
             taken, rest = room.split(list(group))
             packs += [(next(self._rows), some) for some in portions(taken)]
             refused += rest
-        if packs:
-            await self._write(packs, old, now)
+        if packs or ledger:
+            await self._write(packs, old, now, written(ledger, refused) if ledger else None)
         if refused:
             raise QueueFull(refused)
 
-    async def _write(self, packs: Sequence[tuple[int, Sequence[Append]]], old: int, now: int) -> None:
-        """Add events to the file and then to the books, and forget the ids of calls up to the row ``old``."""
+    async def _write(
+        self,
+        packs: Sequence[tuple[int, Sequence[Append]]],
+        old: int,
+        now: int,
+        ledger: tuple[Sequence[Occupancy], Sequence[str]] | None,
+    ) -> None:
+        """Add events to the file and then to the books, and forget the ids of calls up to the row ``old``.
+
+        ``ledger``: what is to be in it, and the ids of what is not.
+        """
         row = next(self._rows)
         ids = [ident for _, events in packs for ident in map(id_of, events)]
 
         def work(db: Db) -> None:
             if old:
                 rows.forget(db, old)
-            rows.append(db, packs, row, now, ids)
+            if ids:
+                rows.append(db, packs, row, now, ids)
+            if ledger is not None:
+                sqlite_ledger.write(db, *ledger)
 
         await self._store.run(work)
         self._seen.add(ids, now, row)
@@ -165,6 +184,13 @@ class SqliteQueue(BookLanes):
             opens = self._book.lanes.extend(endpoint, events, now)
             if opens is not None:
                 self._waker.soon((opens - now) / 1000)
+
+    async def inherit(self) -> Sequence[Occupancy]:  # noqa: D102
+        if self._inherited:
+            return []
+        found = await self._store.run(sqlite_ledger.load)
+        self._inherited = True
+        return found
 
     async def claim(self, worker: str, limit: int, lease: float) -> list[Claim]:  # noqa: D102
         now = self._now()

@@ -7,6 +7,7 @@
                  when an earlier version wrote it); ``gated``: its ordered lane waits for it.
 ``queue_seen``   For each call of ``append``, when it was (Unix ms), and the ids of the events that it added, as JSON.
 ``queue_paused`` Endpoints whose lanes are paused.
+``present``      The ledger, see ``Occupancy``; ``owed`` is a JSON array, or NULL for none.
 
 Rows are numbered by the driver, through all tables: what came later has a higher number.
 """
@@ -34,6 +35,8 @@ _TABLES = (
     "CREATE INDEX IF NOT EXISTS queue_dead ON queue_jobs (died) WHERE died IS NOT NULL",
     "CREATE TABLE IF NOT EXISTS queue_seen (row INTEGER PRIMARY KEY, ms INTEGER NOT NULL, ids BLOB NOT NULL)",
     "CREATE TABLE IF NOT EXISTS queue_paused (endpoint TEXT PRIMARY KEY) WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS present (id TEXT PRIMARY KEY, app TEXT NOT NULL, channel TEXT NOT NULL, user TEXT,"
+    " socket TEXT, owed TEXT) WITHOUT ROWID",
 )
 _FRESH = 0  # in version 1: the state of an event that gathers
 

@@ -1,13 +1,23 @@
 """The queue in AWS SQS: durable, shared by any number of processes, with nothing to run."""
 
 import logging
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from sockudo_py.metrics import Metrics
 from sockudo_py.queues import jobs
-from sockudo_py.queues.base import ENDPOINT_DELETED, Append, Claim, Depths, LanePolicy, QueueFull
+from sockudo_py.queues.base import (
+    ENDPOINT_DELETED,
+    Append,
+    Claim,
+    Depths,
+    LanePolicy,
+    LedgerEntry,
+    Occupancy,
+    QueueFull,
+)
 from sockudo_py.queues.book import Book
 from sockudo_py.queues.book_lanes import BookLanes
 from sockudo_py.queues.classes import Shares
@@ -82,6 +92,8 @@ class SqsQueue(BookLanes):
     """
 
     durable = True
+    keeps_ledger = False
+    at_once = sys.maxsize
 
     def __init__(
         self,
@@ -169,7 +181,7 @@ class SqsQueue(BookLanes):
             log.warning("SQS keeps no order: it holds within this process only", extra={"webhook": endpoint})
         await super().set_policy(endpoint, _fitting(policy))
 
-    async def append(self, events: Sequence[Append]) -> None:  # noqa: D102
+    async def append(self, events: Sequence[Append], ledger: Sequence[LedgerEntry] = ()) -> None:  # noqa: D102
         now = self._now()
         self._sent.forget(now)
         fresh = self._sent.unknown(events)
@@ -194,6 +206,9 @@ class SqsQueue(BookLanes):
             self._waker.soon()
         if refused:
             raise QueueFull(refused)
+
+    async def inherit(self) -> Sequence[Occupancy]:  # noqa: D102
+        return ()
 
     async def claim(self, worker: str, limit: int, lease: float) -> list[Claim]:  # noqa: D102
         now = self._now()

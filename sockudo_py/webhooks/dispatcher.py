@@ -4,14 +4,17 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Collection
 from itertools import groupby
 
 from sockudo_py.changes import Change
 from sockudo_py.errors import Unavailable
-from sockudo_py.queues.base import Append, Queue, QueueFull, app_id_of
+from sockudo_py.queues.base import Append, LedgerEntry, Queue, QueueFull, app_id_of
 from sockudo_py.webhooks.intake import Intake
+from sockudo_py.webhooks.ledger import Ledger
 from sockudo_py.webhooks.metrics import WebhookMetrics
+from sockudo_py.webhooks.occupancies import Occupancies
 from sockudo_py.webhooks.refusals import FIRST_WAIT, LONGEST_WAIT, Refusals
 from sockudo_py.webhooks.registry import EndpointRegistry
 from sockudo_py.webhooks.spool import Spool, SpoolLimits
@@ -38,6 +41,7 @@ class Dispatcher:
         metrics: WebhookMetrics,
         *,
         spool: SpoolLimits | None = None,
+        ledger: Ledger | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._queue = queue
@@ -49,8 +53,16 @@ class Dispatcher:
         self._look_again = 0.0
         self._refusals = Refusals()
         self._in_hand: list[Append] = []
+        self._entries: list[LedgerEntry] = []  # of the call in hand
+        self._most = min(2 * BATCH, queue.at_once)
+        self._ledger = ledger
         self._wake = asyncio.Event()
-        self._intake = Intake(registry.routes, metrics, put=self._put, wake=self._wake.set, clock=clock)
+        self.occupancies = (
+            None if ledger is None else Occupancies(ledger, registry.routes, metrics, put=self._put, clock=clock)
+        )
+        self._intake = Intake(
+            registry.routes, metrics, put=self._put, wake=self._wake.set, occupancies=self.occupancies, clock=clock
+        )
         self.add: Callable[[Change], None] = self._intake.add  # no call in between: it is on the hot path
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -70,6 +82,20 @@ class Dispatcher:
         """Events that the queue has not taken yet."""
         self._intake.settle()
         return self._spool.count + len(self._in_hand)
+
+    @property
+    def behind(self) -> int:
+        """How many of them wait although their endpoints are not full."""
+        return self.waiting - self._spool.held_back
+
+    @property
+    def unread(self) -> bool:
+        """Whether there is more on disk of what earlier shutdowns had to write down."""
+        return self._disk.unread
+
+    def wake(self) -> None:
+        """Look for something to hand over: the ledger has changed."""
+        self._wake.set()
 
     async def stop(self, timeout: float = 5.0) -> None:
         """Hand over what is left, for at most ``timeout`` seconds; write the rest to the spool file, if any.
@@ -95,10 +121,12 @@ class Dispatcher:
         wait = FIRST_WAIT
         failing = False
         while True:
-            if not self._in_hand:
+            if not (self._in_hand or self._entries):
                 self._wake.clear()  # before looking: what comes while the file is tidied sets it again
                 self._in_hand = self._next()
-            if not self._in_hand:
+                if self._ledger is not None:
+                    self._entries = self._ledger.entries(self._in_hand)
+            if not (self._in_hand or self._entries):
                 await self._look_at_the_disk(idle=True)
                 if self._stopping.is_set() and not self._wake.is_set():
                     return
@@ -106,7 +134,7 @@ class Dispatcher:
                 continue
             try:
                 # After Unavailable the very same call is repeated: the queue knows the ids that it has taken already.
-                await self._queue.append(self._in_hand)
+                await self._queue.append(self._in_hand, self._entries)
             except QueueFull as full:
                 self._refused(full)
             except Unavailable as error:
@@ -116,7 +144,7 @@ class Dispatcher:
                 reason, text = "error", type(error).__name__
             else:
                 self._taken(self._in_hand)
-            if not self._in_hand:
+            if not (self._in_hand or self._entries):
                 if failing:
                     log.info("the webhook queue takes events again", extra={"waiting": self.waiting})
                 wait, failing = FIRST_WAIT, False
@@ -156,6 +184,8 @@ class Dispatcher:
 
     def _back(self, events: list[Append]) -> None:
         for event in events:
+            if self._ledger is not None:
+                self._ledger.replayed(event)
             if self._spool.put(event):
                 self._drop()
         if events:
@@ -165,11 +195,11 @@ class Dispatcher:
     def _next(self) -> list[Append]:
         """Take from the spool what is to be handed over now."""
         self._intake.settle()
-        events = self._spool.take(BATCH)
+        events = self._spool.take(min(BATCH, self._most if not self._refusals else self._most // 2))
         now = asyncio.get_running_loop().time()
-        while len(events) < 2 * BATCH and (due := self._refusals.due(now)) is not None:
+        while len(events) < self._most and (due := self._refusals.due(now)) is not None:
             endpoint, number = due
-            probe = self._spool.probe(endpoint, number)
+            probe = self._spool.probe(endpoint, min(number, self._most - len(events)))
             events += probe
             if not probe:  # dropped meanwhile
                 self._recovered(endpoint)
@@ -193,7 +223,9 @@ class Dispatcher:
     def _taken(self, events: list[Append], *, refused: Collection[str] = ()) -> None:
         for app_id, group in groupby(map(app_id_of, events)):
             self._metrics.enqueued.add(app_id, amount=len(list(group)))
-        self._in_hand = []
+        self._in_hand, self._entries = [], []
+        if self._ledger is not None:
+            self._ledger.taken(events)
         if self._refusals:
             self._probed({event.endpoint for event in events if event.endpoint not in refused})
         self._metrics.spool_events.set(value=self.waiting)
@@ -220,6 +252,8 @@ class Dispatcher:
         apps = {event.endpoint: event.app_id for event in full.refused}
         taken = [event for event in self._in_hand if event.id not in ids]
         progress = {event.endpoint for event in taken}
+        if self._ledger is not None:  # before any of the refused ones is dropped
+            self._ledger.taken(taken)
         too_much = self._spool.hold_back(full.refused)
         now = asyncio.get_running_loop().time()
         for endpoint, app_id in apps.items():
@@ -242,7 +276,10 @@ class Dispatcher:
             self._drop()
 
     def _drop(self) -> None:
-        dropped = self._spool.overflow()
+        events = self._spool.overflow()
+        if self._ledger is not None:
+            self._ledger.dropped(events)
+        dropped = Counter(map(app_id_of, events))
         for app_id, count in dropped.items():
             self._metrics.spool_dropped.add(app_id, amount=count)
         now = self._clock()

@@ -16,6 +16,7 @@ from sockudo_py.queues.base import Append
 from sockudo_py.webhooks.events import CONNECTION_EVENTS, EVENT_NAMES, shares, texts_of
 from sockudo_py.webhooks.filters import ChannelTest
 from sockudo_py.webhooks.metrics import WebhookMetrics
+from sockudo_py.webhooks.occupancies import Occupancies, turns
 from sockudo_py.webhooks.registry import Route, Routes
 
 LONGEST_RUN = 256  # changes; they are in memory beyond the bounds of the spool
@@ -35,6 +36,7 @@ class Intake:
         metrics: Where to count.
         put: Gets the events of one endpoint, in order. At ``settle``, or when the next run begins.
         wake: Called when a run begins: ``settle`` is to be called soon.
+        occupancies: What deals with those kinds that the ledger goes with, where there is one.
         clock: Unix seconds.
     """
 
@@ -45,8 +47,10 @@ class Intake:
         *,
         put: Callable[[str, list[Append]], None],
         wake: Callable[[], None],
+        occupancies: Occupancies | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        self._occupancies = occupancies
         self._routes = routes
         self._metrics = metrics
         self._put = put
@@ -81,6 +85,9 @@ class Intake:
         if wanted is None:
             return
         self._wanted, self._run = None, []
+        if self._occupancies is not None and turns(run):
+            self._occupancies.settle(wanted, run, self._time_ms)
+            return
         name, time_ms = EVENT_NAMES[type(run[0])], self._time_ms
         self._metrics.events.add(run[0].app_id, name, amount=len(run))
         if len(run) == 1:

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
-from sockudo_py.changes import Change
+from sockudo_py.changes import Change, ChannelOccupied, ChannelVacated, MemberAdded, MemberRemoved
 from sockudo_py.endpoints import Endpoint
 from sockudo_py.errors import ConfigError
 from sockudo_py.webhooks.events import EVENT_NAMES
@@ -15,13 +16,26 @@ EndpointListener = Callable[[Endpoint | None, Endpoint | None], None]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Route:
-    """An enabled endpoint that lists an event. ``test`` says whether it wants a channel; None: all of them."""
+    """An enabled endpoint that lists an event. ``test`` says whether it wants a channel; None: all of them.
+
+    ``told`` False: it lists only the opposite event, and is not told of this one; the ledger is.
+    """
 
     endpoint: str
     test: ChannelTest | None
+    told: bool = True
 
 
 Routes = Mapping[type[Change], tuple[Route, ...]]
+
+OPPOSITES: Mapping[type[Change], type[Change]] = MappingProxyType(
+    {
+        ChannelOccupied: ChannelVacated,
+        ChannelVacated: ChannelOccupied,
+        MemberAdded: MemberRemoved,
+        MemberRemoved: MemberAdded,
+    }
+)
 
 
 class EndpointRegistry:
@@ -30,9 +44,12 @@ class EndpointRegistry:
     ``routes`` is for the hot path: app id -> kind of change -> routes. An app or a kind that nobody wants to hear of is
     not in it, so that it costs one look-up. A disabled endpoint has no routes: what waits for it stays, nothing is
     added.
+
+    ``ledger``: what begins and what ends is noted, so whoever wants the one has a route for the other, too.
     """
 
-    def __init__(self, rules: EndpointRules | None = None) -> None:
+    def __init__(self, rules: EndpointRules | None = None, *, ledger: bool = False) -> None:
+        self._ledger = ledger
         self.routes: dict[str, Routes] = {}
         self._rules = rules or EndpointRules()
         self._by_app: dict[str, tuple[Endpoint, ...]] = {}
@@ -71,7 +88,7 @@ class EndpointRegistry:
             del self._by_uid[uid]
         for endpoint in new:
             self._by_uid[endpoint.uid] = endpoint
-        routes = _routes(new)
+        routes = _routes(new, ledger=self._ledger)
         if routes:
             self.routes[app_id] = routes
         else:
@@ -114,10 +131,16 @@ class EndpointRegistry:
             seen.add(endpoint.uid)
 
 
-def _routes(endpoints: tuple[Endpoint, ...]) -> Routes:
+def _routes(endpoints: Iterable[Endpoint], *, ledger: bool) -> Routes:
     enabled = [(endpoint, compile_filter(endpoint.filter)) for endpoint in endpoints if endpoint.enabled]
-    routes = {
-        kind: tuple(Route(endpoint.uid, test) for endpoint, test in enabled if wants(endpoint, name))
-        for kind, name in EVENT_NAMES.items()
-    }
-    return {kind: wanted for kind, wanted in routes.items() if wanted}
+    routes: dict[type[Change], tuple[Route, ...]] = {}
+    for kind, name in EVENT_NAMES.items():
+        opposite = EVENT_NAMES[OPPOSITES[kind]] if ledger and kind in OPPOSITES else None
+        wanted = [
+            Route(endpoint.uid, test, told)
+            for endpoint, test in enabled
+            if (told := wants(endpoint, name)) or (opposite is not None and wants(endpoint, opposite))
+        ]
+        if wanted:
+            routes[kind] = tuple(wanted)
+    return routes

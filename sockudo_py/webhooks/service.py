@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from sockudo_py.adapters.base import Restorable
 from sockudo_py.changes import Change
 from sockudo_py.endpoints import Endpoint
 from sockudo_py.errors import SockudoError, Unavailable
@@ -17,8 +18,10 @@ from sockudo_py.webhooks.delivery import Attempt
 from sockudo_py.webhooks.dispatcher import Dispatcher
 from sockudo_py.webhooks.health import EndpointHealth, HealthSettings
 from sockudo_py.webhooks.lane_keeper import LaneKeeper
+from sockudo_py.webhooks.ledger import Ledger
 from sockudo_py.webhooks.metrics import WebhookMetrics
 from sockudo_py.webhooks.recorder import Recorder
+from sockudo_py.webhooks.recovery import Recovery
 from sockudo_py.webhooks.registry import EndpointRegistry
 from sockudo_py.webhooks.spool import SpoolLimits
 from sockudo_py.webhooks.stats import DeliveryStats, describe_endpoint
@@ -42,6 +45,7 @@ class DeliverySettings:
     rules: EndpointRules = field(default_factory=EndpointRules)
     health: HealthSettings = field(default_factory=HealthSettings)
     slow_start: bool = True
+    reconnect_grace: float = 20.0  # after a crash
     shutdown_timeout: float = 4.0
     warn_dead_letters: int = 100  # from this many on, an hourly warning; 0: never
 
@@ -50,6 +54,8 @@ class WebhookService:
     """Dispatcher, worker and what they need, over a queue that somebody else opens and closes.
 
     ``targets`` by name: "http", and "lambda" when endpoints with functions are allowed; closed by ``stop``.
+    ``occupancy``: the adapter, if its occupancy ends with this process. Over a queue that keeps a ledger every end is
+    told then, also after a crash.
     """
 
     def __init__(
@@ -59,6 +65,7 @@ class WebhookService:
         metrics: Metrics,
         settings: DeliverySettings | None = None,
         *,
+        occupancy: Restorable | None = None,
         on_attempt: Callable[[Attempt], None] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -71,14 +78,21 @@ class WebhookService:
         self._depths = Depths()
         self._available = True
         self._warned = -WARN_INTERVAL
-        self.registry = EndpointRegistry(self._settings.rules)
+        ledger = Ledger(int(clock() * 1000)) if occupancy is not None and queue.keeps_ledger else None
+        self.registry = EndpointRegistry(self._settings.rules, ledger=ledger is not None)
         self._lanes = LaneKeeper(
             queue,
             self.registry,
             slow_start=self._settings.slow_start,
             max_payload_bytes=self._settings.worker.max_payload_bytes,
         )
-        self.dispatcher = Dispatcher(queue, self.registry, self._metrics, spool=self._settings.spool, clock=clock)
+        self.dispatcher = Dispatcher(
+            queue, self.registry, self._metrics, spool=self._settings.spool, ledger=ledger, clock=clock
+        )
+        self._recovery: Recovery | None = None
+        if ledger is not None and occupancy is not None:
+            grace = self._settings.reconnect_grace
+            self._recovery = Recovery(queue, ledger, self.dispatcher, occupancy, self.registry, grace=grace)
         self.add: Callable[[Change], None] = self.dispatcher.add  # for ``Node``'s ``on_change``
         self.worker = Worker(
             queue,
@@ -102,10 +116,14 @@ class WebhookService:
         """
         await self._lanes.start()
         try:
+            if self._recovery is not None:
+                await self._recovery.load()
             await self.dispatcher.start()
         except SockudoError:
             await self._lanes.stop()
             raise
+        if self._recovery is not None:
+            self._recovery.start()
         await self.worker.start()
         self._sampler = asyncio.create_task(self._sample(), name="webhook-sampler")
 
@@ -113,6 +131,8 @@ class WebhookService:
         """Hand over every event, finish what is under way within the shutdown timeout, and close the targets."""
         started = time.monotonic()
         timeout = self._settings.shutdown_timeout
+        if self._recovery is not None:
+            await self._recovery.stop()
         await self.dispatcher.stop(min(5.0, timeout))
         await self.worker.stop(max(0.0, timeout - (time.monotonic() - started)))
         await self._lanes.stop()

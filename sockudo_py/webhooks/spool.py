@@ -59,18 +59,17 @@ class Spool:
         """Return how many events and bytes are missing for the spool to be half full; at most 0: it is."""
         return (self._max_events + 1) // 2 - self.count, (self._max_bytes + 1) // 2 - self._bytes
 
-    def overflow(self) -> Counter[str]:
-        """Drop the oldest events of the noisiest until the rest fits; return how many, by app.
+    def overflow(self) -> list[Append]:
+        """Drop the oldest events of the noisiest until the rest fits; return them.
 
         A thousandth more goes than must, so that a flood does not have to look for the noisiest at every event.
         """
-        dropped: Counter[str] = Counter()
+        dropped: list[Append] = []
         count = self.count - self.count // 1000
         while self.count and (self.count >= count or self._over()):
-            app_id, line = self._noisiest()
+            line = self._noisiest()
             while line and (self.count >= count or self._over()):
-                self._pop(line)
-                dropped[app_id] += 1
+                dropped.append(self._pop(line))
         self._lines = {endpoint: line for endpoint, line in self._lines.items() if line}
         return dropped
 
@@ -104,6 +103,11 @@ class Spool:
             self._held[endpoint] = line
         return self._over()
 
+    @property
+    def held_back(self) -> int:
+        """How many events are held back."""
+        return sum(map(len, self._held.values()))
+
     def held(self, endpoint: str) -> int:
         """Return how many events of an endpoint are held back."""
         return len(self._held.get(endpoint, ()))
@@ -129,14 +133,14 @@ class Spool:
         self._lines, self._held, self._bytes, self.count = {}, {}, 0, 0
         return events
 
-    def _noisiest(self) -> tuple[str, deque[Append]]:
-        """Return the app that has most, and the fullest line of it."""
+    def _noisiest(self) -> deque[Append]:
+        """Return the fullest line of the app that has most."""
         lines = [line for line in (*self._lines.values(), *self._held.values()) if line]
         apps: Counter[str] = Counter()
         for line in lines:
             apps[line[0].app_id] += len(line)
         app_id = apps.most_common(1)[0][0]
-        return app_id, max((line for line in lines if line[0].app_id == app_id), key=len)
+        return max((line for line in lines if line[0].app_id == app_id), key=len)
 
     def _pop_many(self, line: deque[Append], most: int) -> list[Append]:
         events = [line.popleft() for _ in range(min(most, len(line)))]

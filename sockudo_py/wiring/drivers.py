@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import socket
 import time
 from collections.abc import Sequence
 from functools import partial
@@ -142,6 +143,7 @@ def make_queue(config: Config, metrics: Metrics) -> Queue:
                 max_crash_redeliveries=reliability.max_crash_redeliveries,
                 dedup_ttl=reliability.deduplication_ttl_ms / 1000,
                 wait_replicas=reliability.wait_replicas,
+                server_id=config.server_id or f"{socket.gethostname()}:{config.port}",
             )
         case "sqlite":
             from sockudo_py.queues.sqlite import SqliteQueue
@@ -274,6 +276,7 @@ def delivery_settings(config: Config, rules: EndpointRules) -> DeliverySettings:
             disable.failing_for_s if disable.enabled else None,
         ),
         slow_start=webhooks.delivery.slow_start,
+        reconnect_grace=max(webhooks.reconnect_grace_ms, webhooks.vacate_delay_ms) / 1000,
         shutdown_timeout=reliability.shutdown_timeout_ms / 1000,
         warn_dead_letters=webhooks.dlq.warn_len,
     )

@@ -8,6 +8,7 @@ from ipaddress import ip_network
 from pathlib import Path
 
 from sockudo_py import logs
+from sockudo_py.adapters.base import Restorable
 from sockudo_py.apps.base import AppChanged, AppDefinition
 from sockudo_py.changes import Change
 from sockudo_py.config import Config
@@ -80,10 +81,16 @@ class Server:
         self._limiter = make_limiter(config)
         self._cache = make_cache(config)
         self._queue = make_queue(config, metrics)
-        self.webhooks = WebhookService(self._queue, targets, metrics, delivery_settings(config, self._rules))
+        self._adapter = adapter = make_adapter(config, loop)
+        self.webhooks = WebhookService(
+            self._queue,
+            targets,
+            metrics,
+            delivery_settings(config, self._rules),
+            # An adapter that is shared sweeps up after its nodes itself.
+            occupancy=adapter if isinstance(adapter, Restorable) else None,
+        )
         on_change: Callable[[Change], None] = self.webhooks.add if config.sends_webhooks else _ignore
-        adapter = make_adapter(config, loop)
-        self._adapter = adapter
         self.node = Node(
             adapter=adapter,
             cache=self._cache,

@@ -20,7 +20,7 @@ from sockudo_py.endpoints import Batching, Endpoint, RetryPolicy, Secret
 from sockudo_py.metrics import Metrics
 from sockudo_py.protocol.app import AppKey
 from sockudo_py.queues import jobs
-from sockudo_py.queues.base import Append, Queue, QueueFull
+from sockudo_py.queues.base import Append, LedgerEntry, Queue, QueueFull
 from sockudo_py.queues.memory import MemoryQueue
 from sockudo_py.queues.sqlite_packs import unpack
 from sockudo_py.webhooks.delivery import Attempt
@@ -147,10 +147,10 @@ def note_appends(queue: Queue, note: Callable[[Sequence[int]], None]) -> None:
     """Have ``note`` called with the numbers of the events that each append took: these are promised."""
     append = queue.append
 
-    async def noted(events: Sequence[Append]) -> None:
+    async def noted(events: Sequence[Append], ledger: Sequence[LedgerEntry] = ()) -> None:
         refused: tuple[Append, ...] = ()
         try:
-            await append(events)
+            await append(events, ledger)
         except QueueFull as full:
             refused = full.refused
         note([number_of(orjson.loads(one.event)) for one in events if one not in refused])

@@ -81,7 +81,7 @@ async def test_F48_a_thousand_subscribers_that_vanish_at_once_vacate_their_chann
 
 
 @pytest.mark.slow
-async def test_F48_a_node_killed_under_a_thousand_subscribers_comes_back_empty_and_delivers_what_it_had(
+async def test_F48_a_node_killed_under_a_thousand_subscribers_delivers_what_it_had_and_vacates_their_channel_once(
     tmp_path: Path,
 ) -> None:
     with HookReceiver() as hooks:
@@ -95,7 +95,6 @@ async def test_F48_a_node_killed_under_a_thousand_subscribers_comes_back_empty_a
                 assert (await events_after(hooks, 2))[:2] == [OCCUPIED, OCCUPIED]  # that one, and again
                 first, second = hooks.hooks("/all")[:2]
                 assert first.header("webhook-id") == second.header("webhook-id")
-                # Nobody is there any more. One node knows of no other that could have told; the next one to come
-                # occupies the channel anew.
-                async with crowd(server, 50):
-                    assert (await events_after(hooks, 3))[2:] == [OCCUPIED]
+                async with crowd(server, 50):  # back in time: for the receiver nothing has changed
+                    pass
+                assert (await events_after(hooks, 3))[2:] == [VACATED]

@@ -34,6 +34,14 @@ class Driver:
         self._aws = aws
         self._shift = 0.0
         self._made: list[Queue] = []
+        self._files = 0
+        self._same = False
+
+    async def restart(self, **options: Any) -> Queue:
+        """Close the queue that was made last, and return one over the same store, as the next run of the server."""
+        await self._made[-1].close()
+        self._same = True
+        return await self.make(**options)
 
     async def make(self, **options: Any) -> Queue:
         """Return an open queue; ``options`` are those that all drivers have."""
@@ -41,7 +49,8 @@ class Driver:
         if self.kind == "memory":
             queue = MemoryQueue(clock=self.now, **options)
         elif self.kind == "sqlite":
-            path = self._folder / f"queue{len(self._made)}.sqlite3"
+            self._files += not self._same
+            path = self._folder / f"queue{self._files}.sqlite3"
             queue = SqliteQueue(path, clock=self.now, **options)
         elif self._aws is not None:
             queue = SqsQueue(
@@ -57,6 +66,7 @@ class Driver:
             queue = RedisQueue(self._url, prefix=self._prefix, clock_shift=self._shift, **options)
             queue._scripts = StillScripts()
         await queue.open()
+        self._same = False
         self._made.append(queue)
         return queue
 

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from sockudo_py.errors import Unavailable
-from sockudo_py.queues.base import Append, QueueFull
+from sockudo_py.queues.base import Append, LedgerEntry, QueueFull
 from sockudo_py.queues.memory import MemoryQueue
 from sockudo_py.webhooks.targets.base import Delivered, Outcome, Request
 
@@ -26,7 +26,7 @@ class FlakyQueue(MemoryQueue):
         self.calls: list[list[Append]] = []
         self.taken: list[Append] = []
 
-    async def append(self, events: Sequence[Append]) -> None:
+    async def append(self, events: Sequence[Append], ledger: Sequence[LedgerEntry] = ()) -> None:
         self.calls.append(list(events))
         if self.bugs:
             self.bugs -= 1
@@ -34,7 +34,7 @@ class FlakyQueue(MemoryQueue):
         self._check()
         refused: tuple[Append, ...] = ()
         try:
-            await super().append(events)
+            await super().append(events, ledger)
         except QueueFull as full:
             refused = full.refused
         self.taken.extend(event for event in events if event not in refused)

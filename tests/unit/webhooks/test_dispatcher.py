@@ -20,7 +20,7 @@ from sockudo_py.changes import (
 from sockudo_py.endpoints import ChannelFilter
 from sockudo_py.errors import SockudoError
 from sockudo_py.metrics import Metrics
-from sockudo_py.queues.base import Append
+from sockudo_py.queues.base import Append, LedgerEntry
 from sockudo_py.webhooks import dispatcher
 from sockudo_py.webhooks.dispatcher import Dispatcher
 from sockudo_py.webhooks.metrics import WebhookMetrics
@@ -279,8 +279,8 @@ async def test_files_are_read_and_removed_although_there_is_always_something_to_
         site.registry.replace("app-1", [endpoint("wh_new")])
         append = site.queue.append
 
-        async def append_and_hear_more(batch: Sequence[Append]) -> None:
-            await append(batch)
+        async def append_and_hear_more(batch: Sequence[Append], ledger: Sequence[LedgerEntry] = ()) -> None:
+            await append(batch, ledger)
             site.dispatcher.add(ChannelOccupied("app-1", "c"))
 
         monkeypatch.setattr(site.queue, "append", append_and_hear_more)

@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from sockudo_py.changes import ChannelOccupied, ChannelVacated
-from sockudo_py.queues.base import Append, LanePolicy, QueueFull
+from sockudo_py.queues.base import Append, LanePolicy, LedgerEntry, QueueFull
 from sockudo_py.webhooks.spool import SpoolLimits
 from sockudo_py.webhooks.spool_file import SpoolFile, Written
 from tests.support.spool import spooled
@@ -284,7 +284,7 @@ async def test_refused_events_and_new_ones_that_overflow_the_spool_cost_no_more_
         with_endpoints(site, "dead")
         append = site.queue.append
 
-        async def refuse_and_hear_more(events: Sequence[Append]) -> None:
+        async def refuse_and_hear_more(events: Sequence[Append], ledger: Sequence[LedgerEntry] = ()) -> None:
             site.queue.append = append  # type: ignore[method-assign]
             raise_events(site, "dead", 6, 8)
             for number in range(9, 12):  # of another kind, so that they are not in the spool yet

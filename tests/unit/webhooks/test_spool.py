@@ -3,7 +3,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sockudo_py.queues.base import Append
+from sockudo_py.queues.base import Append, app_id_of
 from sockudo_py.webhooks.spool import Spool, SpoolLimits
 
 
@@ -50,7 +50,7 @@ def test_a_full_spool_drops_the_oldest_of_the_noisiest_app() -> None:
     assert not spool.put(event(1, "noisy"))
     assert not spool.put(event(2, "noisy"))
     assert spool.put(event(3, "noisy"))
-    assert spool.overflow() == {"noisy": 1}
+    assert Counter(map(app_id_of, spool.overflow())) == {"noisy": 1}
     assert sorted(numbers(spool.take(10))) == ["id-0", "id-2", "id-3"]
 
 
@@ -62,7 +62,7 @@ def test_the_fullest_endpoint_of_the_noisiest_app_loses_its_oldest() -> None:
         spool.put(of("wh_full", number))
     spool.put(of("wh_small", 6))
     assert spool.put(of("wh_small", 7))
-    assert spool.overflow() == {"a": 1}
+    assert Counter(map(app_id_of, spool.overflow())) == {"a": 1}
     assert sorted(numbers(spool.take(10))) == ["id-0", "id-1", "id-2", "id-4", "id-5", "id-6", "id-7"]
 
 
@@ -97,7 +97,7 @@ def test_what_is_held_back_counts_for_the_bound_and_is_dropped_first_where_it_is
     spool.put(of("wh_other", 0))
     assert not spool.hold_back([of("wh_full", number) for number in range(1, 4)])
     assert spool.hold_back([of("wh_full", 9)])
-    assert spool.overflow() == {"a": 1}
+    assert Counter(map(app_id_of, spool.overflow())) == {"a": 1}
     assert numbers(spool.probe("wh_full", 10)) == ["id-1", "id-2", "id-3"]
 
 
@@ -124,7 +124,7 @@ def test_a_flood_makes_room_for_a_thousandth_at_once() -> None:
     spool = Spool(SpoolLimits(max_events=5000))
     for number in range(5001):
         spool.put(event(number))
-    assert spool.overflow() == {"a": 6}
+    assert Counter(map(app_id_of, spool.overflow())) == {"a": 6}
     assert spool.count == 4995
 
 
@@ -132,7 +132,7 @@ def test_an_event_that_is_larger_than_the_spool_goes_too() -> None:
     spool = Spool(SpoolLimits(max_bytes=1000))
     spool.put(event(0, "quiet"))
     assert spool.put(event(1, "loud", size=2000))
-    assert spool.overflow() == {"quiet": 1, "loud": 1}
+    assert Counter(map(app_id_of, spool.overflow())) == {"quiet": 1, "loud": 1}
     assert spool.count == 0
 
 

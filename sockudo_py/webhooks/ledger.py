@@ -1,0 +1,232 @@
+"""Whose end has yet to be told: what the queue's ledger has to say, and with which events it says so. Pure.
+
+Somebody who was told that a channel is occupied must be told once that it is vacated, also when this process is killed
+in between; the same goes for members. So the queue writes down what is occupied in the transaction that takes the
+first event about it, and strikes it out in the one that takes the last. What is still there at the next start is owed.
+
+An *occupancy* (``queues.base``) is in one of these states; each is written in full, so that writing it twice does no
+harm:
+
+- **there**: written with its ``channel_occupied`` or ``member_added``, or alone where nobody wants that event;
+- **over, and some know**: one endpoint has its ``channel_vacated`` or ``member_removed``, others don't yet (the queue
+  has no room for them). Who comes back now can't cancel anything any more: ``owed`` names those who have to be told;
+- **over, and all know**: struck out.
+
+What begins and ends within one call is not written at all. Who comes back begins another occupancy, with an id of its
+own: what is still to be written of the one before never touches it.
+"""
+
+import secrets
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from itertools import islice
+from typing import NamedTuple
+
+from sockudo_py.queues.base import Append, LedgerEntry, Occupancy
+
+Key = tuple[str, str, str | None]  # app id, channel, user id (None: the channel itself)
+
+ALONE = 500  # entries that a call takes whose events are not in it
+
+
+class Owed(NamedTuple):
+    """The end of an occupancy that one endpoint has to be told still, and the id of the event that does it."""
+
+    occupancy: Occupancy
+    endpoint: str
+    event_id: str
+
+
+class _Record:
+    """An occupancy as this process knows it, which is ahead of what the store has."""
+
+    __slots__ = ("endings", "occupancy", "over", "rest", "stored")
+
+    def __init__(self, occupancy: Occupancy, *, stored: bool) -> None:
+        self.occupancy = occupancy
+        self.stored = stored  # it may be in the store
+        self.over = False
+        self.endings: dict[str, str] = {}  # the events that tell of the end and wait to be taken: id -> endpoint
+        self.rest = False  # the store may say that some are owed whose events were not in the last call
+
+
+class Ledger:
+    """What is occupied and known to somebody, and which events about it wait.
+
+    ``now_ms``: Unix milliseconds; the ids of what begins now sort after those of earlier runs.
+    """
+
+    def __init__(self, now_ms: int) -> None:
+        self._there: dict[Key, _Record] = {}
+        self._waiting: dict[str, _Record] = {}  # by the ids of events that were put and not taken yet
+        self._changed: dict[_Record, None] = {}  # what the store has to hear of, oldest first
+        self._found: dict[str, _Record] = {}  # by id: what was inherited, until ``settle``
+        self._prefix = f"{now_ms:012x}{secrets.token_hex(4)}"
+        self._number = 0
+
+    def __len__(self) -> int:
+        """How many channels and members are there."""
+        return len(self._there)
+
+    def __contains__(self, key: Key) -> bool:
+        return key in self._there
+
+    def __iter__(self) -> Iterator[Key]:
+        """Yield what is there; each is so when it is yielded."""
+        for key in list(self._there):
+            if key in self._there:
+                yield key
+
+    # -- what happens
+
+    def begin(self, key: Key, socket_id: str | None, event_ids: Iterable[str] = ()) -> None:
+        """A channel or member is there from now on; these events say so."""
+        record = self._there.get(key)
+        if record is None:
+            self._number += 1
+            occupancy = Occupancy(f"{self._prefix}{self._number:08x}", *key, socket_id)
+            record = self._there[key] = _Record(occupancy, stored=False)
+            self._changed[record] = None
+        for ident in event_ids:
+            self._waiting[ident] = record
+
+    def end(self, key: Key, endpoints: Sequence[str] = ()) -> list[str] | None:
+        """It is over, and these endpoints are to be told; return the ids of the events that do. None: it is unknown."""
+        record = self._there.pop(key, None)
+        return None if record is None else self._end(record, endpoints)
+
+    def _end(self, record: _Record, endpoints: Sequence[str]) -> list[str]:
+        record.over = True
+        self._changed.pop(record, None)
+        ids = [ending_id(record.occupancy.id, endpoint) for endpoint in endpoints]
+        for ident, endpoint in zip(ids, endpoints, strict=True):
+            record.endings[ident] = endpoint
+            self._waiting[ident] = record
+        self._strike_out(record)
+        return ids
+
+    def _strike_out(self, record: _Record) -> None:
+        """If it is over and everybody knows, have it struck out; what was never written need not be."""
+        if record.over and not record.endings and record.stored:
+            self._changed[record] = None
+
+    # -- what the queue is told
+
+    @property
+    def changed(self) -> bool:
+        """Whether there is something to write that no event has to wait for."""
+        return bool(self._changed)
+
+    def entries(self, events: Iterable[Append]) -> list[LedgerEntry]:
+        """Return what a call with these events has to write. The same call may be repeated as it is."""
+        if not self._waiting and not self._changed:
+            return []
+        told: dict[_Record, list[str]] = {}
+        waiting = self._waiting
+        if waiting:
+            for event in events:
+                record = waiting.get(event.id)
+                if record is not None:
+                    ids = told.setdefault(record, [])
+                    if event.id in record.endings:
+                        ids.append(event.id)
+        for record in islice(self._changed, ALONE):
+            told.setdefault(record, [])
+        changed = self._changed
+        entries: list[LedgerEntry] = []
+        for record, ids in told.items():
+            if record.over:
+                # Events about its beginning alone say nothing new to a store that has it.
+                due = bool(ids or record in changed or (record.endings and not record.stored))
+            else:
+                due = record in changed  # else the event of another endpoint went before
+            if due:
+                entries.append(self._entry(record, ids))
+        return entries
+
+    def _entry(self, record: _Record, ids: list[str]) -> LedgerEntry:
+        self._changed.pop(record, None)
+        new, record.stored = not record.stored, True
+        if not record.over:
+            return LedgerEntry(record.occupancy, new=new)
+        rest = tuple(endpoint for ident, endpoint in record.endings.items() if ident not in ids)
+        record.rest = bool(rest)
+        return LedgerEntry(record.occupancy._replace(owed=rest), over=True, events=tuple(ids), new=new)
+
+    def taken(self, events: Iterable[Append]) -> None:
+        """The queue has these events, and what was written with them."""
+        if not self._waiting:
+            return
+        for event in events:
+            record = self._waiting.pop(event.id, None)
+            if record is not None and record.endings.pop(event.id, None) is not None and record.rest:
+                self._strike_out(record)  # others were dropped meanwhile
+
+    def dropped(self, events: Iterable[Append]) -> None:
+        """The queue will never get these events."""
+        if not self._waiting:
+            return
+        for event in events:
+            record = self._waiting.pop(event.id, None)
+            if record is not None and record.endings.pop(event.id, None) is not None:
+                self._strike_out(record)
+
+    # -- what earlier runs left
+
+    def inherit(self, occupancies: Iterable[Occupancy]) -> None:
+        """Take over what the store had. ``replayed`` may follow, ``settle`` has to."""
+        for occupancy in occupancies:
+            self._found[occupancy.id] = _Record(occupancy, stored=True)
+
+    def replayed(self, event: Append) -> None:
+        """An event comes back that an earlier run could not hand over: perhaps the end of something inherited."""
+        record = self._found.get(ended_by(event) or "")
+        if record is not None:
+            record.over = True
+            record.endings[event.id] = event.endpoint
+            self._waiting[event.id] = record
+
+    def settle(self, wanted: Callable[[Key], Collection[str] | None]) -> tuple[list[Occupancy], list[Owed]]:
+        """Return what is to be missed, members before channels, and what is to be told at once.
+
+        ``wanted`` returns the endpoints that want to hear of an end, None when nobody wants to hear of what is meant at
+        all: then it is struck out.
+        """
+        found, self._found = self._found, {}
+        missed: list[_Record] = []
+        owed: list[Owed] = []
+        for _, record in sorted(found.items(), reverse=True):  # the newest of a key is the one that may be there still
+            occupancy = record.occupancy
+            key = (occupancy.app_id, occupancy.channel, occupancy.user_id)
+            endpoints = wanted(key)
+            if occupancy.owed:
+                owed += self._owe(record, [one for one in occupancy.owed if one in (endpoints or ())])
+            elif record.over:
+                owed += self._owe(record, endpoints or ())
+            elif endpoints is None or (key in self._there and self._there[key].occupancy.id not in found):
+                self._end(record, ())  # of no interest, or back before we knew of it
+            elif key in self._there:
+                owed += self._owe(record, endpoints)
+            else:
+                self._there[key] = record
+                missed.append(record)
+        missed.sort(key=lambda record: (record.occupancy.user_id is None, record.occupancy.id))
+        return [record.occupancy for record in missed], owed
+
+    def _owe(self, record: _Record, endpoints: Collection[str]) -> list[Owed]:
+        """Note that these have to be told, besides those whose events were replayed; return what is to be made."""
+        names = [one for one in endpoints if one not in record.endings.values()]
+        ids = self._end(record, names)
+        return [Owed(record.occupancy, endpoint, ident) for endpoint, ident in zip(names, ids, strict=True)]
+
+
+def ending_id(occupancy_id: str, endpoint: str) -> str:
+    """Return the id of the event that tells an endpoint of an end: the same whichever run of the server makes it."""
+    return f"p_{occupancy_id}_{endpoint}"
+
+
+def ended_by(event: Append) -> str | None:
+    """Return the id of the occupancy whose end an event tells; None when it tells of no end."""
+    tail = f"_{event.endpoint}"
+    if not event.id.startswith("p_") or not event.id.endswith(tail):
+        return None
+    return event.id[2 : -len(tail)]
