@@ -73,10 +73,11 @@ class UserMessage:
 
 @value
 class UserTermination:
-    """Envelope of the order to close all signed-in connections of a user."""
+    """Envelope of the order to close all signed-in connections of a user; with ``reconnect`` they come back at once."""
 
     app_id: str
     user_id: str
+    reconnect: bool = False
 
 
 @value
@@ -156,6 +157,9 @@ class Adapter(Protocol):
 
     async def members(self, app_id: str, channel: str) -> list[str]:
         """Return the user ids of a presence channel, in the order in which they came."""
+
+    async def connections_elsewhere(self, app_id: str) -> int:
+        """Return how many clients of the app are connected to the other nodes, as of their last heartbeats."""
 
     def healthy(self) -> bool:
         """Return False while the cluster can't be reached; cheap, asked by ``GET /up``."""

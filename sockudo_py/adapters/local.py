@@ -197,6 +197,10 @@ class LocalAdapter:
         occupied = self._channels.get(app_id, {}).get(channel)
         return [] if occupied is None or occupied.roster is None else list(occupied.roster)
 
+    async def connections_elsewhere(self, app_id: str) -> int:
+        """Return 0: there are no other nodes."""
+        return 0
+
     def healthy(self) -> bool:
         """Return True: there is nothing that could be away."""
         return True

@@ -37,8 +37,11 @@ class NodeApi(Protocol):
     async def cached(self, app: App, name: str) -> CachedEvent | None:
         """Return what a cache channel remembers."""
 
-    def terminate_user(self, app: App, user_id: str) -> None:
-        """Close all signed-in connections of a user."""
+    def terminate_user(self, app: App, user_id: str, *, reconnect: bool = False) -> None:
+        """Close all signed-in connections of a user; with ``reconnect`` they come back at once."""
+
+    async def app_connections(self, app: App) -> int:
+        """Return how many clients of the app are connected to the cluster."""
 
     def connections(self, app_id: str | None = None) -> int:
         """Return how many clients are connected here (of one app)."""

@@ -36,12 +36,14 @@ Route = Signed | Open
 ROUTES: tuple[Route, ...] = (
     Signed("POST", "/apps/{app_id}/events", events.publish),
     Signed("POST", "/apps/{app_id}/batch_events", events.publish_batch),
+    Signed("GET", "/apps/{app_id}/connections", users.connections),
     Signed("GET", "/apps/{app_id}/channels", channels.channels),
     Signed("GET", "/apps/{app_id}/channels/{channel}", channels.channel),
     Signed("GET", "/apps/{app_id}/channels/{channel}/users", channels.users),
     Signed("POST", "/apps/{app_id}/channels/{channel}/events", events.publish_deprecated),
     Signed("POST", "/apps/{app_id}/users/{user_id}/terminate_connections", users.terminate),
     Signed("POST", "/users/{user_id}/terminate_connections", users.terminate),  # where the Python SDK 3.3.4 posts to
+    Signed("POST", "/apps/{app_id}/users/{user_id}/force_reconnect", users.force_reconnect),
     Open("GET", "/up", lambda health, _: health.up()),
     Open("GET", "/up/{app_id}", lambda health, segments: health.up_app(segments[0])),
     Open("GET", "/live", lambda health, _: health.live()),

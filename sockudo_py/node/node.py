@@ -197,9 +197,16 @@ class Node:
             else:
                 self._adapter.publish(UserMessage(app_id, user_id, payload, exclude_socket))
 
-    def terminate_user(self, app: App, user_id: str) -> None:
-        """Close all signed-in connections of a user in the cluster, with 4009."""
-        self._broadcast(UserTermination(app.id, user_id))
+    def terminate_user(self, app: App, user_id: str, *, reconnect: bool = False) -> None:
+        """Close all signed-in connections of a user in the cluster, with 4009: they are to stay away.
+
+        With ``reconnect`` it is 4200: they are to come back at once.
+        """
+        self._broadcast(UserTermination(app.id, user_id, reconnect))
+
+    async def app_connections(self, app: App) -> int:
+        """Return how many clients of the app are connected to the cluster. Raises Unavailable."""
+        return self._hub.connections(app.id) + await self._adapter.connections_elsewhere(app.id)
 
     async def channel(self, app: App, name: str) -> ChannelStats | None:
         """Return the figures of a channel in the cluster, or None when it is not occupied. Raises Unavailable."""
@@ -344,8 +351,8 @@ class Node:
                 self._publish_here(app_id, channel, payload, exclude_socket)
             case UserMessage(app_id, user_id, payload, exclude_socket):
                 self._publish_here(app_id, user_channel(user_id), payload, exclude_socket)
-            case UserTermination(app_id, user_id):
-                self._users.terminate(app_id, user_id)
+            case UserTermination(app_id, user_id, reconnect):
+                self._users.terminate(app_id, user_id, reconnect)
             case UserStatus(app_id, user_id, online):
                 self._users.tell_watchers(app_id, user_id, online)
             case _:

@@ -47,10 +47,11 @@ class Users:
                 self._hub.drop(app_id, _watch_channel(watched), client)
             self._uncount(app_id, request.user_id)
 
-    def terminate(self, app_id: str, user_id: str) -> None:
-        """Close the connections that the user has on this node."""
+    def terminate(self, app_id: str, user_id: str, reconnect: bool) -> None:
+        """Close the connections that the user has on this node; with ``reconnect`` they come back at once."""
+        reason = refusal(ErrorCode.RECONNECT if reconnect else ErrorCode.UNAUTHORIZED)
         for client in self._hub.subscribers(app_id, user_channel(user_id)):
-            self._perform(client, client.session.close(refusal(ErrorCode.UNAUTHORIZED)))
+            self._perform(client, client.session.close(reason))
 
     def tell_watchers(self, app_id: str, user_id: str, online: bool) -> None:
         """Tell those on this node who have the user on their watchlist."""

@@ -43,6 +43,7 @@ class FakeNode:
         self.broken = False
         self.published: list[Published] = []
         self.terminated: list[tuple[str, str]] = []
+        self.reconnected: list[tuple[str, str]] = []
         self.stats: dict[str, ChannelStats] = {}
         self.users: dict[str, list[str]] = {}
         self.cache: dict[str, CachedEvent] = {}
@@ -71,8 +72,12 @@ class FakeNode:
         self._ask()
         return self.cache.get(name)
 
-    def terminate_user(self, app: App, user_id: str) -> None:
-        self.terminated.append((app.id, user_id))
+    def terminate_user(self, app: App, user_id: str, *, reconnect: bool = False) -> None:
+        (self.reconnected if reconnect else self.terminated).append((app.id, user_id))
+
+    async def app_connections(self, app: App) -> int:
+        self._ask()
+        return self.connected + 1
 
     def connections(self, app_id: str | None = None) -> int:
         return self.connected

@@ -7,7 +7,7 @@ import pytest
 
 from sockudo_py.adapters.base import ChannelStats
 from sockudo_py.http.api import ApiRequest
-from tests.unit.http.support import World, post, signed, text
+from tests.unit.http.support import World, get, post, signed, text
 
 BATCH = "/apps/3/batch_events"
 
@@ -337,6 +337,41 @@ def test_I139_a_user_is_terminated(world: World, user_id: str) -> None:
     answer = world.now_answer(signed("POST", f"/apps/3/users/{user_id}/terminate_connections", b"{}"))
     assert (answer.status, answer.body) == (200, b"{}")
     assert world.node.terminated == [("3", user_id.replace("%2F", "/"))]
+
+
+@pytest.mark.parametrize("user_id", ["u1", "a:b", "a%2Fb"])
+def test_a_user_is_made_to_reconnect(world: World, user_id: str) -> None:
+    answer = world.now_answer(signed("POST", f"/apps/3/users/{user_id}/force_reconnect"))
+    assert (answer.status, answer.body) == (200, b"{}")
+    assert world.node.reconnected == [("3", user_id.replace("%2F", "/"))]
+    assert world.node.terminated == []
+
+
+@pytest.mark.parametrize("user_id", ["", "x" * 201, "a%00b", "a\udcff"])
+def test_a_user_id_that_nobody_can_have_is_not_made_to_reconnect(world: World, user_id: str) -> None:
+    assert world.now_answer(signed("POST", "/apps/3/users/u/force_reconnect", sent_path="x")).status == 404
+    request = signed("POST", "/apps/3/users/u/force_reconnect")
+    request.path = f"/apps/3/users/{user_id}/force_reconnect"
+    assert world.now_answer(request).status in (400, 401)
+    assert world.node.reconnected == []
+
+
+async def test_the_connections_of_an_app_are_counted_in_the_whole_cluster(world: World) -> None:
+    world.node.connected = 4
+    answer = await world.ask(get("/apps/3/connections"))
+    assert (answer.status, answer.body) == (200, b'{"connections":5}')
+
+
+async def test_the_connections_are_told_to_the_app_alone_and_within_its_rate_of_reading(world: World) -> None:
+    assert world.now_answer(signed("GET", "/apps/3/connections", key="otherkey", secret="othersecret")).status == 401
+    world.configure(read_requests_per_second=1)
+    assert (await world.ask(get("/apps/3/connections"))).status == 200
+    assert (await world.ask(get("/apps/3/connections"))).status == 429
+
+
+async def test_the_connections_can_not_be_told_while_the_cluster_is_away(world: World) -> None:
+    world.node.away = True
+    assert (await world.ask(get("/apps/3/connections"))).status == 503
 
 
 def test_I143_the_python_sdks_path_finds_the_app_by_its_key(world: World) -> None:

@@ -37,6 +37,7 @@ class SlowAdapter(LocalAdapter):
         self.published: list[Envelope] = []
         self.slow = True
         self.away = False
+        self.elsewhere = 0
         self.deliver: Callable[[Envelope], None] | None = None
 
     alone = False
@@ -44,6 +45,9 @@ class SlowAdapter(LocalAdapter):
     def start(self, deliver: Callable[[Envelope], None], on_change: Callable[[Change], None]) -> None:
         super().start(deliver, on_change)
         self.deliver = deliver
+
+    async def connections_elsewhere(self, app_id: str) -> int:
+        return self.elsewhere
 
     def _later(self, step: Callable[[], None]) -> None:
         self.waiting.append(step)

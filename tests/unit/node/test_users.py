@@ -183,6 +183,32 @@ def test_other_nodes_can_terminate_a_user_here() -> None:
     assert UserTermination("1", "7") not in bench.adapter.published
 
 
+def test_a_user_who_is_made_to_reconnect_is_closed_with_4200() -> None:
+    bench = Bench()
+    client, other = signed_in(bench, "7"), signed_in(bench, "8")
+    bench.node.terminate_user(bench.app, "7", reconnect=True)
+    assert client.closed == 4200
+    assert client.take() == [("pusher:error", 4200)]
+    assert other.closed is None
+    assert bench.adapter.published[-1] == UserTermination("1", "7", reconnect=True)
+
+
+def test_other_nodes_can_make_a_user_here_reconnect() -> None:
+    bench = Bench()
+    client = signed_in(bench, "7")
+    assert bench.adapter.deliver is not None
+    bench.adapter.deliver(UserTermination("1", "7", reconnect=True))
+    assert client.closed == 4200
+
+
+async def test_the_connections_of_an_app_are_those_of_all_nodes() -> None:
+    bench = Bench()
+    bench.adapter.elsewhere = 3
+    signed_in(bench, "7")
+    signed_in(bench, "8")
+    assert await bench.node.app_connections(bench.app) == 5
+
+
 def test_terminating_an_unknown_user_does_nothing() -> None:
     bench = Bench()
     client = signed_in(bench, "7")
