@@ -29,6 +29,8 @@ class AppCounters:
     sent_bytes: int = 0
     client_events: int = 0
     published_events: int = 0
+    idempotent_publishes: int = 0
+    idempotent_duplicates: int = 0
     rate_limited: int = 0
     reads_paused: int = 0
     slow_consumers_closed: int = 0
@@ -134,6 +136,18 @@ APP_METRICS = (
     AppMetric("sent_bytes", "socket_transmitted_bytes_total", "counter", "Bytes written to WebSocket connections"),
     AppMetric("client_events", "client_events_total", "counter", "Client events that were accepted"),
     AppMetric("published_events", "published_events_total", "counter", "Events published through the HTTP API"),
+    AppMetric(
+        "idempotent_publishes",
+        "idempotency_publish_total",
+        "counter",
+        "Requests to publish, and events of batches, with an idempotency key",
+    ),
+    AppMetric(
+        "idempotent_duplicates",
+        "idempotency_duplicates_total",
+        "counter",
+        "Of these, those that had been published before under this key",
+    ),
     AppMetric("rate_limited", "rate_limit_triggered_total", "counter", "Requests and client events over a rate limit"),
     AppMetric(
         "reads_paused",

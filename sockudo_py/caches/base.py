@@ -1,4 +1,4 @@
-"""The contract of caches: the last event of each cache channel."""
+"""The contracts of caches: the last event of each cache channel, and idempotency keys."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,6 +30,30 @@ class Cache(Protocol):
 
         A ``fetch`` after a ``store`` of the same node sees that store.
         """
+
+    async def close(self) -> None:
+        """Let go of connections."""
+
+
+class IdempotencyKeys(Protocol):
+    """Remembers a value per key of an app for a time. Bounded: a driver may forget the oldest when it is full.
+
+    What a ``claim`` says is true for the whole cluster: of several that come at once for one key, one gets None.
+    """
+
+    def claim(
+        self, app_id: str, key: str, value: bytes, ttl: float, done: Callable[[bytes | Unavailable | None], None]
+    ) -> None:
+        """Answer the value of a key; when it has none, give it ``value`` for ``ttl`` seconds and answer None.
+
+        ``done`` is called exactly once, perhaps before this returns.
+        """
+
+    def put(self, app_id: str, key: str, value: bytes, ttl: float) -> None:
+        """Give a key this value for ``ttl`` seconds. Never blocks or raises, like ``remove``."""
+
+    def remove(self, app_id: str, key: str) -> None:
+        """Forget a key."""
 
     async def close(self) -> None:
         """Let go of connections."""

@@ -211,6 +211,7 @@ class Front(Stay):
         request.method = method
         request.path, request.query, request.headers, request.body = path, query, fields.text_headers, body
         request.remote = self._client(fields) if peer is None or fields.forwarded_for is not None else peer
+        request.idempotency_key = fields.idempotency_key
         response = context.api.handle(request)
         if response is OK and fields.usual and not context.closing:
             self._transport.write(context.responses.usual())

@@ -59,6 +59,7 @@ class Fields:
     __slots__ = (
         "forwarded_for",
         "headers",
+        "idempotency_key",
         "keep_alive",
         "origin",
         "plain_length",
@@ -83,6 +84,7 @@ class Fields:
         self.text_headers = TextHeaders(headers)
         self.origin = _text(headers.get(b"origin"))
         self.forwarded_for = _text(headers.get(b"x-forwarded-for"))
+        self.idempotency_key = _text(headers.get(b"x-idempotency-key"))
         self.usual = self.keep_alive and self.origin is None
 
 
@@ -202,6 +204,7 @@ class HeadReader:
         if (
             len(lines) > _REMEMBERED_BYTES
             or len(headers) > _REMEMBERED_NAMES
+            or b"x-idempotency-key" in headers  # no other request has these lines
             or not headers.keys().isdisjoint(PASSWORDS)
         ):
             return
@@ -287,7 +290,17 @@ def _joined(raw: bytes) -> Headers:
 _NOT_PLAIN = frozenset({b"transfer-encoding", b"content-encoding", b"expect"})
 
 # What routes, authenticates or opens a connection has one value or none.
-_SINGLE = frozenset({b"host", b"origin", b"authorization", b"content-type", b"sec-websocket-key", b"x-forwarded-proto"})
+_SINGLE = frozenset(
+    {
+        b"host",
+        b"origin",
+        b"authorization",
+        b"content-type",
+        b"sec-websocket-key",
+        b"x-forwarded-proto",
+        b"x-idempotency-key",
+    }
+)
 
 
 def _parse(raw: bytes, targets: list[bytes], on_header: Callable[[bytes, bytes], None]) -> HttpRequestParser:

@@ -10,11 +10,13 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from sockudo_py.apps.base import AppManager
+from sockudo_py.caches.base import IdempotencyKeys
 from sockudo_py.errors import Unavailable
 from sockudo_py.http.auth import authenticate, is_signed_as_usual
 from sockudo_py.http.context import Call, NodeApi, RequestLimit, too_many
 from sockudo_py.http.health import Health
-from sockudo_py.http.messages import OK, ApiRequest, ApiResponse, echo, error
+from sockudo_py.http.idempotency import Idempotency
+from sockudo_py.http.messages import OK, UNAVAILABLE, ApiRequest, ApiResponse, echo, error
 from sockudo_py.http.query import MAX_PAIRS, TooManyParameters, read_signed
 from sockudo_py.http.routes import Answer, Match, MethodMismatch, Open, Router, Signed
 from sockudo_py.limits.base import RateLimiter
@@ -27,7 +29,6 @@ __all__ = ["Api", "ApiRequest", "ApiResponse"]
 
 log = logging.getLogger(__name__)
 
-_UNAVAILABLE = error(503, "The cluster's state can't be reached right now, try again later", ("Retry-After", "1"))
 _NOT_FOUND = error(404, "Not found")
 _UNKNOWN_APP = error(404, "Unknown app: check the app id in the path")
 _DISABLED = error(403, "App disabled")
@@ -43,6 +44,7 @@ class Api:
         node: Where events go and figures come from.
         apps: Who may publish.
         metrics: Counts requests, bytes and errors per app.
+        keys: Where idempotency keys are remembered.
         limiter: For the limits of apps and of addresses; None: no limits.
         clock: Unix seconds; timestamps of requests are held against it.
         health: Answers the open routes; without it they are not found.
@@ -57,6 +59,7 @@ class Api:
         node: NodeApi,
         apps: AppManager,
         metrics: Metrics,
+        keys: IdempotencyKeys,
         limiter: RateLimiter | None = None,
         clock: Callable[[], float] = time.time,
         health: Health | None = None,
@@ -66,6 +69,7 @@ class Api:
         self._node = node
         self._apps = apps
         self._counters = metrics.apps
+        self._idempotency = Idempotency(keys)
         self._limiter = limiter
         self._clock = clock
         self._health = health
@@ -130,6 +134,7 @@ class Api:
         call = new(Call)
         call.request, call.app, call.params, call.segments = request, app, params, match.segments
         call.counters, call.node, call.limiter = counters, self._node, self._limiter
+        call.idempotency = self._idempotency
         handler = route.handler
         answer = handler(call)
         if answer is OK:
@@ -183,7 +188,7 @@ class Api:
             answer = await pending
         except Unavailable as problem:
             log.warning("%s %s: %s", request.method, echo(request.path), problem)
-            answer = _UNAVAILABLE
+            answer = UNAVAILABLE
         except Exception:  # noqa: BLE001 - as in handle
             answer = self._crashed(request)
         if answer.status >= _FAILED:

@@ -101,7 +101,9 @@ def build_app(
             return to_aiohttp(body, added)
         headers = {name.lower(): value for name, value in request.headers.items()}
         client = request.remote or "" if remote is None else remote(request)
-        response = api.handle(ApiRequest(request.method, cut, query, headers, body, client))
+        keys = request.headers.getall("X-Idempotency-Key", ())
+        asked = ApiRequest(request.method, cut, query, headers, body, client, ", ".join(keys) if keys else None)
+        response = api.handle(asked)
         return to_aiohttp(response if isinstance(response, ApiResponse) else await response, added)
 
     app.router.add_route("*", "/{anything:.*}", answer)

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from sockudo_py.adapters.base import ChannelStats
 from sockudo_py.caches.base import CachedEvent
+from sockudo_py.http.idempotency import Idempotency
 from sockudo_py.http.messages import ApiRequest, ApiResponse, error
 from sockudo_py.limits.base import RateLimiter
 from sockudo_py.metrics import AppCounters
@@ -69,6 +70,7 @@ class Call:
     counters: AppCounters
     node: NodeApi
     limiter: RateLimiter | None
+    idempotency: Idempotency
 
     def spend_events(self, count: int) -> ApiResponse | None:
         """Take ``count`` events out of the app's allowance for publishing; return the error when it is used up."""

@@ -1,4 +1,4 @@
-"""POST events and batch_events: what backends publish.
+"""POST events: what backends publish.
 
 Everything of a request is checked before anything is delivered, so a request that is refused had no effect.
 """
@@ -13,7 +13,8 @@ import orjson
 from sockudo_py.adapters.base import ChannelStats
 from sockudo_py.errors import Unavailable
 from sockudo_py.http.context import Call, NodeApi
-from sockudo_py.http.messages import OK, ApiResponse, echo, error
+from sockudo_py.http.idempotency import Keyed, fingerprint, read_key
+from sockudo_py.http.messages import OK, TEXT, ApiResponse, echo, error
 from sockudo_py.http.query import parse
 from sockudo_py.http.users import valid_user_id
 from sockudo_py.protocol.app import App
@@ -26,7 +27,7 @@ log = logging.getLogger(__name__)
 RESERVED = ("pusher:", "pusher_internal:")
 POST_ATTRIBUTES = frozenset(("user_count", "subscription_count"))
 _SOCKET_ID = re.compile(r"[0-9]{1,20}\.[0-9]{1,20}")
-_BODY_PARAMS = frozenset(("name", "data", "channel", "channels", "socket_id", "info"))
+_BODY_PARAMS = frozenset(("name", "data", "channel", "channels", "socket_id", "info", "idempotency_key"))
 
 
 # One event to publish, checked: its name, its data, its channels, the socket that is left out, and the attributes that
@@ -36,13 +37,19 @@ Event = tuple[str, str, tuple[str, ...], str | None, frozenset[str]]
 
 def publish(call: Call) -> ApiResponse | Awaitable[ApiResponse]:
     """Publish one event to one or more channels. Answers ``{}`` at once, later when info was asked for."""
-    params = _body(call)
+    params = read_body(call)
     if not isinstance(params, dict):  # as it is nearly always: "no" costs isinstance three times what "yes" does
         return params
-    app = call.app
-    event = _check(params, app)
+    event = check(params, call.app)
     if not isinstance(event, tuple):
         return event
+    if "idempotency_key" in params or call.request.idempotency_key is not None:
+        return _publish_once(call, params, event)
+    return _publish(call, event)
+
+
+def _publish(call: Call, event: Event) -> ApiResponse | Awaitable[ApiResponse]:
+    app = call.app
     if app.backend_events_per_second is not None:
         refused = call.spend_events(1)
         if refused is not None:
@@ -54,57 +61,51 @@ def publish(call: Call) -> ApiResponse | Awaitable[ApiResponse]:
     return _with_info(call, channels, info)
 
 
-def publish_batch(call: Call) -> ApiResponse | Awaitable[ApiResponse]:
-    """Publish a list of events with one channel each, in order. Answers like ``publish``."""
-    params = _body(call)
-    if not isinstance(params, dict):
-        return params
-    app = call.app
-    batch = params.get("batch")
-    if not isinstance(batch, list) or not batch:
-        return error(400, "Expected batch parameter to be a non-empty array of events")
-    if len(batch) > app.max_batch_size:
-        return error(400, f"A batch may hold at most {app.max_batch_size} events, this one has {len(batch)}")
-    events = []
-    for number, item in enumerate(batch, 1):
-        if not isinstance(item, dict):
-            return error(400, f"Event {number} of the batch: expected an object")
-        event = _check(item, app, True)
-        if not isinstance(event, tuple):
-            return ApiResponse(
-                event.status, b"Event %d of the batch: " % number + event.body, event.content_type, event.headers
-            )
-        events.append(event)
-    refused = call.spend_events(len(events))
-    if refused is not None:
-        return refused
-    for name, data, channels, socket_id, _ in events:
-        call.node.publish(app, channels, name, data, socket_id)
-    asked = [(channels[0], info) for _, _, channels, _, info in events]
-    if not any(info for _, info in asked):
-        return OK
-    return _batch_with_info(call, asked)
+def _publish_once(call: Call, params: dict[str, object], event: Event) -> ApiResponse | Awaitable[ApiResponse]:
+    key = read_key(params.get("idempotency_key"), call.request.idempotency_key)
+    if isinstance(key, ApiResponse):
+        return key
+    if key is None:
+        return _publish(call, event)
+    keyed = key_of_event(call, key, event)
+    return call.idempotency.once(keyed, call.counters, lambda: _publish(call, event))
 
 
-def publish_deprecated(call: Call) -> ApiResponse:
+def key_of_event(call: Call, key: str, event: Event) -> Keyed:
+    """Return the key of an event, whichever route it comes on."""
+    *parts, info = event
+    return call.idempotency.keyed(call.app.id, f"event:{key}", fingerprint([*parts, sorted(info)]))
+
+
+def publish_deprecated(call: Call) -> ApiResponse | Awaitable[ApiResponse]:
     """Publish the way of the first API version: name and socket_id in the query, the body is the data."""
     try:
         data = without_surrogates(call.request.body.decode("utf-8", "surrogatepass"))
     except UnicodeDecodeError:
         return error(400, "The body is not valid UTF-8")
     params: dict[str, object] = {**call.params, "channel": call.segments[1], "data": data}
-    event = _check(params, call.app, single=True)
+    event = check(params, call.app, single=True)
     if isinstance(event, ApiResponse):
         return event
+    key = read_key(params.get("idempotency_key"), call.request.idempotency_key)
+    if isinstance(key, ApiResponse):
+        return key
+    if key is None:
+        return _accepted(call, event)
+    keyed = call.idempotency.keyed(call.app.id, f"deprecated:{key}", fingerprint(event[:4]))
+    return call.idempotency.once(keyed, call.counters, lambda: _accepted(call, event))
+
+
+def _accepted(call: Call, event: Event) -> ApiResponse:
     refused = call.spend_events(1)
     if refused is not None:
         return refused
     name, data, channels, socket_id, _ = event
     call.node.publish(call.app, channels, name, data, socket_id)
-    return ApiResponse(202, b"202 ACCEPTED\n", "text/plain; charset=utf-8")
+    return ApiResponse(202, b"202 ACCEPTED\n", TEXT)
 
 
-def _body(call: Call) -> dict[str, object] | ApiResponse:
+def read_body(call: Call) -> dict[str, object] | ApiResponse:
     """Return the parameters: those of the JSON body (whatever its Content-Type), completed by those of the query."""
     body = call.request.body
     if not body:
@@ -132,7 +133,7 @@ def _query_params(call: Call) -> dict[str, object]:
     return found
 
 
-def _check(params: dict[str, object], app: App, single: bool = False) -> Event | ApiResponse:
+def check(params: dict[str, object], app: App, single: bool = False) -> Event | ApiResponse:
     """Return the event these parameters describe, or the error to answer. ``single``: only ``channel`` counts."""
     name = params.get("name")
     if not isinstance(name, str):
@@ -217,16 +218,16 @@ def attributes(info: object, known: frozenset[str]) -> frozenset[str] | ApiRespo
 
 
 async def _with_info(call: Call, channels: tuple[str, ...], info: frozenset[str]) -> ApiResponse:
-    found = await asyncio.gather(*(_figures(call.node, call.app, channel, info) for channel in channels))
-    return ApiResponse(200, orjson.dumps({"channels": dict(zip(channels, found, strict=True))}))
+    found = await asyncio.gather(*(figures(call.node, call.app, channel, info) for channel in channels))
+    return info_answer({"channels": dict(zip(channels, found, strict=True))})
 
 
-async def _batch_with_info(call: Call, asked: list[tuple[str, frozenset[str]]]) -> ApiResponse:
-    found = await asyncio.gather(*(_figures(call.node, call.app, channel, info) for channel, info in asked))
-    return ApiResponse(200, orjson.dumps({"batch": found}))
+def info_answer(figures: dict[str, object]) -> ApiResponse:
+    """Return the answer of a publish that asked for figures."""
+    return ApiResponse(200, orjson.dumps(figures))
 
 
-async def _figures(node: NodeApi, app: App, channel: str, asked: frozenset[str]) -> dict[str, int]:
+async def figures(node: NodeApi, app: App, channel: str, asked: frozenset[str]) -> dict[str, int]:
     """Return those attributes that apply to this class of channel.
 
     The event is out already: when the cluster can't be asked, the figures are left out instead of failing a request

@@ -15,7 +15,8 @@ class ApiRequest:
     """One request. ``path`` is raw: still percent-encoded, without query, and without the configured path prefix.
 
     ``path`` and ``query`` are the bytes of the request line decoded as UTF-8 with ``surrogateescape``; the names in
-    ``headers`` are lower case; ``remote`` is the client's address, empty when it is not known.
+    ``headers`` are lower case; ``remote`` is the client's address, empty when it is not known; ``idempotency_key`` is
+    the header of that name.
     """
 
     method: str
@@ -24,6 +25,7 @@ class ApiRequest:
     headers: Mapping[str, str]
     body: bytes
     remote: str
+    idempotency_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,3 +51,6 @@ def echo(text: str) -> str:
     if len(text) > _ECHO_LIMIT:
         text = text[:_ECHO_LIMIT] + "..."
     return _CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+UNAVAILABLE = error(503, "The cluster's state can't be reached right now, try again later", ("Retry-After", "1"))

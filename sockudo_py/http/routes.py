@@ -4,7 +4,7 @@ import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from sockudo_py.http import channels, events, users
+from sockudo_py.http import batches, channels, events, users
 from sockudo_py.http.context import Call
 from sockudo_py.http.health import Health
 from sockudo_py.http.messages import ApiResponse
@@ -35,7 +35,7 @@ Route = Signed | Open
 
 ROUTES: tuple[Route, ...] = (
     Signed("POST", "/apps/{app_id}/events", events.publish),
-    Signed("POST", "/apps/{app_id}/batch_events", events.publish_batch),
+    Signed("POST", "/apps/{app_id}/batch_events", batches.publish_batch),
     Signed("GET", "/apps/{app_id}/connections", users.connections),
     Signed("GET", "/apps/{app_id}/channels", channels.channels),
     Signed("GET", "/apps/{app_id}/channels/{channel}", channels.channel),

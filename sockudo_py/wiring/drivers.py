@@ -14,7 +14,7 @@ from typing import Any, assert_never
 from sockudo_py.adapters.base import Adapter
 from sockudo_py.apps.base import AppManager
 from sockudo_py.apps.definition import app_reader, define_apps
-from sockudo_py.caches.base import Cache
+from sockudo_py.caches.base import Cache, IdempotencyKeys
 from sockudo_py.config import Config
 from sockudo_py.config.drivers import AdapterConfig, CacheConfig, RateLimiterConfig
 from sockudo_py.config.unused import UNBUILT
@@ -91,6 +91,19 @@ def make_cache(config: Config) -> Cache:
             from sockudo_py.caches.none import NoCache
 
             return NoCache()
+        case "redis":
+            raise ConfigError(["cache.driver: redis: not built yet"])
+        case _:
+            assert_never(config.cache.driver)
+
+
+def make_keys(config: Config) -> IdempotencyKeys:
+    """Return where idempotency keys are remembered: as ``cache.driver`` says, and in memory when that is ``none``."""
+    match config.cache.driver:
+        case "memory" | "none":
+            from sockudo_py.caches.memory_keys import MemoryKeys
+
+            return MemoryKeys(time.monotonic)
         case "redis":
             raise ConfigError(["cache.driver: redis: not built yet"])
         case _:

@@ -34,6 +34,7 @@ from sockudo_py.wiring.drivers import (
     make_adapter,
     make_apps,
     make_cache,
+    make_keys,
     make_limiter,
     make_queue,
     make_targets,
@@ -80,6 +81,7 @@ class Server:
         self._loop = loop = asyncio.get_running_loop()
         self._limiter = make_limiter(config)
         self._cache = make_cache(config)
+        self._keys = make_keys(config)
         self._queue = make_queue(config, metrics)
         self._adapter = adapter = make_adapter(config, loop)
         self.webhooks = WebhookService(
@@ -117,6 +119,7 @@ class Server:
             node=self.node,
             apps=self.apps,
             metrics=metrics,
+            keys=self._keys,
             limiter=self._limiter,
             health=health,
             address_limit=RequestLimit(api_limit.max_requests, api_limit.window_seconds) if limits.enabled else None,
@@ -165,6 +168,7 @@ class Server:
         self._lag.start()
         opened.callback(self._lag.stop)
         opened.push_async_callback(self._cache.close)
+        opened.push_async_callback(self._keys.close)
         opened.push_async_callback(self._limiter.close)
         with _naming(config, *_QUEUE_KEYS[config.queue.driver]):
             await self._queue.open()

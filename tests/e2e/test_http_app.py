@@ -136,6 +136,16 @@ async def test_a_request_in_absolute_form_is_understood(wire: Wire, host: str) -
     assert (await wire.ask("GET", f"{host}/up")).body == b"OK"
 
 
+async def test_the_idempotency_key_is_read_from_its_header(wire: Wire, world: World) -> None:
+    request = post(EVENT)
+    chunked = f"{len(request.body):x}\r\n".encode() + request.body + b"\r\n0\r\n\r\n"
+    for _ in range(2):
+        lines = (f"POST /apps/3/events?{request.query} HTTP/1.1", "Host: x", "X-Idempotency-Key: k")
+        wire.writer.write("\r\n".join([*lines, "Transfer-Encoding: chunked", "", ""]).encode() + chunked)
+        assert (await wire.answer()).body == b"{}"
+    assert len(world.node.published) == 1
+
+
 async def test_the_metrics_are_there_in_absolute_form_too() -> None:
     async with serving(build_metrics_app(Metrics())) as wire:
         assert (await wire.ask("GET", "http://prometheus.example:9601/metrics")).status == 200

@@ -14,6 +14,7 @@ from aiohttp import web
 
 from sockudo_py.adapters.local import LocalAdapter
 from sockudo_py.caches.memory import MemoryCache
+from sockudo_py.caches.memory_keys import MemoryKeys
 from sockudo_py.changes import Change
 from sockudo_py.http.api import Api, ApiResponse
 from sockudo_py.http.app import build_app
@@ -51,6 +52,7 @@ class Stack:
             node=self.node,
             apps=apps,
             metrics=self.metrics,
+            keys=MemoryKeys(loop.time),
             limiter=MemoryRateLimiter(loop.time),
             health=Health(node=self.node, apps=apps, metrics=self.metrics),
         )

@@ -15,6 +15,7 @@ import uvloop
 
 from sockudo_py.adapters.local import LocalAdapter
 from sockudo_py.caches.memory import MemoryCache
+from sockudo_py.caches.memory_keys import MemoryKeys
 from sockudo_py.edge.context import FrontContext, FrontLimits
 from sockudo_py.edge.server import EdgeServer
 from sockudo_py.http.api import Api
@@ -76,7 +77,7 @@ class Stage:
         )
         apps = Apps(APP)
         health = Health(node=self.node, apps=apps, metrics=self.metrics)
-        self.api = Api(node=self.node, apps=apps, metrics=self.metrics, health=health)
+        self.api = Api(node=self.node, apps=apps, metrics=self.metrics, keys=MemoryKeys(loop.time), health=health)
         self.runner = make_runner(build_app(self.api, max_held_bytes=held_bytes))
         self.context = FrontContext(
             connections=self.connections,

@@ -331,6 +331,15 @@ def test_a_websocket_may_follow_on_the_same_connection(bench: Bench, client: Pee
     assert b"pusher:connection_established" in data
 
 
+def test_the_api_is_told_the_idempotency_key_of_each_request(bench: Bench, client: Peer) -> None:
+    known = len(bench.context.reader)
+    for key in ("a", "b", "b"):
+        client.send(post(b"{}", "/apps/3/events?x=1", f"X-Idempotency-Key: {key}"))
+    assert len(bench.context.reader) == known  # no other request has these lines
+    client.send(post())
+    assert [request.idempotency_key for request in bench.api.requests] == ["a", "b", "b", None]
+
+
 @pytest.mark.parametrize("host", ["http://localhost", "https://a.example:6001", "HTTP://u:p@[::1]:6001"])
 def test_a_publish_in_absolute_form_is_answered_here(bench: Bench, client: Peer, host: str) -> None:
     for _ in range(2):  # it may be remembered

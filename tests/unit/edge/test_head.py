@@ -78,7 +78,9 @@ def test_repeated_headers_are_joined() -> None:
     assert parsed.headers == {b"x-forwarded-for": b"a, b", b"host": b"h"}
 
 
-@pytest.mark.parametrize("name", ["Host", "Origin", "Authorization", "Sec-WebSocket-Key", "X-Forwarded-Proto"])
+@pytest.mark.parametrize(
+    "name", ["Host", "Origin", "Authorization", "Sec-WebSocket-Key", "X-Forwarded-Proto", "X-Idempotency-Key"]
+)
 def test_a_header_that_decides_something_may_come_once_only(name: str) -> None:
     with pytest.raises(BadHead, match=f"More than one {name.lower()} header"):
         parse_head(head("GET / HTTP/1.1", f"{name}: a", f"{name.upper()}: b"))

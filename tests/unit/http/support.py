@@ -10,7 +10,8 @@ from urllib.parse import quote_plus
 
 from sockudo_py.adapters.base import ChannelStats
 from sockudo_py.apps.base import AppChanged, AppDefinition
-from sockudo_py.caches.base import CachedEvent
+from sockudo_py.caches.base import CachedEvent, IdempotencyKeys
+from sockudo_py.caches.memory_keys import MemoryKeys
 from sockudo_py.errors import Unavailable
 from sockudo_py.http.api import Api, ApiRequest, ApiResponse
 from sockudo_py.http.context import RequestLimit
@@ -172,6 +173,7 @@ class World:
     node: FakeNode = field(default_factory=FakeNode)
     apps: FakeApps = field(default_factory=lambda: FakeApps(APP, OTHER))
     metrics: Metrics = field(default_factory=Metrics)
+    keys: IdempotencyKeys | None = None
     limiter: FakeLimiter = field(default_factory=FakeLimiter)
     now: float = NOW
     prefix: str = ""
@@ -179,11 +181,14 @@ class World:
     with_health: bool = True
 
     def __post_init__(self) -> None:
+        if self.keys is None:
+            self.keys = MemoryKeys(lambda: self.now)
         health = Health(node=self.node, apps=self.apps, metrics=self.metrics, clock=lambda: self.now)
         self.api = Api(
             node=self.node,
             apps=self.apps,
             metrics=self.metrics,
+            keys=self.keys,
             limiter=self.limiter,
             clock=lambda: self.now,
             health=health if self.with_health else None,
