@@ -6,7 +6,7 @@ STAMP := $(VENV)/.stamp
 WORKERS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test faults soak check fmt bench bench-docs clean
+.PHONY: help setup run test faults soak check fmt lock bench bench-docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  %-10s %s\n", $$1, $$2}'
@@ -42,6 +42,14 @@ check: $(STAMP) ## lint, types and layers: what CI runs besides the tests
 fmt: $(STAMP) ## format the code and fix what ruff can fix
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+LOCK := --quiet --universal --python-version 3.12 --generate-hashes --no-annotate --upgrade --custom-compile-command 'make lock'
+
+lock: $(STAMP) ## choose the newest versions for the image anew: requirements.lock, requirements-build.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip compile $(LOCK) --output-file requirements.lock pyproject.toml
+	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' \
+		| $(BIN)/uv pip compile $(LOCK) --output-file requirements-build.lock -
 
 RESULTS := benchmarks/results
 ROWS := $(RESULTS)/rows.json
