@@ -12,7 +12,7 @@ from pathlib import Path
 from sockudo_py import __version__, cli_webhooks, logs
 from sockudo_py.apps.base import AppDefinition
 from sockudo_py.apps.definition import app_reader, define_apps
-from sockudo_py.config import Config, load
+from sockudo_py.config import NO_QUEUE, Config, load
 from sockudo_py.config.describe import redacted, secrets_of
 from sockudo_py.endpoints import PRESETS, Endpoint
 from sockudo_py.errors import ConfigError, SockudoError
@@ -119,6 +119,9 @@ def _check(options: argparse.Namespace, env: Mapping[str, str]) -> int:
                 step(config)
             except ConfigError as error:
                 problems += error.problems
+        in_folder = config.app_manager.driver == "file"  # of others the reader has told
+        if config.queue.driver == "none" and in_folder and any(app.endpoints for app in apps):
+            warnings.append(config.problem("queue.driver", *NO_QUEUE))
     if problems:
         _complain([*problems, f"{len(problems)} mistake{'s' if len(problems) > 1 else ''}"])
         return FAILED

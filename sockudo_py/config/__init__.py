@@ -2,11 +2,12 @@
 
 from sockudo_py.config.app import AppConfig, KeyPair
 from sockudo_py.config.endpoint import EndpointConfig, RetryOverrides
-from sockudo_py.config.load import load, read_app, read_endpoint
+from sockudo_py.config.load import NO_QUEUE, load, read_app, read_endpoint
 from sockudo_py.config.model import Config
 from sockudo_py.config.webhooks import WebhooksConfig
 
 __all__ = [
+    "NO_QUEUE",
     "AppConfig",
     "Config",
     "EndpointConfig",

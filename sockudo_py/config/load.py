@@ -4,6 +4,7 @@ import difflib
 import json
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -29,6 +30,7 @@ DEMO_WARNING = (
 )
 PLACEHOLDER_SECRET = "change-me-in-production"  # noqa: S105 - of the examples; warned about
 PUBLISHED_SECRETS = frozenset((DEMO_APP["secret"], "demo-secret", PLACEHOLDER_SECRET))  # ours and other servers'
+NO_QUEUE = ("is none, so the webhook endpoints get nothing", "set it to sqlite")
 _FIRST_APP: Loc = ("app_manager", "array", "apps", 0)
 
 
@@ -42,7 +44,7 @@ def load(path: Path | None, env: Mapping[str, str]) -> Config:
     origins = Origins(str(path))
     raw = _parse(_read(path), origins.file)
     _refuse_one_app(raw, origins.file)
-    environment = Environment(env, fetched(raw))
+    environment = Environment(env, fetched(raw) | _fetched_by_apps(raw, env))
     config, warnings = _build(raw, env, origins, environment=environment)
     return config.noted(path, origins, (*warnings, *_not_yet_warnings(config, origins), *_advice(config, origins)))
 
@@ -96,6 +98,20 @@ def fetched(value: Any) -> frozenset[str]:
         return frozenset()
     named = {item for key, item in value.items() if key.endswith("secret_env") and isinstance(item, str)}
     return frozenset(named).union(*(fetched(item) for item in value.values()))
+
+
+def _fetched_by_apps(raw: dict[str, Any], env: Mapping[str, str]) -> frozenset[str]:
+    """Return the names of the variables that the files in the folder of apps fetch, as far as they can be read."""
+    folder: Any = env.get("APP_MANAGER_FILE_PATH")
+    for part in ("app_manager", "file", "path") if not folder else ():
+        raw = raw.get(part) if isinstance(raw, dict) else None  # type: ignore[assignment]
+        folder = raw
+    names: set[str] = set()
+    with suppress(OSError):
+        for path in Path(folder).glob("*.json") if isinstance(folder, str) else ():
+            text = path.read_text(errors="replace")
+            names |= names_in(text) | set(re.findall(r'secret_env"\s*:\s*"(\w+)"', text))
+    return frozenset(names)
 
 
 def _build(
@@ -247,10 +263,13 @@ def _advice(config: Config, origins: Origins) -> list[str]:
             why = "mode is production" if config.mode == "production" else f"the server listens on {config.host}"
             text = f"is a published demo secret, and {why}"
             advice.append(Problem((*base, index, "secret"), text, "make one: openssl rand -hex 20"))
+        if app.require_tls and not (config.ssl.enabled or config.trusted_proxies or config.unix_socket.enabled):
+            text = "is true, but there is neither TLS nor a trusted proxy that has it, so nobody can connect"
+            advice.append(Problem((*base, index, "require_tls"), text, "set ssl, or trusted_proxies"))
         advice += endpoint_advice(app, (*base, index, "webhooks"))
     advice += _plain_text(config)
     if config.queue.driver == "none" and any(app.webhooks for app in manager.array.apps):
-        advice.append(Problem(("queue", "driver"), "is none, so the webhook endpoints get nothing", "set it to sqlite"))
+        advice.append(Problem(("queue", "driver"), *NO_QUEUE))
     return [origins.line(problem) for problem in advice]
 
 

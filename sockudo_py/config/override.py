@@ -156,6 +156,11 @@ class Environment:
     def _value(self, row: Override, name: str, text: str, origins: Origins, problems: list[Problem]) -> Any:
         secret = row.keys[0].rpartition(".")[2] in ("secret", "password", "passphrase")
         text = text if secret else text.strip()
+        if re.fullmatch(r"""(?s)"[^"]*"|'[^']*'""", text):  # as Docker passes on a line of an env file
+            if not secret or name.startswith("SOKETI_"):  # soketi reads values as JSON
+                text = text[1:-1]
+            else:
+                self._notes.append(f"environment variable {name}: is in quotes, which are taken as a part of it")
         match row.kind:
             case "list":
                 return [entry.strip() for entry in text.split(",") if entry.strip()] or [text]

@@ -22,7 +22,7 @@ def unusable(config: Config) -> list[str]:
     if config.unix_socket.enabled and (why := unwritable(Path(config.unix_socket.path), make_folders=False)):
         problems.append(config.problem("unix_socket.path", why, "make its folder, or name another"))
     queue = Path(config.queue.sqlite.path)
-    if config.queue.driver == "sqlite" and (why := unwritable(queue)):
+    if config.queue.driver == "sqlite" and (why := unwritable(queue) or _no_database(queue)):
         problems.append(
             config.problem("queue.sqlite.path", why, "name a file in a folder that the server may write to")
         )
@@ -67,6 +67,15 @@ def unwritable(path: Path, *, make_folders: bool = True) -> str | None:
     if not folder.is_dir():
         return f"{folder} is no folder"
     return None if os.access(folder, os.W_OK | os.X_OK) else f"the folder {folder} can't be written: permission denied"
+
+
+def _no_database(path: Path) -> str | None:
+    try:
+        with path.open("rb") as file:
+            beginning = file.read(16)
+    except OSError:  # it is made at the start
+        return None
+    return None if beginning in (b"", b"SQLite format 3\0") else "is no file of SQLite"
 
 
 def _unresolved(host: str) -> str | None:

@@ -11,7 +11,7 @@ from sockudo_py import logs
 from sockudo_py.adapters.base import Restorable
 from sockudo_py.apps.base import AppChanged, AppDefinition
 from sockudo_py.changes import Change
-from sockudo_py.config import Config
+from sockudo_py.config import NO_QUEUE, Config
 from sockudo_py.descriptors import REMEDY, Descriptors, open_limit
 from sockudo_py.edge.context import FrontContext, FrontLimits
 from sockudo_py.edge.proxies import TrustedProxies
@@ -148,6 +148,7 @@ class Server:
         self._edge: EdgeServer | None = None
         self._opening: asyncio.Task[None] | None = None
         self._opened = AsyncExitStack()
+        self._warned_of_no_queue = False
 
     @property
     def port(self) -> int:
@@ -178,6 +179,7 @@ class Server:
         for definition in self.apps.all():
             logs.hide(_secrets(definition))
             self.webhooks.replace(definition.app.id, definition.endpoints)
+            self._warn_of_no_queue(definition)
         if config.sends_webhooks:
             if spool_path(config) is None and config.queue.driver != "memory" and self.webhooks.registry.all():
                 log.warning(
@@ -313,10 +315,18 @@ class Server:
             unix_mode=unix.mode,
         )
 
+    def _warn_of_no_queue(self, definition: AppDefinition) -> None:
+        """Warn once. Of apps in the configuration itself its reader has told already."""
+        told = self._config.app_manager.driver != "file" or self._warned_of_no_queue
+        if self._config.queue.driver == "none" and definition.endpoints and not told:
+            self._warned_of_no_queue = True
+            log.warning("%s", self._config.problem("queue.driver", *NO_QUEUE))
+
     def _app_changed(self, change: AppChanged) -> None:
         old, new = change.old, change.new
         if new is not None:
             logs.hide(_secrets(new))
+            self._warn_of_no_queue(new)
         app_id = new.app.id if new is not None else old.app.id if old is not None else ""
         try:
             self.webhooks.replace(app_id, () if new is None else new.endpoints)

@@ -426,3 +426,12 @@ def test_a_folder_of_a_variable_that_is_not_there_names_the_variable(
     env = {"APP_MANAGER_DRIVER": "file", "APP_MANAGER_FILE_PATH": "nowhere"}
     assert main(["check-config", "--config", write({})], env) == 1
     assert "nowhere (of the environment variable APP_MANAGER_FILE_PATH" in capsys.readouterr().err
+
+
+def test_check_config_tells_a_file_that_is_no_database(
+    write: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("queue.sqlite3").write_text("no database at all")
+    name = write(with_app(), queue={"sqlite": {"path": "queue.sqlite3"}})
+    assert main(["check-config", "--config", name], {}) == 1
+    assert "config.json: queue.sqlite.path: is no file of SQLite; " in capsys.readouterr().err

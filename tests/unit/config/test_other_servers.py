@@ -443,3 +443,34 @@ def test_other_redis_urls_are_taken(read: Load, url: str) -> None:
 def test_an_egress_proxy_is_read_alike(problems: Problems) -> None:
     (line,) = problems({"webhooks": {"security": {"egress_proxy": "http://u:p/w@proxy:3128"}}})
     assert "write special characters of the password as" in line
+
+
+def test_variables_that_the_apps_of_a_folder_fetch_are_not_named(read: Load, tmp_path: Path) -> None:
+    (tmp_path / "apps").mkdir()
+    (tmp_path / "apps/a.json").write_text('{"id": "1", "key": "${SOCKUDO_A:-k}", "secret_env": "SOCKUDO_B"}')
+    document = {"host": "127.0.0.1", "app_manager": {"driver": "file", "file": {"path": "apps"}}}
+    assert read(document, {"SOCKUDO_A": "k", "SOCKUDO_B": "s"}).warnings == ()
+
+
+def test_quotes_that_docker_passes_on_are_no_part_of_a_value(read: Load) -> None:
+    config = read(QUIET, {"PORT": '"7001"', "LOG_LEVEL": "'warn'", "SOKETI_DB_REDIS_PASSWORD": '"p"'})
+    assert (config.port, config.logging.level, config.redis_url("queue")) == (
+        7001,
+        "warning",
+        "redis://:p@127.0.0.1:6379/0",
+    )
+    assert config.warnings == ()
+
+
+def test_quotes_around_a_secret_are_told(read: Load) -> None:
+    config = read(QUIET, {"REDIS_PASSWORD": '"p"'})
+    assert config.database.redis.password is not None
+    assert config.database.redis.password.get_secret_value() == '"p"'
+    assert config.warnings == ("environment variable REDIS_PASSWORD: is in quotes, which are taken as a part of it",)
+
+
+def test_an_app_that_wants_tls_where_there_is_none_is_a_warning(read: Load) -> None:
+    document = with_apps(app(require_tls=True))
+    (warning,) = read({"host": "127.0.0.1", **document}).warnings
+    assert "so nobody can connect" in warning
+    assert read({"host": "127.0.0.1", "trusted_proxies": ["10.0.0.1"], **document}).warnings == ()

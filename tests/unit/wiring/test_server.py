@@ -308,3 +308,21 @@ async def test_a_queue_file_of_a_variable_that_can_not_be_names_the_variable(tmp
     with pytest.raises(SockudoError, match="of the environment variable QUEUE_SQLITE_PATH"):
         await server.start()
     await server.stop()
+
+
+async def test_endpoints_of_a_folder_without_a_queue_are_one_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "apps").mkdir()
+    for number in ("1", "2"):
+        app = {
+            **APP,
+            "id": number,
+            "key": f"key-{number}",
+            "webhooks": [{"url": "http://127.0.0.1:9/", "events": ["*"]}],
+        }
+        (tmp_path / f"apps/{number}.json").write_text(json.dumps(app))
+    manager = {"driver": "file", "file": {"path": str(tmp_path / "apps")}}
+    async with running(write(tmp_path, queue={"driver": "none"}, app_manager=manager)):
+        pass
+    assert len([message for message in caplog.messages if "so the webhook endpoints get nothing" in message]) == 1
