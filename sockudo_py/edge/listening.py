@@ -88,3 +88,24 @@ def _bind(family: socket.AddressFamily, address: str, scope: int, port: int, reu
         listener.close()
         raise
     return listener
+
+
+def shown(host: str, port: int) -> str:
+    """Return host and port as people write them: an address of IPv6 in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+_REMEDIES = {
+    errno.EADDRINUSE: "the address is in use; stop the program that uses it or choose another port",
+    errno.EACCES: "permission denied; ports below 1024 and this directory need rights that this user does not have",
+    errno.EAFNOSUPPORT: "this machine has no IPv6; use 0.0.0.0 for all of its addresses",
+    errno.EADDRNOTAVAIL: "this machine does not have that address; use one of its own, or 0.0.0.0 for all",
+    errno.ENOENT: "the directory is not there; create it",
+}
+
+
+def remedy(problem: OSError) -> str:
+    """Return what is wrong with an address, a port or a path to listen on, and what to do."""
+    if isinstance(problem, socket.gaierror):
+        return f"the name can't be resolved ({problem.strerror}); use an address of this machine"
+    return _REMEDIES.get(problem.errno or 0, problem.strerror or str(problem))

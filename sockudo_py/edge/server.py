@@ -1,7 +1,6 @@
 """The listening sockets: one TCP port, with or without TLS, and perhaps a Unix socket beside it."""
 
 import asyncio
-import errno
 import os
 import socket
 import ssl
@@ -13,7 +12,7 @@ from pathlib import Path
 from sockudo_py.descriptors import Descriptors
 from sockudo_py.edge.context import FrontContext
 from sockudo_py.edge.front import Front
-from sockudo_py.edge.listening import bind
+from sockudo_py.edge.listening import bind, remedy, shown
 from sockudo_py.edge.tls_listener import TlsListener
 from sockudo_py.errors import SockudoError
 
@@ -119,8 +118,8 @@ class EdgeServer:
             if self._tls is not None:
                 self._servers.append(TlsListener(listeners, make, self._tls, self._descriptors))
         except OSError as problem:
-            where = f"{self._host}:{self._port}{self._named}"
-            raise SockudoError(f"can't listen on {where}: {_remedy(problem)}") from problem
+            where = f"{shown(self._host, self._port)}{self._named}"
+            raise SockudoError(f"can't listen on {where}: {remedy(problem)}") from problem
 
     async def _serve(self, listener: socket.socket, make: Callable[[], Front]) -> asyncio.Server:
         server = await asyncio.get_running_loop().create_server(make, sock=listener, backlog=_ACCEPTED_AT_ONCE)
@@ -147,7 +146,7 @@ class EdgeServer:
             self._unix_inode = path.stat().st_ino
         except OSError as problem:
             listener.close()
-            raise SockudoError(f"can't listen on {path}: {_remedy(problem)}") from problem
+            raise SockudoError(f"can't listen on {path}: {remedy(problem)}") from problem
         return listener
 
     @staticmethod
@@ -166,7 +165,7 @@ def _remove_stale(path: Path) -> None:
     except FileNotFoundError:
         return
     except OSError as problem:
-        raise SockudoError(f"can't listen on {path}: {_remedy(problem)}") from problem
+        raise SockudoError(f"can't listen on {path}: {remedy(problem)}") from problem
     if not stat.S_ISSOCK(mode):
         raise SockudoError(
             f"can't listen on {path}: the file is there and is no socket; remove it or choose another path"
@@ -179,20 +178,5 @@ def _remove_stale(path: Path) -> None:
             path.unlink(missing_ok=True)
             return
         except OSError as problem:
-            raise SockudoError(f"can't listen on {path}: {_remedy(problem)}") from problem
+            raise SockudoError(f"can't listen on {path}: {remedy(problem)}") from problem
     raise SockudoError(f"can't listen on {path}: a running server uses it; stop that one or choose another path")
-
-
-_REMEDIES = {
-    errno.EADDRINUSE: "the address is in use; stop the program that uses it or choose another port",
-    errno.EACCES: "permission denied; ports below 1024 and this directory need rights that this user does not have",
-    errno.EAFNOSUPPORT: "this machine has no IPv6; use 0.0.0.0 for all of its addresses",
-    errno.EADDRNOTAVAIL: "this machine does not have that address; use one of its own, or 0.0.0.0 for all",
-    errno.ENOENT: "the directory is not there; create it",
-}
-
-
-def _remedy(problem: OSError) -> str:
-    if isinstance(problem, socket.gaierror):
-        return f"the name can't be resolved ({problem.strerror}); use an address of this machine"
-    return _REMEDIES.get(problem.errno or 0, problem.strerror or str(problem))

@@ -5,13 +5,14 @@ from collections.abc import Iterable
 from sockudo_py import __version__
 from sockudo_py.apps.base import AppDefinition
 from sockudo_py.config import Config
+from sockudo_py.edge.listening import shown
 
 
 def banner_lines(config: Config, port: int, metrics_port: int | None, apps: Iterable[AppDefinition]) -> list[str]:
     """Return the lines. No secret is in them."""
     secure = "s" if config.ssl.enabled else ""
-    host = f"[{config.host}]" if ":" in config.host else config.host
-    base = f"{host}:{port}{config.url_prefix}"
+    address = shown(config.host, port)
+    base = f"{address}{config.url_prefix}"
     definitions = list(apps)
     endpoints = [endpoint for definition in definitions for endpoint in definition.endpoints]
     queue = config.queue.driver
@@ -19,11 +20,12 @@ def banner_lines(config: Config, port: int, metrics_port: int | None, apps: Iter
     rows = [
         ("clients", f"ws{secure}://{base}/app/KEY"),
         ("HTTP API", f"http{secure}://{base}/apps/ID/events"),
-        ("health", f"http{secure}://{host}:{port}/up   /live   /usage"),
+        ("health", f"http{secure}://{address}/up   /live   /usage"),
     ]
     if config.unix_socket.enabled:
         rows.append(("socket", f"{config.unix_socket.path} (mode {config.unix_socket.permission_mode})"))
-    rows.append(("metrics", "off" if metrics_port is None else f"http://{config.metrics_host}:{metrics_port}/metrics"))
+    metrics = "off" if metrics_port is None else f"http://{shown(config.metrics_host, metrics_port)}/metrics"
+    rows.append(("metrics", metrics))
     rows.append(("apps", f"{_names(definitions)} ({config.app_manager.driver})"))
     if config.sends_webhooks:
         off = sum(not endpoint.enabled for endpoint in endpoints)

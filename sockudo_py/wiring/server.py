@@ -14,6 +14,7 @@ from sockudo_py.changes import Change
 from sockudo_py.config import NO_QUEUE, Config
 from sockudo_py.descriptors import REMEDY, Descriptors, open_limit
 from sockudo_py.edge.context import FrontContext, FrontLimits
+from sockudo_py.edge.listening import shown
 from sockudo_py.edge.proxies import TrustedProxies
 from sockudo_py.edge.server import EdgeServer
 from sockudo_py.errors import ConfigError, SockudoError
@@ -200,7 +201,7 @@ class Server:
         opened.push_async_callback(self._drain, edge)
         self._garbage.start()
         opened.callback(self._garbage.stop)
-        log.info("listening on %s:%s", config.host, self.port)
+        log.info("listening on %s", shown(config.host, self.port))
         self._say_room()
         self._opening = self._loop.create_task(self._web.open())
         opened.push_async_callback(self._end_opening)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from sockudo_py.config import Config
 from sockudo_py.descriptors import Descriptors, is_shortage
 from sockudo_py.edge.later import Later
-from sockudo_py.edge.listening import bind
+from sockudo_py.edge.listening import bind, remedy, shown
 from sockudo_py.edge.proxies import TrustedProxies
 from sockudo_py.errors import SockudoError
 from sockudo_py.http.api import Api
@@ -88,8 +88,8 @@ class WebServers:
         except OSError as problem:
             place = self._config.named("metrics.host" if metrics.host else "host", "metrics.port")
             raise SockudoError(
-                f"can't listen on {host}:{metrics.port}{place} for metrics: {problem.strerror}; "
-                "choose another metrics.port, or set metrics.enabled to false"
+                f"can't listen on {shown(host, metrics.port)}{place} for metrics: {remedy(problem)}, "
+                "or set metrics.enabled to false"
             ) from problem
 
     async def open(self) -> None:

@@ -103,3 +103,10 @@ async def test_a_free_port_is_looked_for_again_when_it_is_not_free_for_all(monke
     with closed(await bind("both", 0)) as sockets:
         assert calls == ["127.0.0.1", "127.0.0.2"] * 2
         assert len({each.getsockname()[1] for each in sockets}) == 1
+
+
+@pytest.mark.parametrize(
+    ("host", "text"), [("::", "[::]:6001"), ("0.0.0.0", "0.0.0.0:6001"), ("a.example", "a.example:6001")]
+)
+def test_an_address_of_ipv6_is_shown_in_brackets(host: str, text: str) -> None:
+    assert listening.shown(host, 6001) == text
