@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 
 from sockudo_py.config.problems import Origins, choices, item_type
 
@@ -42,7 +42,7 @@ DRIVERS = ("adapter", "cache", "queue", "rate_limiter")  # sections with drivers
 def unify(raw: dict[str, Any], model: type[BaseModel], origins: Origins, warnings: list[str]) -> None:
     """Bring the values of a document into their one form, in place. Null and blank ones are removed: not given.
 
-    Blank is an empty text where null is the default.
+    Blank is an empty text where null is the default, or where a number, a flag or one of several words is wanted.
     """
     _redis_clusters(raw)
     queue = raw.get("queue")
@@ -58,7 +58,7 @@ def _unify(section: dict[str, Any], model: type[BaseModel]) -> None:
         if key not in section:
             continue
         value = section[key]
-        if value is None or (value == "" and info.default is None):
+        if value is None or (value == "" and (info.default is None or not _is_text(info.annotation))):
             del section[key]
             continue
         inner = item_type(info.annotation)
@@ -68,6 +68,10 @@ def _unify(section: dict[str, Any], model: type[BaseModel]) -> None:
                     _unify(item, inner)
         elif words := choices(info.annotation):
             section[key] = [_word(item, words) for item in value] if isinstance(value, list) else _word(value, words)
+
+
+def _is_text(annotation: Any) -> bool:
+    return annotation in (str, SecretStr) or any(_is_text(argument) for argument in get_args(annotation))
 
 
 def _word(value: Any, words: tuple[str, ...]) -> Any:

@@ -25,7 +25,7 @@ from sockudo_py.errors import ConfigError
 DEMO_APP = {"id": "app-id", "key": "app-key", "secret": "app-secret", "enable_client_messages": True}
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 DEMO_WARNING = (
-    "no configuration file: this is the demo app app-id / app-key, whose secret is published, on 127.0.0.1; "
+    "no configuration file: this is the demo app app-id / app-key, whose secret is published, on {host}; "
     "start with --config FILE for anything else"
 )
 PLACEHOLDER_SECRET = "change-me-in-production"  # noqa: S105 - of the examples; warned about
@@ -85,7 +85,7 @@ def _load_without_file(env: Mapping[str, str]) -> Config:
     origins = Origins("the demo" if demo else "environment")
     config, warnings = _build(raw, env, origins, environment=environment)
     told = (*warnings, *_not_yet_warnings(config, origins), *_advice(config, origins))
-    return config.noted(None, origins, (*((DEMO_WARNING,) if demo else ()), *told))
+    return config.noted(None, origins, (*((DEMO_WARNING.format(host=config.host),) if demo else ()), *told))
 
 
 def fetched(value: Any) -> frozenset[str]:

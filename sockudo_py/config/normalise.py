@@ -16,6 +16,10 @@ def _camel(name: str) -> str:
     return re.sub(r"_([a-z])", lambda match: match[1].upper(), name)
 
 
+def _pascal(name: str) -> str:
+    return _camel("_" + name)
+
+
 # What may be written (left) for a key (right). ``.*`` moves all that an object holds. Rows see what others above moved.
 MOVES: tuple[tuple[str, str], ...] = (
     ("app_manager.apps", "app_manager.array.apps"),
@@ -39,15 +43,24 @@ MOVES: tuple[tuple[str, str], ...] = (
     (APP + "channels.*", APP + "*"),
     # soketi's spelling: maxConnections
     *((APP + _camel(name), APP + name) for name in AppConfig.model_fields if _camel(name) != name),
+    # ... and those of the tables that it keeps apps in
+    *((APP + _pascal(name), APP + name) for name in AppConfig.model_fields if "_" in name),
+    *((APP + _pascal(name), APP + name) for name in ("enabled", "webhooks")),
+    *((APP + "App" + _pascal(name), APP + name) for name in ("id", "key", "secret")),
+    (APP + "max_backend_events_per_sec", APP + "max_backend_events_per_second"),
+    (APP + "max_client_events_per_sec", APP + "max_client_events_per_second"),
+    (APP + "max_read_req_per_sec", APP + "max_read_requests_per_second"),
     (APP + "tls_only", APP + "require_tls"),
     (ENDPOINT + "events", ENDPOINT + "event_types"),
     (ENDPOINT + "lambda_function", ENDPOINT + "lambda.function_name"),
     (ENDPOINT + "filter.channel_name_starts_with", ENDPOINT + "filter.channel_prefix"),
     (ENDPOINT + "filter.channel_name_ends_with", ENDPOINT + "filter.channel_suffix"),
+    (ENDPOINT + "lambda.async", ENDPOINT + "lambda.invocation_type"),
     (ENDPOINT + "timeout_ms", ENDPOINT + "request_timeout_ms"),
     (ENDPOINT + "retry.max_elapsed_time_ms", ENDPOINT + "retry.max_age_ms"),
 )
 
+_INVOCATIONS = {True: "Event", False: "RequestResponse"}  # soketi's lambda.async
 SECRETS = (APP + "secret", APP + "keys[].secret", ENDPOINT + "secret", ENDPOINT + "previous_secret")
 
 
@@ -60,6 +73,8 @@ def normalise(raw: dict[str, Any], env: Mapping[str, str], origins: Origins, pro
         else:
             for parent, key, loc in list(find(raw, old)):
                 _rename(parent, key, loc, _target(old, new, loc), raw, origins, problems)
+    for parent, key, _ in list(find(raw, ENDPOINT + "lambda.invocation_type")):
+        parent[key] = _INVOCATIONS.get(parent[key], parent[key]) if isinstance(parent[key], bool) else parent[key]
     for place in SECRETS:
         for parent, key, loc in list(find(raw, place + "_env")):
             _secret_from_env(parent, key, loc, env, origins, problems)

@@ -111,19 +111,27 @@ UNUSED: tuple[str, ...] = (
     _APP + "message_rate_limit",
     _APP + "presence_history",
     _APP + "terminate_on_limit",
+    _APP + "webhooks[].lambda.client_options",
+    # what soketi finds out by itself
+    _APP + "hasClientEventWebhooks",
+    _APP + "hasChannelOccupiedWebhooks",
+    _APP + "hasChannelVacatedWebhooks",
+    _APP + "hasMemberAddedWebhooks",
+    _APP + "hasMemberRemovedWebhooks",
+    _APP + "hasCacheMissWebhooks",
 )
 
 HARMLESS_WHEN_BLANK: Mapping[str, str] = {
-    "database.redis.cluster": "use database.redis.url and cluster_mode of the driver",
-    "database.redis.cluster_nodes": "use database.redis.url and cluster_mode of the driver",
+    "database.redis.cluster": "give one node as database.redis.url (REDIS_URL), and the driver redis-cluster",
+    "database.redis.cluster_nodes": "give one node as database.redis.url (REDIS_URL), and the driver redis-cluster",
     "database.redis.master_tls": "use database.redis.url with rediss://",
     "database.redis.sentinel_password": "Sentinel is not supported; use database.redis.url",
     "database.redis.sentinel_tls": "Sentinel is not supported; use database.redis.url",
     "database.redis.sentinel_username": "Sentinel is not supported; use database.redis.url",
     "database.redis.sentinels": "Sentinel is not supported; use database.redis.url",
-    "server_role": "run a whole server",
-    "ssl.ca_path": "client certificates are not supported; check them in a proxy",
-    "ssl.redirect_http": "redirect in a proxy",
+    "server_role": "write default: every server is a whole one",
+    "ssl.ca_path": "leave it out, and check client certificates in a proxy",
+    "ssl.redirect_http": "write false, and redirect in a proxy",
 }
 
 # Values that are checked like all others, but whose driver is not here yet, and what works instead.

@@ -10,6 +10,7 @@ from pydantic.fields import FieldInfo
 
 from sockudo_py.config import Config
 from sockudo_py.config.load import _build
+from sockudo_py.config.normalise import MOVES
 from sockudo_py.config.override import Environment
 from sockudo_py.config.problems import Origins, choices, item_type, walk
 from sockudo_py.errors import ConfigError
@@ -141,8 +142,10 @@ def test_a_word_may_have_any_case(place: str) -> None:
 
 @pytest.mark.parametrize("place", KEYS)
 def test_a_neighbour_is_unknown_and_its_name_is_told(place: str) -> None:
-    last = place.rpartition(".")[2]
+    section, _, last = place.rpartition(".")
     for name in (f"{last}_", f"{last}x", last.upper(), last.title()):
+        if f"{section}.{name}" in dict(MOVES):
+            continue  # another server's spelling
         _, problems = outcome(document(place, value=sample(place), name=name))
         (line,) = [line for line in problems if "is not a known key" in line]
         assert f"{name}: is not a known key; " in line

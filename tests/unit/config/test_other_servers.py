@@ -201,12 +201,12 @@ def test_the_word_null_in_a_variable_counts_as_not_set_and_is_named(read: Load, 
         ({"CACHE_DRIVER": "file"}, "environment variable CACHE_DRIVER: must be 'memory' or 'none'; if it is another program's, unset it for this server"),
         ({"QUEUE_DRIVER": "beanstalkd"}, "environment variable QUEUE_DRIVER: must be 'memory', 'sqlite', 'redis', 'sqs' or 'none'; if it is another program's, unset it for this server"),
         ({"SOKETI_CACHE_DRIVER": "file"}, "environment variable SOKETI_CACHE_DRIVER: must be 'memory' or 'none'"),
-        ({"SOKETI_SSL_CA": "ca.pem"}, "environment variable SOKETI_SSL_CA: is not supported here; client certificates are not supported; check them in a proxy"),
-        ({"SSL_REDIRECT_HTTP": "true"}, "environment variable SSL_REDIRECT_HTTP: is not supported here; redirect in a proxy, or, if it is another program's, unset it for this server"),
+        ({"SOKETI_SSL_CA": "ca.pem"}, "environment variable SOKETI_SSL_CA: is not supported here; leave it out, and check client certificates in a proxy"),
+        ({"SSL_REDIRECT_HTTP": "true"}, "environment variable SSL_REDIRECT_HTTP: is not supported here; write false, and redirect in a proxy, or, if it is another program's, unset it for this server"),
         ({"DATABASE_REDIS_MASTER_TLS_ENABLED": "true"}, "environment variable DATABASE_REDIS_MASTER_TLS_ENABLED: is not supported here; use database.redis.url with rediss://, or, if it is another program's, unset it for this server"),
         ({"SSL_ENABLED": "1", "SSL_CERT_PATH": "c.pem"}, "environment variable SSL_ENABLED: TLS is asked for, and ssl.key_path is missing; name the PEM file, or, if it is another program's, unset it for this server"),
         ({"QUEUE_LEASE_DURATION_MS": "100"}, "environment variable QUEUE_LEASE_DURATION_MS: lease_renew_interval_ms is too long; make it half of lease_duration_ms or less, or, if it is another program's, unset it for this server"),
-        ({"SOCKUDO_SERVER_ROLE": "api"}, "environment variable SOCKUDO_SERVER_ROLE: is not supported here; run a whole server"),
+        ({"SOCKUDO_SERVER_ROLE": "api"}, "environment variable SOCKUDO_SERVER_ROLE: is not supported here; write default: every server is a whole one"),
     ],
 )  # fmt: skip
 def test_a_mistake_that_a_variable_caused_names_it(problems: Problems, env: dict[str, str], line: str) -> None:
@@ -216,6 +216,11 @@ def test_a_mistake_that_a_variable_caused_names_it(problems: Problems, env: dict
 @pytest.mark.parametrize("env", [{"SSL_REDIRECT_HTTP": "false"}, {"SOCKUDO_SERVER_ROLE": "default"}])
 def test_a_variable_that_asks_for_nothing_is_no_mistake(read: Load, env: dict[str, str]) -> None:
     assert read(QUIET, env).warnings == ()
+
+
+def test_the_demo_says_where_it_listens() -> None:
+    assert "on 127.0.0.1; start" in load(None, {}).warnings[0]
+    assert "on 0.0.0.0; start" in load(None, {"HOST": "0.0.0.0"}).warnings[0]
 
 
 def test_a_mistake_in_a_reference_names_variable_and_key(problems: Problems) -> None:
@@ -474,3 +479,39 @@ def test_an_app_that_wants_tls_where_there_is_none_is_a_warning(read: Load) -> N
     (warning,) = read({"host": "127.0.0.1", **document}).warnings
     assert "so nobody can connect" in warning
     assert read({"host": "127.0.0.1", "trusted_proxies": ["10.0.0.1"], **document}).warnings == ()
+
+
+def test_an_app_of_a_table_of_soketi_is_read_alike(read: Load) -> None:
+    row = {
+        "AppId": 1,
+        "AppKey": "k",
+        "AppSecret": "s",
+        "MaxConnections": "200",
+        "EnableClientMessages": True,
+        "Webhooks": [],
+    }
+    found = read(with_apps(row)).app_manager.array.apps[0]
+    assert (found.id, found.key, found.max_connections, found.enable_client_messages) == ("1", "k", 200, True)
+    short = app(
+        max_client_events_per_sec=-1,
+        max_backend_events_per_sec="7",
+        max_read_req_per_sec=8,
+        hasClientEventWebhooks=True,
+    )
+    found = read(with_apps(short)).app_manager.array.apps[0]
+    assert (found.max_client_events_per_second, found.max_backend_events_per_second) == (None, 7)
+    assert found.max_read_requests_per_second == 8
+
+
+@pytest.mark.parametrize(("asynchronous", "kind"), [(True, "Event"), (False, "RequestResponse")])
+def test_a_lambda_of_soketi_is_invoked_alike(read: Load, asynchronous: bool, kind: str) -> None:
+    function = {"async": asynchronous, "region": "eu-west-1", "client_options": {}}
+    endpoint = {"lambda_function": "f", "lambda": function, "event_types": ["client_event"]}
+    (found,) = read(with_apps(app(webhooks=[endpoint]))).app_manager.array.apps[0].webhooks
+    assert found.function is not None
+    assert (found.function.function_name, found.function.invocation_type) == ("f", kind)
+
+
+@pytest.mark.parametrize("key", ["port", "debug", "max_connections"])
+def test_an_empty_number_or_flag_is_not_given(read: Load, key: str) -> None:
+    assert value_at(read({**QUIET, key: "${X:-}"}), key) == value_at(Config(), key)
