@@ -39,8 +39,13 @@ class HttpApiConfig(Section):
     body_timeout: PositiveSeconds = Field(
         default=30.0, description="Seconds a client has to send the body of a request."
     )
+    write_timeout: PositiveSeconds = Field(
+        default=75.0,
+        description="Seconds a client has to read an answer that could not be sent at once, on the metrics port too; "
+        "then the connection is dropped.",
+    )
     keep_alive_timeout: PositiveSeconds = Field(
-        default=75.0, description="Seconds an idle HTTP connection is kept open."
+        default=75.0, description="Seconds an idle HTTP connection is kept open, to the metrics port too."
     )
 
 

@@ -44,6 +44,7 @@ class FrontLimits:
     head_timeout: float = 10.0  # from the connection, or from a request's first byte, to the end of its head
     body_timeout: float = 30.0  # from the end of the head to the end of the body
     idle_timeout: float = 75.0  # between two requests
+    write_timeout: float = 75.0  # from the moment in which an answer can't be sent at once until it was read
     linger: float = 2.0  # that a client may go on sending after it was refused, so that it gets to read why
     max_waiting: int = 10_000  # connections in each of these states; past it the oldest must go
     max_held_bytes: int = 268_435_456  # of bodies that are not complete, all together; past it the oldest must go
@@ -126,6 +127,7 @@ class FrontContext:
         self.heads = WaitingRoom(wheel, limits.head_timeout, capacity)
         self.bodies = WaitingRoom(wheel, limits.body_timeout, capacity)
         self.idle = WaitingRoom(wheel, limits.idle_timeout, capacity)
+        self.unread = WaitingRoom(wheel, limits.write_timeout, capacity)
         self.leaving = WaitingRoom(wheel, limits.linger, capacity)
         self.busy: set[Stay] = set()  # those that wait for the API
         self.held_bytes = 0  # of incomplete requests

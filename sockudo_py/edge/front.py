@@ -67,18 +67,23 @@ class Front(Stay):
     def eof_received(self) -> bool:
         """Answer what was asked for completely, then close."""
         self._half_closed = True
-        return self._state == BUSY and not self._secure
+        if self._state == BUSY and not self._secure:
+            return True
+        self.close()
+        return False
 
     def pause_writing(self) -> None:
-        """Serve no more requests to a client that doesn't read the responses; it has the time of a body to do so."""
+        """Serve no more requests to a client that doesn't read the responses; after some time it is dropped."""
         self._blocked = True
         self._pause()
         if self._state == BUSY:
-            self._wait_in(self._context.bodies)
+            self._wait_in(self._context.unread)
 
     def resume_writing(self) -> None:
         """Go on."""
         self._blocked = False
+        if self._state == BUSY:
+            self._leave_room()
         self._resume()
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -63,7 +63,7 @@ class Stay(asyncio.Protocol):
     def late(self, room: WaitingRoom) -> None:
         """Tell a client that began a request that it took too long; close the others."""
         self._room = None
-        if self._blocked or room is self._context.leaving:
+        if room is self._context.unread or room is self._context.leaving:
             self._abort()
         elif self._buffer or self._head is not None:
             self._refuse(408, f"The request did not arrive within {room.seconds:g} seconds")
@@ -79,10 +79,11 @@ class Stay(asyncio.Protocol):
     # -- the server's side --
 
     def close(self) -> None:
-        """Close after what was written."""
+        """Close after what was written, for which the client has some time."""
         if self._state < LEAVING:
             self._state = LEAVING
             self._transport.close()
+            self._wait_in(self._context.unread)
 
     def drop(self) -> None:
         """Close at once."""
@@ -137,8 +138,7 @@ class Stay(asyncio.Protocol):
         self._transport.write(self._context.responses.render(response, None, keep_alive=False))
         if self._half_closed:
             self._transport.close()
-            return
-        if self._transport.can_write_eof():
+        elif self._transport.can_write_eof():
             self._transport.write_eof()
         self._wait_in(self._context.leaving)
 

@@ -14,10 +14,13 @@ from sockudo_py.descriptors import Descriptors, is_shortage
 from sockudo_py.edge.later import Later
 from sockudo_py.edge.listening import bind, remedy, shown
 from sockudo_py.edge.proxies import TrustedProxies
+from sockudo_py.edge.unread import Unread
+from sockudo_py.edge.waiting import WaitingRoom
 from sockudo_py.errors import SockudoError
 from sockudo_py.http.api import Api
 from sockudo_py.http.cors import Cors
 from sockudo_py.metrics import Metrics
+from sockudo_py.ws.wheel import Wheel
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -26,6 +29,7 @@ log = logging.getLogger(__name__)
 
 METRICS_SHUTDOWN = 0.1  # seconds; a scrape is answered in one go, who has not asked yet need not be waited for
 AGAIN = 1.0  # seconds between two tries to import aiohttp
+MOST_UNREAD = 10_000  # connections whose clients don't read; past it the oldest must go
 LINGER = 2.0  # seconds that a client may go on sending a body that was refused
 
 
@@ -38,6 +42,7 @@ class WebServers:
         metrics: What the metrics port tells.
         cors: What browsers of other origins may do with the API.
         proxies: Whose ``X-Forwarded-For`` is believed.
+        wheel: Tells whose time is over.
         descriptors: Whether there is room for one who scrapes.
         max_body_bytes: Of a request to the API.
         api_shutdown: Seconds at the stop for requests to the API that are being answered.
@@ -51,6 +56,7 @@ class WebServers:
         metrics: Metrics,
         cors: Cors,
         proxies: TrustedProxies,
+        wheel: Wheel,
         descriptors: Descriptors,
         max_body_bytes: int,
         api_shutdown: float,
@@ -65,6 +71,7 @@ class WebServers:
         self._api_shutdown = api_shutdown
         self._descriptors = descriptors
         self._scrapes = Later(descriptors.admit_scrape)
+        self._unread = WaitingRoom(wheel, config.http_api.write_timeout, MOST_UNREAD)
         self._listeners: list[asyncio.Server] = []
         self._api_runner: web.AppRunner | None = None
         self._metrics_runner: web.AppRunner | None = None
@@ -110,10 +117,10 @@ class WebServers:
                     log.error("aiohttp can't be read, it is tried again: %s", problem)
             await asyncio.sleep(AGAIN)
         self._api_runner = self._make_api()
-        await _open(self._api_runner, self.fallback)
+        await self._let_in(self._api_runner, self.fallback)
         if self._listeners:
             self._metrics_runner = self._make_metrics()
-            await _open(self._metrics_runner, self._scrapes)
+            await self._let_in(self._metrics_runner, self._scrapes)
 
     async def close_api(self) -> None:
         """End the connections that the front handed on. Once is enough; more does no harm."""
@@ -129,6 +136,13 @@ class WebServers:
         self._scrapes.close()
         if self._metrics_runner is not None:
             await self._metrics_runner.cleanup()
+
+    async def _let_in(self, runner: "web.AppRunner", door: Later) -> None:
+        await runner.setup()
+        server, clock = runner.server, asyncio.get_running_loop().time
+        if server is None:
+            raise RuntimeError("an AppRunner has a server after setup")
+        door.open(lambda: Unread(server(), self._unread, clock))
 
     def _make_api(self) -> "web.AppRunner":
         from sockudo_py.http.app import build_app, make_runner
@@ -154,7 +168,9 @@ class WebServers:
         from sockudo_py.http.metrics import build_metrics_app
 
         app = build_metrics_app(self._metrics, prefix=self._config.metrics.prometheus.prefix)
-        return make_runner(app, shutdown_timeout=METRICS_SHUTDOWN)
+        return make_runner(
+            app, keepalive_timeout=self._config.http_api.keep_alive_timeout, shutdown_timeout=METRICS_SHUTDOWN
+        )
 
     def _client_address(self, request: "web.BaseRequest") -> str:
         said = request.headers.getall("X-Forwarded-For", ())  # proxies may append a header of their own
@@ -170,10 +186,3 @@ def _import() -> None:
 
     if http_parser.HttpRequestParser is http_parser.HttpRequestParserPy:
         log.warning("aiohttp's compiled parser can't be used, the slow one is: install aiohttp again, or start again")
-
-
-async def _open(runner: "web.AppRunner", door: Later) -> None:
-    await runner.setup()
-    if runner.server is None:
-        raise RuntimeError("an AppRunner has a server after setup")
-    door.open(runner.server)

@@ -18,6 +18,7 @@ from sockudo_py.caches.memory import MemoryCache
 from sockudo_py.caches.memory_keys import MemoryKeys
 from sockudo_py.edge.context import FrontContext, FrontLimits
 from sockudo_py.edge.server import EdgeServer
+from sockudo_py.edge.unread import Unread
 from sockudo_py.http.api import Api
 from sockudo_py.http.app import build_app, make_runner
 from sockudo_py.http.health import Health
@@ -94,7 +95,7 @@ class Stage:
 
     def _fallback(self) -> asyncio.Protocol:
         assert self.runner.server is not None
-        return self.runner.server()
+        return Unread(self.runner.server(), self.context.unread, self.context.clock)
 
     async def start(self) -> None:
         await self.runner.setup()

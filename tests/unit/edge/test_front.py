@@ -521,8 +521,45 @@ def test_a_client_that_does_not_read_is_not_served_on_and_then_dropped(bench: Be
     client.send(post() * 10)
     assert not client.transport.reading
     assert len(bench.api.requests) == 2
-    bench.loop.advance(30.3)
+    bench.loop.advance(74.9)
+    assert not client.transport.aborted
+    bench.loop.advance(0.4)
     assert client.transport.aborted
+
+
+@pytest.mark.parametrize("last", ["Connection: close", "half a connection", "a refusal", "idle"])
+def test_a_client_that_does_not_read_the_last_answer_before_the_close_is_dropped(
+    bench: Bench, client: Peer, last: str
+) -> None:
+    client.send(post())
+    client.response()
+    client.transport.stuck = True
+    if last == "a refusal":
+        client.send(b"no request\r\n\r\n")
+    else:
+        client.send(post(b"{}", "/apps/3/events?x=1", *([last] if ":" in last else [])))
+    if last == "half a connection":
+        assert not client.transport.protocol.eof_received()
+        client.transport.close()
+    elif last == "idle":
+        bench.loop.advance(75.3)
+        assert client.transport.closed
+    bench.loop.advance(75.3)
+    assert client.transport.aborted
+
+
+async def test_a_client_that_reads_while_its_next_answer_is_made_is_not_dropped(bench: Bench) -> None:
+    client = bench.dial()
+    answer: asyncio.Future[ApiResponse] = asyncio.get_running_loop().create_future()
+    bench.api.answers = [answer]
+    client.send(post())
+    client.transport.protocol.pause_writing()  # uvloop tells of earlier answers at the end of its turn
+    client.transport.protocol.resume_writing()
+    bench.loop.advance(80)
+    assert not client.transport.closed
+    answer.set_result(OK)
+    await eventually(lambda: client.transport.reading, "answered")
+    assert client.response()[0] == 200
 
 
 def test_a_client_that_reads_again_is_served_on(bench: Bench, client: Peer) -> None:
