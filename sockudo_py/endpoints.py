@@ -47,6 +47,12 @@ class RetryPolicy:
     retry_after_max: float = 3600.0
     max_age: float | None = None  # seconds since creation after which a delivery is given up
 
+    @property
+    def longest_wait(self) -> float:
+        """The seconds that a retry may be put off at most."""
+        asked = self.retry_after_max if self.honor_retry_after else 0.0
+        return max((*self.schedule, asked)) * (1 + self.jitter) if self.schedule else 0.0
+
 
 @dataclass(frozen=True, slots=True)
 class Batching:

@@ -4,6 +4,7 @@ import base64
 import hashlib
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from sockudo_py.apps.base import AppDefinition
@@ -81,6 +82,18 @@ def define_apps(config: Config, check: EndpointCheck | None = None) -> list[AppD
     if found:
         raise ConfigError(found)
     return definitions
+
+
+def longest_wait(config: Config) -> float:
+    """Return the seconds that a retry may be put off at most: by any preset, or any endpoint of the configuration."""
+    common = config.webhooks.retry
+    presets = [
+        replace(preset.policy(), jitter=common.jitter, retry_after_max=common.retry_after_max_ms / 1000)
+        for preset in PRESETS.values()
+    ]
+    apps = (define_app(app, config) for app in config.app_manager.array.apps)
+    own = [endpoint.retry for app in apps for endpoint in app.endpoints]
+    return max(policy.longest_wait for policy in (*presets, *own))
 
 
 def app_reader(

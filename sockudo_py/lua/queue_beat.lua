@@ -16,5 +16,6 @@ if ARGV[6] ~= '1' then
   if before and before ~= run then twin = 1 end
 end
 redis.call('HSET', P .. 'runs', server, run)
+keep_time() -- also while there is nothing to claim
 redis.call('ZADD', P .. 'servers', now + tonumber(ARGV[4]), server)
 return { twin, unpack(redis.call('ZRANGEBYSCORE', P .. 'servers', '-inf', now, 'LIMIT', 0, 10)) }

@@ -59,6 +59,8 @@ local function dead_text(text)
   poisoned = poisoned + 1
 end
 
+if wall + skew < noted then keep_time() end
+
 local overdue = redis.call('ZRANGEBYSCORE', P .. 'leases', '-inf', now, 'LIMIT', 0, MOVES)
 for at = #overdue, 1, -1 do -- the one that expired first goes to the head last
   local token = overdue[at]
@@ -251,4 +253,5 @@ end
 due('delayed')
 due('leases')
 if redis.call('EXISTS', P .. 'default') == 1 then wait = 0 end
+if wait >= 0 and now - noted >= 1000 then keep_time() end -- an idle queue writes nothing
 return reply(wait)

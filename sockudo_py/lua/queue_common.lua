@@ -39,12 +39,21 @@
 -- P servers       ZSET    server -> ms until which it counts as alive
 -- P runs          HASH    server -> which run of it has beaten last
 -- P claim:<worker> STRING "sequence token token ..." of the worker's last claim; expires
+-- P clock         STRING  "noted skew": the time of the last claim or beat that noted it, a second ago at most while there
+--                         is something to do; and by how many ms this is ahead of the server's time, which was set back
+--
+-- All times are of the queue's clock, which never goes back: waits, gates, windows, rate limits and leases end in time
+-- when the server's clock is set right after it was ahead, or another server takes over whose clock is behind. Only what
+-- leaves the queue, in the text of a job, is of the server's time.
 --
 -- Lua is atomic, not transactional: whatever moves a job adds it before it removes it.
 
 local P = KEYS[1]
 local clock = redis.call('TIME')
-local now = clock[1] * 1000 + math.floor(clock[2] / 1000) + tonumber(ARGV[1])
+local wall = clock[1] * 1000 + math.floor(clock[2] / 1000) + tonumber(ARGV[1])
+local noted, skew = (redis.call('GET', P .. 'clock') or '0 0'):match('^(%d+) (%d+)$')
+noted, skew = tonumber(noted or 0), tonumber(skew or 0)
+local now = math.max(wall + skew, noted) -- stands still when the server's clock was set back, until the next claim
 local exact = now + clock[2] % 1000 / 1000 -- for turns: many calls fall into one ms
 local policies = {}
 local known_paces = {} -- what this call has written to P paces
@@ -242,7 +251,7 @@ local function as_json(text)
 end
 
 local function tail(class, message)
-  return ',"failed_ms":' .. whole(now) .. ',"error":{"class":' .. cjson.encode(class)
+  return ',"failed_ms":' .. whole(wall) .. ',"error":{"class":' .. cjson.encode(class)
     .. ',"status":null,"message":' .. cjson.encode(message) .. '}'
 end
 
@@ -253,8 +262,8 @@ local function bury(job, class, message)
   if job:match('^{"v":1,.*%]}$') then return job:sub(1, -2) .. tail(class, message) .. '}' end
   if job:find('"class":"poison"', 1, true) and job:find(',"raw":', 1, true) then return job end
   local id, ep = header(job)
-  return '{"v":1,"id":' .. as_json(id or ('poison-' .. whole(now))) .. ',"ep":' .. as_json(ep or '')
-    .. ',"kind":"webhook","app":"","attempt":0,"redrives":0,"created_ms":' .. whole(now) .. ',"events":[]'
+  return '{"v":1,"id":' .. as_json(id or ('poison-' .. whole(wall))) .. ',"ep":' .. as_json(ep or '')
+    .. ',"kind":"webhook","app":"","attempt":0,"redrives":0,"created_ms":' .. whole(wall) .. ',"events":[]'
     .. tail('poison', message) .. ',"raw":' .. as_json(job) .. '}'
 end
 
@@ -275,6 +284,12 @@ local function route(most, dead_most)
     redis.call('RPOP', P .. 'default')
   end
   return poisoned, trimmed
+end
+
+-- Note the time, and go on from the last one when the server's clock was set back.
+local function keep_time()
+  if wall + skew < noted then skew = noted - wall end
+  redis.call('SET', P .. 'clock', whole(now) .. ' ' .. whole(skew))
 end
 
 -- The next job of a lane, and how many entries of which list it takes; nil when the lane is empty.

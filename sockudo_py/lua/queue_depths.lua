@@ -10,7 +10,7 @@
 local oldest = 0
 local function age(job)
   local created = job and tonumber(job:match('"created_ms":(%d+)'))
-  if created then oldest = math.max(oldest, now - created) end
+  if created then oldest = math.max(oldest, wall - created) end
 end
 
 local answer = {

@@ -1,10 +1,46 @@
 #!lua flags=allow-oom
 -- Count again what is counted elsewhere (in flight, held by workers, depths, what apps hold), so that a counter that a
--- hand, an expiry or a broken script left wrong does not stay wrong. Called once a minute.
+-- hand, an expiry or a broken script left wrong does not stay wrong. Called once a minute. At a start also bound what
+-- waits: it may have been written when the server's clock was ahead and `P clock` was not there yet.
 --
 -- KEYS[1], ARGV[1..2]  see queue_common.lua
--- Returns how many counters were wrong.
+-- ARGV[3]  1 at the start of a worker
+-- ARGV[4]  ms that a job is delayed, or a lane gated, at most
+-- ARGV[5]  ms of a lease; whoever has a longer one renews it before
+-- Returns {counters that were wrong, 1 when there is more to bound}.
 -- include queue_common.lua
+
+local more = 0
+local function bound(key, most)
+  local late = redis.call('ZRANGEBYSCORE', P .. key, '(' .. whole(most), '+inf', 'LIMIT', 0, 1000)
+  for _, member in ipairs(late) do redis.call('ZADD', P .. key, most, member) end
+  if #late == 1000 then more = 1 end
+end
+
+local function bound_lanes(key, most_of)
+  local moments = redis.call('HGETALL', P .. key)
+  for at = 1, #moments, 2 do
+    local ep, most = moments[at], most_of(moments[at])
+    if tonumber(moments[at + 1]) > most then redis.call('HSET', P .. key, ep, whole(most)) end
+  end
+end
+
+if ARGV[3] == '1' then
+  local longest = now + tonumber(ARGV[4])
+  bound('delayed', longest)
+  bound('leases', now + tonumber(ARGV[5]))
+  bound_lanes('gates', function() return longest end)
+  bound_lanes('windows', function(ep) return now + policy(ep).window end)
+  for _, ep in ipairs(redis.call('HKEYS', P .. 'policy')) do
+    local limits = policy(ep).limits
+    if limits[1][2] + limits[2][2] + limits[3][2] > 0 then
+      redis.call('ZREMRANGEBYSCORE', P .. 'rl:' .. ep, '(' .. whole(now), '+inf')
+    end
+  end
+  for _, class in ipairs(CLASSES) do
+    for _, ep in ipairs(redis.call('ZRANGEBYSCORE', P .. class, '(' .. whole(now + 1), '+inf')) do settle(ep) end
+  end
+end
 
 local inflight, held, wrong = {}, {}, 0
 for _, token in ipairs(redis.call('HKEYS', P .. 'active')) do
@@ -76,4 +112,4 @@ if sum('apps') > tonumber(redis.call('GET', P .. 'waiting') or 0) + late then
   end
   recount('apps', right)
 end
-return wrong
+return { wrong, more }

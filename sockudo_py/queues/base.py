@@ -28,6 +28,7 @@ from typing import NamedTuple, Protocol
 from sockudo_py.errors import Unavailable
 from sockudo_py.protocol.source import Source
 
+LONGEST_WAIT = 86_400.0  # seconds: of the retry presets'; the default of queues that are not told
 ENDPOINT_DELETED = "endpoint_deleted"  # the error class with which ``drop`` also forgets the lane's policy
 
 
@@ -103,6 +104,7 @@ class LanePolicy:
     per_second: int | None = None
     per_minute: int | None = None
     per_hour: int | None = None
+    longest_wait: float = 0.0  # seconds that a retry is put off at most
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """The books of a queue that lives in one process: what waits, is leased, or is delayed, in plain memory.
 
-Shared by the drivers ``memory`` and ``sqlite``. Pure and synchronous: times are integers, milliseconds of the driver's
-clock; dead jobs and duplicates are the driver's own matter.
+Shared by the drivers ``memory`` and ``sqlite``. Pure and synchronous: times are integers, milliseconds of a clock that
+never jumps; dead jobs and duplicates are the driver's own matter.
 """
 
 import heapq
@@ -193,11 +193,11 @@ class Book:
                 dues.append(turn[0])
         return max(0, min(dues) - now) if dues else None
 
-    def deepest(self, number: int, now: int) -> tuple[int, tuple[LaneDepth, ...]]:
-        """Return the age in ms of the oldest waiting entry, and the deepest lanes."""
+    def deepest(self, number: int, now: int, wall: int) -> tuple[int, tuple[LaneDepth, ...]]:
+        """Return the age in ms of the oldest waiting entry, at the system's time ``wall``, and the deepest lanes."""
         busy = sorted((lane for lane in self.lanes if len(lane)), key=len, reverse=True)
-        oldest = min((_created(entry) for lane in busy for entry in _heads(lane)), default=now)
-        return max(0, now - oldest), tuple(
+        oldest = min((_created(entry) for lane in busy for entry in _heads(lane)), default=wall)
+        return max(0, wall - oldest), tuple(
             LaneDepth(lane.endpoint, len(lane), lane.in_flight, max(0, lane.gate - now), lane.pace or 0)
             for lane in busy[:number]
         )

@@ -4,16 +4,17 @@ from collections.abc import Callable
 
 from sockudo_py.queues.base import LanePolicy
 from sockudo_py.queues.book import Book
+from sockudo_py.queues.clock import QueueClock
 from sockudo_py.queues.waker import Waker
 
 
 class BookLanes:
-    """The calls of ``Queue`` that need nothing but the books. ``clock``: seconds since the epoch."""
+    """The calls of ``Queue`` that need nothing but the books. ``clock``: as of ``QueueClock``."""
 
-    def __init__(self, book: Book, waker: Waker, clock: Callable[[], float]) -> None:
+    def __init__(self, book: Book, waker: Waker, clock: Callable[[], float] | None) -> None:
         self._book = book
         self._waker = waker
-        self._clock = clock
+        self._clock = QueueClock(clock)
 
     async def set_policy(self, endpoint: str, policy: LanePolicy) -> None:  # noqa: D102
         self._book.set_policy(endpoint, policy, self._now())
@@ -38,4 +39,4 @@ class BookLanes:
         await self._waker.wait(timeout)
 
     def _now(self) -> int:
-        return int(self._clock() * 1000)
+        return self._clock.steady()

@@ -22,7 +22,6 @@ from sockudo_py.queues.base import (
 from sockudo_py.queues.book import Book
 from sockudo_py.queues.book_lanes import BookLanes
 from sockudo_py.queues.classes import Shares
-from sockudo_py.queues.clock import steady_clock
 from sockudo_py.queues.counters import Counters
 from sockudo_py.queues.lanes import Entry
 from sockudo_py.queues.room import Room
@@ -37,7 +36,7 @@ class MemoryQueue(BookLanes):
 
     Args:
         metrics: Where to count.
-        clock: Seconds since the epoch; None: one that never jumps.
+        clock: As of ``QueueClock``.
         slots: How many jobs a worker holds at once; the shares of the classes are taken of it.
         probation_share: The share of lanes on probation, 0 to 1.
         max_queue_len: How many jobs and events there may be, dead ones apart; 0: any number. See ``room.py``.
@@ -65,7 +64,7 @@ class MemoryQueue(BookLanes):
         default_policy: LanePolicy | None = None,
     ) -> None:
         book = Book(Shares(slots, probation_share), max_crash_redeliveries, default_policy or LanePolicy())
-        super().__init__(book, Waker(_POLL), clock or steady_clock())
+        super().__init__(book, Waker(_POLL), clock)
         self._max_queue_len = max_queue_len
         self._failed_max_len = failed_max_len
         self._failed: deque[bytes] = deque()  # newest left
@@ -107,7 +106,7 @@ class MemoryQueue(BookLanes):
         self._count.expired.add(amount=len(moved.returned) + len(moved.poisoned))
         for entry in moved.poisoned:
             self._count.poison.add()
-            self._to_failed(jobs.bury(entry.text, now, jobs.crashed(entry.crashes)))
+            self._to_failed(jobs.bury(entry.text, self._clock.wall(), jobs.crashed(entry.crashes)))
         claims = self._book.claim(worker, limit, round(lease * 1000), now)
         due = self._book.next_due(worker, now)
         if due is not None:
@@ -145,7 +144,7 @@ class MemoryQueue(BookLanes):
         now = self._now()
         taken = self._book.take_all(endpoint, now)
         for entry in taken:
-            self._to_failed(jobs.bury(entry.text, now, jobs.dropped(error_class)))
+            self._to_failed(jobs.bury(entry.text, self._clock.wall(), jobs.dropped(error_class)))
         if error_class == ENDPOINT_DELETED:
             self._book.lanes.forget(endpoint, now)
         return len(taken)
@@ -177,7 +176,7 @@ class MemoryQueue(BookLanes):
         return before - len(self._failed)
 
     async def depths(self, lanes: int = 20) -> Depths:  # noqa: D102
-        oldest, deepest = self._book.deepest(lanes, self._now())
+        oldest, deepest = self._book.deepest(lanes, self._now(), self._clock.wall())
         book = self._book
         return Depths(book.lanes.waiting, len(book.active), len(book.delayed), len(self._failed), oldest, deepest)
 

@@ -15,6 +15,7 @@ from sockudo_py.metrics import Metrics
 from sockudo_py.queues import jobs
 from sockudo_py.queues.base import (
     ENDPOINT_DELETED,
+    LONGEST_WAIT,
     Append,
     Claim,
     Depths,
@@ -58,6 +59,8 @@ class RedisQueue:
         dedup_ttl: Seconds for which an appended id is known.
         wait_replicas: How many replicas must have an event before ``append`` returns.
         default_policy: Of lanes without one.
+        longest_wait: Seconds. No job is delayed, no lane is gated for longer once this queue starts to claim, unless a
+            policy says so.
         clock_shift: Seconds added to the server's clock, for tests.
         server_id: The name of this server among those that share the queue: whose ledger is whose.
     """
@@ -83,6 +86,7 @@ class RedisQueue:
         dedup_ttl: float = 300.0,
         wait_replicas: int = 0,
         default_policy: LanePolicy | None = None,
+        longest_wait: float = LONGEST_WAIT,
         clock_shift: float = 0.0,
         server_id: str = "",
     ) -> None:
@@ -94,6 +98,7 @@ class RedisQueue:
         self._max_crashes = max_crash_redeliveries
         self._dedup_ms = round(dedup_ttl * 1000)
         self._replicas = wait_replicas
+        self._longest_wait = round(longest_wait * 1000)
         self._default_policy = packed(default_policy or LanePolicy())
         self.clock_shift = clock_shift
         self._count = Counters(metrics or Metrics())
@@ -148,6 +153,7 @@ class RedisQueue:
 
     async def set_policy(self, endpoint: str, policy: LanePolicy) -> None:  # noqa: D102
         self._policies[endpoint] = packed(policy)
+        self._longest_wait = max(self._longest_wait, round(policy.longest_wait * 1000))
         await self._call("lane", "policy", endpoint, self._policies[endpoint])
         self._waker.soon()
 
@@ -197,7 +203,7 @@ class RedisQueue:
             return []
         worker = f"{worker.replace(' ', '_')}-{self._boot}"
         async with self._claiming:
-            await self._mend()
+            await self._mend(round(lease * 1000))
             self._waker.begin()
             sequence = self._sequences.get(worker, 1)
             try:
@@ -351,10 +357,12 @@ class RedisQueue:
     def _time(self) -> float:
         return asyncio.get_running_loop().time() + self.clock_shift
 
-    async def _mend(self) -> None:
+    async def _mend(self, lease_ms: int) -> None:
         now = asyncio.get_running_loop().time()
         if self._mended is None or now - self._mended >= _MEND_EVERY:
-            wrong = await self._call("mend")
-            self._count.mended.add(amount=wrong)
+            start, more = int(self._mended is None), 1
+            while more:
+                wrong, more = await self._call("mend", start, self._longest_wait, lease_ms)
+                self._count.mended.add(amount=wrong)
             await self._send_missing_policies()
             self._mended = now

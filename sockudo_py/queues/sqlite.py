@@ -18,6 +18,7 @@ from sockudo_py.queues import jobs, sqlite_ledger
 from sockudo_py.queues import sqlite_rows as rows
 from sockudo_py.queues.base import (
     ENDPOINT_DELETED,
+    LONGEST_WAIT,
     Append,
     Claim,
     Depths,
@@ -31,7 +32,6 @@ from sockudo_py.queues.base import (
 from sockudo_py.queues.book import Book
 from sockudo_py.queues.book_lanes import BookLanes
 from sockudo_py.queues.classes import Shares
-from sockudo_py.queues.clock import steady_clock
 from sockudo_py.queues.counters import Counters
 from sockudo_py.queues.lanes import Entry
 from sockudo_py.queues.ledger import written
@@ -53,7 +53,7 @@ class SqliteQueue(BookLanes):
         path: The file; it and its folder are made when missing.
         sync: Wait for the disk (fsync) at each step; without it a power cut may lose the last moments.
         metrics: Where to count.
-        clock: Seconds since the epoch; None: one that never jumps.
+        clock: As of ``QueueClock``. What the file keeps is of the system's time.
         slots: How many jobs a worker holds at once; the shares of the classes are taken of it.
         probation_share: The share of lanes on probation, 0 to 1.
         max_queue_len: How many jobs and events there may be, dead ones apart; 0: any number. See ``room.py``.
@@ -61,6 +61,7 @@ class SqliteQueue(BookLanes):
         max_crash_redeliveries: A job whose lease expired more often than this is poison.
         dedup_ttl: Seconds for which an appended id is known, if fewer than 200,000 came since.
         default_policy: Of lanes without one.
+        longest_wait: Seconds. So long may a retry take that a file of version 1 holds: the clock may have been ahead.
     """
 
     durable = True
@@ -81,13 +82,15 @@ class SqliteQueue(BookLanes):
         max_crash_redeliveries: int = 5,
         dedup_ttl: float = 300.0,
         default_policy: LanePolicy | None = None,
+        longest_wait: float = LONGEST_WAIT,
     ) -> None:
         self._store = SqliteStore(Path(path), sync=sync)
         book = Book(Shares(slots, probation_share), max_crash_redeliveries, default_policy or LanePolicy())
-        super().__init__(book, Waker(_POLL), clock or steady_clock())
+        super().__init__(book, Waker(_POLL), clock)
         self._max_queue_len = max_queue_len
         self._failed_max_len = failed_max_len
         self._max_crashes = max_crash_redeliveries
+        self._longest_wait = round(longest_wait * 1000)
         self._seen = SeenIds(round(dedup_ttl * 1000))
         self._packs = Packs()
         self._rows = itertools.count(1)
@@ -102,27 +105,28 @@ class SqliteQueue(BookLanes):
         await self._store.open()
         now = self._now()
         self._rows = itertools.count(await self._store.run(rows.last_row) + 1)
-        for row, endpoint, claimed, crashes, due, gated, text in await self._store.run(rows.load):
+        for row, endpoint, claimed, crashes, due, wait, gated, text in await self._store.run(rows.load):
             entry = Entry(endpoint, text, row)
             entry.crashes = crashes + claimed
             if self._book.lanes[endpoint].app.id is None and (app_id := jobs.app_of(text)) is not None:
                 self._book.lanes.owned(endpoint, app_id)
             if entry.crashes > self._max_crashes:
-                await self._bury(entry, jobs.bury(text, now, jobs.crashed(entry.crashes)))
+                await self._bury(entry, jobs.bury(text, self._clock.wall(), jobs.crashed(entry.crashes)))
                 self._count.poison.add()
-            elif gated or due <= now:
+                continue
+            left = self._clock.left(due, self._longest_wait if wait is None else wait)
+            if gated or not left:
                 self._book.lanes.put(entry, now, head=False)
                 if gated:
-                    self._book.lanes[endpoint].gate = due
-                    self._book.lanes.settle(self._book.lanes[endpoint], now)
+                    self._book.gate(endpoint, now + left, now)
             else:
-                self._book.delay(entry, due, now)
+                self._book.delay(entry, now + left, now)
         for row, endpoint, app_id, left, marks, text in await self._store.run(rows.load_packs):
             self._book.lanes.owned(endpoint, app_id)
             self._packs.add(endpoint, row, left)
             self._book.lanes.extend(endpoint, unpack(endpoint, app_id, left, marks, text), now)
         for row, ms, ids in await self._store.run(rows.load_seen):
-            self._seen.add(orjson.loads(ids), ms, row)
+            self._seen.add(orjson.loads(ids), now - max(0, self._clock.wall() - ms), row)
             self._seen.forget(now)
         for endpoint in await self._store.run(rows.paused):
             self._book.set_paused(endpoint, True, now)
@@ -164,14 +168,14 @@ class SqliteQueue(BookLanes):
 
         ``ledger``: what is to be in it, and the ids of what is not.
         """
-        row = next(self._rows)
+        row, wall = next(self._rows), self._clock.wall()
         ids = [ident for _, events in packs for ident in map(id_of, events)]
 
         def work(db: Db) -> None:
             if old:
                 rows.forget(db, old)
             if ids:
-                rows.append(db, packs, row, now, ids)
+                rows.append(db, packs, row, wall, ids)
             if ledger is not None:
                 sqlite_ledger.write(db, *ledger)
 
@@ -199,7 +203,7 @@ class SqliteQueue(BookLanes):
         self._count.expired.add(amount=len(moved.returned) + len(moved.poisoned))
         for entry in moved.poisoned:
             self._count.poison.add()
-            await self._bury(entry, jobs.bury(entry.text, now, jobs.crashed(entry.crashes)))
+            await self._bury(entry, jobs.bury(entry.text, self._clock.wall(), jobs.crashed(entry.crashes)))
         await self._tidy(now)
         claims = self._book.claim(worker, limit, round(lease * 1000), now)
         due = self._book.next_due(worker, now)
@@ -233,10 +237,11 @@ class SqliteQueue(BookLanes):
         if lease is None:
             return False
         row = lease.entry.row
-        due = self._now() + round(delay * 1000)
+        wait = round(delay * 1000)
+        due, wall = self._now() + wait, self._clock.wall() + wait
         gated = self._book.lanes[endpoint].policy.ordered
         # It stays leased until this is written: else the next job of an ordered lane would overtake it.
-        await self._store.run(lambda db: rows.replace(db, lease.entry, endpoint, job, due, gated))
+        await self._store.run(lambda db: rows.replace(db, lease.entry, endpoint, job, wall, wait, gated))
         if self._finish(token, good=None if healthy else False) is None:
             return False
         self._book.delay(Entry(endpoint, job, row), due, self._now())
@@ -277,10 +282,10 @@ class SqliteQueue(BookLanes):
         now = self._now()
         taken = self._book.take_all(endpoint, now)
         self._number(taken)
-        error = jobs.dropped(error_class)
+        error, wall = jobs.dropped(error_class), self._clock.wall()
 
         def work(db: Db) -> int:
-            return sum(rows.to_failed(db, one, jobs.bury(one.text, now, error), self._failed_max_len) for one in taken)
+            return sum(rows.to_failed(db, one, jobs.bury(one.text, wall, error), self._failed_max_len) for one in taken)
 
         try:
             trimmed = await self._store.run(work)
@@ -317,7 +322,7 @@ class SqliteQueue(BookLanes):
         return gone
 
     async def depths(self, lanes: int = 20) -> Depths:  # noqa: D102
-        oldest, deepest = self._book.deepest(lanes, self._now())
+        oldest, deepest = self._book.deepest(lanes, self._now(), self._clock.wall())
         book = self._book
         return Depths(book.lanes.waiting, len(book.active), len(book.delayed), self._dead, oldest, deepest)
 

@@ -22,9 +22,9 @@ class Db(sqlite3.Connection):
     dead: int | None = None  # None: not counted since a transaction was undone
 
 
-def load(db: Db) -> list[tuple[int, str, int, int, int, int, bytes]]:
+def load(db: Db) -> list[tuple[int, str, int, int, int, int | None, int, bytes]]:
     """Return all jobs that are alive, in the order in which they were made."""
-    columns = "row, endpoint, claimed, crashes, due, gated, text"
+    columns = "row, endpoint, claimed, crashes, due, wait, gated, text"
     return db.execute(f"SELECT {columns} FROM queue_jobs WHERE died IS NULL ORDER BY row").fetchall()  # noqa: S608
 
 
@@ -121,12 +121,12 @@ def unclaim(db: Db, entry: Entry) -> None:
     db.execute("UPDATE queue_jobs SET claimed = 0 WHERE row = ?", (entry.row,))
 
 
-def replace(db: Db, entry: Entry, endpoint: str, text: bytes, due: int, gated: bool) -> None:
-    """Write the job that is to be tried again, and when."""
+def replace(db: Db, entry: Entry, endpoint: str, text: bytes, due: int, wait: int, gated: bool) -> None:
+    """Write the job that is to be tried again, when, and how long it was to wait (ms)."""
     db.execute(
-        "UPDATE queue_jobs SET endpoint = ?, claimed = 0, crashes = 0, due = ?, gated = ?, text = ?"
+        "UPDATE queue_jobs SET endpoint = ?, claimed = 0, crashes = 0, due = ?, wait = ?, gated = ?, text = ?"
         " WHERE row = ? AND died IS NULL",
-        (endpoint, due, gated, text, entry.row),
+        (endpoint, due, wait, gated, text, entry.row),
     )
 
 

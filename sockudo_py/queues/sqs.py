@@ -2,7 +2,6 @@
 
 import logging
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -10,6 +9,7 @@ from sockudo_py.metrics import Metrics
 from sockudo_py.queues import jobs
 from sockudo_py.queues.base import (
     ENDPOINT_DELETED,
+    LONGEST_WAIT,
     Append,
     Claim,
     Depths,
@@ -80,7 +80,7 @@ class SqsQueue(BookLanes):
         prefetch: How many messages this process holds at most (leased ones included).
         threads: Calls of SQS at a time.
         metrics: Where to count.
-        clock: Seconds since the epoch.
+        clock: As of ``QueueClock``. What messages keep is of the system's time.
         slots: How many jobs a worker holds at once; the shares of the classes are taken of it.
         probation_share: The share of lanes on probation, 0 to 1.
         max_queue_len: How many jobs and events there may be, by SQS's estimate; 0: any number. See ``room.py``.
@@ -89,6 +89,7 @@ class SqsQueue(BookLanes):
         dedup_ttl: Seconds for which an appended id is known.
         default_policy: Of lanes without one.
         look_wait: Seconds of polling when dead jobs are looked at; SQS may overlook some with 0.
+        longest_wait: Seconds. No delayed job waits longer, whatever its message says, unless a policy does.
     """
 
     durable = True
@@ -108,7 +109,7 @@ class SqsQueue(BookLanes):
         prefetch: int = 1000,
         threads: int = 16,
         metrics: Metrics | None = None,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] | None = None,
         slots: int = 80,
         probation_share: float = 0.5,
         max_queue_len: int = 0,
@@ -117,6 +118,7 @@ class SqsQueue(BookLanes):
         dedup_ttl: float = 300.0,
         default_policy: LanePolicy | None = None,
         look_wait: int = 1,
+        longest_wait: float = LONGEST_WAIT,
     ) -> None:
         fitting = _fitting(default_policy or LanePolicy())
         book = Book(Shares(slots, probation_share), max_crash_redeliveries, fitting)
@@ -129,7 +131,7 @@ class SqsQueue(BookLanes):
             max_messages=max_messages,
             threads=threads,
             metrics=self._metrics,
-            clock=clock,
+            clock=self._clock,
         )
         self._names = (queue_url_prefix, prefix)
         self._hide = visibility_timeout
@@ -140,6 +142,7 @@ class SqsQueue(BookLanes):
         self._failed_max_len = failed_max_len
         self._max_crashes = max_crash_redeliveries
         self._look_wait = look_wait
+        self._longest_wait = round(longest_wait * 1000)
         self._sent = SeenIds(round(dedup_ttl * 1000))
         self._count = Counters(self._metrics)
         self._opened: SqsStore | None = None
@@ -168,6 +171,7 @@ class SqsQueue(BookLanes):
             max_crashes=self._max_crashes,
             metrics=self._metrics,
             clock=self._clock,
+            longest_wait=self._longest_wait,
         )
 
     async def close(self) -> None:
@@ -255,13 +259,13 @@ class SqsQueue(BookLanes):
         held = self._store.held.leased(token, now)
         if held is None:
             return False
-        due, good = now + round(delay * 1000), None if healthy else False
+        wait, good = round(delay * 1000), None if healthy else False
         if self._book.lanes[held.endpoint].policy.ordered:
             self._book.finish(token, now, good)
             held.text, held.changed, held.crashes = job, True, 0
-            self._book.delay(held, due, now)
+            self._book.delay(held, now + wait, now)
         else:
-            await self._store.send([self._store.draft(job, due_ms=due)])
+            await self._store.send([self._store.draft(job, due_ms=self._clock.wall() + wait)])
             self._end(token, held, good=good)
             await self._store.discard([held])
         self._waker.soon(delay)
@@ -284,8 +288,9 @@ class SqsQueue(BookLanes):
         if not away:
             self._waker.soon()
             return self._book.release(token, now) is not None
-        due = now + round(away * 1000)
-        self._book.gate(held.endpoint, due, now)
+        wait = round(away * 1000)
+        self._book.gate(held.endpoint, now + wait, now)
+        due = self._clock.wall() + wait
         await self._store.send([self._store.draft(held.text, due_ms=due)])  # here it would be hidden from the others
         self._book.lanes[held.endpoint].unnote_claim(token)
         self._end(token, held, good=None, tried=False)
@@ -304,7 +309,8 @@ class SqsQueue(BookLanes):
         now = self._now()
         taken = self._book.take_all(endpoint, now)
         try:
-            await self._store.bury([jobs.bury(entry.text, now, jobs.dropped(error_class)) for entry in taken])
+            wall = self._clock.wall()
+            await self._store.bury([jobs.bury(entry.text, wall, jobs.dropped(error_class)) for entry in taken])
         except BaseException:
             for entry in taken:  # back where they come from, by SQS: the batches of ``taken`` were never written
                 self._store.held.drop(self._store.held.parts(entry))
@@ -334,7 +340,7 @@ class SqsQueue(BookLanes):
         self._waker.soon()
         visible, delayed = await self._link.counts(self._store.url)
         failed = await self._store.dead.count()
-        oldest, deepest = self._book.deepest(lanes, self._now())
+        oldest, deepest = self._book.deepest(lanes, self._now(), self._clock.wall())
         waiting = visible + self._book.lanes.waiting
         return Depths(waiting, len(self._book.active), delayed, failed, oldest, deepest)
 

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 
 from sockudo_py.errors import Unavailable
 from sockudo_py.queues import jobs
+from sockudo_py.queues.clock import QueueClock
 from sockudo_py.queues.sqs_link import SqsLink
 from sockudo_py.queues.sqs_messages import Draft, Message
 
@@ -21,7 +22,7 @@ _MOST = 10_000  # are looked at
 class DeadJobs:
     """The list ``failed``. ``max_len``: the oldest beyond are deleted; 0: any number. ``wait``: seconds of polling."""
 
-    def __init__(self, link: SqsLink, url: str, *, max_len: int, wait: int, clock: Callable[[], float]) -> None:
+    def __init__(self, link: SqsLink, url: str, *, max_len: int, wait: int, clock: QueueClock) -> None:
         self._link = link
         self._url = url
         self._max_len = max_len
@@ -38,7 +39,7 @@ class DeadJobs:
             drafts.append(Draft(text, order=self._order))
         for draft in await self._link.send(self._url, drafts):  # too large for SQS with its error: keep its head
             head = jobs.header(draft.text) or ("unknown", "")
-            stub = jobs.Job(head[0], head[1], "", 0, b"[{}]", failed_ms=self._now(), error=_too_large(draft))
+            stub = jobs.Job(head[0], head[1], "", 0, b"[{}]", failed_ms=self._clock.wall(), error=_too_large(draft))
             await self._link.send(self._url, [Draft(jobs.encode(stub), order=draft.order)])
         return await self._trim() if self._max_len else 0
 
@@ -101,9 +102,6 @@ class DeadJobs:
 
     async def _give_back(self, messages: list[Message]) -> None:
         await self._link.hide(self._url, [message.handle for message in messages], 0)
-
-    def _now(self) -> int:
-        return int(self._clock() * 1000)
 
 
 def _is_of(message: Message, endpoint: str | None) -> bool:

@@ -3,7 +3,6 @@
 import asyncio
 import functools
 import logging
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -15,6 +14,7 @@ from botocore.parsers import ResponseParserError
 
 from sockudo_py.errors import SockudoError, Unavailable
 from sockudo_py.metrics import Metrics
+from sockudo_py.queues.clock import QueueClock
 from sockudo_py.queues.sqs_messages import BATCH, MOST_BYTES, Draft, Message, chunks, parse, tens
 
 log = logging.getLogger(__name__)
@@ -40,7 +40,7 @@ class SqsLink:
         max_messages: How many are received at once, 1 to 10.
         threads: Calls at a time.
         metrics: Where to count.
-        clock: Seconds since the epoch.
+        clock: The queue's.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class SqsLink:
         max_messages: int = BATCH,
         threads: int = 16,
         metrics: Metrics | None = None,
-        clock: Callable[[], float] = time.time,
+        clock: QueueClock | None = None,
     ) -> None:
         self._region = region
         self._endpoint_url = endpoint_url
@@ -65,7 +65,7 @@ class SqsLink:
         )
         self._pool = ThreadPoolExecutor(threads, "webhook-sqs")
         self._client: Any = None
-        self._clock = clock
+        self._clock = clock or QueueClock()
         self._errors = (metrics or Metrics()).counter(
             "webhook_sqs_errors_total", "Calls of SQS that failed", ("operation",)
         )
@@ -118,7 +118,7 @@ class SqsLink:
 
     async def receive(self, url: str, *, hide: int, wait: int = 0) -> list[Message]:
         """Return some messages, hidden from others for ``hide`` seconds; wait so many seconds for one."""
-        hidden_until = int((self._clock() + hide) * 1000)  # counted from before the call: rather too short
+        hidden_until = self._clock.steady() + hide * 1000  # counted from before the call: rather too short
         answer = await self.call(
             "receive_message",
             QueueUrl=url,
@@ -175,7 +175,7 @@ class SqsLink:
             raise Unavailable(f"SQS did not answer {operation}: {type(error).__name__}") from error
 
     async def _send(self, url: str, drafts: list[Draft], sent: Callable[[Draft], None] | None) -> list[Draft]:
-        now = int(self._clock() * 1000)
+        now = self._clock.wall()
         entries = [draft.entry(str(at), now) for at, draft in enumerate(drafts)]
         try:
             answer = await self._raw("send_message_batch", QueueUrl=url, Entries=entries)

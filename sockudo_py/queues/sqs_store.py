@@ -9,6 +9,7 @@ from sockudo_py.errors import Unavailable
 from sockudo_py.metrics import Metrics
 from sockudo_py.queues import jobs
 from sockudo_py.queues.book import Book
+from sockudo_py.queues.clock import QueueClock
 from sockudo_py.queues.counters import Counters
 from sockudo_py.queues.gather import Gather
 from sockudo_py.queues.lanes import Entry
@@ -20,6 +21,7 @@ from sockudo_py.queues.waker import Waker
 
 log = logging.getLogger(__name__)
 
+_EARLY = 500  # ms before it is due that a job is taken
 _PARK_FIRST, _PARK_LONGEST = 2.0, 120.0  # seconds
 
 
@@ -38,7 +40,8 @@ class SqsStore:
         parallel: How many calls receive at a time.
         max_crashes: A message that showed again more often is poison.
         metrics: Where to count.
-        clock: Seconds since the epoch.
+        clock: The queue's.
+        longest_wait: Ms. No delayed job waits longer: the clock of whoever delayed it may have been ahead.
     """
 
     def __init__(
@@ -55,7 +58,8 @@ class SqsStore:
         parallel: int,
         max_crashes: int,
         metrics: Metrics,
-        clock: Callable[[], float],
+        clock: QueueClock,
+        longest_wait: int,
     ) -> None:
         self.link = link
         self.url = url
@@ -71,6 +75,7 @@ class SqsStore:
         self._parallel = parallel
         self._max_crashes = max_crashes
         self._clock = clock
+        self._longest_wait = longest_wait
         self._order = 0
         self._undeleted: list[Held] = []
         self._fetching = asyncio.Lock()
@@ -154,22 +159,23 @@ class SqsStore:
         useless: list[Message] = []
         later: list[tuple[Message, Draft]] = []
         dead: list[tuple[Message, bytes]] = []
-        share = self.held.share()
+        share, wall = self.held.share(), self._clock.wall()
         for message in sorted(messages, key=lambda one: one.place):
             head = jobs.header(message.text)
             self._count.expired.add(amount=int(message.receives > 1))
             if self.held.known(message):
                 continue
-            if message.due_ms > now + 500:
-                later.append((message, again(message, message.due_ms)))
+            left = self._clock.left(message.due_ms, self._longest(head))
+            if left > _EARLY:
+                later.append((message, again(message, wall + left)))
             elif head is None:
-                dead.append((message, jobs.poison(message.text, now, "its endpoint can't be seen")))
+                dead.append((message, jobs.poison(message.text, wall, "its endpoint can't be seen")))
             elif message.receives - 1 > self._max_crashes:
-                dead.append((message, jobs.bury(message.text, now, jobs.crashed(message.receives - 1))))
+                dead.append((message, jobs.bury(message.text, wall, jobs.crashed(message.receives - 1))))
             elif len(self._book.lanes[head[1]]) >= share:
                 self._parked.add()
                 wait = min(_PARK_LONGEST, _PARK_FIRST * 2 ** min(message.parked, 10))
-                later.append((message, again(message, now + round(wait * 1000))))
+                later.append((message, again(message, wall + round(wait * 1000))))
             elif self.held.copy_of_another(message, head[0]):
                 self._count.duplicates.add()
                 useless.append(message)
@@ -221,12 +227,18 @@ class SqsStore:
             finally:
                 await self.discard(written)
 
+    def _longest(self, head: tuple[str, str] | None) -> int:
+        """Return how many ms a job with this id and endpoint may be delayed."""
+        if head is None:
+            return self._longest_wait
+        return max(self._longest_wait, round(self._book.lanes[head[1]].policy.longest_wait * 1000))
+
     async def bury_crashed(self, entries: Sequence[Held]) -> None:
         """Put jobs that took their worker down too often among the dead ones. Raises Unavailable."""
         if entries:
-            now = self._now()
+            wall = self._clock.wall()
             self._count.poison.add(amount=len(entries))
-            await self.bury([jobs.bury(held.text, now, jobs.crashed(held.crashes)) for held in entries])
+            await self.bury([jobs.bury(held.text, wall, jobs.crashed(held.crashes)) for held in entries])
             await self.discard(entries)
 
     async def discard(self, entries: Sequence[Held]) -> None:
@@ -281,8 +293,8 @@ class SqsStore:
         anew = [held for held in waiting if held.changed or held.receives > 1]
         drafts = []
         for held in anew:
-            gate = self._book.lanes[held.endpoint].gate
-            drafts.append(Draft(held.text, due_ms=gate if held.changed else 0))
+            gate = max(0, self._book.lanes[held.endpoint].gate - now) if held.changed else 0
+            drafts.append(Draft(held.text, due_ms=self._clock.wall() + gate if gate else 0))
         if drafts:
             await self.send(drafts)
             await self.discard(anew)
@@ -301,4 +313,4 @@ class SqsStore:
             )
 
     def _now(self) -> int:
-        return int(self._clock() * 1000)
+        return self._clock.steady()

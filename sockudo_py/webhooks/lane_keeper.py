@@ -33,6 +33,7 @@ def lane_policy(endpoint: Endpoint, *, slow_start: bool = True, max_payload_byte
         per_second=endpoint.rate_limit.per_second,
         per_minute=endpoint.rate_limit.per_minute,
         per_hour=endpoint.rate_limit.per_hour,
+        longest_wait=endpoint.retry.longest_wait,
     )
 
 

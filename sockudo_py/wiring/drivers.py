@@ -13,7 +13,7 @@ from typing import Any, assert_never
 
 from sockudo_py.adapters.base import Adapter
 from sockudo_py.apps.base import AppManager
-from sockudo_py.apps.definition import app_reader, define_apps
+from sockudo_py.apps.definition import app_reader, define_apps, longest_wait
 from sockudo_py.caches.base import Cache, IdempotencyKeys
 from sockudo_py.config import Config
 from sockudo_py.config.drivers import AdapterConfig, CacheConfig, RateLimiterConfig
@@ -155,6 +155,7 @@ def make_queue(config: Config, metrics: Metrics) -> Queue:
                 failed_max_len=config.webhooks.dlq.max_len,
                 max_crash_redeliveries=reliability.max_crash_redeliveries,
                 dedup_ttl=reliability.deduplication_ttl_ms / 1000,
+                longest_wait=longest_wait(config),
                 wait_replicas=reliability.wait_replicas,
                 server_id=config.server_id or f"{socket.gethostname()}:{config.port}",
             )
@@ -171,6 +172,7 @@ def make_queue(config: Config, metrics: Metrics) -> Queue:
                 failed_max_len=config.webhooks.dlq.max_len,
                 max_crash_redeliveries=reliability.max_crash_redeliveries,
                 dedup_ttl=reliability.deduplication_ttl_ms / 1000,
+                longest_wait=longest_wait(config),
             )
         case "sqs":
             from sockudo_py.queues.sqs import SqsQueue
@@ -188,6 +190,7 @@ def make_queue(config: Config, metrics: Metrics) -> Queue:
                 failed_max_len=config.webhooks.dlq.max_len,
                 max_crash_redeliveries=reliability.max_crash_redeliveries,
                 dedup_ttl=reliability.deduplication_ttl_ms / 1000,
+                longest_wait=longest_wait(config),
             )
         case _:
             assert_never(queue.driver)

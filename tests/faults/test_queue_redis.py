@@ -256,7 +256,7 @@ async def test_a_claim_that_can_not_send_the_policies_returns_the_same_jobs_when
     async def away() -> None:
         raise Unavailable("away")
 
-    await queue._mend()
+    await queue._mend(30_000)
     with monkeypatch.context() as patch:
         patch.setattr(queue, "_send_missing_policies", away)
         with pytest.raises(Unavailable):
@@ -426,3 +426,63 @@ async def test_the_queue_runs_on_a_redis_cluster(tmp_path: Path) -> None:
     finally:
         await queue.close()
         server.kill()
+
+
+async def test_what_a_clock_that_was_ahead_left_behind_waits_no_longer_than_any_may(
+    queues: Queues, private_redis: RedisServer
+) -> None:
+    ahead = 10 * 86_400.0
+    old = queues.make(clock_shift=ahead)
+    gathers = LanePolicy(window=10.0, size=100, slow_start=False)
+    limited = LanePolicy(window=0.0, size=1, slow_start=False, per_hour=1)
+    for uid, policy in (("wh_gathers", gathers), ("wh_limited", limited)):
+        await old.set_policy(uid, policy)
+    await old.append([event(1)])
+    (late,) = await old.claim("w", 10, 30)
+    await old.retry(late.token, late.job, 3600)
+    lanes = ("wh_leased", "wh_limited", "wh_gated", "wh_gathers", "wh_due")
+    await old.append([event(number)._replace(endpoint=uid) for number, uid in enumerate(lanes, 2)])
+    await old.gate("wh_gated", 3600)
+    await old.gate("wh_due", 3600)
+    assert ids(await old.claim("w", 10, 30)) == ["e0002", "e0003"]
+    await old.append([event(9)._replace(endpoint="wh_limited")])
+    await old.gate("wh_due", 0)
+    private_redis.cli("del", "sockudo_queue:clock")  # as versions left it that had none
+
+    new = queues.make(longest_wait=60.0)
+    assert ids(await new.claim("v", 10, 30)) == ["e0006", "e0009"]
+    new.clock_shift = 11.0
+    assert ids(await new.claim("v", 10, 30)) == ["e0005"]
+    new.clock_shift = 31.0
+    again = ids(await new.claim("v", 10, 30))
+    assert again[:2] == ["e0002", "e0003"] or "e0002" in again
+    new.clock_shift = 62.0
+    assert {"e0001", "e0004"} <= {*again, *ids(await new.claim("v", 10, 30))}
+
+
+async def test_a_wait_that_a_policy_allows_is_not_cut(queues: Queues, private_redis: RedisServer) -> None:
+    old = queues.make()
+    await old.append([event(1)])
+    (held,) = await old.claim("w", 10, 30)
+    await old.retry(held.token, held.job, 3600)
+    new = queues.make(longest_wait=60.0)
+    await new.set_policy("wh_b", LanePolicy(longest_wait=3600.0))
+    await new.claim("v", 10, 30)
+    new.clock_shift = 3500.0
+    assert await new.claim("v", 10, 30) == []
+    new.clock_shift = 3601.0
+    assert ids(await new.claim("v", 10, 30)) == ["e0001"]
+
+
+async def test_an_idle_queue_writes_nothing(queues: Queues, private_redis: RedisServer) -> None:
+    queue = queues.make()
+    await queue.append([event(1)])
+    (held,) = await queue.claim("w", 10, 30)
+    await queue.ack(held.token)
+    await queue.claim("w", 10, 30)
+    with private_redis.client() as client:
+        before = client.info("persistence")["rdb_changes_since_last_save"]
+        for shift in range(1, 20):
+            queue.clock_shift = 5.0 * shift
+            assert await queue.claim("w", 10, 30) == []
+        assert client.info("persistence")["rdb_changes_since_last_save"] == before

@@ -374,3 +374,19 @@ async def test_F39_a_jump_of_the_clock_of_redis_brings_retries_early_and_duplica
         await stage.receiver.wait_for(4)
         assert sorted(set(numbers(stage.receiver.received))) == [0, 1]
         assert_duplicates_alike(stage.receiver.received)
+
+
+async def test_F39_a_clock_of_redis_that_is_set_right_after_it_was_ahead_makes_no_retry_late(
+    private_redis: RedisServer,
+) -> None:
+    queue = RedisQueue(private_redis.url, clock_shift=10 * 86_400.0)
+    policy = RetryPolicy(schedule=(0.5, 0.5))
+    async with staged({"retry": policy, "ordering": "endpoint"}, queue=queue, worker=PATIENT) as stage:
+        stage.receiver.script(Answer(500), Answer(500))
+        stage.send(0)
+        await stage.attempted(1)
+        queue.clock_shift = 0.0
+        stage.send(1)
+        requests = await stage.receiver.wait_for(4)
+        assert numbers(requests) == [0, 0, 0, 1]
+        assert requests[3].at - requests[0].at < 10

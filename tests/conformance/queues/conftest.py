@@ -55,7 +55,7 @@ class Driver:
         elif self._aws is not None:
             queue = SqsQueue(
                 endpoint_url=self._aws.url,
-                prefix=self._aws.prefix(),
+                prefix=self._prefix,
                 wait_time=1,
                 look_wait=0,
                 threads=2,
@@ -70,15 +70,25 @@ class Driver:
         self._made.append(queue)
         return queue
 
+    async def restarted(self, queue: Queue, **options: Any) -> Queue:
+        """Return what another process finds in the store of a queue; the first one has died."""
+        await queue.close()
+        if isinstance(queue, SqliteQueue):
+            again: Queue = SqliteQueue(queue._store._path, clock=self.now, **options)
+            await again.open()
+            self._made.append(again)
+            return again
+        return await self.make(**options)
+
     def now(self) -> float:
         """Return the Unix seconds that it is there. With SQS they run on: it hides and delays by its own clock."""
         return (NOW if self._aws is None else time.time()) + self._shift
 
-    def advance(self, seconds: float) -> None:
-        """Let time pass."""
+    def advance(self, seconds: float, *, everywhere: bool = True) -> None:
+        """Let time pass; else only in this process, if the store has a clock of its own."""
         self._shift += seconds
-        if self._aws is not None:
-            self._aws.shift = self._shift
+        if self._aws is not None and everywhere:
+            self._aws.shift += seconds
         for queue in self._made:
             if isinstance(queue, RedisQueue):
                 queue.clock_shift = self._shift
@@ -116,7 +126,8 @@ async def driver(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
         reason = NOT_WITH_SQS.get(request.node.originalname)
         if reason is not None:
             pytest.skip(reason)
-        made = Driver("sqs", tmp_path, aws=request.getfixturevalue("aws"))
+        aws = request.getfixturevalue("aws")
+        made = Driver("sqs", tmp_path, prefix=aws.prefix(), aws=aws)
     else:
         made = Driver(request.param, tmp_path)
     yield made

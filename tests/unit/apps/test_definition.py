@@ -3,7 +3,15 @@ from typing import Any
 
 import pytest
 
-from sockudo_py.apps.definition import app_reader, backoff, define_app, define_apps, define_endpoint, derived_id
+from sockudo_py.apps.definition import (
+    app_reader,
+    backoff,
+    define_app,
+    define_apps,
+    define_endpoint,
+    derived_id,
+    longest_wait,
+)
 from sockudo_py.config import AppConfig, Config, read_endpoint
 from sockudo_py.endpoints import PRESETS, Batching, ChannelFilter, Endpoint, LambdaTarget, RateLimit, Secret
 from sockudo_py.errors import ConfigError
@@ -20,6 +28,18 @@ def endpoint_of(config: dict[str, Any] | None = None, **settings: Any) -> Endpoi
     endpoint = read_endpoint({"url": "https://e.com/h", **settings})
     defaults = Config.model_validate({"webhooks": config or {}}).webhooks
     return define_endpoint(endpoint, app_of(), defaults, uid="wh_1")
+
+
+def test_the_longest_wait_is_that_of_a_preset_or_of_a_configured_endpoint() -> None:
+    def longest(**config: Any) -> float:
+        return longest_wait(Config.model_validate(config))
+
+    hook = {"url": "https://e.com/h", "retry": {"schedule_ms": [172_800_000]}}
+    app = {"id": "1", "key": "k", "secret": "s", "webhooks": [hook]}
+    assert longest() == 86_400
+    assert longest(webhooks={"retry": {"jitter": 0.5}}) == 129_600
+    assert longest(webhooks={"retry": {"retry_after_max_ms": 90_000_000}}) == 90_000
+    assert longest(app_manager={"array": {"apps": [app]}}) == 172_800
 
 
 def test_an_app_has_the_defaults_of_the_contract() -> None:

@@ -138,6 +138,35 @@ async def test_jobs_keep_what_they_have_been_through(old: OldFile) -> None:
         assert await numbers(queue) == [[3]]
 
 
+async def test_a_retry_of_a_clock_that_was_ahead_waits_no_longer_than_any_may(old: OldFile) -> None:
+    now = NOW
+    old.whole(1, due=(NOW + 10 * 86_400) * 1000)
+    queue = SqliteQueue(old.path, clock=lambda: now, default_policy=BATCHES, longest_wait=60)
+    await queue.open()
+    try:
+        now += 59
+        assert await queue.claim("w", 10, 30) == []
+        now += 1
+        assert await numbers(queue) == [[1]]
+    finally:
+        await queue.close()
+
+
+async def test_ids_of_a_clock_that_was_ahead_are_forgotten_in_time(old: OldFile) -> None:
+    now = NOW
+    old.seen("e1", (NOW + 10 * 86_400) * 1000)
+    queue = SqliteQueue(old.path, clock=lambda: now, default_policy=BATCHES)
+    await queue.open()
+    try:
+        await queue.append([event(1)])
+        assert await numbers(queue) == []
+        now += 301
+        await queue.append([event(1)])
+        assert await numbers(queue) == [[1]]
+    finally:
+        await queue.close()
+
+
 async def test_dead_letters_keep_their_order(old: OldFile) -> None:
     old.dead(1, died=2)
     old.dead(2, died=1)

@@ -1,6 +1,7 @@
 import asyncio
+from dataclasses import replace
 
-from sockudo_py.endpoints import Batching, RateLimit
+from sockudo_py.endpoints import Batching, RateLimit, RetryPolicy
 from sockudo_py.errors import Unavailable
 from sockudo_py.queues.base import Append, LanePolicy
 from sockudo_py.queues.memory import MemoryQueue
@@ -57,6 +58,14 @@ def test_an_envelope_that_holds_one_event_gets_one() -> None:
 
 def test_a_batch_never_outgrows_what_may_be_sent() -> None:
     assert lane_policy(endpoint(), max_payload_bytes=100_000).max_bytes == 98_976
+
+
+def test_the_queue_knows_how_long_a_retry_may_be_put_off() -> None:
+    retry = RetryPolicy(schedule=(1.0, 7200.0, 5.0), jitter=0.5)
+    assert lane_policy(endpoint(retry=retry)).longest_wait == 10_800
+    assert lane_policy(endpoint(retry=replace(retry, schedule=(1.0,)))).longest_wait == 5400  # a Retry-After
+    assert lane_policy(endpoint(retry=replace(retry, schedule=(1.0,), honor_retry_after=False))).longest_wait == 1.5
+    assert lane_policy(endpoint(retry=replace(retry, schedule=()))).longest_wait == 0
 
 
 def test_order_and_rates_are_the_lanes_business() -> None:

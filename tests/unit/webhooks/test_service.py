@@ -47,6 +47,17 @@ async def test_fewer_dead_letters_or_no_threshold_give_no_warning(
     assert await warnings_of(caplog, threshold) == []
 
 
+async def test_the_next_warning_comes_though_the_clock_was_set_back(caplog: pytest.LogCaptureFixture) -> None:
+    now = 1_800_000_000.0
+    service = WebhookService(MemoryQueue(), {}, Metrics(), DeliverySettings(warn_dead_letters=1), clock=lambda: now)
+    with caplog.at_level(logging.WARNING):
+        service._warn_of_dead_letters(1)
+        now -= 864_000
+        service._warn_of_dead_letters(1)
+        service._warn_of_dead_letters(1)
+    assert len(caplog.records) == 2
+
+
 async def test_a_start_that_can_not_read_the_spool_file_leaves_no_task_behind(tmp_path: Path) -> None:
     before = asyncio.all_tasks()
     queue = await dead_letters(0)
