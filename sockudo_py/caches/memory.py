@@ -4,6 +4,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 
 from sockudo_py.caches.base import CachedEvent
+from sockudo_py.compact import compact
 from sockudo_py.errors import Unavailable
 
 
@@ -19,7 +20,7 @@ class MemoryCache:
     def store(self, app_id: str, channel: str, payload: bytes, ttl: float) -> None:
         """Remember ``payload``."""
         key = (app_id, channel)
-        self._entries[key] = (self._clock() + ttl, payload)
+        self._entries[key] = (self._clock() + ttl, compact(payload))
         self._entries.move_to_end(key)
         if len(self._entries) > self._max_entries:
             self._entries.popitem(last=False)

@@ -165,7 +165,7 @@ class SpoolConfig(Section):
     """Where events wait while the queue can't be reached."""
 
     max_events: Positive = Field(default=100000, description="Events it holds.")
-    max_bytes: Positive = Field(default=67108864, description="Bytes it holds.")
+    max_bytes: Positive = Field(default=67108864, description="Bytes it holds; an event counts with its text and 280.")
     path: Text | None = Field(
         default=None,
         description="What the queue has not taken at shutdown is written to `PATH.<random id>`; a start reads each "

@@ -15,6 +15,7 @@ from typing import Any
 
 import orjson
 
+from sockudo_py.compact import compact
 from sockudo_py.errors import SockudoError
 from sockudo_py.queues.base import Append
 
@@ -269,7 +270,7 @@ def _decode_any(text: bytes) -> Job:
     if head is not None and dead is not None:  # ours: keep the very bytes of the events, numbers included
         events_text = dead.group(1)[head.end() - 1 :]
     else:
-        events_text = orjson.dumps(fields.get("events"))
+        events_text = compact(orjson.dumps(fields.get("events")))
     _array(events_text)
     failed_ms = _count(fields, "failed_ms", None) if "failed_ms" in fields else None
     return Job(ident, endpoint, app_id, created_ms, events_text, attempt, redrives, failed_ms, _error(fields))

@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import orjson
 
+from sockudo_py.compact import compact
 from sockudo_py.endpoints import Endpoint, EnvelopeName, ProfileName
 from sockudo_py.queues.jobs import Job
 from sockudo_py.webhooks.events import EVENT_NAMES, Event, pusher_style
@@ -143,7 +144,7 @@ def dump(value: object, style: Literal["compact", "python"]) -> bytes:
     """
     if style == "python":
         return json.dumps(value).encode()
-    return orjson.dumps(js_stable(value))
+    return compact(orjson.dumps(js_stable(value)))
 
 
 def js_stable(value: Any) -> Any:

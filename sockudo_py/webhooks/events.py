@@ -22,6 +22,7 @@ from sockudo_py.changes import (
     MemberRemoved,
     SubscriptionCountChanged,
 )
+from sockudo_py.compact import compact
 
 Event = dict[str, Any]
 
@@ -57,9 +58,9 @@ def event_of(change: Change, time_ms: int) -> Event:
 def encode(event: Event) -> bytes:
     """Return an event as compact JSON. Text that is no valid Unicode (lone surrogates) gets ``?`` in its place."""
     try:
-        return orjson.dumps(event)
+        return compact(orjson.dumps(event))
     except TypeError:
-        return orjson.dumps({key: _valid(value) for key, value in event.items()})
+        return compact(orjson.dumps({key: _valid(value) for key, value in event.items()}))
 
 
 def texts_of(changes: Sequence[Change], time_ms: int) -> list[bytes]:

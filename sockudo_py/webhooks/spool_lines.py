@@ -2,6 +2,7 @@
 
 import base64
 from dataclasses import dataclass
+from sys import intern
 
 import orjson
 
@@ -55,4 +56,5 @@ def event_in(line: bytes) -> Append:
         sound = False
     if not sound:  # it would spoil the whole batch that it becomes a part of
         raise ValueError("event is not a JSON object in base64")
-    return Append(fields["id"], fields["endpoint"], fields["app_id"], event, fields["created_ms"], fields["solo"])
+    endpoint, app_id = intern(fields["endpoint"]), intern(fields["app_id"])  # which many events share
+    return Append(fields["id"], endpoint, app_id, event, fields["created_ms"], fields["solo"])

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from sockudo_py.compact import compact
 from sockudo_py.endpoints import LambdaTarget
 from sockudo_py.metrics import Metrics
 from sockudo_py.webhooks.targets.base import Failure, Outcome, Request, Timing
@@ -100,16 +101,15 @@ def payload_of(request: Request, function: LambdaTarget) -> bytes:
     """Return what the function gets: an API gateway's event with the signed body as a string, or the body alone."""
     if function.payload_format == "pusher":
         return request.body
-    return orjson.dumps(
-        {
-            "version": "1.0",
-            "httpMethod": "POST",
-            "path": "/",
-            "isBase64Encoded": False,
-            "headers": dict(request.headers),
-            "body": request.body.decode(),
-        }
-    )
+    gateway = {
+        "version": "1.0",
+        "httpMethod": "POST",
+        "path": "/",
+        "isBase64Encoded": False,
+        "headers": dict(request.headers),
+        "body": request.body.decode(),
+    }
+    return compact(orjson.dumps(gateway))
 
 
 def _since(started: float) -> Callable[[], Timing]:
