@@ -3,6 +3,7 @@
 `override` applies them; `foreign` has the variables of other servers that have no effect here.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,6 +12,20 @@ Kind = Literal["value", "list", "switch_on", "milliseconds", "json"]
 
 TRUE = ("1", "true", "yes", "on")
 FALSE = ("0", "false", "no", "off")
+
+
+_LINK = re.compile(r"(?i)(tcp|udp|sctp)://")
+_NOTHING = ("null", "(null)")
+
+
+def is_link(name: str, value: str) -> bool:
+    """Return whether a variable is what Kubernetes and Docker set for a service of that name."""
+    return name.endswith("PORT") and _LINK.match(value) is not None
+
+
+def is_nothing(value: str) -> bool:
+    """Return whether a value is the word by which the .env files of PHP frameworks say that there is none."""
+    return value.strip().lower() in _NOTHING
 
 
 @dataclass(frozen=True, slots=True)

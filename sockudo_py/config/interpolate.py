@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from sockudo_py.config.environment import is_link, is_nothing
 from sockudo_py.config.problems import Loc, Origins, Problem
 
 _REFERENCE = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}|\$\{")
@@ -33,12 +34,20 @@ def _expand(text: str, env: Mapping[str, str], problems: list[Problem], origins:
         if name is None:
             problems.append(Problem(loc, "has a ${ that is no reference", "write ${NAME}, or $${ for a literal ${"))
             return match[0]
-        found = env.get(name) or default
+        value = env.get(name)
+        if value and (is_link(name, value) or is_nothing(value)):
+            origins.passed_over.add(name)
+            value = None
+        found = value or default
+        if found is None and name in origins.passed_over:
+            text = f"the environment variable {name} is a link to a service or the word null, which count as not set"
+            problems.append(Problem(loc, text, f"set another, or write ${{{name}:-default}}"))
+            return match[0]
         if found is None:
             remedy = f"set it, or write ${{{name}:-default}}"
             problems.append(Problem(loc, f"the environment variable {name} is not set", remedy))
             return match[0]
-        if env.get(name):
+        if value:
             origins.referenced[loc] = name
         return found
 

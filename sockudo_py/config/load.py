@@ -142,6 +142,7 @@ def _build(
     if problems or config is None:
         raise ConfigError(list(dict.fromkeys(origins.line(problem) for problem in problems)))
     if environment is not None:
+        environment.passed_over(origins.passed_over)
         warnings += environment.warnings()
     return config, warnings
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sockudo_py.config.app import AppConfig
+from sockudo_py.config.environment import is_nothing
 from sockudo_py.config.problems import Loc, Origins, Problem, show
 from sockudo_py.config.unused import HARMLESS_WHEN_BLANK, UNUSED, is_blank
 
@@ -155,7 +156,7 @@ def _secret_from_env(
         problems.append(Problem(loc, f"is given besides {secret}", "keep one of them"))
         return
     value = env.get(name) if isinstance(name, str) else None
-    if not value:
+    if not value or is_nothing(value):
         what = f"the environment variable {name} is not set" if _is_name(name) else "must be the name of a variable"
         problems.append(Problem(loc, what, "set it" if _is_name(name) else ""))
         value = "x"  # stands in, so that validation does not complain once more

@@ -15,6 +15,8 @@ from sockudo_py.config.environment import (
     SKIP_INLINE_APPS,
     TRUE,
     Override,
+    is_link,
+    is_nothing,
 )
 from sockudo_py.config.foreign import OWN_PREFIXES, WITHOUT_EFFECT
 from sockudo_py.config.normalise import normalise
@@ -22,9 +24,7 @@ from sockudo_py.config.problems import Origins, Problem
 from sockudo_py.config.unused import HARMLESS_WHEN_BLANK, is_blank
 
 APPS = "app_manager.array.apps"
-_LINK = re.compile(r"(?i)(tcp|udp|sctp)://")  # what Kubernetes and Docker put into NAME_PORT for a service NAME
 _LINK_NAME = re.compile(r"_SERVICE_HOST$|_SERVICE_PORT(_\w+)?$|_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$")
-_NOTHING = ("null", "(null)")  # how the .env files of PHP frameworks say that there is no value
 _INLINE = (SKIP_INLINE_APPS, REGISTER_INLINE_APPS)
 KNOWN = frozenset((*_INLINE, *WITHOUT_EFFECT, *(name for row in (*OVERRIDES, *DEFAULT_APP) for name in row.names)))
 
@@ -51,10 +51,10 @@ class Environment:
         value = self._env.get(name)
         if value is None or not value.strip():
             return None
-        if name.endswith("PORT") and _LINK.match(value):
+        if is_link(name, value):
             self._links[name] = None
             return None
-        if value.strip().lower() in _NOTHING:
+        if is_nothing(value):
             self._nothing[name] = None
             return None
         return value
@@ -94,6 +94,11 @@ class Environment:
         self._switch_tls(raw, origins)
         self._add_app(raw, origins, problems)
 
+    def passed_over(self, names: Collection[str]) -> None:
+        """Note variables that the file fetches, but that are links or the word null."""
+        for name in names:
+            self.get(name)
+
     def warnings(self) -> Iterator[str]:
         """Yield a line for each kind of variable that has no effect. Call it after ``apply``."""
         unknown = []
@@ -101,7 +106,7 @@ class Environment:
         for name in sorted(self._env):
             if name in KNOWN or name in self._used_in_file or not name.startswith(OWN_PREFIXES):
                 continue
-            if _LINK_NAME.search(name) or _LINK.match(self._env[name]):
+            if _LINK_NAME.search(name) or is_link(name, self._env[name]):
                 self._links[name] = None
             elif self._env[name].strip():
                 close = difflib.get_close_matches(name, KNOWN, n=1, cutoff=0.8)

@@ -58,12 +58,14 @@ class Origins:
     """Where values came from, for those that are not where the file had them.
 
     Keys of ``moved`` are places in the normalised document; a value is a variable (None: the file) and the place in
-    the file. ``referenced`` has the variables that the file fetches, by the place in the file.
+    the file. ``referenced`` has the variables that the file fetches, by the place in the file; ``passed_over`` those of
+    them that hold nothing to fetch.
     """
 
     file: str
     moved: dict[Loc, tuple[str | None, Loc]] = field(default_factory=dict)
     referenced: dict[Loc, str] = field(default_factory=dict)
+    passed_over: set[str] = field(default_factory=set)
 
     def move(self, old: Loc, new: Loc, source: str | None = None) -> None:
         """Note that what is now at ``new`` was written at ``old``."""

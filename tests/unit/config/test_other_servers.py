@@ -515,3 +515,15 @@ def test_a_lambda_of_soketi_is_invoked_alike(read: Load, asynchronous: bool, kin
 @pytest.mark.parametrize("key", ["port", "debug", "max_connections"])
 def test_an_empty_number_or_flag_is_not_given(read: Load, key: str) -> None:
     assert value_at(read({**QUIET, key: "${X:-}"}), key) == value_at(Config(), key)
+
+
+def test_a_reference_to_a_link_or_to_null_is_one_to_a_variable_that_is_not_set(read: Load, problems: Problems) -> None:
+    document = {**QUIET, "port": "${MY_PORT:-7001}", "database": {"redis": {"password": "${MINE:-}"}}}
+    config = read(document, {"MY_PORT": "tcp://10.0.0.1:6001", "MINE": "null"})
+    assert (config.port, config.database.redis.password) == (7001, None)
+    links, nothing = config.warnings
+    assert "links to services" in links
+    assert "MY_PORT" in links
+    assert "the word null counts as not set: MINE" in nothing
+    (line,) = problems({**QUIET, "port": "${MY_PORT}"}, {"MY_PORT": "tcp://10.0.0.1:6001"})
+    assert line.startswith("config.json: port: the environment variable MY_PORT is a link to a service")

@@ -1,9 +1,12 @@
 import asyncio
 import errno
+import hashlib
+import hmac
 import json
 import os
 import socket
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -280,8 +283,22 @@ async def test_a_host_of_a_variable_that_can_not_be_names_the_variable(tmp_path:
 
 
 async def test_without_a_cache_every_join_of_a_cache_channel_is_a_miss(tmp_path: Path) -> None:
-    async with running(write(tmp_path, cache={"driver": "none"})) as server:
-        assert type(server._cache).__name__ == "NoCache"
+    async with running(write(tmp_path, cache={"driver": "none"})) as server, aiohttp.ClientSession() as session:
+        body = json.dumps({"name": "e", "channel": "cache-a", "data": "x"})
+        query = (
+            f"auth_key={APP['key']}&auth_timestamp={int(time.time())}&auth_version=1.0"
+            f"&body_md5={hashlib.md5(body.encode()).hexdigest()}"
+        )
+        text = f"POST\n/apps/1/events\n{query}".encode()
+        signature = hmac.new(APP["secret"].encode(), text, hashlib.sha256).hexdigest()
+        base = f"http://127.0.0.1:{server.port}"
+        async with session.post(f"{base}/apps/1/events?{query}&auth_signature={signature}", data=body) as response:
+            assert response.status == 200
+        async with session.ws_connect(f"{base}/app/key-1?protocol=7") as client:
+            await client.receive_json()
+            await client.send_json({"event": "pusher:subscribe", "data": {"channel": "cache-a"}})
+            events = [(await client.receive_json())["event"] for _ in range(2)]
+            assert events == ["pusher_internal:subscription_succeeded", "pusher:cache_miss"]
 
 
 async def test_without_a_queue_it_starts_and_sends_no_webhook(tmp_path: Path) -> None:
