@@ -55,8 +55,10 @@ class RedisLedger:
             # Redis may have been away from everybody for longer than a server counts as alive. The others are heard of
             # soon after it is back, so this server waits for that; but at a start it can't know, and asks at once.
             if not self._begun or self._beats >= _STEADY:
-                for name in silent:
-                    self._found += await self._adopt(name.decode())
+                if self._asked is not None:
+                    self._found += await self._adopt(*self._asked)
+                for name in map(bytes.decode, silent):
+                    self._found += await self._adopt(name, await self._read(name))
         except Unavailable:
             self._beats = 0
             raise
@@ -70,10 +72,8 @@ class RedisLedger:
             )
         return found
 
-    async def _adopt(self, name: str) -> list[Occupancy]:
-        if self._asked is None or self._asked[0] != name:
-            self._asked = name, await self._read(name)
-        left = self._asked[1]
+    async def _adopt(self, name: str, left: dict[str, Occupancy]) -> list[Occupancy]:
+        self._asked = name, left  # until there is an answer: what the first call took over is not found again
         mine: list[Occupancy] = []
         for some in chunks(list(left) or [""]):  # a call with none makes an end of a server that left nothing
             mine += [left[ident.decode()] for ident in await self._call("adopt", self.server, name, *some)]

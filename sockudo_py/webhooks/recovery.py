@@ -111,8 +111,8 @@ class Recovery:
         self._dispatcher.wake()
         kinds = Counter("channels" if one.user_id is None else "members" for one in missed)
         log.warning(
-            "a server ended without a shutdown when %d channels were occupied and %d members present; webhooks tell of "
-            "those who are not back in %gs",
+            "a server ended without a shutdown; there were %d channels, %d members; webhooks tell of those who are not "
+            "back in %gs",
             kinds["channels"],
             kinds["members"],
             self._grace,
