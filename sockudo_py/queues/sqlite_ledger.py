@@ -10,10 +10,14 @@ from sockudo_py.queues.base import Occupancy
 
 def write(db: sqlite3.Connection, there: Sequence[Occupancy], gone: Sequence[str]) -> None:
     """Write what is there from now on, and what is not."""
-    if there:
+    owed = [occupancy for occupancy in there if occupancy.owed]
+    if len(owed) < len(there):
+        rest = [occupancy[:-1] for occupancy in there if not occupancy.owed]
+        db.executemany("INSERT OR REPLACE INTO present (id, app, channel, user, socket) VALUES (?, ?, ?, ?, ?)", rest)
+    if owed:
         db.executemany(
             "INSERT OR REPLACE INTO present VALUES (?, ?, ?, ?, ?, ?)",
-            [(*fields, orjson.dumps(owed).decode() if owed else None) for *fields, owed in there],
+            [(*occupancy[:-1], orjson.dumps(occupancy.owed).decode()) for occupancy in owed],
         )
     if gone:
         db.executemany("DELETE FROM present WHERE id = ?", [(ident,) for ident in gone])

@@ -25,6 +25,9 @@ from sockudo_py.queues.base import Append, LedgerEntry, Occupancy
 
 Key = tuple[str, str, str | None]  # app id, channel, user id (None: the channel itself)
 
+_NONE: dict[str, str] = {}  # never written to
+_new = tuple.__new__  # a call of the class takes twice as long, and it is made for each entry
+
 ALONE = 500  # entries that a call takes whose events are not in it
 
 
@@ -39,14 +42,19 @@ class Owed(NamedTuple):
 class _Record:
     """An occupancy as this process knows it, which is ahead of what the store has."""
 
-    __slots__ = ("endings", "occupancy", "over", "rest", "stored")
+    __slots__ = ("endings", "id", "key", "over", "rest", "socket_id", "stored")
 
-    def __init__(self, occupancy: Occupancy, *, stored: bool) -> None:
-        self.occupancy = occupancy
+    def __init__(self, ident: str, key: Key, socket_id: str | None, stored: bool) -> None:
+        self.id = ident
+        self.key = key
+        self.socket_id = socket_id
         self.stored = stored  # it may be in the store
         self.over = False
-        self.endings: dict[str, str] = {}  # the events that tell of the end and wait to be taken: id -> endpoint
+        self.endings: dict[str, str] = _NONE  # the events that tell of the end and wait to be taken: id -> endpoint
         self.rest = False  # the store may say that some are owed whose events were not in the last call
+
+    def occupancy(self, owed: tuple[str, ...] = ()) -> Occupancy:
+        return _new(Occupancy, (self.id, *self.key, self.socket_id, owed))
 
 
 class Ledger:
@@ -59,7 +67,9 @@ class Ledger:
         self._there: dict[Key, _Record] = {}
         self._waiting: dict[str, _Record] = {}  # by the ids of events that were put and not taken yet
         self._changed: dict[_Record, None] = {}  # what the store has to hear of, oldest first
-        self._found: dict[str, _Record] = {}  # by id: what was inherited, until ``settle``
+        self._found: dict[
+            str, tuple[_Record, tuple[str, ...]]
+        ] = {}  # by id: what was inherited and owed, until ``settle``
         self._prefix = f"{now_ms:012x}{secrets.token_hex(4)}"
         self._number = 0
 
@@ -83,8 +93,7 @@ class Ledger:
         record = self._there.get(key)
         if record is None:
             self._number += 1
-            occupancy = Occupancy(f"{self._prefix}{self._number:08x}", *key, socket_id)
-            record = self._there[key] = _Record(occupancy, stored=False)
+            record = self._there[key] = _Record(f"{self._prefix}{self._number:08x}", key, socket_id, False)
             self._changed[record] = None
         for ident in event_ids:
             self._waiting[ident] = record
@@ -94,15 +103,16 @@ class Ledger:
         record = self._there.pop(key, None)
         return None if record is None else self._end(record, endpoints)
 
-    def _end(self, record: _Record, endpoints: Sequence[str]) -> list[str]:
+    def _end(self, record: _Record, endpoints: Iterable[str]) -> list[str]:
         record.over = True
         self._changed.pop(record, None)
-        ids = [ending_id(record.occupancy.id, endpoint) for endpoint in endpoints]
-        for ident, endpoint in zip(ids, endpoints, strict=True):
-            record.endings[ident] = endpoint
-            self._waiting[ident] = record
+        ident = record.id
+        endings = {ending_id(ident, endpoint): endpoint for endpoint in endpoints}
+        for event_id in endings:
+            self._waiting[event_id] = record
+        record.endings = {**record.endings, **endings} if record.endings else endings
         self._strike_out(record)
-        return ids
+        return list(endings)
 
     def _strike_out(self, record: _Record) -> None:
         """If it is over and everybody knows, have it struck out; what was never written need not be."""
@@ -147,10 +157,11 @@ class Ledger:
         self._changed.pop(record, None)
         new, record.stored = not record.stored, True
         if not record.over:
-            return LedgerEntry(record.occupancy, new=new)
-        rest = tuple(endpoint for ident, endpoint in record.endings.items() if ident not in ids)
+            return _new(LedgerEntry, (record.occupancy(), False, (), new))
+        endings = record.endings
+        rest = () if len(ids) == len(endings) else tuple(endings[ident] for ident in endings if ident not in ids)
         record.rest = bool(rest)
-        return LedgerEntry(record.occupancy._replace(owed=rest), over=True, events=tuple(ids), new=new)
+        return _new(LedgerEntry, (record.occupancy(rest), True, tuple(ids), new))
 
     def taken(self, events: Iterable[Append]) -> None:
         """The queue has these events, and what was written with them."""
@@ -174,15 +185,15 @@ class Ledger:
 
     def inherit(self, occupancies: Iterable[Occupancy]) -> None:
         """Take over what the store had. ``replayed`` may follow, ``settle`` has to."""
-        for occupancy in occupancies:
-            self._found[occupancy.id] = _Record(occupancy, stored=True)
+        for ident, app_id, channel, user_id, socket_id, owed in occupancies:
+            self._found[ident] = _Record(ident, (app_id, channel, user_id), socket_id, True), owed
 
     def replayed(self, event: Append) -> None:
         """An event comes back that an earlier run could not hand over: perhaps the end of something inherited."""
-        record = self._found.get(ended_by(event) or "")
+        record, _ = self._found.get(ended_by(event) or "", (None, ()))
         if record is not None:
             record.over = True
-            record.endings[event.id] = event.endpoint
+            record.endings = {**record.endings, event.id: event.endpoint}
             self._waiting[event.id] = record
 
     def settle(self, wanted: Callable[[Key], Collection[str] | None]) -> tuple[list[Occupancy], list[Owed]]:
@@ -194,29 +205,30 @@ class Ledger:
         found, self._found = self._found, {}
         missed: list[_Record] = []
         owed: list[Owed] = []
-        for _, record in sorted(found.items(), reverse=True):  # the newest of a key is the one that may be there still
-            occupancy = record.occupancy
-            key = (occupancy.app_id, occupancy.channel, occupancy.user_id)
+        for ident in sorted(found, reverse=True):  # the newest of a key is the one that may be there still
+            record, owing = found[ident]
+            key = record.key
             endpoints = wanted(key)
-            if occupancy.owed:
-                owed += self._owe(record, [one for one in occupancy.owed if one in (endpoints or ())])
+            there = self._there.get(key)
+            if owing:
+                owed += self._owe(record, [one for one in owing if one in (endpoints or ())])
             elif record.over:
                 owed += self._owe(record, endpoints or ())
-            elif endpoints is None or (key in self._there and self._there[key].occupancy.id not in found):
+            elif endpoints is None or (there is not None and there.id not in found):
                 self._end(record, ())  # of no interest, or back before we knew of it
-            elif key in self._there:
+            elif there is not None:
                 owed += self._owe(record, endpoints)
             else:
                 self._there[key] = record
                 missed.append(record)
-        missed.sort(key=lambda record: (record.occupancy.user_id is None, record.occupancy.id))
-        return [record.occupancy for record in missed], owed
+        missed.sort(key=lambda record: (record.key[2] is None, record.id))
+        return [record.occupancy() for record in missed], owed
 
     def _owe(self, record: _Record, endpoints: Collection[str]) -> list[Owed]:
         """Note that these have to be told, besides those whose events were replayed; return what is to be made."""
         names = [one for one in endpoints if one not in record.endings.values()]
         ids = self._end(record, names)
-        return [Owed(record.occupancy, endpoint, ident) for endpoint, ident in zip(names, ids, strict=True)]
+        return [Owed(record.occupancy(), endpoint, ident) for endpoint, ident in zip(names, ids, strict=True)]
 
 
 def ending_id(occupancy_id: str, endpoint: str) -> str:

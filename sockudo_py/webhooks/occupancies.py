@@ -3,6 +3,7 @@
 import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import repeat
 from typing import TypeGuard
 
 from sockudo_py.changes import Change, ChannelOccupied, ChannelVacated, MemberAdded, MemberRemoved
@@ -52,25 +53,36 @@ class Occupancies:
         name = EVENT_NAMES[type(run[0])]
         if told:
             self._metrics.events.add(run[0].app_id, name, amount=len(run))
+        everywhere = all(route.test is None for route in wanted)
+        hearing = [route.endpoint for route in told]
+        texts = texts_of(run, time_ms) if told else repeat(b"")
         lines: dict[str, list[Append]] = {}
         filtered = 0
-        for change in run:
-            channel = change.channel
-            passing = [route for route in wanted if route.test is None or route.test(channel)]
-            hearing = [route.endpoint for route in passing if route.told]
-            filtered += len(told) - len(hearing)
-            if not passing:
-                continue
+        for change, text in zip(run, texts, strict=False):
+            app_id, channel = change.app_id, change.channel
+            if not everywhere:
+                passing = [route for route in wanted if route.test is None or route.test(channel)]
+                hearing = [route.endpoint for route in passing if route.told]
+                filtered += len(told) - len(hearing)
+                if not passing:
+                    continue
+            user_id = socket_id = None
+            if isinstance(change, MemberAdded | MemberRemoved):
+                user_id, socket_id = change.user_id, change.socket_id
+            key = (app_id, channel, user_id)
             if begins:
-                ids = self._fresh_ids(len(hearing))
-                self._ledger.begin(_key(change), getattr(change, "socket_id", None), ids)
+                ids = self._fresh_ids(hearing)
+                self._ledger.begin(key, socket_id, ids)
             else:
-                ids = self._ledger.end(_key(change), hearing) or self._fresh_ids(len(hearing))
+                ids = self._ledger.end(key, hearing) or self._fresh_ids(hearing)
             if hearing:
-                text, solo = texts_of((change,), time_ms)[0], not shares(name, channel)
+                solo = not shares(name, channel)
                 for ident, endpoint in zip(ids, hearing, strict=True):
-                    fields = (ident, endpoint, change.app_id, text, time_ms, solo, True, change.source)
-                    lines.setdefault(endpoint, []).append(_new(Append, fields))
+                    fields = (ident, endpoint, app_id, text, time_ms, solo, True, change.source)
+                    line = lines.get(endpoint)
+                    if line is None:
+                        line = lines[endpoint] = []
+                    line.append(_new(Append, fields))
         if filtered:
             self._metrics.filtered.add(amount=filtered)
         for endpoint, events in lines.items():
@@ -92,9 +104,10 @@ class Occupancies:
             text, solo = texts_of((change,), time_ms)[0], not shares(EVENT_NAMES[type(change)], occupancy.channel)
             self._put(endpoint, [Append(ident, endpoint, occupancy.app_id, text, time_ms, solo, True)])
 
-    def _fresh_ids(self, count: int) -> list[str]:
+    def _fresh_ids(self, endpoints: Sequence[str]) -> list[str]:
         self._made += 1
-        return [f"{self._id_prefix}{self._made}_{number}" for number in range(count)]
+        prefix = f"{self._id_prefix}{self._made}_"
+        return [prefix + str(number) for number in range(len(endpoints))]
 
 
 def ending(occupancy: Occupancy) -> ChannelVacated | MemberRemoved:
@@ -103,11 +116,6 @@ def ending(occupancy: Occupancy) -> ChannelVacated | MemberRemoved:
     if user_id is None:
         return ChannelVacated(app_id, channel)
     return MemberRemoved(app_id, channel, user_id, socket_id)
-
-
-def _key(change: Turn) -> Key:
-    user_id = change.user_id if isinstance(change, (MemberAdded, MemberRemoved)) else None
-    return change.app_id, change.channel, user_id
 
 
 def turns(run: list[Change]) -> TypeGuard[list[Turn]]:
