@@ -14,6 +14,7 @@ from sockudo_py.config.types import (
     Positive,
     PositiveMilliseconds,
     PositiveSeconds,
+    RedisHost,
     RedisUrl,
     Secret,
     Section,
@@ -241,7 +242,7 @@ class RedisConnectionConfig(Section):
     """The Redis that every driver `redis` uses unless it has a `url_override`."""
 
     url: RedisUrl | None = Field(default=None, description="URL (`rediss://` for TLS); it replaces the keys below.")
-    host: Text = Field(default="127.0.0.1", description="Host name or address.")
+    host: RedisHost = Field(default="127.0.0.1", description="Host name or address.")
     port: Port = Field(default=6379, description="Port.")
     db: Count = Field(default=0, description="Database number.")
     username: Name | None = Field(default=None, description="ACL user.")

@@ -161,7 +161,7 @@ def _read(path: Path) -> bytes:
     except FileNotFoundError:
         _refuse(f"{path}: there is no such file; name one with --config")
     except IsADirectoryError:
-        _refuse(f"{path}: is a folder; name a file with --config")
+        _refuse(f"{path}: is a folder; name a file with --config (a folder of apps belongs into app_manager.file.path)")
     except OSError as error:
         _refuse(f"{path}: can't be read: {error.strerror}")
 

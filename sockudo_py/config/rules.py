@@ -77,8 +77,9 @@ def _one_port(raw: dict[str, Any]) -> Iterator[Problem]:
     host = str(raw.get("host", "0.0.0.0"))  # noqa: S104 - the default
     hosts = {host, str(metrics.get("host", host))}
     overlap = len(hosts) == 1 or hosts & {"0.0.0.0", "::", "localhost"}  # noqa: S104
+    free = 9601 if port != 9601 else 9602
     if port and port == other and overlap and not _no(metrics.get("enabled")):
-        yield Problem(("metrics", "port"), "is also the port of the server", "choose another, such as 9601")
+        yield Problem(("metrics", "port"), "is also the port of the server", f"choose another, such as {free}")
 
 
 def _number(value: Any) -> int | None:

@@ -73,6 +73,12 @@ def _redis_url(value: SecretStr) -> SecretStr:
     return value
 
 
+def _redis_host(value: str) -> str:
+    if re.search(r"[/@\s]", value):
+        raise ValueError("must be a host name or an address; give a URL as database.redis.url (REDIS_URL)")
+    return value
+
+
 def _unambiguous(url: str) -> bool:
     """Return whether no special character of a password can have ended the host, or begun it, too early."""
     rest = url.partition("://")[2]
@@ -155,6 +161,7 @@ Digits = BeforeValidator(_digits)  # a number is taken as its digits
 Secret = Annotated[SecretStr, Digits, Field(min_length=1, max_length=4096)]
 OctalMode = Annotated[str, BeforeValidator(_octal)]
 PathPrefix = Annotated[str, AfterValidator(_path_prefix)]
+RedisHost = Annotated[Text, AfterValidator(_redis_host)]
 RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
 Cidr = Annotated[str, AfterValidator(_cidr)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]

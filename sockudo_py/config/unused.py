@@ -122,8 +122,8 @@ UNUSED: tuple[str, ...] = (
 )
 
 HARMLESS_WHEN_BLANK: Mapping[str, str] = {
-    "database.redis.cluster": "give one node as database.redis.url (REDIS_URL), and the driver redis-cluster",
-    "database.redis.cluster_nodes": "give one node as database.redis.url (REDIS_URL), and the driver redis-cluster",
+    "database.redis.cluster": "give one node as database.redis.url (REDIS_URL), and queue.driver redis-cluster",
+    "database.redis.cluster_nodes": "give one node as database.redis.url (REDIS_URL), and queue.driver redis-cluster",
     "database.redis.master_tls": "use database.redis.url with rediss://",
     "database.redis.sentinel_password": "Sentinel is not supported; use database.redis.url",
     "database.redis.sentinel_tls": "Sentinel is not supported; use database.redis.url",

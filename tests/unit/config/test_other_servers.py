@@ -359,8 +359,9 @@ def test_the_metrics_listen_where_the_server_does_unless_told_otherwise(read: Lo
     ],
 )
 def test_one_port_for_two_servers_is_a_mistake(problems: Problems, document: dict[str, Any]) -> None:
+    free = 9602 if document["port"] == 9601 else 9601
     assert problems(document) == [
-        "config.json: metrics.port: is also the port of the server; choose another, such as 9601"
+        f"config.json: metrics.port: is also the port of the server; choose another, such as {free}"
     ]
 
 
@@ -527,3 +528,14 @@ def test_a_reference_to_a_link_or_to_null_is_one_to_a_variable_that_is_not_set(r
     assert "the word null counts as not set: MINE" in nothing
     (line,) = problems({**QUIET, "port": "${MY_PORT}"}, {"MY_PORT": "tcp://10.0.0.1:6001"})
     assert line.startswith("config.json: port: the environment variable MY_PORT is a link to a service")
+
+
+@pytest.mark.parametrize("host", ["tls://h.example", "redis://h.example:6379", "h.example/0", "u:p@h.example"])
+def test_a_redis_host_that_is_a_url_is_refused(problems: Problems, host: str) -> None:
+    (line,) = problems(QUIET, {"REDIS_HOST": host})
+    assert line.startswith("environment variable REDIS_HOST: must be a host name or an address; give a URL as ")
+
+
+@pytest.mark.parametrize("host", ["h.example", "10.0.0.1", "::1", "redis_1"])
+def test_other_redis_hosts_are_taken(read: Load, host: str) -> None:
+    assert read(QUIET, {"REDIS_HOST": host}).database.redis.host == host
