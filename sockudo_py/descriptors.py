@@ -1,7 +1,8 @@
 """The file descriptors of this process: a client takes one, and so does nearly everything else.
 
-The kernel gives a new descriptor the lowest number that is free. So the number of a connection tells how many others
-are open, whoever opened them, and nothing has to be counted: a connection with a high number is one too many.
+The kernel gives a new descriptor the lowest number that is free. So that number, right after a connection was accepted,
+tells how many are open, whoever opened them; nothing has to be counted. When it is too high, the connection is one too
+many.
 """
 
 import errno
@@ -9,8 +10,8 @@ import logging
 import os
 import resource
 import socket
+import sys
 import time
-from asyncio import BaseTransport
 from collections.abc import Callable
 
 from sockudo_py.errors import SockudoError
@@ -25,6 +26,7 @@ _AT_START = 32  # what is open before anybody has come
 _VISITORS = 4096  # connections beside the clients' at most: requests, and clients that are being refused
 _MOST_IDLE = 512  # connections to receivers that are kept open for the next request
 _MARGIN = 16  # connections past the last one that may stay if somebody who waits for a request goes instead
+_OPEN = 2  # a descriptor that is open already: standard error
 _QUIET = 60.0  # seconds between two warnings
 _ENDLESS = 1 << 20  # what is asked for where the hard limit is none; kernels refuse more (fs.nr_open)
 
@@ -54,6 +56,19 @@ def is_shortage(problem: BaseException) -> bool:
     return isinstance(problem, OSError) and problem.errno in (errno.EMFILE, errno.ENFILE)
 
 
+def lowest_free() -> int:
+    """Return the number that the next descriptor gets; beyond every limit when there is none."""
+    try:
+        number = os.dup(_OPEN)
+    except OSError as problem:
+        if is_shortage(problem):
+            return sys.maxsize
+        with socket.socket(socket.AF_UNIX) as probe:  # standard error is closed: then so, three times as slow
+            return probe.fileno()
+    os.close(number)
+    return number
+
+
 class Descriptors:
     """Who may take the last descriptors, and the one warning that they run short.
 
@@ -64,12 +79,19 @@ class Descriptors:
         deliveries: Webhook requests that may be under way.
         metrics: Gets ``out_of_descriptors_total``.
         clock: Seconds, never going back.
+        lowest_free: Returns the number that the next descriptor gets.
 
     Raises SockudoError when ``limit`` is below LEAST.
     """
 
     def __init__(
-        self, limit: int, *, deliveries: int, metrics: Metrics, clock: Callable[[], float] = time.monotonic
+        self,
+        limit: int,
+        *,
+        deliveries: int,
+        metrics: Metrics,
+        clock: Callable[[], float] = time.monotonic,
+        lowest_free: Callable[[], int] = lowest_free,
     ) -> None:
         if limit < LEAST:
             raise SockudoError(f"only {limit} files may be open, at least {LEAST} are needed; {REMEDY}")
@@ -87,38 +109,24 @@ class Descriptors:
             ("use",),
         )
         self._clock = clock
+        self._lowest_free = lowest_free
         self._quiet_until = float("-inf")
 
-    def admits(self, transport: BaseTransport, make_room: Callable[[], bool]) -> bool:
-        """Return whether an accepted connection may stay.
+    def admits(self, make_room: Callable[[], bool]) -> bool:
+        """Return whether the connection may stay that was accepted last, in this turn of the loop.
 
         When it is one too many, it may still if ``make_room`` ends another one; that returns whether it could.
         """
-        sock = transport.get_extra_info("socket")
-        number = -1 if sock is None else sock.fileno()
-        if number < self.connections:
-            return True
-        if number < self.connections + _MARGIN and make_room():
+        free = self._lowest_free()
+        if free <= self.connections or (free <= self.connections + _MARGIN and make_room()):
             return True
         self.short("connection")
         return False
 
-    def admits_socket(self, sock: socket.socket) -> bool:
-        """Return whether an accepted connection may stay that has no transport yet."""
-        if sock.fileno() < self.connections + _MARGIN:
-            return True
-        self.short("connection")
-        return False
-
-    def admit_scrape(self) -> bool:
+    def admits_scrape(self) -> bool:
         """Return whether the next connection to the metrics port may stay."""
-        try:
-            with socket.socket(socket.AF_UNIX) as probe:
-                if probe.fileno() < self.scrapes:
-                    return True
-        except OSError as problem:
-            if not is_shortage(problem):
-                raise
+        if self._lowest_free() < self.scrapes:
+            return True
         self.short("scrape")
         return False
 

@@ -36,12 +36,8 @@ class Front(Stay):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to wait for a head."""
         self._transport = cast("asyncio.Transport", transport)  # uvloop's are such without being subclasses
-        context = self._context
-        context.connections.census.enter()
-        if context.descriptors is None or context.descriptors.admits(transport, context.make_room):
-            self._wait_in(context.heads)
-        else:
-            self._abort()
+        self._context.connections.census.enter()
+        self._wait_in(self._context.heads)
 
     def data_received(self, data: bytes) -> None:
         """Serve the requests that are complete with ``data``."""

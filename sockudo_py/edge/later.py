@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Callable
 from typing import cast
 
+from sockudo_py.edge.dropped import Dropped
+
 ProtocolFactory = Callable[[], asyncio.Protocol]
 
 
@@ -26,7 +28,7 @@ class Later:
     def __call__(self) -> asyncio.Protocol:
         """Return the protocol of a new connection."""
         if not self._admits():
-            return _Dropped()
+            return Dropped()
         return _Waiter(self._waiting) if self._make is None else self._make()
 
     def open(self, make: ProtocolFactory) -> None:
@@ -39,11 +41,6 @@ class Later:
         """Drop the connections that wait."""
         for waiter in list(self._waiting):
             waiter.drop()
-
-
-class _Dropped(asyncio.Protocol):
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        cast("asyncio.Transport", transport).abort()
 
 
 class _Waiter(asyncio.Protocol):

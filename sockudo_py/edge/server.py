@@ -9,8 +9,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from sockudo_py.descriptors import Descriptors
 from sockudo_py.edge.context import FrontContext
+from sockudo_py.edge.dropped import Dropped
 from sockudo_py.edge.front import Front
 from sockudo_py.edge.listening import bind, remedy, shown
 from sockudo_py.edge.tls_listener import TlsListener
@@ -29,7 +29,6 @@ class EdgeServer:
         port: 0 takes a free one.
         named: What a message about host and port says of where they come from, such as `` (HOST)``.
         tls: Speak TLS on the port.
-        descriptors: Tell which connection is one too many; None: none is.
         reuse_port: Let several processes listen on the port; the kernel spreads the connections.
         backlog: Connections that the kernel keeps for us until we accept them. A storm of reconnects must fit; the
             machine's ``net.core.somaxconn`` bounds it.
@@ -45,7 +44,6 @@ class EdgeServer:
         port: int,
         named: str = "",
         tls: ssl.SSLContext | None = None,
-        descriptors: Descriptors | None = None,
         reuse_port: bool = False,
         backlog: int = 8192,
         unix_path: Path | None = None,
@@ -60,7 +58,6 @@ class EdgeServer:
         self._backlog = backlog
         self._unix_path = unix_path
         self._unix_mode = unix_mode
-        self._descriptors = descriptors
         self._servers: list[asyncio.Server | TlsListener] = []
         self._unix_inode: int | None = None
 
@@ -105,8 +102,19 @@ class EdgeServer:
         context.connections.wheel.abort_all()
         await context.connections.census.empty(_LAST_TURNS)
 
+    def _front(self) -> asyncio.Protocol:
+        """Return the protocol of a connection that the loop has accepted in this moment.
+
+        Not later: until the protocol hears of its connection others may have ended, and the lowest number that is free
+        would be one of theirs.
+        """
+        context = self._context
+        if context.descriptors is None or context.descriptors.admits(context.make_room):
+            return Front(context, secure=False)
+        return Dropped()
+
     async def _listen_tcp(self) -> None:
-        make = partial(Front, self._context, secure=self._tls is not None)
+        make = self._front if self._tls is None else partial(Front, self._context, secure=True)
         try:
             listeners = await bind(self._host, self._port, reuse_port=self._reuse_port)
             self._port = listeners[0].getsockname()[1]
@@ -116,12 +124,14 @@ class EdgeServer:
                 else:
                     listener.listen(self._backlog)
             if self._tls is not None:
-                self._servers.append(TlsListener(listeners, make, self._tls, self._descriptors))
+                self._servers.append(
+                    TlsListener(listeners, make, self._tls, self._context.descriptors, self._context.make_room)
+                )
         except OSError as problem:
             where = f"{shown(self._host, self._port)}{self._named}"
             raise SockudoError(f"can't listen on {where}: {remedy(problem)}") from problem
 
-    async def _serve(self, listener: socket.socket, make: Callable[[], Front]) -> asyncio.Server:
+    async def _serve(self, listener: socket.socket, make: Callable[[], asyncio.Protocol]) -> asyncio.Server:
         server = await asyncio.get_running_loop().create_server(make, sock=listener, backlog=_ACCEPTED_AT_ONCE)
         with socket.socket(fileno=os.dup(listener.fileno())) as same:
             same.listen(self._backlog)  # again: asyncio accepts as many at once as it was told to let wait
@@ -130,9 +140,7 @@ class EdgeServer:
     async def _listen_unix(self, path: Path) -> asyncio.Server:
         _remove_stale(path)
         listener = self._bind_unix(path)
-        return await asyncio.get_running_loop().create_unix_server(
-            partial(Front, self._context, secure=False), sock=listener, backlog=self._backlog
-        )
+        return await asyncio.get_running_loop().create_unix_server(self._front, sock=listener, backlog=self._backlog)
 
     def _bind_unix(self, path: Path) -> socket.socket:
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

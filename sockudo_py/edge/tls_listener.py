@@ -27,6 +27,7 @@ class TlsListener:
         make: Makes the protocols.
         context: For the handshakes.
         descriptors: Tell which connection is one too many; None: none is.
+        make_room: Ends another connection, and returns whether it could.
     """
 
     def __init__(
@@ -35,11 +36,13 @@ class TlsListener:
         make: Callable[[], asyncio.Protocol],
         context: ssl.SSLContext,
         descriptors: Descriptors | None,
+        make_room: Callable[[], bool],
     ) -> None:
         self._listeners = list(listeners)
         self._make = make
         self._context = context
         self._descriptors = descriptors
+        self._make_room = make_room
         self._loop = asyncio.get_running_loop()
         self._shaking: set[asyncio.Task[None]] = set()
         for listener in self._listeners:
@@ -69,7 +72,7 @@ class TlsListener:
             self._loop.remove_reader(listener.fileno())  # else the loop would call again at once, and for ever
             self._loop.call_later(_REST, self._go_on, listener)
             return
-        if self._descriptors is not None and not self._descriptors.admits_socket(sock):
+        if self._descriptors is not None and not self._descriptors.admits(self._make_room):
             sock.close()
             return
         sock.setblocking(False)

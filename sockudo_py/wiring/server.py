@@ -313,7 +313,6 @@ class Server:
             port=config.port,
             named=config.named("host", "port"),
             tls=self._tls,
-            descriptors=self._descriptors,
             unix_path=Path(unix.path) if unix.enabled else None,
             unix_mode=unix.mode,
         )

@@ -70,7 +70,7 @@ class WebServers:
         self._max_body_bytes = max_body_bytes
         self._api_shutdown = api_shutdown
         self._descriptors = descriptors
-        self._scrapes = Later(descriptors.admit_scrape)
+        self._scrapes = Later(descriptors.admits_scrape)
         self._unread = WaitingRoom(wheel, config.http_api.write_timeout, MOST_UNREAD)
         self._listeners: list[asyncio.Server] = []
         self._api_runner: web.AppRunner | None = None

@@ -8,11 +8,11 @@ import socket
 import subprocess
 import sys
 from dataclasses import dataclass, field
-from typing import Any
 
 import pytest
 
-from sockudo_py.descriptors import LEAST, Descriptors, is_shortage, raise_limit
+from sockudo_py import descriptors as descriptors_module
+from sockudo_py.descriptors import LEAST, Descriptors, is_shortage, lowest_free, raise_limit
 from sockudo_py.errors import SockudoError
 from sockudo_py.metrics import Metrics
 
@@ -24,32 +24,25 @@ class Bench:
     limit: int = 1024
     deliveries: int = 80
     now: float = 0.0
+    free: int = 30
     metrics: Metrics = field(default_factory=Metrics)
 
     def make(self) -> Descriptors:
-        return Descriptors(self.limit, deliveries=self.deliveries, metrics=self.metrics, clock=lambda: self.now)
+        return Descriptors(
+            self.limit,
+            deliveries=self.deliveries,
+            metrics=self.metrics,
+            clock=lambda: self.now,
+            lowest_free=lambda: self.free,
+        )
 
     @property
     def counted(self) -> dict[tuple[str, ...], float]:
         return self.metrics.series["out_of_descriptors_total"].values
 
 
-@dataclass
-class Accepted:
-    """A transport, or its socket, with this number."""
-
-    number: int
-
-    def get_extra_info(self, name: str) -> "Accepted | None":
-        return self if name == "socket" else None
-
-    def fileno(self) -> int:
-        return self.number
-
-
-def admits(descriptors: Descriptors, number: int, *, room: bool = False) -> bool:
-    transport: Any = Accepted(number)
-    return descriptors.admits(transport, lambda: room)
+def admits(descriptors: Descriptors, *, room: bool = False) -> bool:
+    return descriptors.admits(lambda: room)
 
 
 @pytest.mark.parametrize("limit", [LEAST, 256, 1024, 4096, 65_536, 1 << 20])
@@ -71,22 +64,60 @@ def test_a_limit_that_leaves_no_room_ends_the_start_with_a_remedy() -> None:
 
 
 def test_a_connection_whose_number_is_too_high_may_not_stay() -> None:
-    descriptors = Bench().make()
-    assert admits(descriptors, descriptors.connections - 1)
-    assert not admits(descriptors, descriptors.connections)
+    bench = Bench()
+    descriptors = bench.make()
+    bench.free = descriptors.connections
+    assert admits(descriptors)
+    bench.free += 1
+    assert not admits(descriptors)
+    assert bench.counted == {("connection",): 1}
 
 
 def test_it_may_stay_where_another_one_goes_but_not_far_beyond_the_last() -> None:
-    descriptors = Bench().make()
-    assert admits(descriptors, descriptors.connections, room=True)
-    assert not admits(descriptors, descriptors.connections + 16, room=True)
+    bench = Bench()
+    descriptors = bench.make()
+    bench.free = descriptors.connections + 16
+    assert admits(descriptors, room=True)
+    bench.free += 1
+    assert not admits(descriptors, room=True)
+
+
+def test_nobody_has_to_go_while_there_is_room() -> None:
+    assert Bench().make().admits(lambda: pytest.fail("somebody was sent away"))
 
 
 def test_the_metrics_port_takes_connections_where_clients_are_refused() -> None:
-    descriptors = Bench().make()
-    assert descriptors.admit_scrape()
-    descriptors.scrapes = 0
-    assert not descriptors.admit_scrape()
+    bench = Bench()
+    descriptors = bench.make()
+    bench.free = descriptors.scrapes - 1
+    assert not admits(descriptors)
+    assert descriptors.admits_scrape()
+    bench.free += 1
+    assert not descriptors.admits_scrape()
+
+
+def test_the_lowest_number_that_is_free_is_the_one_that_the_next_descriptor_gets() -> None:
+    expected = lowest_free()
+    with socket.socket() as sock:
+        assert sock.fileno() == expected
+        assert lowest_free() != expected
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE])
+def test_without_any_free_descriptor_the_lowest_number_is_beyond_every_limit(
+    monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def fail(_: int) -> int:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "dup", fail)
+    assert lowest_free() > 1 << 40
+
+
+def test_the_lowest_number_is_found_with_standard_error_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = lowest_free()
+    monkeypatch.setattr(descriptors_module, "_OPEN", 1 << 20)  # no such descriptor
+    assert lowest_free() == expected
 
 
 def test_a_shortage_is_told_once_a_minute_and_counted_every_time(caplog: pytest.LogCaptureFixture) -> None:
@@ -140,12 +171,3 @@ def test_a_limit_that_can_not_be_raised_stays_and_is_told(
     monkeypatch.setattr(resource, "setrlimit", refuse)
     raise_limit()
     assert "the limit of 256 open files stays" in caplog.text
-
-
-def test_a_connection_that_has_no_transport_yet_is_judged_by_its_number_too() -> None:
-    descriptors = Bench().make()
-    with socket.socket() as sock:
-        assert descriptors.admits_socket(sock)
-        descriptors.connections = 0
-        high: Any = Accepted(16)
-        assert not descriptors.admits_socket(high)

@@ -2,18 +2,15 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
-from sockudo_py.descriptors import Descriptors
 from sockudo_py.edge.context import FrontLimits
 from sockudo_py.edge.front import Front
 from sockudo_py.edge.proxies import TrustedProxies
 from sockudo_py.http.cors import Cors
 from sockudo_py.http.messages import OK, ApiRequest, ApiResponse, error
-from sockudo_py.metrics import Metrics
 from tests.support.client import eventually
 from tests.support.edge_bench import KEY, SECRET, Bench, Peer, post, upgrade
 
@@ -667,57 +664,3 @@ async def test_a_question_whose_asker_is_lost_at_once_is_begun_and_cancelled(ben
     assert told == ["begun", "cancelled"]
     assert bench.connections.census.count == 0
     assert not bench.context.busy
-
-
-# -- more connections than files may be open --
-
-
-class Doorkeeper(Descriptors):
-    """Every connection that comes while it is ``full`` is one too many."""
-
-    full = False
-
-    def admits(self, transport: asyncio.BaseTransport, make_room: Callable[[], bool]) -> bool:
-        return not self.full or make_room()
-
-
-@pytest.fixture
-def door() -> Doorkeeper:
-    return Doorkeeper(1024, deliveries=1, metrics=Metrics())
-
-
-@pytest.fixture
-def guarded(door: Doorkeeper) -> Bench:
-    return Bench(limits=LIMITS, descriptors=door)
-
-
-def test_a_connection_that_is_one_too_many_is_closed_at_once_and_forgotten(guarded: Bench, door: Doorkeeper) -> None:
-    door.full = True
-    late = guarded.dial()
-    assert late.transport.aborted
-    late.send(post())
-    late.lose()
-    assert guarded.api.requests == []
-    assert guarded.connections.census.count == 0
-
-
-@pytest.mark.parametrize("begun", [b"", b"GET / HTT"], ids=["silent", "half a request"])
-def test_who_waits_for_a_request_makes_room_for_one_too_many(guarded: Bench, door: Doorkeeper, begun: bytes) -> None:
-    waiting = guarded.dial()
-    if begun:
-        waiting.send(begun)
-    client = guarded.websocket()
-    door.full = True
-    late = guarded.dial()
-    assert waiting.transport.aborted
-    assert not late.transport.aborted
-    assert not client.transport.aborted
-
-
-def test_kept_alive_connections_go_before_those_that_have_not_asked_yet(guarded: Bench, door: Doorkeeper) -> None:
-    new, idle = guarded.dial(), guarded.dial()
-    idle.send(post())
-    door.full = True
-    guarded.dial()
-    assert idle.transport.aborted
-    assert not new.transport.aborted
