@@ -10,6 +10,9 @@ from sockudo_py.config.web_origins import web_origin
 
 AppId = Annotated[str, Digits, Field(min_length=1, max_length=128, pattern=r"^[^/?#\s]+$")]
 Key = Annotated[str, Digits, Field(min_length=1, max_length=128, pattern=r"^[^/?#:\s]+$")]
+PLACEHOLDER_SECRET = "change-me-in-production"  # noqa: S105 - of the examples; warned about
+PUBLISHED_SECRETS = frozenset(("app-secret", "demo-secret", PLACEHOLDER_SECRET))  # of demos, ours and other servers'
+
 Origin = Annotated[str, AfterValidator(web_origin)]
 
 

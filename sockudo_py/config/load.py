@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from pydantic import BaseModel, ValidationError
 
-from sockudo_py.config.app import AppConfig
+from sockudo_py.config.app import PUBLISHED_SECRETS, AppConfig
 from sockudo_py.config.endpoint import PUSHER_EVENTS, SOCKUDO_EVENTS, EndpointConfig
 from sockudo_py.config.equivalents import unify
 from sockudo_py.config.interpolate import interpolate, names_in
@@ -28,8 +28,6 @@ DEMO_WARNING = (
     "no configuration file: this is the demo app app-id / app-key, whose secret is published, on {host}; "
     "start with --config FILE for anything else"
 )
-PLACEHOLDER_SECRET = "change-me-in-production"  # noqa: S105 - of the examples; warned about
-PUBLISHED_SECRETS = frozenset((DEMO_APP["secret"], "demo-secret", PLACEHOLDER_SECRET))  # ours and other servers'
 NO_QUEUE = ("is none, so the webhook endpoints get nothing", "set it to sqlite")
 _FIRST_APP: Loc = ("app_manager", "array", "apps", 0)
 

@@ -28,7 +28,8 @@ have variables only). It tells what is taken over, what has no effect, and what 
 
 `SOKETI_DEFAULT_APP_ID`, `_KEY` and `_SECRET` (or `SOCKUDO_DEFAULT_APP_...`) make an app. Without a file it is the only
 app, and the server listens on all addresses as soketi and Sockudo do; `HOST=127.0.0.1` keeps it to this machine.
-With a file it joins the file's apps. In Sockudo it takes their place: for that set `SOCKUDO_SKIP_INLINE_APPS=true`.
+With a file it joins the file's apps, but those whose secret is a demo's are left out. In Sockudo it takes the place of
+all: for that set `SOCKUDO_SKIP_INLINE_APPS=true`.
 
 ## What differs
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
+from sockudo_py.config.app import PUBLISHED_SECRETS
 from sockudo_py.config.environment import (
     APP_PAIR,
     DEFAULT_APP,
@@ -195,6 +196,19 @@ class Environment:
             self._notes.append(f"environment variable {name}: leaves out the apps of the file ({len(apps)})")
             _set(raw, APPS, [])
 
+    def _without_published(self, apps: list[Any], own: str, name: str) -> list[Any]:
+        """Leave out demos: in Sockudo the app of variables takes the place of all that its file ships with."""
+        kept, left_out = [], []
+        for app in apps:
+            secret = app.get("secret") if isinstance(app, dict) else None
+            demo = isinstance(secret, str) and secret in PUBLISHED_SECRETS and str(app.get("id")) != own
+            (left_out if demo else kept).append(app)
+        if left_out:
+            names = ", ".join(str(app.get("id")) for app in left_out)
+            why = "the app of variables is there, and their secret is published"
+            self._notes.append(f"environment variable {name}: leaves out {names} of the file: {why}")
+        return kept
+
     def _add_app(self, raw: dict[str, Any], origins: Origins, problems: list[Problem]) -> None:
         """Add the app that the variables define, in place of the one with the same id if there is one."""
         given = [(row, *found) for row in DEFAULT_APP if (found := self._given(row)) is not None]
@@ -218,6 +232,8 @@ class Environment:
             return
         app = {row.keys[0]: self._value(row, name, text, origins, problems) for row, name, text in given}
         normalise({"app_manager": {"array": {"apps": [app]}}}, {}, Origins(""), problems)  # webhooks in other spellings
+        apps = self._without_published(apps, app["id"], given[0][1])
+        _set(raw, APPS, apps)
         ids = [str(old.get("id")) if isinstance(old, dict) else None for old in apps]
         index = ids.index(app["id"]) if app["id"] in ids else len(apps)
         if index == len(apps):

@@ -7,11 +7,10 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr
 
-from sockudo_py.config.app import AppConfig
+from sockudo_py.config.app import PLACEHOLDER_SECRET, AppConfig
 from sockudo_py.config.describe import redacted
 from sockudo_py.config.endpoint import EndpointConfig
 from sockudo_py.config.environment import DEFAULT_APP, OVERRIDES
-from sockudo_py.config.load import PLACEHOLDER_SECRET
 from sockudo_py.config.model import Config
 from sockudo_py.config.normalise import MOVES, find
 from sockudo_py.config.problems import item_type, walk

@@ -539,3 +539,14 @@ def test_a_redis_host_that_is_a_url_is_refused(problems: Problems, host: str) ->
 @pytest.mark.parametrize("host", ["h.example", "10.0.0.1", "::1", "redis_1"])
 def test_other_redis_hosts_are_taken(read: Load, host: str) -> None:
     assert read(QUIET, {"REDIS_HOST": host}).database.redis.host == host
+
+
+def test_the_demo_of_a_file_is_left_out_where_variables_make_an_app(read: Load) -> None:
+    demo = {"id": "app-id", "key": "app-key", "secret": "app-secret"}
+    config = read(with_apps(demo, app()), SOCKUDO_APP)
+    assert [found.id for found in config.app_manager.array.apps] == ["1", "a1"]
+    assert config.warnings == (
+        "environment variable SOCKUDO_DEFAULT_APP_ID: leaves out app-id of the file: "
+        "the app of variables is there, and their secret is published",
+    )
+    assert [found.id for found in read(with_apps(demo)).app_manager.array.apps] == ["app-id"]
