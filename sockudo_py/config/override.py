@@ -198,7 +198,8 @@ class Environment:
 
     def _without_published(self, apps: list[Any], own: str, name: str) -> list[Any]:
         """Leave out demos: in Sockudo the app of variables takes the place of all that its file ships with."""
-        kept, left_out = [], []
+        kept: list[Any] = []
+        left_out: list[Any] = []
         for app in apps:
             secret = app.get("secret") if isinstance(app, dict) else None
             demo = isinstance(secret, str) and secret in PUBLISHED_SECRETS and str(app.get("id")) != own
