@@ -182,6 +182,8 @@ class Server:
             logs.hide(_secrets(definition))
             self.webhooks.replace(definition.app.id, definition.endpoints)
             self._warn_of_no_queue(definition)
+        self._garbage.start()  # before webhooks, which may find much that was left
+        opened.callback(self._garbage.stop)
         if config.sends_webhooks:
             if spool_path(config) is None and config.queue.driver != "memory" and self.webhooks.registry.all():
                 log.warning(
@@ -200,8 +202,6 @@ class Server:
         self._edge = edge
         opened.push_async_callback(self._close_connections, edge)
         opened.push_async_callback(self._drain, edge)
-        self._garbage.start()
-        opened.callback(self._garbage.stop)
         log.info("listening on %s", shown(config.host, self.port))
         self._say_room()
         self._opening = self._loop.create_task(self._web.open())
