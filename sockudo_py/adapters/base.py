@@ -161,6 +161,15 @@ class Adapter(Protocol):
     async def connections_elsewhere(self, app_id: str) -> int:
         """Return how many clients of the app are connected to the other nodes, as of their last heartbeats."""
 
+    def put_off(self, waits: Callable[[Source], bool] | None) -> None:
+        """Let vacates and removals that are due wait where ``waits`` says so of their source; None: no more.
+
+        They go on being pending, so whoever comes back cancels them. Those that wait are told by ``tell_put_off``.
+        """
+
+    def tell_put_off(self, most: int) -> bool:
+        """Tell the oldest of what was put off; return whether there is more."""
+
     def healthy(self) -> bool:
         """Return False while the cluster can't be reached; cheap, asked by ``GET /up``."""
 

@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator
+from typing import Final
 
 from sockudo_py.adapters.base import (
     ChannelFull,
@@ -17,6 +18,8 @@ from sockudo_py.changes import Change, ChannelOccupied, ChannelVacated, MemberAd
 from sockudo_py.errors import Unavailable
 from sockudo_py.protocol.effects import Member
 from sockudo_py.protocol.source import Source
+
+PUT_OFF_AT_MOST: Final = 1_000_000  # changes, 300 MB: a tenth of what their channels took before
 
 
 class _Occupied:
@@ -62,6 +65,8 @@ class LocalAdapter:
         self._pending: OrderedDict[Key, tuple[float, Change]] = OrderedDict()
         self._armed = False
         self._missed: Missed | None = None
+        self._waits: Callable[[Source], bool] = _no
+        self._put_off: OrderedDict[Key, Change] = OrderedDict()  # due, and not told yet
 
     def start(self, deliver: Callable[[Envelope], None], on_change: Callable[[Change], None]) -> None:
         """Begin. There are no others, so nothing is ever delivered."""
@@ -69,6 +74,7 @@ class LocalAdapter:
 
     async def stop(self) -> None:
         """Emit what is pending, in order, without waiting for its time."""
+        self.tell_put_off(len(self._put_off))
         while self._pending:
             _, (_, change) = self._pending.popitem(last=False)
             self._on_change(change)
@@ -97,9 +103,24 @@ class LocalAdapter:
             for user_id in list(connections):
                 if user_id in connections:
                     yield channel, user_id
-        for key in list(self._pending):
-            if key[0] == app_id and key in self._pending:
-                yield key[1], key[2]
+        for pending in (self._put_off, self._pending):
+            for key in list(pending):
+                if key[0] == app_id and (key in self._pending or key in self._put_off):
+                    yield key[1], key[2]
+
+    def put_off(self, waits: Callable[[Source], bool] | None) -> None:
+        """Let vacates and removals that are due wait where ``waits`` says so of their source; None: no more.
+
+        They go on being pending, so whoever comes back cancels them. Those that wait are told by ``tell_put_off``.
+        """
+        self._waits = waits or _no
+
+    def tell_put_off(self, most: int) -> bool:
+        """Tell the oldest of what was put off; return whether there is more."""
+        for _ in range(min(most, len(self._put_off))):
+            _, change = self._put_off.popitem(last=False)
+            self._on_change(change)
+        return bool(self._put_off)
 
     def join(
         self, app_id: str, channel: str, source: Source, member: Member | None, max_members: int, done: JoinDone
@@ -113,7 +134,7 @@ class LocalAdapter:
                 return
         if occupied is None:
             occupied = self._channels.setdefault(app_id, {})[channel] = _Occupied(member is not None)
-            if self._pending.pop((app_id, channel, None), None) is None and not self._back((app_id, channel, None)):
+            if not self._cancelled((app_id, channel, None)):
                 self._on_change(ChannelOccupied(app_id, channel, source))
         occupied.subscriptions += 1
         if member is None or occupied.roster is None or occupied.connections is None:
@@ -124,8 +145,7 @@ class LocalAdapter:
         occupied.connections[user_id] = before + 1
         if before == 0:
             occupied.roster[user_id] = member.user_info
-            key = (app_id, channel, user_id)
-            if self._pending.pop(key, None) is None and not self._back(key):
+            if not self._cancelled((app_id, channel, user_id)):
                 user_info = _given(member.user_info)
                 self._on_change(MemberAdded(app_id, channel, user_id, source.socket_id, user_info, source))
         done(Joined(occupied.subscriptions, before == 0, occupied.roster))
@@ -205,13 +225,17 @@ class LocalAdapter:
         """Return True: there is nothing that could be away."""
         return True
 
-    def _back(self, key: Key) -> bool:
-        """Return whether this is somebody whom an earlier run left behind."""
+    def _cancelled(self, key: Key) -> bool:
+        """Forget the pending change of somebody who is back; return whether there was one."""
+        if self._pending.pop(key, None) is not None:
+            return True
+        if self._put_off and self._put_off.pop(key, None) is not None:
+            return True
         return self._missed is not None and self._missed.back(key)
 
     def _postpone(self, key: Key, change: Change) -> None:
         if self._vacate_delay <= 0:
-            self._on_change(change)
+            self._tell(key, change)
             return
         self._pending[key] = (self._clock() + self._vacate_delay, change)
         self._arm(self._vacate_delay)
@@ -230,7 +254,19 @@ class LocalAdapter:
                 self._arm(due - now)
                 return
             del self._pending[key]
+            self._tell(key, change)
+
+    def _tell(self, key: Key, change: Change) -> None:
+        if change.source is None or not self._waits(change.source):
             self._on_change(change)
+            return
+        self._put_off[key] = change
+        if len(self._put_off) > PUT_OFF_AT_MOST:
+            self.tell_put_off(1)
+
+
+def _no(source: Source) -> bool:
+    return False
 
 
 def _nobody(change: Change) -> None:

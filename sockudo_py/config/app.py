@@ -64,11 +64,12 @@ class AppConfig(Section):
     )
     max_subscribes_per_second: Limit = Field(
         default=200,
-        description="Subscriptions that a connection may ask for in the long run. Past `subscribe_burst` it is not "
-        "read for a moment, and gets no error; 0, -1: any number.",
+        description="Subscriptions that a connection may ask for in the long run; signing in, and what is answered "
+        "with an error, counts as well. Past `subscribe_burst` it is not read for a moment, and gets no error for "
+        "that; 0, -1: any number.",
     )
     subscribe_burst: Limit = Field(
-        default=500, description="Subscriptions that a connection may ask for at once; 0, -1: any number."
+        default=500, description="Subscriptions (and the like) of a connection at once; 0, -1: any number."
     )
     max_presence_members_per_channel: Positive | None = Field(default=None, description="Else `presence`'s.")
     max_presence_member_size_in_kb: Kilobytes | None = Field(default=None, description="Else `presence`'s.")

@@ -11,6 +11,7 @@ from sockudo_py.apps.base import AppManager
 from sockudo_py.descriptors import Descriptors
 from sockudo_py.edge.handshake import Handshakes
 from sockudo_py.edge.head import Head, HeadReader
+from sockudo_py.edge.newcomers import Newcomers
 from sockudo_py.edge.proxies import TrustedProxies
 from sockudo_py.edge.responses import Responses
 from sockudo_py.edge.socket_ids import SocketIds
@@ -72,6 +73,7 @@ class FrontContext:
         connect_limit: How often one address may connect; None is no limit.
         connect_proxies: Whose ``X-Forwarded-For`` tells that address; None: ``proxies``.
         descriptors: Tell which connection is one too many; None: none is.
+        newcomers: Who has to wait for an answer to the handshake.
         wall_clock: Unix seconds, for Date headers.
     """
 
@@ -91,6 +93,7 @@ class FrontContext:
         limiter: RateLimiter | None = None,
         connect_limit: RequestLimit | None = None,
         connect_proxies: TrustedProxies | None = None,
+        newcomers: Newcomers | None = None,
         descriptors: Descriptors | None = None,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
@@ -117,6 +120,7 @@ class FrontContext:
         self.connect_proxies = connect_proxies or self.proxies
         self.descriptors = descriptors
         self.socket_ids = SocketIds()
+        self.newcomers = newcomers or Newcomers()
         self.refused = metrics.counter(
             "connections_refused_total", "WebSocket connections refused at their opening", ("code",)
         )

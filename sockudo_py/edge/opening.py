@@ -2,9 +2,11 @@
 
 import asyncio
 import logging
+from functools import partial
 
 from sockudo_py.edge.context import FrontContext
 from sockudo_py.edge.handshake import Handshake, acceptance
+from sockudo_py.edge.newcomers import Newcomer
 from sockudo_py.edge.proxies import address_of, network_of
 from sockudo_py.logs import quoted
 from sockudo_py.protocol.app import App
@@ -43,6 +45,12 @@ def open_connection(
         secure = context.proxies.secure(peer, asked.forwarded_proto)
     address = context.connect_proxies.client(peer, asked.forwarded_for)
     app = None if asked.app_key is None else context.apps.by_key(asked.app_key)
+    network = network_of(address)
+    if app is not None and context.newcomers.must_wait((app.id, network)):
+        go_on = partial(open_connection, context, transport, asked, nonce, secure=secure)
+        left = context.connections.census.leave
+        Newcomer(context.newcomers, (app.id, network), transport, received, opens=go_on, left=left)
+        return
     refused = _refusal(context, asked, app, secure=secure, address=address)
     accepted = acceptance(nonce)
     if refused is not None and app is not None:
@@ -50,7 +58,7 @@ def open_connection(
     elif app is not None:
         connections = context.connections
         socket_id, now = context.socket_ids.next(), context.clock()
-        session = Session(app, socket_id, context.settings, now, network_of(address))
+        session = Session(app, socket_id, context.settings, now, network)
         client = WebSocketConnection(connections, transport, session, context.metrics.app(app.id))
         refused = connections.node.connect(client)
         if refused is None:

@@ -96,6 +96,7 @@ class EdgeServer:
         context.closing = True
         for room in (context.heads, context.bodies, context.idle):
             room.abort()
+        context.newcomers.abort()
         await context.connections.census.empty(grace)
         for front in list(context.busy):
             front.drop()

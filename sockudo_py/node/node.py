@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from typing import Any, Final, assert_never
 
@@ -27,6 +27,7 @@ from sockudo_py.errors import Unavailable
 from sockudo_py.hub import PACED, Hub, Sink
 from sockudo_py.metrics import Metrics
 from sockudo_py.node.departures import Departures
+from sockudo_py.node.held import Held
 from sockudo_py.node.slices import in_slices
 from sockudo_py.node.subscriptions import Subscriptions
 from sockudo_py.node.users import Users, user_channel
@@ -37,6 +38,7 @@ from sockudo_py.protocol.effects import Close, Effect, Join, Leave, Member, Paus
 from sockudo_py.protocol.errors import ErrorCode
 from sockudo_py.protocol.framing import text_frame
 from sockudo_py.protocol.opening import Refusal, refusal
+from sockudo_py.protocol.source import Source
 
 CLOSE_SLICE: Final = 500  # connections closed at once when many have to go ...
 CLOSE_INTERVAL: Final = 0.05  # ... and the seconds before the next ones
@@ -106,6 +108,7 @@ class Node:
             on_change=on_change,
         )
         self._departures = Departures(self._leave_gone, call_soon)
+        self._held = Held(self._hub, call_later)
         self._steps: dict[type[Effect], Callable[[Sink, Any], None]] = {
             Reply: self._reply,
             Ping: self._ping,
@@ -162,6 +165,10 @@ class Node:
         session.end()
         self._users.sign_out(client)
         self._departures.add(client, list(session.subscriptions()), partial(self._left_all, client, app_id))
+
+    def hold(self, sources: Collection[Source]) -> None:
+        """Don't read the clients of these sources from now on, and read all others (again)."""
+        self._held.set(sources)
 
     def connections(self, app_id: str | None = None) -> int:
         """Return the number of clients here, of one app or all."""

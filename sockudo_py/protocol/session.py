@@ -13,10 +13,11 @@ from orjson import JSONDecodeError, loads
 from sockudo_py.protocol import codec, errors, subscribe, users
 from sockudo_py.protocol.app import App
 from sockudo_py.protocol.client_events import SlidingWindow, client_event
-from sockudo_py.protocol.effects import Effect, Member, Ping, Reply
+from sockudo_py.protocol.effects import Effect, Member, Ping, Relay, Reply
 from sockudo_py.protocol.errors import ErrorCode
 from sockudo_py.protocol.messages import Message, complaint
 from sockudo_py.protocol.opening import Refusal, refusal, refusal_effects
+from sockudo_py.protocol.pacing import paced
 from sockudo_py.protocol.source import Source
 from sockudo_py.protocol.subscribe import ABSENT, Pending
 from sockudo_py.protocol.surrogates import loads_again
@@ -106,7 +107,11 @@ class Session:
         return [Reply(codec.connection_established(self.socket_id, max(1, ceil(self.settings.activity_timeout))))]
 
     def receive(self, message: str | bytes, now: float) -> list[Effect]:
-        """Return what one text message leads to. Whatever it holds, the worst is an error in the answer."""
+        """Return what one text message leads to. Whatever it holds, the worst is an error in the answer.
+
+        Subscribing, signing in and what is refused counts: who does it too fast gets a Pause (``pacing.py``).
+        Unsubscribing is free, since it takes a subscription first.
+        """
         self.last_seen = now
         if self.closed:
             return []
@@ -116,21 +121,22 @@ class Session:
             try:
                 parsed = loads_again(message)
             except JSONDecodeError:
-                return [_NOT_JSON]
+                return paced(self, [_NOT_JSON])
         event = parsed.get("event") if type(parsed) is dict else None
         if type(event) is not str:
-            return [_NOT_AN_OBJECT]
+            return paced(self, [_NOT_AN_OBJECT])
         if event.startswith("client-"):
-            return client_event(self, event, parsed, now)
+            effects = client_event(self, event, parsed, now)
+            return effects if type(effects[0]) is Relay else paced(self, effects)
         handler = _HANDLERS.get(event)
         if handler is None:
-            return [complaint(errors.unsupported_event(event))]
+            return paced(self, [complaint(errors.unsupported_event(event))])
         return handler(self, parsed)
 
     def receive_binary(self, now: float) -> list[Effect]:
         """Return the answer to a binary message, which the protocol doesn't know."""
         self.last_seen = now
-        return [] if self.closed else [_BINARY]
+        return [] if self.closed else paced(self, [_BINARY])
 
     def control_frame(self, now: float) -> None:
         """Take a WebSocket ping for a sign of life; from now on this client is pinged by such frames alone."""
@@ -214,6 +220,14 @@ class Session:
                 yield channel, entry
 
 
+def _subscribe(session: Session, message: Message) -> list[Effect]:
+    return paced(session, subscribe.subscribe(session, message))
+
+
+def _sign_in(session: Session, message: Message) -> list[Effect]:
+    return paced(session, users.sign_in(session, message))
+
+
 def _heard(session: Session, message: Message) -> list[Effect]:
     return []  # a pong: that it came is all it says
 
@@ -225,7 +239,7 @@ def _pong(session: Session, message: Message) -> list[Effect]:
 _HANDLERS: Final[Mapping[str, Callable[[Session, Message], list[Effect]]]] = {
     "pusher:ping": _pong,
     "pusher:pong": _heard,
-    "pusher:subscribe": subscribe.paced,
+    "pusher:subscribe": _subscribe,
     "pusher:unsubscribe": subscribe.unsubscribe,
-    "pusher:signin": users.sign_in,
+    "pusher:signin": _sign_in,
 }

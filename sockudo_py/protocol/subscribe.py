@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Final
 from sockudo_py.protocol import codec, errors
 from sockudo_py.protocol.authorization import Refused, authorize
 from sockudo_py.protocol.channels.table import classify, user_of, valid_channel_name
-from sockudo_py.protocol.effects import Effect, Join, Leave, Member, Pause, Reply
+from sockudo_py.protocol.effects import Effect, Join, Leave, Member, Reply
 from sockudo_py.protocol.messages import Message, complaint, parameters
-from sockudo_py.protocol.pacing import spend
 
 if TYPE_CHECKING:
     from sockudo_py.protocol.session import Session
@@ -30,21 +29,6 @@ class Pending:
 
 
 ABSENT: Final = Pending(None)  # the default of look-ups in Session.channels: whatever is a Pending there isn't joined
-
-
-def paced(session: "Session", message: Message) -> list[Effect]:
-    """Return what ``subscribe`` does, and a Pause where the connection asks for more than its share of subscriptions.
-
-    Whether they succeed makes no difference. Unsubscribing is free: it takes a subscription first.
-    """
-    effects = subscribe(session, message)
-    app = session.app
-    rate, burst = app.subscribes_per_second, app.subscribe_burst
-    if rate is not None and burst is not None:
-        session.paid_until, pause = spend(session.paid_until, session.last_seen, rate, burst)
-        if pause:
-            effects.append(Pause(pause))
-    return effects
 
 
 def subscribe(session: "Session", message: Message) -> list[Effect]:

@@ -11,6 +11,7 @@ from itertools import groupby
 from sockudo_py.changes import Change
 from sockudo_py.errors import Unavailable
 from sockudo_py.queues.base import Append, LedgerEntry, Queue, QueueFull, app_id_of
+from sockudo_py.webhooks.crowding import Brake, Crowding, Free
 from sockudo_py.webhooks.intake import Intake
 from sockudo_py.webhooks.ledger import Ledger
 from sockudo_py.webhooks.metrics import WebhookMetrics
@@ -24,6 +25,8 @@ log = logging.getLogger(__name__)
 
 _LOOK_INTERVAL = 1.0  # seconds
 BATCH = 1000  # events handed to the queue in one call; those that were refused before come on top of it
+BEHIND = 1 / 16  # share of the spool from which on ...
+BATCH_BEHIND = 400  # ... it is so many: an endpoint with few events waits for two calls, and for what workers ask
 
 
 class Dispatcher:
@@ -42,13 +45,16 @@ class Dispatcher:
         *,
         spool: SpoolLimits | None = None,
         ledger: Ledger | None = None,
+        brake: Brake | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        """``brake`` slows down those who fill the spool."""
         self._queue = queue
         self._metrics = metrics
         limits = spool or SpoolLimits()
         self._clock = clock
         self._spool = Spool(limits)
+        self._crowding = Crowding(self._spool, metrics, brake or Free(), clock)
         self._disk = SpoolDisk(limits.path, metrics)
         self._look_again = 0.0
         self._refusals = Refusals()
@@ -114,6 +120,7 @@ class Dispatcher:
             self._task = None
         self._intake.settle()
         left = [*self._in_hand, *self._spool.drain()]
+        self._crowding.end()
         self._in_hand = []
         await self._disk.close(left)
 
@@ -121,6 +128,7 @@ class Dispatcher:
         wait = FIRST_WAIT
         failing = False
         while True:
+            self._crowding.shrunk()
             if not (self._in_hand or self._entries):
                 self._wake.clear()  # before looking: what comes while the file is tidied sets it again
                 self._in_hand = self._next()
@@ -187,7 +195,7 @@ class Dispatcher:
             if self._ledger is not None:
                 self._ledger.replayed(event)
             if self._spool.put(event):
-                self._drop()
+                self._grown()
         if events:
             log.info("webhook events of an earlier shutdown are back", extra={"events": len(events)})
             self._wake.set()
@@ -195,7 +203,8 @@ class Dispatcher:
     def _next(self) -> list[Append]:
         """Take from the spool what is to be handed over now."""
         self._intake.settle()
-        events = self._spool.take(min(BATCH, self._most if not self._refusals else self._most // 2))
+        most = self._most if not self._refusals else self._most // 2
+        events = self._spool.take(min(most, BATCH if self._spool.share < BEHIND else BATCH_BEHIND))
         now = asyncio.get_running_loop().time()
         while len(events) < self._most and (due := self._refusals.due(now)) is not None:
             endpoint, number = due
@@ -254,7 +263,7 @@ class Dispatcher:
         progress = {event.endpoint for event in taken}
         if self._ledger is not None:  # before any of the refused ones is dropped
             self._ledger.taken(taken)
-        too_much = self._spool.hold_back(full.refused)
+        grown = self._spool.hold_back(full.refused)
         now = asyncio.get_running_loop().time()
         for endpoint, app_id in apps.items():
             waiting = self._spool.held(endpoint)
@@ -267,13 +276,18 @@ class Dispatcher:
                     extra={"webhook": endpoint, "app_id": app_id, "waiting": waiting},
                 )
         self._metrics.enqueue_failures.add("full")
-        if too_much:  # before the events of a run come, which drop themselves what is too much then
-            self._drop()
+        if grown:  # before the events of a run come, which drop themselves what is too much then
+            self._grown()
         self._taken(taken, refused=apps.keys())
 
     def _put(self, endpoint: str, events: list[Append]) -> None:
         if self._spool.extend(endpoint, events):
+            self._grown()
+
+    def _grown(self) -> None:
+        if self._spool.too_full:
             self._drop()
+        self._crowding.grown()
 
     def _drop(self) -> None:
         events = self._spool.overflow()
@@ -286,6 +300,7 @@ class Dispatcher:
         if abs(now - self._last_drop) >= 1.0:  # one line a second, the metric has them all
             self._last_drop = now
             log.error(
-                "the webhook spool is full (webhooks.spool.max_events): the noisiest apps lose their oldest events",
+                "the webhook spool is full (webhooks.spool.max_events): the noisiest clients, then the noisiest apps, "
+                "lose their oldest events",
                 extra={"dropped": dict(dropped)},
             )

@@ -25,6 +25,9 @@ class WebhookMetrics:
         self.spool_lane_events = gauge(
             "webhook_spool_lane_events", "Events in memory for which the queue has no room", ("webhook",)
         )
+        self.spool_noisy = gauge(
+            "webhook_spool_noisy", "Clients, and addresses of new ones, not read because they fill the spool", ("kind",)
+        )
         self.spool_dropped = counter(
             "webhook_spool_dropped_total",
             "Events lost because the spool was full, or could not be written at shutdown",

@@ -14,6 +14,7 @@ from sockudo_py.endpoints import Endpoint
 from sockudo_py.errors import SockudoError, Unavailable
 from sockudo_py.metrics import Metrics
 from sockudo_py.queues.base import Depths, Queue
+from sockudo_py.webhooks.crowding import Brake
 from sockudo_py.webhooks.delivery import Attempt
 from sockudo_py.webhooks.dispatcher import Dispatcher
 from sockudo_py.webhooks.health import EndpointHealth, HealthSettings
@@ -67,6 +68,7 @@ class WebhookService:
         *,
         occupancy: Restorable | None = None,
         on_attempt: Callable[[Attempt], None] | None = None,
+        brake: Brake | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings or DeliverySettings()
@@ -87,7 +89,13 @@ class WebhookService:
             max_payload_bytes=self._settings.worker.max_payload_bytes,
         )
         self.dispatcher = Dispatcher(
-            queue, self.registry, self._metrics, spool=self._settings.spool, ledger=ledger, clock=clock
+            queue,
+            self.registry,
+            self._metrics,
+            spool=self._settings.spool,
+            ledger=ledger,
+            brake=brake,
+            clock=clock,
         )
         self._recovery: Recovery | None = None
         if ledger is not None and occupancy is not None:

@@ -7,8 +7,9 @@ from itertools import chain
 from pathlib import Path
 
 from sockudo_py.queues.base import Append, event_of
+from sockudo_py.webhooks.noise import OVERHEAD, Cuts, size_of, totals_of
 
-_OVERHEAD = 280  # bytes that an event costs besides its text, as measured by tests/unit/test_memory.py
+_SPARE = 32  # so many times as much as a look for the noisy drops may be in the spool: a look costs 20 ms then
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,20 +25,65 @@ class Spool:
     """First in, first out per endpoint, in turn between endpoints.
 
     Endpoints whose events the queue refused are *held back*: ``take`` passes them over, ``probe`` asks for some of one.
-    When the spool is full, the app that has most loses the oldest events of its endpoint that has most.
+    When the spool is full, the noisiest connections lose their oldest events, then the noisiest addresses
+    (``noise.py``), then the app that has most, of its endpoint that has most.
     """
 
-    __slots__ = ("_bytes", "_held", "_lines", "_max_bytes", "_max_events", "count")
+    __slots__ = (
+        "_bytes",
+        "_calm",
+        "_held",
+        "_lines",
+        "_mark",
+        "_mark_bytes",
+        "_mark_events",
+        "_max_bytes",
+        "_max_events",
+        "count",
+    )
 
     def __init__(self, limits: SpoolLimits) -> None:
         self._lines: dict[str, deque[Append]] = {}
         self._held: dict[str, deque[Append]] = {}
         self._bytes = 0
         self._max_events, self._max_bytes = limits.max_events, limits.max_bytes
+        self._calm = 0  # events that may be dropped before somebody looks for the noisy again: there were none
         self.count = 0
+        self.mark = 1.0
+
+    @property
+    def mark(self) -> float:
+        """The share from which on ``put`` tells; 1.0, or more: only when it is too full."""
+        return self._mark
+
+    @mark.setter
+    def mark(self, share: float) -> None:
+        self._mark = min(1.0, share)
+        self._mark_events = int(self._max_events * self._mark)
+        self._mark_bytes = int(self._max_bytes * self._mark)
+
+    @property
+    def share(self) -> float:
+        """How full it is: 1.0 is as much as it may hold."""
+        return max(self.count / self._max_events, self._bytes / self._max_bytes)
+
+    @property
+    def in_bytes(self) -> bool:
+        """Whether it is bytes, not events, of which it will have too many first."""
+        return self._bytes * self._max_events > self.count * self._max_bytes
+
+    @property
+    def whole(self) -> int:
+        """How many events, or bytes where it is ``in_bytes``, it may hold."""
+        return self._max_bytes if self.in_bytes else self._max_events
+
+    @property
+    def too_full(self) -> bool:
+        """Whether there is more than it may hold: call ``overflow`` then."""
+        return self.count > self._max_events or self._bytes > self._max_bytes
 
     def put(self, event: Append) -> bool:
-        """Add an event. Return True when that is more than the spool may hold: call ``overflow`` then."""
+        """Add an event. Return True when it is fuller than its mark."""
         return self.extend(event.endpoint, (event,))
 
     def extend(self, endpoint: str, events: Sequence[Append]) -> bool:
@@ -50,10 +96,7 @@ class Spool:
         line.extend(events)
         self.count += len(events)
         self._bytes += _size(events)
-        return self._over()
-
-    def _over(self) -> bool:
-        return self.count > self._max_events or self._bytes > self._max_bytes
+        return self.count > self._mark_events or self._bytes > self._mark_bytes
 
     def room(self) -> tuple[int, int]:
         """Return how many events and bytes are missing for the spool to be half full; at most 0: it is."""
@@ -62,16 +105,46 @@ class Spool:
     def overflow(self) -> list[Append]:
         """Drop the oldest events of the noisiest until the rest fits; return them.
 
-        A thousandth more goes than must, so that a flood does not have to look for the noisiest at every event.
+        More goes than must, so that a flood does not have to look for the noisiest at every event: of the noisy a 32nd
+        of what may be here, where nobody is noisy a thousandth.
         """
         dropped: list[Append] = []
-        count = self.count - self.count // 1000
-        while self.count and (self.count >= count or self._over()):
-            line = self._noisiest()
-            while line and (self.count >= count or self._over()):
-                dropped.append(self._pop(line))
+        if self._calm <= 0:
+            self._drop_noisy(dropped)
+            if not dropped:
+                self._calm = self._max_events // _SPARE
+        if self.too_full:
+            self._drop_oldest(dropped)
+        self._calm -= len(dropped)
         self._lines = {endpoint: line for endpoint, line in self._lines.items() if line}
         return dropped
+
+    def _drop_noisy(self, dropped: list[Append]) -> None:
+        in_bytes, whole = self.in_bytes, self.whole
+        excess = self._bytes - self._max_bytes if in_bytes else self.count - self._max_events
+        cuts = Cuts(totals_of(self.all(), in_bytes=in_bytes), excess + whole // _SPARE, whole)
+        for lines in (self._lines, self._held):
+            for endpoint in sorted(lines, key=lambda one: -len(lines[one])):
+                if cuts.left > 0:
+                    lines[endpoint] = self._cut(lines[endpoint], cuts, dropped, in_bytes=in_bytes)
+
+    def _cut(self, line: deque[Append], cuts: Cuts, dropped: list[Append], *, in_bytes: bool) -> deque[Append]:
+        kept: deque[Append] = deque()
+        for event in line:
+            if cuts.takes(event.source, size_of(event) if in_bytes else 1):
+                self.count -= 1
+                self._bytes -= size_of(event)
+                dropped.append(event)
+            else:
+                kept.append(event)
+        return kept
+
+    def _drop_oldest(self, dropped: list[Append]) -> None:
+        count = self.count - self.count // 1000
+        while self.count and (self.count >= count or self.too_full):
+            line = self._noisiest()
+            while line and (self.count >= count or self.too_full):
+                dropped.append(self._pop(line))
 
     def take(self, limit: int) -> list[Append]:
         """Remove and return up to ``limit`` events; every endpoint that is not held back gets its share."""
@@ -94,14 +167,14 @@ class Spool:
         for event in events:
             refused.setdefault(event.endpoint, []).append(event)
             self.count += 1
-            self._bytes += len(event.event) + _OVERHEAD
+            self._bytes += size_of(event)
         for endpoint, older in refused.items():
             line = self._lines.pop(endpoint, None)
             if line is None:
                 line = self._held.get(endpoint, deque())
             line.extendleft(reversed(older))
             self._held[endpoint] = line
-        return self._over()
+        return self.count > self._mark_events or self._bytes > self._mark_bytes
 
     @property
     def held_back(self) -> int:
@@ -151,11 +224,11 @@ class Spool:
     def _pop(self, line: deque[Append]) -> Append:
         event = line.popleft()
         self.count -= 1
-        self._bytes -= len(event.event) + _OVERHEAD
+        self._bytes -= size_of(event)
         return event
 
 
 def _size(events: Sequence[Append]) -> int:
     if len(events) == 1:
-        return len(events[0].event) + _OVERHEAD
-    return sum(map(len, map(event_of, events))) + _OVERHEAD * len(events)
+        return len(events[0].event) + OVERHEAD
+    return sum(map(len, map(event_of, events))) + OVERHEAD * len(events)

@@ -15,6 +15,7 @@ from sockudo_py.config import NO_QUEUE, Config
 from sockudo_py.descriptors import REMEDY, Descriptors, open_limit
 from sockudo_py.edge.context import FrontContext, FrontLimits
 from sockudo_py.edge.listening import shown
+from sockudo_py.edge.newcomers import Newcomers
 from sockudo_py.edge.proxies import TrustedProxies
 from sockudo_py.edge.server import EdgeServer
 from sockudo_py.errors import ConfigError, SockudoError
@@ -27,6 +28,7 @@ from sockudo_py.http.lag import LoopLag
 from sockudo_py.metrics import Metrics
 from sockudo_py.node import Node
 from sockudo_py.protocol.session import Settings
+from sockudo_py.webhooks.noise import Leaves, Noise
 from sockudo_py.webhooks.service import WebhookService
 from sockudo_py.wiring.checks import spare_needless_queue
 from sockudo_py.wiring.drivers import (
@@ -49,6 +51,7 @@ from sockudo_py.ws.wheel import Wheel, tick_for
 
 log = logging.getLogger(__name__)
 
+CAUGHT_UP_AT_ONCE = 500  # vacates and removals that were put off: half of what the queue is handed at once
 CLOSING_HANDSHAKE = 3.0  # seconds that a client gets for its part of the close
 LAST_CONNECTIONS = 1.0  # seconds at shutdown for that part, and for requests that are being answered
 
@@ -85,6 +88,7 @@ class Server:
         self._keys = make_keys(config)
         self._queue = make_queue(config, metrics)
         self._adapter = adapter = make_adapter(config, loop)
+        self._newcomers = Newcomers()
         self.webhooks = WebhookService(
             self._queue,
             targets,
@@ -92,6 +96,7 @@ class Server:
             delivery_settings(config, self._rules),
             # An adapter that is shared sweeps up after its nodes itself.
             occupancy=adapter if isinstance(adapter, Restorable) else None,
+            brake=self,
         )
         on_change: Callable[[Change], None] = self.webhooks.add if config.sends_webhooks else _ignore
         self.node = Node(
@@ -304,6 +309,7 @@ class Server:
             limiter=self._limiter,
             connect_limit=RequestLimit(connect.max_requests, connect.window_seconds) if limits.enabled else None,
             descriptors=self._descriptors,
+            newcomers=self._newcomers,
             connect_proxies=None if connect.trust_hops is None else _proxies(config, connect.trust_hops),
         )
         unix = config.unix_socket
@@ -323,6 +329,16 @@ class Server:
         if self._config.queue.driver == "none" and definition.endpoints and not told:
             self._warned_of_no_queue = True
             log.warning("%s", self._config.problem("queue.driver", *NO_QUEUE))
+
+    def hold(self, noise: Noise) -> None:
+        """Be the webhooks' brake: don't read who is noisy."""
+        self._adapter.put_off(Leaves(noise).wait if noise else None)
+        self.node.hold(noise.sources)
+        self._newcomers.set(noise.addresses)
+
+    def catch_up(self) -> bool:
+        """Tell some of what was put off; return whether there is more."""
+        return self._adapter.tell_put_off(CAUGHT_UP_AT_ONCE)
 
     def _app_changed(self, change: AppChanged) -> None:
         old, new = change.old, change.new

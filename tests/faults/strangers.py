@@ -122,7 +122,7 @@ class Ledger:
 def _config(receiver: Receiver, folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
     hooks = [
         {"url": receiver.url(ALL), "event_types": EVENTS},
-        {"url": receiver.url(OTHERS), "event_types": EVENTS, "filter": {"channel_pattern": "quiet"}},
+        {"url": receiver.url(OTHERS), "event_types": ["*"], "filter": {"channel_pattern": "quiet"}},
     ]
     return server_config(
         app_config(TestApp(), webhooks=hooks, enable_client_messages=True),

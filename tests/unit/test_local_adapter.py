@@ -50,6 +50,16 @@ def test_flapping_leaves_nothing_behind() -> None:
     assert loop.timers == []
 
 
+def test_there_is_a_bound_to_what_is_put_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sockudo_py.adapters.local.PUT_OFF_AT_MOST", 3)
+    adapter, changes = started(FakeLoop(), delay=0.0)
+    adapter.put_off(lambda source: True)
+    for number in range(5):
+        adapter.join("1", f"c{number}", SOURCE, None, 100, ignore)
+        adapter.leave("1", f"c{number}", SOURCE, None, ignore)
+    assert [change.channel for change in changes if isinstance(change, ChannelVacated)] == ["c0", "c1"]
+
+
 def test_answers_come_before_the_call_returns() -> None:
     adapter, _ = started(FakeLoop())
     answers: list[object] = []

@@ -58,6 +58,45 @@ async def test_changes_name_whose_step_they_come_from(driven: Driven) -> None:
     assert [change.source for change in driven.take()] == [driven.source("1.2")] * 2
 
 
+async def test_what_is_put_off_is_told_when_it_is_asked_for_and_in_order(driven: Driven) -> None:
+    for channel in ("a", "b", "c"):
+        await driven.join(channel, socket="1.1" if channel != "b" else "1.2")
+    driven.adapter.put_off(lambda source: source is driven.source("1.1"))
+    for channel in ("a", "b", "c"):
+        await driven.leave(channel, socket="1.1" if channel != "b" else "1.2")
+    driven.take()
+    await driven.pass_time(VACATE_DELAY)
+    assert driven.take() == [ChannelVacated(APP, "b")], "it is another one's"
+    assert driven.adapter.tell_put_off(1)
+    assert driven.take() == [ChannelVacated(APP, "a")]
+    assert not driven.adapter.tell_put_off(5)
+    assert driven.take() == [ChannelVacated(APP, "c")]
+    driven.adapter.put_off(None)
+    assert not driven.adapter.tell_put_off(5)
+
+
+async def test_who_comes_back_cancels_what_was_put_off(driven: Driven) -> None:
+    await driven.join("presence-c", ANN)
+    driven.adapter.put_off(lambda source: True)
+    await driven.leave("presence-c", ANN)
+    await driven.pass_time(VACATE_DELAY)
+    driven.take()
+    await driven.join("presence-c", ANN)
+    assert driven.take() == []
+    assert not driven.adapter.tell_put_off(5)
+    assert driven.take() == []
+
+
+async def test_stopping_tells_what_was_put_off(driven: Driven) -> None:
+    await driven.join("c")
+    driven.adapter.put_off(lambda source: True)
+    await driven.leave("c")
+    await driven.pass_time(VACATE_DELAY)
+    driven.take()
+    await driven.adapter.stop()
+    assert driven.take() == [ChannelVacated(APP, "c")]
+
+
 async def test_a_channel_is_vacated_after_the_delay_and_not_before(driven: Driven) -> None:
     await driven.join("c")
     await driven.leave("c")

@@ -1,12 +1,22 @@
 """Subscribing too fast: nothing is refused, but the connection is not read for a moment."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sockudo_py.protocol.effects import Effect, Pause
 from sockudo_py.protocol.pacing import spend
 from sockudo_py.protocol.session import Session
-from tests.unit.protocol.speak import make_app, make_session, subscribe, subscribe_signed, text, unsubscribe
+from tests.unit.protocol.speak import (
+    client_event,
+    make_app,
+    make_session,
+    sign_in,
+    subscribe,
+    subscribe_signed,
+    text,
+    unsubscribe,
+)
 
 RATES = st.integers(1, 10_000)
 
@@ -52,8 +62,34 @@ def test_subscriptions_that_fail_or_are_there_already_count_as_well() -> None:
 def test_everything_else_is_free() -> None:
     session = make_session(make_app(subscribes_per_second=1, subscribe_burst=1))
     session.receive(subscribe("c"), 0.0)
-    for message in (unsubscribe("c"), text({"event": "pusher:ping"}), "nonsense"):
+    for message in (unsubscribe("c"), text({"event": "pusher:ping"}), text({"event": "pusher:pong"})):
         assert pauses(session.receive(message, 0.0)) == []
+
+
+def test_client_events_that_are_accepted_are_free_and_have_a_limit_of_their_own() -> None:
+    session = make_session(make_app(subscribes_per_second=1, subscribe_burst=1, client_events_per_second=2))
+    session.receive(subscribe_signed("private-c"), 0.0)
+    session.joined("private-c", None)
+    found = [pauses(session.receive(client_event("private-c"), 0.0)) for _ in range(3)]
+    assert found[:2] == [[], []]
+    assert found[2], "it is over its limit"
+
+
+@pytest.mark.parametrize(
+    "message",
+    ["nonsense", "[]", text({"event": "x"}), client_event("public"), sign_in('{"id":"u"}'), sign_in("nonsense")],
+    ids=["no JSON", "no object", "unknown", "client event on a public channel", "sign-in", "wrong sign-in"],
+)
+def test_signing_in_and_what_is_refused_counts_like_a_subscription(message: str) -> None:
+    session = make_session(make_app(subscribes_per_second=1, subscribe_burst=3))
+    assert [pauses(session.receive(message, 0.0)) for _ in range(3)] == [[]] * 3
+    assert pauses(session.receive(message, 0.0))
+
+
+def test_binary_messages_count_too() -> None:
+    session = make_session(make_app(subscribes_per_second=1, subscribe_burst=1))
+    assert pauses(session.receive_binary(0.0)) == []
+    assert pauses(session.receive_binary(0.0))
 
 
 def test_either_limit_may_be_off() -> None:

@@ -1,14 +1,18 @@
 from collections import Counter
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sockudo_py.protocol.source import Source
 from sockudo_py.queues.base import Append, app_id_of
+from sockudo_py.webhooks.noise import totals_of
 from sockudo_py.webhooks.spool import Spool, SpoolLimits
 
 
-def event(number: int, app_id: str = "a", size: int = 10) -> Append:
-    return Append(f"id-{number}", f"wh_{app_id}", app_id, b"{%b}" % (b" " * (size - 2)), 1000 + number)
+def event(number: int, app_id: str = "a", size: int = 10, source: Source | None = None) -> Append:
+    text = b"{%b}" % (b" " * (size - 2))
+    return Append(f"id-{number}", f"wh_{app_id}", app_id, text, 1000 + number, source=source)
 
 
 def of(endpoint: str, number: int, app_id: str = "a") -> Append:
@@ -134,6 +138,59 @@ def test_an_event_that_is_larger_than_the_spool_goes_too() -> None:
     assert spool.put(event(1, "loud", size=2000))
     assert Counter(map(app_id_of, spool.overflow())) == {"quiet": 1, "loud": 1}
     assert spool.count == 0
+
+
+LOUD, QUIET = Source("a", "1.1", "192.0.2.1"), Source("a", "1.2", "192.0.2.2")
+
+
+def test_a_full_spool_drops_the_oldest_of_the_noisiest_connection_whatever_app_has_most() -> None:
+    spool = Spool(SpoolLimits(max_events=100))
+    for number in range(60):
+        spool.put(event(number, "large", source=Source("large", str(number), "192.0.2.3")))
+    for number in range(60, 70):
+        spool.put(event(number, "a", source=QUIET if number % 10 else None))
+    for number in range(70, 102):
+        spool.put(event(number, "a", source=LOUD))
+    assert Counter(map(app_id_of, spool.overflow())) == {"a": 5}
+    assert sorted(numbers(spool.drain())) == sorted(f"id-{number}" for number in range(102) if not 70 <= number < 75)
+
+
+def test_short_connections_lose_what_their_address_has_too_much() -> None:
+    spool = Spool(SpoolLimits(max_events=1000))
+    for number in range(100):
+        spool.put(event(number, source=QUIET if number % 20 == 0 else None))
+    for number in range(100, 1001):
+        spool.put(event(number, source=Source("a", str(number), "192.0.2.1")))
+    assert Counter(map(app_id_of, spool.overflow())) == {"a": 32}
+    assert {f"id-{number}" for number in range(100)} < set(numbers(spool.drain()))
+
+
+def test_a_spool_that_is_too_full_of_bytes_drops_of_those_who_have_most_bytes() -> None:
+    spool = Spool(SpoolLimits(max_bytes=100_000))
+    for number in range(100):
+        spool.put(event(number, size=100, source=QUIET))
+    for number in range(100, 108):
+        spool.put(event(number, size=10_000, source=LOUD))
+    assert spool.too_full
+    assert Counter(map(app_id_of, spool.overflow())) == {"a": 2}
+    assert not spool.too_full
+
+
+def test_a_flood_pays_for_few_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[int] = []
+    spool = Spool(SpoolLimits(max_events=3200))
+
+    def look(events: list[Append], *, in_bytes: bool) -> dict[Source, int]:
+        looks.append(len(events))
+        return totals_of(events, in_bytes=in_bytes)
+
+    monkeypatch.setattr("sockudo_py.webhooks.spool.totals_of", look)
+    for source in (LOUD, None):
+        looks.clear()
+        for number in range(6400):
+            if spool.put(event(number, source=source)):
+                spool.overflow()
+        assert len(looks) <= 70
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 7)), max_size=40))

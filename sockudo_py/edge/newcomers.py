@@ -1,0 +1,115 @@
+"""New connections that have to wait before their handshake is answered: their address causes more than can be kept."""
+
+import asyncio
+from collections.abc import Callable, Collection
+from typing import Final
+
+LET_IN_AT_ONCE: Final = 20  # connections, 2 ms
+LET_IN_INTERVAL: Final = 0.01  # seconds
+CAPACITY: Final = 10_000  # that wait; past it who has waited longest must go
+_MAX_BYTES: Final = 4096  # that are kept of what a client sends before it is answered
+
+Address = tuple[str, str]  # app id, address
+
+
+class Newcomers:
+    """Who has to wait, and those who do, in the order in which they came."""
+
+    def __init__(self) -> None:
+        self._addresses: Collection[Address] = ()
+        self._waiting: dict[Newcomer, None] = {}
+        self._letting_in = False
+
+    def must_wait(self, address: Address) -> bool:
+        """Return whether new connections of this address have to wait."""
+        return address in self._addresses
+
+    def set(self, addresses: Collection[Address]) -> None:
+        """Let new connections of these addresses wait from now on, and no others."""
+        self._addresses = addresses
+        if self._waiting and not self._letting_in:
+            self._let_in()
+
+    def enter(self, newcomer: "Newcomer") -> None:
+        """Let one more wait."""
+        self._waiting[newcomer] = None
+        if len(self._waiting) > CAPACITY:
+            next(iter(self._waiting)).drop()
+
+    def leave(self, newcomer: "Newcomer") -> None:
+        """Forget one; it need not be here."""
+        self._waiting.pop(newcomer, None)
+
+    def abort(self) -> None:
+        """Drop all of them."""
+        for newcomer in list(self._waiting):
+            newcomer.drop()
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def _let_in(self) -> None:
+        self._letting_in = False
+        free = [newcomer for newcomer in self._waiting if newcomer.address not in self._addresses]
+        for newcomer in free[:LET_IN_AT_ONCE]:
+            del self._waiting[newcomer]
+            newcomer.go_on()
+        if len(free) > LET_IN_AT_ONCE:
+            self._letting_in = True
+            asyncio.get_running_loop().call_later(LET_IN_INTERVAL, self._let_in)
+
+
+class Newcomer(asyncio.Protocol):
+    """A connection that waits. It is in the census, as before.
+
+    Args:
+        room: Where it waits.
+        address: For what it waits.
+        transport: Its own.
+        received: What came after the handshake's request.
+        opens: Called with all that came after the request, to go on.
+    """
+
+    __slots__ = ("_left", "_opens", "_received", "_room", "_transport", "address")
+
+    def __init__(
+        self,
+        room: Newcomers,
+        address: Address,
+        transport: asyncio.Transport,
+        received: bytes,
+        *,
+        opens: Callable[[bytes], None],
+        left: Callable[[], None],
+    ) -> None:
+        self.address = address
+        self._room = room
+        self._transport = transport
+        self._received = received
+        self._opens = opens
+        self._left = left
+        transport.set_protocol(self)
+        room.enter(self)
+
+    def go_on(self) -> None:
+        """Have the handshake answered."""
+        if self._transport.is_closing():
+            return
+        self._transport.resume_reading()
+        self._opens(self._received)
+
+    def drop(self) -> None:
+        """Close at once."""
+        self._room.leave(self)
+        self._transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        """Keep what comes; a client has no reason to send more before it is answered."""
+        self._received += data
+        if len(self._received) > _MAX_BYTES:
+            self._transport.pause_reading()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget about it."""
+        self._room.leave(self)
+        self._left()
