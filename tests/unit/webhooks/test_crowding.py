@@ -118,7 +118,7 @@ def test_a_look_is_taken_four_times_a_second_at_most(monkeypatch: pytest.MonkeyP
 
 def test_bytes_crowd_as_well() -> None:
     scene = Scene(max_bytes=1_000_000)
-    scene.put(QUIET, 40)
+    scene.put(QUIET, 30)
     scene.put(LOUD, 50, size=10_000)
     assert scene.sources == {LOUD}
 

@@ -166,7 +166,7 @@ def test_short_connections_lose_what_their_address_has_too_much() -> None:
 
 
 def test_a_spool_that_is_too_full_of_bytes_drops_of_those_who_have_most_bytes() -> None:
-    spool = Spool(SpoolLimits(max_bytes=100_000))
+    spool = Spool(SpoolLimits(max_bytes=110_000))
     for number in range(100):
         spool.put(event(number, size=100, source=QUIET))
     for number in range(100, 108):
