@@ -14,7 +14,7 @@ from sockudo_py.edge import handshake
 from sockudo_py.edge.head import BadHead, Fields, Head, after_blanks
 from sockudo_py.edge.opening import open_connection
 from sockudo_py.edge.stay import BUSY, LEAVING, READING, Stay
-from sockudo_py.http.messages import OK, ApiRequest, ApiResponse, error
+from sockudo_py.http.messages import OK, ApiRequest, ApiResponse, error, problem_with_coding
 from sockudo_py.protocol.values import new
 
 log = logging.getLogger(__name__)
@@ -161,6 +161,10 @@ class Front(Stay):
             open_connection(context, self._transport, asked, nonce, received, secure=self._secure)
             if self._half_closed:  # told to this protocol, and not again to the one that goes on
                 self._transport.close()
+            return
+        unreadable = problem_with_coding(head.text(b"transfer-encoding"))
+        if unreadable is not None:
+            self._refuse(501, unreadable)
             return
         self._depart()
         protocol = context.fallback()

@@ -11,7 +11,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from sockudo_py.http.api import Api, ApiRequest, ApiResponse
 from sockudo_py.http.cors import Cors
-from sockudo_py.http.messages import echo, error
+from sockudo_py.http.messages import echo, error, problem_with_coding
 from sockudo_py.http.routes import cut_prefix, origin_form
 
 log = logging.getLogger(__name__)
@@ -160,11 +160,17 @@ def to_aiohttp(answer: ApiResponse, added: tuple[tuple[str, str], ...] = ()) -> 
 @web.middleware
 async def plain_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answer errors of any route as plain text that ends in a newline: no HTML, no traceback."""
+    problem = problem_with_coding(request.headers.get("Transfer-Encoding"))
+    if problem is not None:  # aiohttp would undo the chunks and leave the rest as it is
+        return to_aiohttp(error(501, problem, CLOSE))
     try:
-        return await handler(request)
-    except web.HTTPError as problem:
-        allow = [("Allow", problem.headers["Allow"])] if "Allow" in problem.headers else []
-        return to_aiohttp(error(problem.status, problem.reason, *allow))
+        response = await handler(request)
+        if "Upgrade" in request.headers and "Transfer-Encoding" in request.headers:
+            response.force_close()  # what aiohttp has received behind such a request, it has lost: edge.behind
+        return response
+    except web.HTTPError as answer:
+        allow = [("Allow", answer.headers["Allow"])] if "Allow" in answer.headers else []
+        return to_aiohttp(error(answer.status, answer.reason, *allow))
     except ConnectionError:  # the client went away; aiohttp knows what to do
         raise
     except Exception:

@@ -53,4 +53,11 @@ def echo(text: str) -> str:
     return _CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
+def problem_with_coding(codings: str | None) -> str | None:
+    """Return why a body with this ``Transfer-Encoding`` can't be read (501); None: it can, as far as that goes."""
+    if codings is None or all(coding.strip().lower() == "chunked" for coding in codings.split(",")):
+        return None
+    return f"The only transfer coding that this server knows is chunked, and not {echo(codings)}"
+
+
 UNAVAILABLE = error(503, "The cluster's state can't be reached right now, try again later", ("Retry-After", "1"))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from sockudo_py.config import Config
 from sockudo_py.descriptors import Descriptors, is_shortage
+from sockudo_py.edge.behind import Behind
 from sockudo_py.edge.later import Later
 from sockudo_py.edge.listening import bind, remedy, shown
 from sockudo_py.edge.proxies import TrustedProxies
@@ -142,7 +143,7 @@ class WebServers:
         server, clock = runner.server, asyncio.get_running_loop().time
         if server is None:
             raise RuntimeError("an AppRunner has a server after setup")
-        door.open(lambda: Unread(server(), self._unread, clock))
+        door.open(lambda: Unread(Behind(server()), self._unread, clock))
 
     def _make_api(self) -> "web.AppRunner":
         from sockudo_py.http.app import build_app, make_runner

@@ -73,6 +73,81 @@ async def test_http_that_is_not_plain_is_served_by_aiohttp(stage: Stage) -> None
     assert (await backend.head())[0] == 200
 
 
+OFFER = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQCAAAAAAIAAAAA")
+
+
+def asked(path: str, *lines: str) -> bytes:
+    return "\r\n".join([f"GET {path} HTTP/1.1", "Host: x", *lines, "", ""]).encode()
+
+
+def in_chunks(*lines: str, coding: str = "chunked") -> bytes:
+    """Return a signed publish whose body comes in one chunk."""
+    head, _, body = signed(EVENT, "events", *lines).partition(b"\r\n\r\n")
+    head = head.replace(b"Content-Length: %d" % len(body), b"Transfer-Encoding: " + coding.encode())
+    return head + b"\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+
+
+BEHIND_OFFERS = {
+    "a question": (asked("/usage", *OFFER) + asked("/usage"), 2),
+    "offers behind offers": (asked("/usage", *OFFER) * 3 + asked("/usage"), 4),
+    "a publish behind a question for the health": (asked("/up", *OFFER) + signed(EVENT), 2),
+    "a question behind a publish": (signed(EVENT, "events", *OFFER) + asked("/up"), 2),
+    "another protocol": (asked("/usage", "Connection: upgrade", "Upgrade: foo/2") + asked("/usage"), 2),
+    "a WebSocket offer that is no handshake": (
+        signed(EVENT, "events", "Connection: Upgrade", "Upgrade: websocket") + asked("/usage"),
+        2,
+    ),
+    "many": (asked("/usage") * 40 + asked("/usage", *OFFER) + asked("/usage") * 40, 81),
+}
+
+
+@pytest.mark.parametrize("size", [1 << 20, 97])
+@pytest.mark.parametrize(("data", "answers"), BEHIND_OFFERS.values(), ids=BEHIND_OFFERS)
+@on_stage()
+async def test_what_is_behind_an_offer_that_nobody_takes_is_answered(
+    stage: Stage, data: bytes, answers: int, size: int
+) -> None:
+    backend = await stage.dial()
+    for at in range(0, len(data), size):
+        await backend.send(data[at : at + size])
+        await asyncio.sleep(0)
+    for _ in range(answers):
+        assert (await backend.response())[0] == 200
+
+
+@on_stage()
+async def test_behind_an_offer_with_a_body_in_chunks_the_connection_is_closed(stage: Stage) -> None:
+    backend = await stage.dial()
+    await backend.send(in_chunks(*OFFER) + asked("/usage"))
+    status, head = await backend.head()
+    assert status == 200
+    assert b"Connection: close\r\n" in head
+    assert await backend.ended() == b"{}"
+
+
+@pytest.mark.parametrize(
+    ("before", "coding"),
+    [
+        (b"", "gzip, chunked"),
+        (b"", "identity,chunked"),
+        (b"", "gzip\r\nTransfer-Encoding: chunked"),
+        (asked("/usage"), "gzip, chunked"),
+        (asked("/usage"), "x,chunked"),
+    ],
+)
+@on_stage()
+async def test_a_transfer_coding_that_is_not_known_is_told_as_such(stage: Stage, before: bytes, coding: str) -> None:
+    backend = await stage.dial()
+    await backend.send(before + in_chunks(coding=coding))
+    if before:
+        assert (await backend.response())[0] == 200
+    status, head = await backend.head()
+    assert status == 501
+    assert b"Connection: close\r\n" in head
+    assert b"The only transfer coding that this server knows is chunked" in await backend.ended()
+    assert stage.metrics.app(APP.id).published_events == 0
+
+
 @on_stage()
 async def test_a_handshake_and_the_first_message_split_anywhere_are_understood(stage: Stage) -> None:
     stream = upgrade() + subscribe("c") + frame(PING, "")

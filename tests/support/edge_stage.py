@@ -16,6 +16,7 @@ import uvloop
 from sockudo_py.adapters.local import LocalAdapter
 from sockudo_py.caches.memory import MemoryCache
 from sockudo_py.caches.memory_keys import MemoryKeys
+from sockudo_py.edge.behind import Behind
 from sockudo_py.edge.context import FrontContext, FrontLimits
 from sockudo_py.edge.server import EdgeServer
 from sockudo_py.edge.unread import Unread
@@ -95,7 +96,7 @@ class Stage:
 
     def _fallback(self) -> asyncio.Protocol:
         assert self.runner.server is not None
-        return Unread(self.runner.server(), self.context.unread, self.context.clock)
+        return Unread(Behind(self.runner.server()), self.context.unread, self.context.clock)
 
     async def start(self) -> None:
         await self.runner.setup()
