@@ -25,7 +25,7 @@ NONSENSE = {
     + b"".join(b"X%d: a\r\n" % number for number in range(500))
     + b"\r\n",
     "a long header": b"GET /usage HTTP/1.1\r\nX: " + b"a" * 9000 + b"\r\n\r\n",
-    "an impossible URL": b"GET http://[/up HTTP/1.1\r\nHost: x\r\n\r\n",
+    "an impossible URL": b"GET http://[/usage HTTP/1.1\r\nHost: x\r\n\r\n",
     "bytes after an upgrade that isn't": b"GET /up HTTP/1.1\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n"
     + b"x" * 9000,
     "a broken chunk": b"POST /apps/3/events HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n",
