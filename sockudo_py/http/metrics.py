@@ -14,7 +14,10 @@ from sockudo_py.metrics import APP_METRICS, Histogram, Metrics, Series
 
 
 class MetricsCollector(Collector):
-    """Renders the plain numbers at scrape time. Reading is all it does, so a scrape costs the hot path nothing."""
+    """Renders the plain numbers at scrape time. Reading is all it does, so a scrape costs the hot path nothing.
+
+    It copies each table before it walks through it: threads (late imports, name look-ups) count too.
+    """
 
     def __init__(self, metrics: Metrics, prefix: str = "sockudo_") -> None:
         self._metrics = metrics
@@ -30,18 +33,18 @@ class MetricsCollector(Collector):
             refresh()
         for row in APP_METRICS:
             family = _family(self._prefix + row.name, row.help, ("app_id",), row.kind)
-            for app_id, counters in self._metrics.apps.items():
+            for app_id, counters in list(self._metrics.apps.items()):
                 family.add_metric([app_id], getattr(counters, row.field))
             yield family
-        for series in self._metrics.series.values():
+        for series in list(self._metrics.series.values()):
             yield self._series(series)
-        for histogram in self._metrics.histograms.values():
+        for histogram in list(self._metrics.histograms.values()):
             yield self._histogram(histogram)
 
     def _series(self, series: Series) -> Metric:
         family = _family(self._prefix + series.name, series.help, series.labels, series.kind)
         values = series.values if series.labels or series.values else {(): 0.0}
-        for labels, value in values.items():
+        for labels, value in list(values.items()):
             family.add_metric(labels, value)
         return family
 
@@ -51,7 +54,7 @@ class MetricsCollector(Collector):
         values = histogram.values
         if not histogram.labels and not values:
             values = {(): [0.0] * (len(histogram.buckets) + 2)}
-        for labels, row in values.items():
+        for labels, row in list(values.items()):
             total = 0.0
             buckets: list[tuple[str, float]] = []
             for bound, count in zip(bounds, row[:-1], strict=True):

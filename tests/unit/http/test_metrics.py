@@ -145,3 +145,19 @@ def test_gauges_can_be_set_right_before_a_scrape() -> None:
 def test_declaring_a_metric_again_returns_the_same() -> None:
     metrics = Metrics()
     assert metrics.counter("a_total", "A") is metrics.counter("a_total", "A")
+
+
+def test_a_scrape_bears_that_another_thread_counts_something_new_meanwhile() -> None:
+    """The labels of a metric count while they are read, as a thread does that is switched to in the middle."""
+    metrics = Metrics()
+    series = metrics.counter("unit_things_total", "Things.", ("thing",))
+
+    class Labels(tuple[str, ...]):
+        __slots__ = ()
+
+        def __iter__(self) -> Iterator[str]:  # a family walks through the labels of each row
+            series.add("new")
+            return super().__iter__()
+
+    series.values[Labels(("old",))] = 1.0
+    assert "unit_things_total" in scrape(metrics)
