@@ -72,11 +72,16 @@ class Histogram:
     buckets: tuple[float, ...]
     values: dict[tuple[str, ...], list[float]]
 
-    def observe(self, *labels: str, value: float) -> None:
-        """Count one observation."""
+    def row(self, *labels: str) -> list[float]:
+        """Return the numbers with these label values, for who adds to them before a scrape."""
         row = self.values.get(labels)
         if row is None:
             row = self.values[labels] = [0.0] * (len(self.buckets) + 2)
+        return row
+
+    def observe(self, *labels: str, value: float) -> None:
+        """Count one observation."""
+        row = self.row(*labels)
         index = 0
         for bound in self.buckets:
             if value <= bound:

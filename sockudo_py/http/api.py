@@ -34,6 +34,8 @@ _UNKNOWN_APP = error(404, "Unknown app: check the app id in the path")
 _DISABLED = error(403, "App disabled")
 _UNKNOWN_KEY = error(401, "Unknown auth_key")
 _FAILED = 400
+DURATIONS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+_QUICK: Final = DURATIONS[0]
 _NO_PARAMETERS: Final[dict[str, str]] = {}
 
 
@@ -47,6 +49,7 @@ class Api:
         keys: Where idempotency keys are remembered.
         limiter: For the limits of apps and of addresses; None: no limits.
         clock: Unix seconds; timestamps of requests are held against it.
+        timer: Seconds that never go back, to tell how long answers take.
         health: Answers the open routes; without it they are not found.
         address_limit: What one address may ask for, over all apps and routes but the open ones; None is no limit.
         path_prefix: The configured prefix (like ``/realtime``), which is cut from paths before they get here.
@@ -62,6 +65,7 @@ class Api:
         keys: IdempotencyKeys,
         limiter: RateLimiter | None = None,
         clock: Callable[[], float] = time.time,
+        timer: Callable[[], float] = time.perf_counter,
         health: Health | None = None,
         address_limit: RequestLimit | None = None,
         path_prefix: str = "",
@@ -70,6 +74,15 @@ class Api:
         self._apps = apps
         self._counters = metrics.apps
         self._idempotency = Idempotency(keys)
+        self._timer = timer
+        self._durations = metrics.histogram(
+            "http_request_duration_seconds",
+            "Time from a whole request to the HTTP API until its answer",
+            ("status",),
+            DURATIONS,
+        )
+        self._quick, self._quick_seconds = 0, 0.0  # the usual answers since the last scrape
+        metrics.before_scrape.append(self._add_quick)
         self._limiter = limiter
         self._clock = clock
         self._health = health
@@ -86,12 +99,40 @@ class Api:
 
         Events and batches without ``info`` are answered at once: their order is the order of the calls.
         """
+        timer = self._timer
+        started = timer()
         try:
             answer = self._answer(request)
         except Exception:  # noqa: BLE001 - the top of every request: nothing may break the connection's lane
-            return self._crashed(request)
-        if answer is not OK and isinstance(answer, ApiResponse) and answer.status >= _FAILED:
+            answer = self._crashed(request)
+        if answer is OK:
+            took = timer() - started
+            if took <= _QUICK:
+                self._quick += 1
+                self._quick_seconds += took
+            else:
+                self._durations.observe("200", value=took)
+            return OK
+        if not isinstance(answer, ApiResponse):
+            return self._timed(answer, started)
+        self.observe(answer.status, timer() - started)
+        if answer.status >= _FAILED:
             _tell(request, answer)
+        return answer
+
+    def observe(self, status: int, seconds: float) -> None:
+        """Count one answer that took so long, also for whoever answers without asking ``handle``."""
+        self._durations.observe(str(status), value=seconds)
+
+    def _add_quick(self) -> None:
+        row = self._durations.row("200")
+        row[0] += self._quick
+        row[-1] += self._quick_seconds
+        self._quick, self._quick_seconds = 0, 0.0
+
+    async def _timed(self, pending: Awaitable[ApiResponse], started: float) -> ApiResponse:
+        answer = await pending
+        self.observe(answer.status, self._timer() - started)
         return answer
 
     def refusal(self, method: str, path: str) -> ApiResponse | None:

@@ -95,9 +95,11 @@ def build_app(
         added = () if cors is None else cors.headers(origin)
         refusal = api.refusal(request.method, cut)
         if refusal is not None:
+            api.observe(refusal.status, 0.0)  # it has not been waited for
             return to_aiohttp(refusal, added)
         body = await read_body(request, max_body_bytes, body_timeout, bodies)
         if isinstance(body, ApiResponse):
+            api.observe(body.status, 0.0)
             return to_aiohttp(body, added)
         headers = {name.lower(): value for name, value in request.headers.items()}
         client = request.remote or "" if remote is None else remote(request)

@@ -40,16 +40,12 @@ def publish(call: Call) -> ApiResponse | Awaitable[ApiResponse]:
     params = read_body(call)
     if not isinstance(params, dict):  # as it is nearly always: "no" costs isinstance three times what "yes" does
         return params
-    event = check(params, call.app)
+    app = call.app
+    event = check(params, app)
     if not isinstance(event, tuple):
         return event
     if "idempotency_key" in params or call.request.idempotency_key is not None:
         return _publish_once(call, params, event)
-    return _publish(call, event)
-
-
-def _publish(call: Call, event: Event) -> ApiResponse | Awaitable[ApiResponse]:
-    app = call.app
     if app.backend_events_per_second is not None:
         refused = call.spend_events(1)
         if refused is not None:
@@ -69,6 +65,15 @@ def _publish_once(call: Call, params: dict[str, object], event: Event) -> ApiRes
         return _publish(call, event)
     keyed = key_of_event(call, key, event)
     return call.idempotency.once(keyed, call.counters, lambda: _publish(call, event))
+
+
+def _publish(call: Call, event: Event) -> ApiResponse | Awaitable[ApiResponse]:
+    refused = call.spend_events(1)
+    if refused is not None:
+        return refused
+    name, data, channels, socket_id, info = event
+    call.node.publish(call.app, channels, name, data, socket_id)
+    return _with_info(call, channels, info) if info else OK
 
 
 def key_of_event(call: Call, key: str, event: Event) -> Keyed:

@@ -9,6 +9,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from sockudo_py import __version__
 from sockudo_py.http.app import plain_errors
 from sockudo_py.metrics import APP_METRICS, Histogram, Metrics, Series
 
@@ -72,6 +73,7 @@ def _family(name: str, help_text: str, labels: tuple[str, ...], kind: str) -> Co
 
 def build_metrics_app(metrics: Metrics, *, prefix: str = "sockudo_") -> web.Application:
     """Return the application of the metrics port: ``GET /metrics``, with the figures of the process besides."""
+    metrics.gauge("build_info", "Always 1; the labels tell what runs", ("version",)).set(__version__, value=1)
     registry = CollectorRegistry()
     registry.register(MetricsCollector(metrics, prefix))
     ProcessCollector(registry=registry)

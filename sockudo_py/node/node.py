@@ -34,7 +34,19 @@ from sockudo_py.node.users import Users, user_channel
 from sockudo_py.protocol import codec
 from sockudo_py.protocol.app import App
 from sockudo_py.protocol.channels import is_cached, user_of
-from sockudo_py.protocol.effects import Close, Effect, Join, Leave, Member, Pause, Ping, Relay, Reply, SignIn
+from sockudo_py.protocol.effects import (
+    Close,
+    Effect,
+    Join,
+    Leave,
+    Member,
+    Pause,
+    Ping,
+    RefuseSubscription,
+    Relay,
+    Reply,
+    SignIn,
+)
 from sockudo_py.protocol.errors import ErrorCode
 from sockudo_py.protocol.framing import text_frame
 from sockudo_py.protocol.opening import Refusal, refusal
@@ -90,6 +102,9 @@ class Node:
         self._alone = adapter.alone
         self._cache = cache
         self._metrics = metrics
+        self._refused = metrics.counter(
+            "subscriptions_refused_total", "Subscriptions that clients asked for in vain", ("app_id", "reason")
+        )
         self._call_later = call_later
         self._max_connections = max_connections
         self._on_change = on_change
@@ -111,6 +126,7 @@ class Node:
         self._held = Held(self._hub, call_later)
         self._steps: dict[type[Effect], Callable[[Sink, Any], None]] = {
             Reply: self._reply,
+            RefuseSubscription: self._refuse_subscription,
             Ping: self._ping,
             Close: self._close,
             Join: self._subscriptions.join,
@@ -289,6 +305,10 @@ class Node:
         counters.messages_sent += 1
         counters.sent_bytes += len(frame)
         client.write(frame)
+
+    def _refuse_subscription(self, client: Sink, effect: RefuseSubscription) -> None:
+        self._refused.add(client.session.app.id, effect.reason)
+        self._reply(client, effect)
 
     def _ping(self, client: Sink, effect: Ping) -> None:
         client.write(_PING_FRAME)

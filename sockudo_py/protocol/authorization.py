@@ -13,9 +13,14 @@ from sockudo_py.protocol.signatures import channel_string, verify
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Why a subscription can't be. ``kind`` and ``status`` are for clients that listen for soketi's dialect."""
+    """Why a subscription can't be.
+
+    ``reason`` is the message in a word, for metrics; ``kind`` and ``status`` are for clients that listen for soketi's
+    dialect.
+    """
 
     message: str
+    reason: str
     kind: str = "AuthError"
     status: int = 401
 
@@ -40,19 +45,19 @@ def authorize(
     """
     auth = data.get("auth")
     if type(auth) is not str or not auth:
-        return Refused(errors.auth_missing(channel))
+        return Refused(errors.auth_missing(channel), "no_auth")
     key, colon, signature = auth.partition(":")
     if not colon:
-        return Refused(errors.auth_format(channel))
+        return Refused(errors.auth_format(channel), "auth_format")
     secret = app.secret_of(key)
     if secret is None:
-        return Refused(errors.auth_key(key))
+        return Refused(errors.auth_key(key), "unknown_key")
     channel_data = data.get("channel_data") or None
     if channel_data is not None and type(channel_data) is not str:
-        return Refused(f"Invalid channel_data for {channel}: must be a string that holds JSON")
+        return Refused(f"Invalid channel_data for {channel}: must be a string that holds JSON", "channel_data")
     signed = channel_string(socket_id, channel, channel_data)
     if not verify(secret, signed, signature):
-        return Refused(errors.auth_signature(signed, signature))
+        return Refused(errors.auth_signature(signed, signature), "wrong_signature")
     if not channel_class.presence:
         return None
     if channel_data is not None:
@@ -62,5 +67,5 @@ def authorize(
     else:
         member = "channel_data is required, as the connection is not signed in"
     if isinstance(member, str):
-        return Refused(f"Invalid channel_data for {channel}: {member}")
+        return Refused(f"Invalid channel_data for {channel}: {member}", "channel_data")
     return member

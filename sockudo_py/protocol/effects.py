@@ -22,6 +22,13 @@ class Reply:
 
 
 @value
+class RefuseSubscription(Reply):
+    """Send the message that tells why a subscription can't be. ``reason`` is a word for metrics and logs."""
+
+    reason: str
+
+
+@value
 class Ping:
     """Send a WebSocket PING control frame."""
 
@@ -82,4 +89,4 @@ class Pause:
     seconds: float
 
 
-Effect = Reply | Ping | Close | Join | Leave | Relay | SignIn | Pause
+Effect = Reply | RefuseSubscription | Ping | Close | Join | Leave | Relay | SignIn | Pause

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 from sockudo_py.protocol import codec, errors
 from sockudo_py.protocol.authorization import Refused, authorize
 from sockudo_py.protocol.channels.table import classify, user_of, valid_channel_name
-from sockudo_py.protocol.effects import Effect, Join, Leave, Member, Reply
+from sockudo_py.protocol.effects import Effect, Join, Leave, Member, RefuseSubscription, Reply
 from sockudo_py.protocol.messages import Message, complaint, parameters
 
 if TYPE_CHECKING:
@@ -28,6 +28,9 @@ class Pending:
         self.wanted = True
 
 
+_LIMIT_REACHED: Final = ("LimitReached", 403)  # in soketi's words
+_UNAVAILABLE: Final = ("ServiceUnavailable", 503)
+
 ABSENT: Final = Pending(None)  # the default of look-ups in Session.channels: whatever is a Pending there isn't joined
 
 
@@ -36,14 +39,14 @@ def subscribe(session: "Session", message: Message) -> list[Effect]:
     data = parameters(message)
     channel = data.get("channel")
     if not isinstance(channel, str) or not channel:
-        return [complaint(errors.missing("data.channel"))]
+        return _refuse(errors.missing("data.channel"), "no_channel")
     channel_class = classify(channel)
     if channel_class.server_to_user:
         return _subscribe_user_channel(session, channel)
     app = session.app
     # Before the signature: it is the colon in no valid name that makes signed strings unambiguous.
     if not valid_channel_name(channel, app.max_channel_name_length):
-        return [complaint(errors.invalid_channel(channel, app.max_channel_name_length))]
+        return _refuse(errors.invalid_channel(channel, app.max_channel_name_length), "invalid_channel")
     member = None
     if channel_class.private:
         outcome = authorize(app, session.socket_id, session.user, channel, channel_class, data)
@@ -54,13 +57,17 @@ def subscribe(session: "Session", message: Message) -> list[Effect]:
     entry = channels.get(channel, ABSENT)
     if entry is not ABSENT:
         if not isinstance(entry, Pending) or entry.wanted:
-            return [complaint(errors.existing_subscription(channel))]
+            return _refuse(errors.existing_subscription(channel), "already_subscribed")
         entry.wanted = True  # unsubscribed while its join is under way, and back again: that join will do
         entry.then = member
         return []
     limit = app.max_subscriptions
     if limit is not None and len(channels) >= limit:
-        return refuse(session, channel, Refused(errors.too_many_subscriptions(limit), "LimitReached", 403))
+        return refuse(
+            session,
+            channel,
+            Refused(errors.too_many_subscriptions(limit), "too_many_subscriptions", *_LIMIT_REACHED),
+        )
     if channel_class.private:
         session.authorized = True
     channels[channel] = Pending(member)
@@ -70,9 +77,9 @@ def subscribe(session: "Session", message: Message) -> list[Effect]:
 def _subscribe_user_channel(session: "Session", channel: str) -> list[Effect]:
     """Answer pusher-js, which asks for its user's channel after signing in. Being signed in delivers, so no join."""
     if session.user_id is None or user_of(channel) != session.user_id:
-        return refuse(session, channel, Refused(errors.user_channel(channel)))
+        return refuse(session, channel, Refused(errors.user_channel(channel), "not_signed_in"))
     if session.user_channel:
-        return [complaint(errors.existing_subscription(channel))]
+        return _refuse(errors.existing_subscription(channel), "already_subscribed")
     session.user_channel = True
     return [Reply(codec.subscription_succeeded(channel))]
 
@@ -112,7 +119,7 @@ def join_refused(session: "Session", channel: str, limit: int) -> list[Effect]:
         return []
     if pending.then != pending.member:
         return [_join_again(session, channel, pending.then)]
-    return refuse(session, channel, Refused(errors.channel_full(channel, limit), "LimitReached", 403))
+    return refuse(session, channel, Refused(errors.channel_full(channel, limit), "channel_full", *_LIMIT_REACHED))
 
 
 def join_unavailable(session: "Session", channel: str) -> list[Effect]:
@@ -120,18 +127,23 @@ def join_unavailable(session: "Session", channel: str) -> list[Effect]:
     pending = _settle(session, channel)
     if session.closed or not pending.wanted:
         return []
-    return refuse(session, channel, Refused(errors.subscribe_unavailable(channel), "ServiceUnavailable", 503))
+    return refuse(session, channel, Refused(errors.subscribe_unavailable(channel), "unavailable", *_UNAVAILABLE))
 
 
 def refuse(session: "Session", channel: str, refused: Refused) -> list[Effect]:
     """Return the refusal of a subscription in the dialects that are configured."""
     style = session.settings.error_style
-    effects: list[Effect] = []
+    dialects: list[bytes] = []
     if style != "soketi":
-        effects.append(complaint(refused.message))
+        dialects.append(codec.error(None, refused.message))
     if style != "pusher":
-        effects.append(Reply(codec.subscription_error(channel, refused.kind, refused.message, refused.status)))
-    return effects
+        dialects.append(codec.subscription_error(channel, refused.kind, refused.message, refused.status))
+    return [RefuseSubscription(dialects[0], refused.reason), *map(Reply, dialects[1:])]
+
+
+def _refuse(message: str, reason: str) -> list[Effect]:
+    """Return the refusal of what is no subscription of any channel, or one that is there already."""
+    return [RefuseSubscription(codec.error(None, message), reason)]
 
 
 def _settle(session: "Session", channel: str) -> Pending:

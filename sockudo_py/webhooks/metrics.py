@@ -35,6 +35,12 @@ class WebhookMetrics:
         )
         self.spool_kept = counter("webhook_spool_kept_total", "Events written to the spool file at shutdown")
         self.deliveries = counter("webhook_deliveries_total", "Deliveries that ended", ("app_id", "webhook", "outcome"))
+        self.dead_letters = counter(
+            "webhook_dead_letters_total", "Jobs that became dead letters", ("app_id", "webhook", "class")
+        )
+        self.endpoint_info = gauge(
+            "webhook_endpoint_info", "Always 1; tells the name of an endpoint", ("app_id", "webhook", "name")
+        )
         self.attempts = counter(
             "webhook_attempts_total", "Requests to endpoints", ("webhook", "target", "outcome", "class")
         )

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 
 from sockudo_py.endpoints import Endpoint
+from sockudo_py.queues.base import ENDPOINT_DELETED
 from sockudo_py.queues.jobs import Job
 from sockudo_py.webhooks.delivery import Attempt
 from sockudo_py.webhooks.guard import redact_url
@@ -50,6 +51,7 @@ class Recorder:
             metrics.retries.add(uid)
         else:
             metrics.deliveries.add(app_id, uid, "failed")
+            metrics.dead_letters.add(app_id, uid, error_class)
             self._stats.failed(now)
         if attempt.number == 1:
             metrics.batch_events.observe(value=attempt.job.count())
@@ -62,9 +64,10 @@ class Recorder:
         """Record a job whose endpoint is gone."""
         self._stats.failed(self._clock())
         self.metrics.deliveries.add(job.app_id, job.endpoint, "failed")
+        self.metrics.dead_letters.add(job.app_id, job.endpoint, ENDPOINT_DELETED)
         log.error(
             "a webhook job has no endpoint; it is among the dead letters",
-            extra={"webhook": job.endpoint, "delivery": job.id, "class": "endpoint_deleted"},
+            extra={"webhook": job.endpoint, "delivery": job.id, "class": ENDPOINT_DELETED},
         )
 
     def poison(self, problem: str) -> None:

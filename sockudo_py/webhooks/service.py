@@ -112,6 +112,7 @@ class WebhookService:
             clock=clock,
         )
         self._sampler: asyncio.Task[None] | None = None
+        metrics.before_scrape.append(self._show_endpoints)
 
     def replace(self, app_id: str, endpoints: Iterable[Endpoint]) -> None:
         """Set the endpoints of an app (none: the app is gone). Raises ConfigError; nothing has changed then."""
@@ -188,6 +189,12 @@ class WebhookService:
                 "send them again with `sockudo-py webhooks retry`",
                 count,
             )
+
+    def _show_endpoints(self) -> None:
+        info = self._metrics.endpoint_info
+        info.values.clear()
+        for endpoint in self.registry.all():
+            info.set(endpoint.app_id, endpoint.uid, endpoint.name, value=1)
 
     def _show(self, depths: Depths) -> None:
         metrics = self._metrics

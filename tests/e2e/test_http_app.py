@@ -9,6 +9,7 @@ from typing import NamedTuple
 import pytest
 from aiohttp import web
 
+from sockudo_py import __version__
 from sockudo_py.http.app import build_app
 from sockudo_py.http.cors import Cors
 from sockudo_py.http.metrics import build_metrics_app
@@ -316,6 +317,17 @@ async def test_the_metrics_port_serves_the_figures_of_apps_and_process() -> None
         assert any(line.startswith("process_resident_memory_bytes ") for line in lines)
         other = await wire.ask("GET", "/", b"", "Accept: text/html")
         assert (other.status, other.body) == (404, b"Not Found\n")
+
+
+async def test_the_metrics_tell_the_version() -> None:
+    async with serving(build_metrics_app(Metrics())) as wire:
+        answer = await wire.ask("GET", "/metrics")
+    assert f'sockudo_build_info{{version="{__version__}"}} 1.0'.encode() in answer.body
+
+
+async def test_what_has_no_route_is_counted_as_answered(wire: Wire, world: World) -> None:
+    assert (await wire.ask("GET", "/nothing")).status == 404
+    assert world.metrics.histograms["http_request_duration_seconds"].values["404",][0] == 1
 
 
 async def test_the_metrics_port_speaks_openmetrics_to_who_asks_for_it() -> None:

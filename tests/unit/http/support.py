@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import json
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
@@ -174,6 +175,7 @@ class World:
     apps: FakeApps = field(default_factory=lambda: FakeApps(APP, OTHER))
     metrics: Metrics = field(default_factory=Metrics)
     keys: IdempotencyKeys | None = None
+    timer: Callable[[], float] = time.perf_counter
     limiter: FakeLimiter = field(default_factory=FakeLimiter)
     now: float = NOW
     prefix: str = ""
@@ -191,6 +193,7 @@ class World:
             keys=self.keys,
             limiter=self.limiter,
             clock=lambda: self.now,
+            timer=self.timer,
             health=health if self.with_health else None,
             address_limit=self.address_limit,
             path_prefix=self.prefix,

@@ -167,3 +167,38 @@ def test_a_request_with_a_route_is_not_refused_early(world: World) -> None:
 def test_no_route_stands_twice_in_the_table() -> None:
     patterns = [(route.method, route.pattern) for route in ROUTES]
     assert len(patterns) == len(set(patterns))
+
+
+def durations(world: World) -> dict[tuple[str, ...], list[float]]:
+    """Return the rows of the histogram as a scrape finds them."""
+    for refresh in world.metrics.before_scrape:
+        refresh()
+    return world.metrics.histograms["http_request_duration_seconds"].values
+
+
+@pytest.mark.parametrize(("seconds", "bucket"), [(0.0, 0), (0.001, 0), (0.002, 1), (0.5, 8), (60.0, 12)])
+def test_how_long_an_answer_takes_is_counted(seconds: float, bucket: int) -> None:
+    times = iter([0.0, seconds] * 2)
+    world = World(timer=lambda: next(times))
+    for _ in range(2):
+        assert world.now_answer(post(EVENT)).status == 200
+    row = durations(world)["200",]
+    assert [at for at, count in enumerate(row[:-1]) if count] == [bucket]
+    assert row[bucket] == 2
+    assert row[-1] == pytest.approx(2 * seconds)
+
+
+async def test_answers_are_counted_by_their_status(world: World) -> None:
+    world.now_answer(post(EVENT))
+    await world.ask(get("/apps/3/channels"))
+    world.now_answer(unsigned("POST", "/apps/3/events"))
+    world.now_answer(unsigned("GET", "/nothing"))
+    world.node.away = True
+    await world.ask(get("/apps/3/channels"))
+    counted = {labels[0]: sum(row[:-1]) for labels, row in durations(world).items()}
+    assert counted == {"200": 2, "401": 1, "404": 1, "503": 1}
+
+
+def test_a_scrape_counts_nothing_twice(world: World) -> None:
+    world.now_answer(post(EVENT))
+    assert durations(world) == durations(world)

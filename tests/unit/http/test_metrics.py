@@ -1,6 +1,7 @@
 """Every metric has a name with its unit, a help text, and a line in the documentation."""
 
 import ast
+import re
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -55,7 +56,8 @@ def declared() -> Iterator[Declared]:
 
 def documented() -> set[tuple[str, str, tuple[str, ...]]]:
     """Return name, kind and labels of each metric in the documentation."""
-    rows = (line.strip("| ").split(" | ") for line in DOCUMENTED.splitlines() if line.startswith("| `sockudo_"))
+    ours, _, _ = DOCUMENTED.partition("## Dashboards made for")
+    rows = (line.strip("| ").split(" | ") for line in ours.splitlines() if line.startswith("| `sockudo_"))
     return {
         (row[0].strip("` ").removeprefix("sockudo_"), row[1].strip(), tuple(row[2].replace("`", "").split(", ")))
         for row in ([*row[:2], row[2].strip() if len(row) == 4 else "app_id"] for row in rows)
@@ -161,3 +163,50 @@ def test_a_scrape_bears_that_another_thread_counts_something_new_meanwhile() -> 
 
     series.values[Labels(("old",))] = 1.0
     assert "unit_things_total" in scrape(metrics)
+
+
+# What the dashboards and alerts of Sockudo read (grafana/*.json, last in its revision ecbce53), and soketi's metrics.
+THEIRS = {
+    "connected",
+    "new_connections_total",
+    "new_disconnections_total",
+    "connection_errors_total",
+    "socket_received_bytes",
+    "socket_transmitted_bytes",
+    "ws_messages_received_total",
+    "ws_messages_sent_total",
+    "http_received_bytes",
+    "http_transmitted_bytes",
+    "http_calls_received_total",
+    "rate_limit_checks_total",
+    "rate_limit_triggered_total",
+    "channel_subscriptions_total",
+    "channel_unsubscriptions_total",
+    "active_channels",
+}
+
+
+def theirs() -> dict[str, str]:
+    """Return the right column of the table of other servers' names by each name on the left."""
+    _, _, table = DOCUMENTED.partition("## Dashboards made for")
+    rows = (line.strip("| ").split(" | ") for line in table.splitlines() if line.startswith("| `"))
+    return {name: row[1] for row in rows for name in re.findall(r"`sockudo_([a-z_]+)`", row[0])}
+
+
+@pytest.mark.parametrize("name", sorted(THEIRS))
+def test_each_name_on_a_dashboard_of_sockudo_is_there_or_has_another_one_here(name: str) -> None:
+    there_are = {metric.name for metric in declared()} | {row.name for row in APP_METRICS}
+    said = theirs()[name]
+    if said.startswith("the same"):
+        assert name in there_are
+    else:
+        assert name not in there_are
+    assert set(re.findall(r"`sockudo_([a-z_]+)`", said)) <= there_are
+
+
+def test_the_rules_for_prometheus_make_the_old_names_of_what_is_there() -> None:
+    rules = re.findall(r"record: sockudo_(\w+), expr: sockudo_(\w+)", DOCUMENTED)
+    there_are = {row.name for row in APP_METRICS}
+    has_another = {name for name, said in theirs().items() if said.startswith("`sockudo_")}
+    assert {made for made, _ in rules} == has_another
+    assert {source for _, source in rules} <= there_are

@@ -187,3 +187,13 @@ def test_a_full_presence_channel_refuses_new_users_but_not_new_connections() -> 
     assert other.take() == [("pusher:error", None)]
     assert other.closed is None
     assert again.take() == [succeeded_with("1")]
+
+
+def test_refused_subscriptions_are_counted_by_their_reason() -> None:
+    bench = Bench()
+    client = bench.client()
+    for channel in ("a b", "private-x", "private-y"):
+        bench.send(client, "pusher:subscribe", {"channel": channel})
+    counted = bench.metrics.series["subscriptions_refused_total"].values
+    assert counted == {("1", "invalid_channel"): 1, ("1", "no_auth"): 2}
+    assert ("pusher:error", None) in client.take()

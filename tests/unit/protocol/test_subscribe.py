@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Callable
+from typing import Literal
 
 import pytest
 
 from sockudo_py.protocol import codec
 from sockudo_py.protocol.app import AppKey
-from sockudo_py.protocol.effects import Effect, Join, Leave, Member, Reply
+from sockudo_py.protocol.effects import Effect, Join, Leave, Member, RefuseSubscription, Reply
 from sockudo_py.protocol.session import Settings
 from sockudo_py.protocol.signatures import channel_string, sign
 from tests.unit.protocol.speak import (
@@ -370,3 +371,37 @@ def test_an_internal_channel_with_an_id_that_needs_escaping_is_confirmed() -> No
     message = only(session.receive(subscribe('#server-to-user-a"b'), 0.0))
     assert message["channel"] == '#server-to-user-a"b'
     assert json.loads(message["data"]) == {}
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        (subscribe(None), "no_channel"),
+        (subscribe("a b"), "invalid_channel"),
+        (subscribe("#server-to-user-1"), "not_signed_in"),
+        (subscribe("private-x"), "no_auth"),
+        (subscribe("private-x", auth="nonsense"), "auth_format"),
+        (subscribe("private-x", auth="nobody:abc"), "unknown_key"),
+        (subscribe("private-x", auth=f"{KEY}:abc"), "wrong_signature"),
+        (subscribe("private-x", auth=f"{KEY}:abc", channel_data=5), "channel_data"),
+        (subscribe_signed("presence-x", "{}"), "channel_data"),
+        (subscribe("there"), "already_subscribed"),
+        (subscribe("another"), "too_many_subscriptions"),
+    ],
+)
+@pytest.mark.parametrize("style", ["pusher", "soketi", "both"])
+def test_each_refusal_names_its_reason_once(
+    message: str, reason: str, style: Literal["pusher", "soketi", "both"]
+) -> None:
+    session = make_session(make_app(max_subscriptions=1), Settings(error_style=style))
+    join(session, "there")
+    effects = session.receive(message, 0.0)
+    assert [effect.reason for effect in effects if isinstance(effect, RefuseSubscription)] == [reason]
+
+
+def test_a_full_channel_and_a_cluster_that_is_away_are_reasons_too() -> None:
+    session = make_session()
+    session.receive(subscribe("a"), 0.0)
+    session.receive(subscribe("b"), 0.0)
+    effects = [*session.join_refused("a", 1), *session.join_unavailable("b")]
+    assert [getattr(effect, "reason", None) for effect in effects] == ["channel_full", "unavailable"]

@@ -1,5 +1,6 @@
 import asyncio
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,8 +9,14 @@ from sockudo_py.errors import SockudoError
 from sockudo_py.metrics import Metrics
 from sockudo_py.queues.base import Append, LanePolicy
 from sockudo_py.queues.memory import MemoryQueue
+from sockudo_py.webhooks.delivery import Attempt
+from sockudo_py.webhooks.metrics import WebhookMetrics
+from sockudo_py.webhooks.recorder import Recorder
 from sockudo_py.webhooks.service import DeliverySettings, WebhookService
 from sockudo_py.webhooks.spool import SpoolLimits
+from sockudo_py.webhooks.stats import DeliveryStats
+from sockudo_py.webhooks.targets.base import Failure
+from tests.unit.webhooks.make import endpoint, job
 
 
 async def dead_letters(count: int) -> MemoryQueue:
@@ -66,3 +73,28 @@ async def test_a_start_that_can_not_read_the_spool_file_leaves_no_task_behind(tm
         await service.start()
     await queue.close()
     assert asyncio.all_tasks() == before
+
+
+def test_the_names_of_endpoints_are_among_the_metrics_as_they_are_now() -> None:
+    metrics = Metrics()
+    service = WebhookService(MemoryQueue(), {}, metrics)
+
+    def info() -> set[tuple[str, ...]]:
+        for refresh in metrics.before_scrape:
+            refresh()
+        return set(metrics.series["webhook_endpoint_info"].values)
+
+    service.replace("app-1", [endpoint("wh_1", name="Orders"), endpoint("wh_2", id=2, name="Audit")])
+    assert info() == {("app-1", "wh_1", "Orders"), ("app-1", "wh_2", "Audit")}
+    service.replace("app-1", [endpoint("wh_1", name="Renamed")])
+    assert info() == {("app-1", "wh_1", "Renamed")}
+
+
+def test_dead_letters_are_counted_for_their_endpoint_by_what_went_wrong() -> None:
+    metrics = WebhookMetrics(Metrics())
+    recorder = Recorder(metrics, DeliveryStats())
+    failed = Attempt(job(), 1, 1, "http", Failure("timeout", "too slow"), "failed", 0, 1.0)
+    recorder.record(failed, endpoint("wh_1"))
+    recorder.record(replace(failed, status="retrying", retry_in=1.0), endpoint("wh_1"))
+    recorder.orphan(job(endpoint="wh_9"))
+    assert metrics.dead_letters.values == {("app-1", "wh_1", "timeout"): 1, ("app-1", "wh_9", "endpoint_deleted"): 1}
