@@ -1,7 +1,7 @@
 """Publishing once, however often it is asked for: the idempotency keys of events and batches.
 
 A backend that got no answer can't know whether its event went out. With the same key it may ask again: it gets the
-first answer, and nothing is published a second time. Decision 0017 tells what was weighed.
+first answer, and nothing is published a second time. Decision 0020 tells what was weighed.
 """
 
 import asyncio
