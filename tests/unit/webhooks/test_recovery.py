@@ -47,9 +47,12 @@ class KeepingQueue(FlakyQueue):
         self.full: set[str] = set()
         self.found: list[Occupancy] = []  # what ``inherit`` finds besides, once
         self.looks = 0
+        self.turns = 0  # of the loop that an append takes
         self._new_run = True
 
     async def append(self, events: Sequence[Append], ledger: Sequence[LedgerEntry] = ()) -> None:
+        for _ in range(self.turns):
+            await asyncio.sleep(0)
         refused = [event for event in events if event.endpoint in self.full]
         await super().append([event for event in events if event.endpoint not in self.full])
         there, gone = written(ledger, refused)
@@ -451,6 +454,7 @@ async def test_a_queue_that_is_away_at_the_start_fails_it() -> None:
 async def test_twenty_thousand_are_told_without_filling_the_spool() -> None:
     queue = KeepingQueue()
     queue.rows = {f"0-{number}": Occupancy(f"0-{number}", "app-1", f"c{number}") for number in range(20_000)}
+    queue.turns = 20
     async with run(queue, endpoint("wh_1"), endpoint("wh_2"), spool=SpoolLimits(max_events=4000)) as first:
         first.loop.advance(GRACE)
         while first.loop.timers:
@@ -472,3 +476,30 @@ async def test_the_log_says_how_many_were_there(caplog: pytest.LogCaptureFixture
         async with run(queue):
             pass
     assert "2 channels, 1 members" in caplog.text
+
+
+async def test_who_is_missed_is_known_only_when_the_spool_files_are_read_to_their_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recovery, "_LOOK_INTERVAL", 0.01)
+    queue = KeepingQueue()
+    path = tmp_path / "spool"
+    first = Run(queue, [endpoint()], SpoolLimits(path=path))
+    await first.start()
+    channels = [f"c{number}" for number in range(6)]
+    for channel in channels:
+        first.come(channel)
+    await first.settled()
+    queue.away = True
+    for channel in channels:
+        first.go(channel)
+    await first.stop()
+    queue.away = False
+    async with run(queue, spool=SpoolLimits(max_events=4, path=path)) as second:
+        assert second.dispatcher.unread  # two of six are there
+        second.come("c5")
+        await until(lambda: queue.kept() == {("c5", None)})
+        await second.missed_are_told()
+        ends = [told for told in queue.told() if told.startswith("channel_vacated")]
+        assert sorted(ends) == [f"channel_vacated {channel}" for channel in channels]
+        assert queue.kept() == {("c5", None)}
