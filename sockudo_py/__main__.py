@@ -6,7 +6,7 @@ import signal
 import sys
 from types import FrameType
 
-from sockudo_py.imports import uncollected
+from sockudo_py.process.imports import uncollected
 
 
 def main() -> int:
@@ -18,7 +18,7 @@ def main() -> int:
     # Plugins of pydantic are found by reading what every installed package says of itself, and would see the secrets.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     with uncollected():
-        from sockudo_py import cli
+        from sockudo_py.cli import main as cli
     code = cli.main()
     logging.shutdown()
     sys.stdout.flush()

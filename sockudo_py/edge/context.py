@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from sockudo_py.apps.base import AppManager
-from sockudo_py.descriptors import Descriptors
 from sockudo_py.edge.handshake import Handshakes
 from sockudo_py.edge.head import Head, HeadReader
 from sockudo_py.edge.newcomers import Newcomers
@@ -22,6 +21,7 @@ from sockudo_py.http.messages import ApiRequest, ApiResponse
 from sockudo_py.http.routes import cut_prefix
 from sockudo_py.limits.base import RateLimiter
 from sockudo_py.metrics import Metrics
+from sockudo_py.process.descriptors import Descriptors
 from sockudo_py.protocol.session import Settings
 from sockudo_py.ws.context import ConnectionContext
 

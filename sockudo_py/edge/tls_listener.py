@@ -11,7 +11,7 @@ import ssl
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from sockudo_py.descriptors import Descriptors, is_shortage
+from sockudo_py.process.descriptors import Descriptors, is_shortage
 
 log = logging.getLogger(__name__)
 

@@ -14,21 +14,21 @@ from sockudo_py.endpoints import Endpoint
 from sockudo_py.errors import SockudoError, Unavailable
 from sockudo_py.metrics import Metrics
 from sockudo_py.queues.base import Depths, Queue
-from sockudo_py.webhooks.crowding import Brake
-from sockudo_py.webhooks.delivery import Attempt
-from sockudo_py.webhooks.dispatcher import Dispatcher
-from sockudo_py.webhooks.health import EndpointHealth, HealthSettings
-from sockudo_py.webhooks.lane_keeper import LaneKeeper
-from sockudo_py.webhooks.ledger import Ledger
+from sockudo_py.webhooks.delivery.attempt import Attempt
+from sockudo_py.webhooks.delivery.lane_keeper import LaneKeeper
+from sockudo_py.webhooks.delivery.recorder import Recorder
+from sockudo_py.webhooks.delivery.worker import Worker, WorkerSettings
+from sockudo_py.webhooks.endpoints.health import EndpointHealth, HealthSettings
+from sockudo_py.webhooks.endpoints.registry import EndpointRegistry
+from sockudo_py.webhooks.endpoints.validation import EndpointRules
+from sockudo_py.webhooks.intake.dispatcher import Dispatcher
+from sockudo_py.webhooks.intake.ledger import Ledger
+from sockudo_py.webhooks.intake.recovery import Recovery
 from sockudo_py.webhooks.metrics import WebhookMetrics
-from sockudo_py.webhooks.recorder import Recorder
-from sockudo_py.webhooks.recovery import Recovery
-from sockudo_py.webhooks.registry import EndpointRegistry
-from sockudo_py.webhooks.spool import SpoolLimits
+from sockudo_py.webhooks.spool.crowding import Brake
+from sockudo_py.webhooks.spool.memory import SpoolLimits
 from sockudo_py.webhooks.stats import DeliveryStats, describe_endpoint
 from sockudo_py.webhooks.targets.base import Target
-from sockudo_py.webhooks.validation import EndpointRules
-from sockudo_py.webhooks.worker import Worker, WorkerSettings
 
 log = logging.getLogger(__name__)
 

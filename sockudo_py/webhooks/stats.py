@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sockudo_py.endpoints import Endpoint
-from sockudo_py.webhooks.guard import redact_url
+from sockudo_py.webhooks.endpoints.guard import redact_url
 
 _MINUTES = 60
 

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 
 from sockudo_py.config import Config
-from sockudo_py.descriptors import raise_limit
+from sockudo_py.process.descriptors import raise_limit
 from sockudo_py.wiring.banner import banner_lines
 from sockudo_py.wiring.server import Server
 

@@ -18,22 +18,22 @@ from sockudo_py.caches.base import Cache, IdempotencyKeys
 from sockudo_py.config import Config
 from sockudo_py.config.drivers import AdapterConfig, CacheConfig, RateLimiterConfig
 from sockudo_py.config.unused import UNBUILT
-from sockudo_py.descriptors import Descriptors
 from sockudo_py.endpoints import Endpoint
 from sockudo_py.errors import ConfigError
 from sockudo_py.limits.base import RateLimiter
 from sockudo_py.metrics import Metrics
+from sockudo_py.process.descriptors import Descriptors
 from sockudo_py.queues.base import Queue
-from sockudo_py.webhooks.breaker import BreakerSettings
-from sockudo_py.webhooks.guard import AddressGuard
-from sockudo_py.webhooks.health import HealthSettings
+from sockudo_py.webhooks.delivery.breaker import BreakerSettings
+from sockudo_py.webhooks.delivery.worker import WorkerSettings
+from sockudo_py.webhooks.endpoints.guard import AddressGuard
+from sockudo_py.webhooks.endpoints.health import HealthSettings
+from sockudo_py.webhooks.endpoints.validation import EndpointRules, endpoint_problems
 from sockudo_py.webhooks.service import DeliverySettings
-from sockudo_py.webhooks.spool import SpoolLimits
+from sockudo_py.webhooks.spool.memory import SpoolLimits
 from sockudo_py.webhooks.targets.aws_lambda import LambdaInvoker
 from sockudo_py.webhooks.targets.base import Target
-from sockudo_py.webhooks.targets.http import HttpTarget
-from sockudo_py.webhooks.validation import EndpointRules, endpoint_problems
-from sockudo_py.webhooks.worker import WorkerSettings
+from sockudo_py.webhooks.targets.http.target import HttpTarget
 from sockudo_py.wiring.tls import webhook_context
 
 log = logging.getLogger(__name__)
@@ -129,7 +129,7 @@ def make_queue(config: Config, metrics: Metrics) -> Queue:
     slots = queue.concurrency * reliability.worker_prefetch
     match queue.driver:
         case "memory" | "none":  # none: nothing is ever put into it
-            from sockudo_py.queues.memory import MemoryQueue
+            from sockudo_py.queues.local.queue import MemoryQueue
 
             return MemoryQueue(
                 metrics=metrics,
@@ -141,7 +141,7 @@ def make_queue(config: Config, metrics: Metrics) -> Queue:
                 dedup_ttl=reliability.deduplication_ttl_ms / 1000,
             )
         case "redis":
-            from sockudo_py.queues.redis import RedisQueue
+            from sockudo_py.queues.redis.queue import RedisQueue
 
             return RedisQueue(
                 config.redis_url("queue"),
@@ -160,7 +160,7 @@ def make_queue(config: Config, metrics: Metrics) -> Queue:
                 server_id=config.server_id or f"{socket.gethostname()}:{config.port}",
             )
         case "sqlite":
-            from sockudo_py.queues.sqlite import SqliteQueue
+            from sockudo_py.queues.sqlite.queue import SqliteQueue
 
             return SqliteQueue(
                 Path(queue.sqlite.path),
@@ -175,7 +175,7 @@ def make_queue(config: Config, metrics: Metrics) -> Queue:
                 longest_wait=longest_wait(config),
             )
         case "sqs":
-            from sockudo_py.queues.sqs import SqsQueue
+            from sockudo_py.queues.sqs.queue import SqsQueue
 
             return SqsQueue(
                 region=queue.sqs.region,

@@ -12,7 +12,6 @@ from sockudo_py.adapters.base import Restorable
 from sockudo_py.apps.base import AppChanged, AppDefinition
 from sockudo_py.changes import Change
 from sockudo_py.config import NO_QUEUE, Config
-from sockudo_py.descriptors import REMEDY, Descriptors, open_limit
 from sockudo_py.edge.context import FrontContext, FrontLimits
 from sockudo_py.edge.listening import shown
 from sockudo_py.edge.newcomers import Newcomers
@@ -22,14 +21,15 @@ from sockudo_py.errors import ConfigError, SockudoError
 from sockudo_py.http.api import Api
 from sockudo_py.http.context import RequestLimit
 from sockudo_py.http.cors import Cors
-from sockudo_py.http.garbage import Garbage
 from sockudo_py.http.health import Health
-from sockudo_py.http.lag import LoopLag
 from sockudo_py.metrics import Metrics
 from sockudo_py.node import Node
+from sockudo_py.process.descriptors import REMEDY, Descriptors, open_limit
+from sockudo_py.process.garbage import Garbage
+from sockudo_py.process.lag import LoopLag
 from sockudo_py.protocol.session import Settings
-from sockudo_py.webhooks.noise import Leaves, Noise
 from sockudo_py.webhooks.service import WebhookService
+from sockudo_py.webhooks.spool.noise import Leaves, Noise
 from sockudo_py.wiring.checks import spare_needless_queue
 from sockudo_py.wiring.drivers import (
     delivery_settings,

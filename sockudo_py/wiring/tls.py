@@ -4,7 +4,7 @@ import ssl
 
 from sockudo_py.config import Config
 from sockudo_py.errors import ConfigError
-from sockudo_py.webhooks.targets.http import default_ssl_context
+from sockudo_py.webhooks.targets.http.target import default_ssl_context
 
 
 def server_context(config: Config) -> ssl.SSLContext:

@@ -10,7 +10,6 @@ import logging
 from typing import TYPE_CHECKING
 
 from sockudo_py.config import Config
-from sockudo_py.descriptors import Descriptors, is_shortage
 from sockudo_py.edge.behind import Behind
 from sockudo_py.edge.later import Later
 from sockudo_py.edge.listening import bind, remedy, shown
@@ -21,6 +20,7 @@ from sockudo_py.errors import SockudoError
 from sockudo_py.http.api import Api
 from sockudo_py.http.cors import Cors
 from sockudo_py.metrics import Metrics
+from sockudo_py.process.descriptors import Descriptors, is_shortage
 from sockudo_py.ws.wheel import Wheel
 
 if TYPE_CHECKING:

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from sockudo_py.descriptors import Descriptors
 from sockudo_py.metrics import Metrics
+from sockudo_py.process.descriptors import Descriptors
 from tests.support.client import eventually
 from tests.support.edge_bench import subscribe
 from tests.support.edge_stage import Peer, Stage, on_stage

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from sockudo_py.queues.redis import RedisQueue
+from sockudo_py.queues.redis.queue import RedisQueue
 from tests.support import redis_cli
 from tests.support.client import eventually
 from tests.support.receiver import Answer

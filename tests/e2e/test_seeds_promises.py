@@ -13,8 +13,8 @@ import pytest
 
 from sockudo_py.errors import ConfigError
 from sockudo_py.queues import jobs
-from sockudo_py.queues.memory import MemoryQueue
-from sockudo_py.webhooks.lane_keeper import lane_policy
+from sockudo_py.queues.local.queue import MemoryQueue
+from sockudo_py.webhooks.delivery.lane_keeper import lane_policy
 from sockudo_py.webhooks.targets.base import Delivered, Failure
 from tests.support.receiver import Answer
 from tests.support.seeds import AT_ONCE, configured, live, serving

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import trustme
 
-from sockudo_py.descriptors import Descriptors
 from sockudo_py.edge import tls_listener
 from sockudo_py.edge.tls_listener import TlsListener
 from sockudo_py.metrics import Metrics
+from sockudo_py.process.descriptors import Descriptors
 from tests.support.client import eventually
 
 

@@ -13,10 +13,10 @@ import pytest
 import trustme
 import uvloop
 
-from sockudo_py.webhooks.guard import AddressGuard
-from sockudo_py.webhooks.targets import http as http_target
+from sockudo_py.webhooks.endpoints.guard import AddressGuard
 from sockudo_py.webhooks.targets.base import Delivered, Failure, Request
-from sockudo_py.webhooks.targets.http import HttpTarget, default_ssl_context
+from sockudo_py.webhooks.targets.http import target as http_target
+from sockudo_py.webhooks.targets.http.target import HttpTarget, default_ssl_context
 from tests.e2e.test_webhooks_http_target import names, request, server_context
 from tests.support.connect_proxy import ConnectProxy
 from tests.support.receiver import Answer, Hang, Raw, Receiver

@@ -27,11 +27,11 @@ from sockudo_py.endpoints import Batching, ChannelFilter, Endpoint, ProfileName,
 from sockudo_py.errors import ConfigError
 from sockudo_py.metrics import Metrics
 from sockudo_py.protocol.app import AppKey
-from sockudo_py.queues.memory import MemoryQueue
-from sockudo_py.webhooks.guard import AddressGuard
+from sockudo_py.queues.local.queue import MemoryQueue
+from sockudo_py.webhooks.delivery.worker import WorkerSettings
+from sockudo_py.webhooks.endpoints.guard import AddressGuard
 from sockudo_py.webhooks.service import DeliverySettings, WebhookService
-from sockudo_py.webhooks.targets.http import HttpTarget
-from sockudo_py.webhooks.worker import WorkerSettings
+from sockudo_py.webhooks.targets.http.target import HttpTarget
 from tests.support.receiver import Answer, Behaviour, Hang, Receiver, Reset
 from tests.unit.webhooks import verifiers
 

@@ -17,10 +17,10 @@ from typing import Any
 import pytest
 import trustme
 
-from sockudo_py.webhooks.guard import AddressGuard
+from sockudo_py.webhooks.endpoints.guard import AddressGuard
 from sockudo_py.webhooks.targets.base import Delivered, Failure, Outcome, Request
-from sockudo_py.webhooks.targets.http import HttpTarget, default_ssl_context
-from sockudo_py.webhooks.targets.resolver import AddrInfo, Lookup
+from sockudo_py.webhooks.targets.http.resolver import AddrInfo, Lookup
+from sockudo_py.webhooks.targets.http.target import HttpTarget, default_ssl_context
 from tests.support.receiver import Answer, Behaviour, Hang, Raw, Receiver, Reset
 
 LOOPBACK = ipaddress.ip_network("127.0.0.0/8")
@@ -176,7 +176,7 @@ async def test_an_unknown_name_is_a_dns_failure() -> None:
 
 
 async def test_a_name_service_that_hangs_delays_only_those_who_ask_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sockudo_py.webhooks.targets.resolver.TIMEOUT", 4.0)
+    monkeypatch.setattr("sockudo_py.webhooks.targets.http.resolver.TIMEOUT", 4.0)
 
     over = threading.Event()
 

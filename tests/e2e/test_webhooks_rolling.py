@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from sockudo_py.queues import redis
-from sockudo_py.queues.redis import RedisQueue
-from sockudo_py.queues.sqlite import SqliteQueue
+from sockudo_py.queues.redis import queue as redis
+from sockudo_py.queues.redis.queue import RedisQueue
+from sockudo_py.queues.sqlite.queue import SqliteQueue
 from tests.faults.harness import APP, assert_duplicates_alike, number_of, numbers, staged, until
 from tests.support.redis_server import RedisServer
 from tests.support.redis_server import redis_server as redis_server

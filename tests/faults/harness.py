@@ -21,15 +21,15 @@ from sockudo_py.metrics import Metrics
 from sockudo_py.protocol.app import AppKey
 from sockudo_py.queues import jobs
 from sockudo_py.queues.base import Append, LedgerEntry, Queue, QueueFull
-from sockudo_py.queues.memory import MemoryQueue
-from sockudo_py.queues.sqlite_packs import unpack
-from sockudo_py.webhooks.delivery import Attempt
-from sockudo_py.webhooks.guard import AddressGuard
+from sockudo_py.queues.local.queue import MemoryQueue
+from sockudo_py.queues.sqlite.packs import unpack
+from sockudo_py.webhooks.delivery.attempt import Attempt
+from sockudo_py.webhooks.delivery.worker import WorkerSettings
+from sockudo_py.webhooks.endpoints.guard import AddressGuard
 from sockudo_py.webhooks.service import DeliverySettings, WebhookService
-from sockudo_py.webhooks.spool import SpoolLimits
+from sockudo_py.webhooks.spool.memory import SpoolLimits
 from sockudo_py.webhooks.targets.base import Delivered, Failure, Target
-from sockudo_py.webhooks.targets.http import HttpTarget
-from sockudo_py.webhooks.worker import WorkerSettings
+from sockudo_py.webhooks.targets.http.target import HttpTarget
 from tests.support.receiver import Received, Receiver
 from tests.support.redis_server import RedisServer
 

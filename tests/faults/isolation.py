@@ -20,11 +20,11 @@ from typing import Literal
 import psutil
 
 from sockudo_py.endpoints import Endpoint, RetryPolicy
-from sockudo_py.http.garbage import Garbage
 from sockudo_py.metrics import Metrics
+from sockudo_py.process.garbage import Garbage
 from sockudo_py.queues.base import Queue
-from sockudo_py.queues.memory import MemoryQueue
-from sockudo_py.queues.redis import RedisQueue
+from sockudo_py.queues.local.queue import MemoryQueue
+from sockudo_py.queues.redis.queue import RedisQueue
 from tests.faults.harness import Stage, number_of, percentile, staged
 from tests.faults.standstills import Standstills
 from tests.support.receiver import Answer, Hang

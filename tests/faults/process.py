@@ -20,15 +20,15 @@ import orjson
 from sockudo_py.endpoints import Batching, RetryPolicy
 from sockudo_py.metrics import Metrics
 from sockudo_py.queues.base import Queue
-from sockudo_py.queues.redis import RedisQueue
-from sockudo_py.queues.sqlite import SqliteQueue
-from sockudo_py.webhooks.delivery import Attempt
-from sockudo_py.webhooks.guard import AddressGuard
+from sockudo_py.queues.redis.queue import RedisQueue
+from sockudo_py.queues.sqlite.queue import SqliteQueue
+from sockudo_py.webhooks.delivery.attempt import Attempt
+from sockudo_py.webhooks.delivery.worker import WorkerSettings
+from sockudo_py.webhooks.endpoints.guard import AddressGuard
 from sockudo_py.webhooks.service import DeliverySettings, WebhookService
-from sockudo_py.webhooks.spool import SpoolLimits
+from sockudo_py.webhooks.spool.memory import SpoolLimits
 from sockudo_py.webhooks.targets.base import Outcome, Request
-from sockudo_py.webhooks.targets.http import HttpTarget
-from sockudo_py.webhooks.worker import WorkerSettings
+from sockudo_py.webhooks.targets.http.target import HttpTarget
 from tests.faults.harness import APP, event, hook, note_appends
 
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 
 from sockudo_py.queues import jobs
 from sockudo_py.queues.base import Append, LanePolicy
-from sockudo_py.queues.book import Book
-from sockudo_py.queues.classes import Shares
-from sockudo_py.queues.lanes import Entry
+from sockudo_py.queues.local.book import Book
+from sockudo_py.queues.local.classes import Shares
+from sockudo_py.queues.local.lanes import Entry
 from tests.faults.harness import percentile
 
 SLOTS = 80

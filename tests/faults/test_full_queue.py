@@ -11,11 +11,11 @@ import pytest
 
 from sockudo_py.endpoints import RetryPolicy
 from sockudo_py.queues.base import Queue
-from sockudo_py.queues.memory import MemoryQueue
-from sockudo_py.queues.redis import RedisQueue
-from sockudo_py.queues.sqlite import SqliteQueue
-from sockudo_py.webhooks import dispatcher, refusals
-from sockudo_py.webhooks.spool import SpoolLimits
+from sockudo_py.queues.local.queue import MemoryQueue
+from sockudo_py.queues.redis.queue import RedisQueue
+from sockudo_py.queues.sqlite.queue import SqliteQueue
+from sockudo_py.webhooks.intake import dispatcher, refusals
+from sockudo_py.webhooks.spool.memory import SpoolLimits
 from tests.faults.harness import (
     Stage,
     assert_duplicates_alike,

@@ -11,7 +11,7 @@ import pytest
 from sockudo_py.endpoints import Batching, RetryPolicy, Secret
 from sockudo_py.protocol.app import AppKey
 from sockudo_py.protocol.signatures import sign
-from sockudo_py.queues.redis import RedisQueue
+from sockudo_py.queues.redis.queue import RedisQueue
 from tests.faults.harness import (
     APP,
     PREFIX,

@@ -14,10 +14,10 @@ import pytest
 import trustme
 
 from sockudo_py.endpoints import RetryPolicy
-from sockudo_py.webhooks.guard import AddressGuard
+from sockudo_py.webhooks.endpoints.guard import AddressGuard
 from sockudo_py.webhooks.targets.base import Delivered, Failure, Request
-from sockudo_py.webhooks.targets.http import HttpTarget, default_ssl_context
-from sockudo_py.webhooks.targets.resolver import AddrInfo, Lookup
+from sockudo_py.webhooks.targets.http.resolver import AddrInfo, Lookup
+from sockudo_py.webhooks.targets.http.target import HttpTarget, default_ssl_context
 from tests.faults.harness import QUICK, assert_duplicates_alike, error_class, staged, until
 from tests.support.ports import free_port
 from tests.support.receiver import OK, Receiver
@@ -113,7 +113,7 @@ async def test_F16_a_name_that_is_not_found_is_tried_again(problem: socket.gaier
 
 
 async def test_F16_a_name_service_that_hangs_is_a_dns_failure_and_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sockudo_py.webhooks.targets.resolver.TIMEOUT", 3.0)
+    monkeypatch.setattr("sockudo_py.webhooks.targets.http.resolver.TIMEOUT", 3.0)
     asked = 0
     over = threading.Event()
 

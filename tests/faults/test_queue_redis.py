@@ -11,7 +11,7 @@ from sockudo_py.errors import SockudoError, Unavailable
 from sockudo_py.metrics import Metrics
 from sockudo_py.queues import jobs
 from sockudo_py.queues.base import Append, Claim, LanePolicy
-from sockudo_py.queues.redis import RedisQueue
+from sockudo_py.queues.redis.queue import RedisQueue
 from tests.support.redis_proxy import reply_proxy
 from tests.support.redis_server import RedisServer
 from tests.support.redis_server import private_redis as private_redis
@@ -235,7 +235,7 @@ async def test_after_flushall_each_node_sends_its_policies_again_however_many_an
 async def test_a_policy_that_another_node_removed_is_sent_again_and_none_is_overwritten(
     queues: Queues, private_redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sockudo_py.queues.redis._MEND_EVERY", 0.0)
+    monkeypatch.setattr("sockudo_py.queues.redis.queue._MEND_EVERY", 0.0)
     old, new = queues.make(), queues.make()
     for uid in ("wh_a", "wh_b"):
         await old.set_policy(uid, AT_ONCE)
@@ -356,7 +356,7 @@ async def test_an_evicting_redis_is_an_error_in_the_log(
 ) -> None:
     private_redis.cli("config", "set", "maxmemory-policy", "allkeys-lru")
     await queues.make().open()
-    (record,) = [record for record in caplog.records if record.name == "sockudo_py.queues.redis"]
+    (record,) = [record for record in caplog.records if record.name == "sockudo_py.queues.redis.queue"]
     assert record.levelno == logging.ERROR
     assert "maxmemory-policy allkeys-lru" in record.getMessage()
 
@@ -366,7 +366,7 @@ async def test_a_redis_that_keeps_nothing_is_a_warning_in_the_log(
 ) -> None:
     private_redis.cli("config", "set", "appendonly", "no")
     await queues.make().open()
-    (record,) = [record for record in caplog.records if record.name == "sockudo_py.queues.redis"]
+    (record,) = [record for record in caplog.records if record.name == "sockudo_py.queues.redis.queue"]
     assert record.levelno == logging.WARNING
     assert "appendonly no" in record.getMessage()
 

@@ -11,7 +11,7 @@ from sockudo_py.errors import SockudoError
 from sockudo_py.metrics import Metrics
 from sockudo_py.queues import jobs
 from sockudo_py.queues.base import Append, Claim, LanePolicy
-from sockudo_py.queues.redis import RedisQueue
+from sockudo_py.queues.redis.queue import RedisQueue
 from tests.support.redis_server import RedisServer
 from tests.support.redis_server import private_redis as private_redis
 

@@ -14,7 +14,7 @@ import pytest
 from sockudo_py.errors import SockudoError, Unavailable
 from sockudo_py.queues import jobs
 from sockudo_py.queues.base import Append, Claim, LanePolicy
-from sockudo_py.queues.sqlite import SqliteQueue
+from sockudo_py.queues.sqlite.queue import SqliteQueue
 
 NOW = 1_800_000_000.0
 AT_ONCE = LanePolicy(window=0.0, size=1, slow_start=False, max_in_flight=1000)
@@ -367,7 +367,7 @@ async def test_a_call_before_open_is_unavailable(make: Make) -> None:
 WRITER = """
 import asyncio, sys
 from sockudo_py.queues.base import Append
-from sockudo_py.queues.sqlite import SqliteQueue
+from sockudo_py.queues.sqlite.queue import SqliteQueue
 
 async def main():
     queue = SqliteQueue(sys.argv[1])

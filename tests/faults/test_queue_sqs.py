@@ -10,7 +10,7 @@ from sockudo_py.errors import SockudoError, Unavailable
 from sockudo_py.metrics import Metrics
 from sockudo_py.queues import jobs
 from sockudo_py.queues.base import Append, Claim, LanePolicy
-from sockudo_py.queues.sqs import SqsQueue
+from sockudo_py.queues.sqs.queue import SqsQueue
 from tests.support.aws import Aws
 from tests.support.aws import aws as aws
 from tests.support.aws import aws_server as aws_server

@@ -7,8 +7,8 @@ from email.utils import formatdate
 import pytest
 
 from sockudo_py.endpoints import Batching, RetryPolicy
-from sockudo_py.webhooks.guard import AddressGuard
-from sockudo_py.webhooks.targets.http import HttpTarget
+from sockudo_py.webhooks.endpoints.guard import AddressGuard
+from sockudo_py.webhooks.targets.http.target import HttpTarget
 from tests.faults.harness import (
     QUICK,
     Clock,

@@ -14,8 +14,8 @@ from sockudo_py.endpoints import RetryPolicy
 from sockudo_py.errors import Unavailable
 from sockudo_py.metrics import Metrics
 from sockudo_py.queues.base import Append, Claim
-from sockudo_py.queues.redis import RedisQueue
-from sockudo_py.webhooks.worker import LAST_WORDS
+from sockudo_py.queues.redis.queue import RedisQueue
+from sockudo_py.webhooks.delivery.worker import LAST_WORDS
 from tests.faults.harness import (
     APP,
     QUICK,

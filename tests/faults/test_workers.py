@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sockudo_py.queues.memory import MemoryQueue
+from sockudo_py.queues.local.queue import MemoryQueue
 from sockudo_py.webhooks.targets.base import Delivered, Outcome, Request
 from tests.faults.harness import (
     PREFIX,

@@ -8,8 +8,8 @@ from redis import Redis
 
 from sockudo_py.queues import jobs
 from sockudo_py.queues.base import Append
-from sockudo_py.queues.book import Book
-from sockudo_py.queues.sqlite_packs import unpack
+from sockudo_py.queues.local.book import Book
+from sockudo_py.queues.sqlite.packs import unpack
 
 EVENT = re.compile(rb'\{"event":"(e\d+)"\}')
 

@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from sockudo_py.queues.base import Append, LedgerEntry, Occupancy
 from sockudo_py.queues.ledger import written
-from sockudo_py.webhooks.ledger import Key, Ledger, ended_by
+from sockudo_py.webhooks.intake.ledger import Key, Ledger, ended_by
 
 # Which endpoints want to hear of beginnings and of ends.
 BEGINS = {"both": True, "ends": False, "begins": True, "more": True}

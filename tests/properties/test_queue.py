@@ -14,9 +14,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from sockudo_py.queues import jobs
 from sockudo_py.queues.base import Append, Queue, QueueFull
 from sockudo_py.queues.jobs import Job, JobError
-from sockudo_py.queues.memory import MemoryQueue
-from sockudo_py.queues.redis import RedisQueue
-from sockudo_py.queues.sqlite import SqliteQueue
+from sockudo_py.queues.local.queue import MemoryQueue
+from sockudo_py.queues.redis.queue import RedisQueue
+from sockudo_py.queues.sqlite.queue import SqliteQueue
 from tests.properties.queue_model import (
     BOUND,
     CRASHES,

@@ -17,14 +17,14 @@ from sockudo_py.config import load
 from sockudo_py.endpoints import Endpoint
 from sockudo_py.metrics import Metrics
 from sockudo_py.queues.base import Append, Queue
-from sockudo_py.queues.memory import MemoryQueue
-from sockudo_py.webhooks.filters import wants
-from sockudo_py.webhooks.guard import AddressGuard
+from sockudo_py.queues.local.queue import MemoryQueue
+from sockudo_py.webhooks.delivery.worker import WorkerSettings
+from sockudo_py.webhooks.endpoints.filters import wants
+from sockudo_py.webhooks.endpoints.guard import AddressGuard
+from sockudo_py.webhooks.endpoints.validation import EndpointRules, endpoint_problems
 from sockudo_py.webhooks.service import DeliverySettings, WebhookService
 from sockudo_py.webhooks.targets.base import Target
-from sockudo_py.webhooks.targets.http import HttpTarget
-from sockudo_py.webhooks.validation import EndpointRules, endpoint_problems
-from sockudo_py.webhooks.worker import WorkerSettings
+from sockudo_py.webhooks.targets.http.target import HttpTarget
 from tests.support.receiver import Receiver
 
 APP, KEY, APP_SECRET = "app-1", "app-key", "secret-of-the-app"

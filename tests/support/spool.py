@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from sockudo_py.queues.base import Append
-from sockudo_py.webhooks.spool_file import candidates, create
-from sockudo_py.webhooks.spool_lines import event_in
+from sockudo_py.webhooks.spool.file import candidates, create
+from sockudo_py.webhooks.spool.lines import event_in
 
 _numbers = itertools.count(1)
 

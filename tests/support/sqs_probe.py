@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from sockudo_py.errors import Unavailable
-from sockudo_py.queues.sqs import SqsQueue
+from sockudo_py.queues.sqs.queue import SqsQueue
 
 Calls = list[tuple[str, dict[str, Any]]]
 

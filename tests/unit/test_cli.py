@@ -10,7 +10,7 @@ import pytest
 import trustme
 
 from sockudo_py import __version__
-from sockudo_py.cli import main
+from sockudo_py.cli.main import main
 from sockudo_py.config import Config
 from sockudo_py.errors import ConfigError, SockudoError
 from tests.unit.test_logs import restored_logging

@@ -9,14 +9,14 @@ from typing import Any, TypeVar
 
 import pytest
 
-from sockudo_py.cli import main
+from sockudo_py.cli.main import main
 from sockudo_py.config import load
 from sockudo_py.metrics import Metrics
 from sockudo_py.queues import jobs
 from sockudo_py.queues.base import Append, LanePolicy, Queue
 from sockudo_py.receiver import verify
+from sockudo_py.webhooks.delivery.trial import sample_event
 from sockudo_py.webhooks.events import EVENT_NAMES
-from sockudo_py.webhooks.trial import sample_event
 from sockudo_py.wiring.drivers import make_queue
 from tests.support.hook_receiver import HookReceiver
 from tests.support.redis_server import RedisServer

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from sockudo_py import descriptors as descriptors_module
-from sockudo_py.descriptors import LEAST, Descriptors, is_shortage, lowest_free, raise_limit
 from sockudo_py.errors import SockudoError
 from sockudo_py.metrics import Metrics
+from sockudo_py.process import descriptors as descriptors_module
+from sockudo_py.process.descriptors import LEAST, Descriptors, is_shortage, lowest_free, raise_limit
 
 SHORT = OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
@@ -149,7 +149,7 @@ def test_a_shortage_is_told_from_other_problems(problem: BaseException, short: b
 
 RAISED = """
 import resource
-from sockudo_py.descriptors import open_limit, raise_limit
+from sockudo_py.process.descriptors import open_limit, raise_limit
 raise_limit()
 print(open_limit(), *resource.getrlimit(resource.RLIMIT_NOFILE))
 """

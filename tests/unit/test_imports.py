@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from sockudo_py.imports import uncollected
+from sockudo_py.process.imports import uncollected
 
 # What no start may wait for. aiohttp and prometheus_client are imported when the port is open already.
 LATER = (
@@ -14,12 +14,12 @@ LATER = (
     "prometheus_client",
     "http.server",
 )
-UNUSED = ("boto3", "botocore", "redis", "sqlite3", "sockudo_py.queues.sqlite", "sockudo_py.apps.file", "unittest")
+UNUSED = ("boto3", "botocore", "redis", "sqlite3", "sockudo_py.queues.sqlite.queue", "sockudo_py.apps.file", "unittest")
 
 STARTED = """
 import asyncio, json, sys
 from sockudo_py.__main__ import main
-import sockudo_py.cli
+import sockudo_py.cli.main
 from sockudo_py.config import load
 from sockudo_py.wiring.server import Server
 
@@ -37,7 +37,7 @@ asyncio.run(start())
 
 STARVED = """
 import os, resource, sys
-from sockudo_py.descriptors import is_shortage
+from sockudo_py.process.descriptors import is_shortage
 from sockudo_py.wiring import web
 
 limits = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -87,8 +87,10 @@ def test_nothing_that_can_wait_is_imported_before_the_port_is_open() -> None:
 
 
 def test_the_command_line_imports_neither_the_server_nor_what_it_needs() -> None:
-    program = "import json, sys; import sockudo_py.cli; print(json.dumps(sorted(sys.modules)))"
-    assert loaded(program, "sockudo_py.cli", "sockudo_py.wiring", "uvloop", *LATER, *UNUSED) == ["sockudo_py.cli"]
+    program = "import json, sys; import sockudo_py.cli.main; print(json.dumps(sorted(sys.modules)))"
+    assert loaded(program, "sockudo_py.cli.main", "sockudo_py.wiring", "uvloop", *LATER, *UNUSED) == [
+        "sockudo_py.cli.main"
+    ]
 
 
 def test_the_collector_is_off_during_imports_and_on_after_them(thawed: None) -> None:

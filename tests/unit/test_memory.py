@@ -14,14 +14,14 @@ from sockudo_py.protocol import codec
 from sockudo_py.protocol.source import Source
 from sockudo_py.queues import jobs
 from sockudo_py.queues.base import Append, LanePolicy, Queue
-from sockudo_py.queues.memory import MemoryQueue
-from sockudo_py.queues.sqlite import SqliteQueue
-from sockudo_py.webhooks.dispatcher import Dispatcher
-from sockudo_py.webhooks.envelopes import bodies
+from sockudo_py.queues.local.queue import MemoryQueue
+from sockudo_py.queues.sqlite.queue import SqliteQueue
+from sockudo_py.webhooks.delivery.envelopes import bodies
+from sockudo_py.webhooks.endpoints.registry import EndpointRegistry
 from sockudo_py.webhooks.events import EVENT_NAMES, encode
+from sockudo_py.webhooks.intake.dispatcher import Dispatcher
 from sockudo_py.webhooks.metrics import WebhookMetrics
-from sockudo_py.webhooks.registry import EndpointRegistry
-from sockudo_py.webhooks.spool import SpoolLimits
+from sockudo_py.webhooks.spool.memory import SpoolLimits
 from tests.support.spool import leave
 from tests.support.weigh import scales
 from tests.unit.webhooks.fakes import FlakyQueue

@@ -12,8 +12,8 @@ import pytest
 from sockudo_py.endpoints import Endpoint
 from sockudo_py.protocol.app import AppKey
 from sockudo_py.queues.jobs import Job
-from sockudo_py.webhooks.envelopes import bodies
-from sockudo_py.webhooks.profiles import signed_headers
+from sockudo_py.webhooks.delivery.envelopes import bodies
+from sockudo_py.webhooks.delivery.profiles import signed_headers
 from tests.support.client import connected, eventually
 from tests.support.hook_receiver import HookReceiver
 from tests.support.ports import free_ports

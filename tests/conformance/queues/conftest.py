@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from sockudo_py.queues.base import Append, Claim, LanePolicy, Queue
-from sockudo_py.queues.memory import MemoryQueue
-from sockudo_py.queues.redis import RedisQueue
-from sockudo_py.queues.sqlite import SqliteQueue
-from sockudo_py.queues.sqs import SqsQueue
+from sockudo_py.queues.local.queue import MemoryQueue
+from sockudo_py.queues.redis.queue import RedisQueue
+from sockudo_py.queues.sqlite.queue import SqliteQueue
+from sockudo_py.queues.sqs.queue import SqsQueue
 from tests.support.aws import Aws
 from tests.support.aws import aws as aws
 from tests.support.aws import aws_server as aws_server

@@ -3,8 +3,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from sockudo_py.http.garbage import Garbage
 from sockudo_py.metrics import Metrics
+from sockudo_py.process.garbage import Garbage
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from sockudo_py.http.lag import BUCKETS, LoopLag
 from sockudo_py.metrics import Metrics
+from sockudo_py.process.lag import BUCKETS, LoopLag
 
 
 async def sampled(metrics: Metrics, count: int) -> list[float]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from sockudo_py.errors import Unavailable
-from sockudo_py.queues.batch_thread import BatchThread
+from sockudo_py.links.batch_thread import BatchThread
 
 
 class Together:

@@ -6,8 +6,8 @@ import pytest
 from sockudo_py.queues import jobs
 from sockudo_py.queues.base import Append, LanePolicy
 from sockudo_py.queues.clock import QueueClock
-from sockudo_py.queues.memory import MemoryQueue
-from sockudo_py.queues.sqlite import SqliteQueue
+from sockudo_py.queues.local.queue import MemoryQueue
+from sockudo_py.queues.sqlite.queue import SqliteQueue
 
 
 class Times:

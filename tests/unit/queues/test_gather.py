@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from sockudo_py.errors import Unavailable
-from sockudo_py.queues.gather import Gather
+from sockudo_py.links.gather import Gather
 
 
 class Calls:

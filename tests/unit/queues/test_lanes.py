@@ -4,8 +4,8 @@ import pytest
 
 from sockudo_py.queues import jobs
 from sockudo_py.queues.base import Append, LanePolicy
-from sockudo_py.queues.classes import FAST, NEW
-from sockudo_py.queues.lanes import Entry, Lane, Lanes
+from sockudo_py.queues.local.classes import FAST, NEW
+from sockudo_py.queues.local.lanes import Entry, Lane, Lanes
 
 POLICY = LanePolicy(window=0.0, size=1, slow_start=False)
 

@@ -8,8 +8,8 @@ import pytest
 
 from sockudo_py.errors import Unavailable
 from sockudo_py.queues.base import LedgerEntry, Occupancy
-from sockudo_py.queues.redis import RedisQueue
-from sockudo_py.queues.redis_ledger import packed, unpacked
+from sockudo_py.queues.redis.ledger import packed, unpacked
+from sockudo_py.queues.redis.queue import RedisQueue
 from tests.support.redis_server import RedisServer
 from tests.support.redis_server import redis_server as redis_server
 from tests.support.redis_server import unique_prefix as unique_prefix

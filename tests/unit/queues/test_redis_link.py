@@ -7,7 +7,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from sockudo_py.errors import Unavailable
 from sockudo_py.metrics import Metrics
-from sockudo_py.queues.redis_link import RedisLink
+from sockudo_py.queues.redis.link import RedisLink
 
 
 class Client:

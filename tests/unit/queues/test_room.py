@@ -3,10 +3,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sockudo_py.queues.base import Append, LanePolicy
-from sockudo_py.queues.book import Book
-from sockudo_py.queues.classes import Shares
-from sockudo_py.queues.lanes import Entry
-from sockudo_py.queues.room import Room, takes
+from sockudo_py.queues.local.book import Book
+from sockudo_py.queues.local.classes import Shares
+from sockudo_py.queues.local.lanes import Entry
+from sockudo_py.queues.local.room import Room, takes
 
 MOST = 1_000_000
 

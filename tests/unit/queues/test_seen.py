@@ -1,8 +1,8 @@
 """Ids of appended events: each added once, forgotten in time, and never too many of them."""
 
-from sockudo_py.queues import seen
 from sockudo_py.queues.base import Append
-from sockudo_py.queues.seen import SeenIds
+from sockudo_py.queues.local import seen
+from sockudo_py.queues.local.seen import SeenIds
 
 TTL = 1000
 

@@ -9,10 +9,10 @@ import pytest
 
 from sockudo_py.errors import Unavailable
 from sockudo_py.queues import jobs
-from sockudo_py.queues import sqlite_rows as rows
 from sockudo_py.queues.base import Append, LanePolicy
-from sockudo_py.queues.sqlite import SqliteQueue
-from sockudo_py.queues.sqlite_rows import Db
+from sockudo_py.queues.sqlite import rows
+from sockudo_py.queues.sqlite.queue import SqliteQueue
+from sockudo_py.queues.sqlite.rows import Db
 
 AT_ONCE = LanePolicy(window=0.0, size=100, slow_start=False, max_in_flight=1000)
 ERROR = jobs.JobError("http_5xx")

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sockudo_py.queues.base import Append
-from sockudo_py.queues.sqlite_packs import Packs, pack, portions, unpack
+from sockudo_py.queues.sqlite.packs import Packs, pack, portions, unpack
 
 EVENTS = st.lists(
     st.builds(

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from sockudo_py.errors import SockudoError
-from sockudo_py.queues import jobs, sqlite_schema
+from sockudo_py.queues import jobs
 from sockudo_py.queues.base import Append, LanePolicy
 from sockudo_py.queues.jobs import JobError
-from sockudo_py.queues.sqlite import SqliteQueue
-from sockudo_py.queues.sqlite_view import SqliteView
+from sockudo_py.queues.sqlite import schema as sqlite_schema
+from sockudo_py.queues.sqlite.queue import SqliteQueue
+from sockudo_py.queues.sqlite.view import SqliteView
 
 NOW = 1_800_000_000
 BATCHES = LanePolicy(window=0.0, size=1000, slow_start=False)

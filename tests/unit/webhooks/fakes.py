@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from sockudo_py.errors import Unavailable
 from sockudo_py.queues.base import Append, LedgerEntry, QueueFull
-from sockudo_py.queues.memory import MemoryQueue
+from sockudo_py.queues.local.queue import MemoryQueue
 from sockudo_py.webhooks.targets.base import Delivered, Outcome, Request
 
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sockudo_py.webhooks.addresses import METADATA, PRIVATE_V4, IPNetwork
-from sockudo_py.webhooks.guard import AddressGuard
+from sockudo_py.webhooks.endpoints.addresses import METADATA, PRIVATE_V4, IPNetwork
+from sockudo_py.webhooks.endpoints.guard import AddressGuard
 from tests.unit.webhooks.notations import IN_IPV6, ISATAP, MAPPED, NEVER_PUBLIC, OWN_NAT64, IPv4, IPv6, nat64
 
 EVERYTHING = [ipaddress.ip_network("0.0.0.0/0"), ipaddress.ip_network("::/0")]

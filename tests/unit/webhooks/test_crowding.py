@@ -7,10 +7,10 @@ import pytest
 from sockudo_py.metrics import Metrics
 from sockudo_py.protocol.source import Source
 from sockudo_py.queues.base import Append
-from sockudo_py.webhooks.crowding import LOOK_INTERVAL, RECENT_MS, REVIEW_INTERVAL, Crowding, Free
 from sockudo_py.webhooks.metrics import WebhookMetrics
-from sockudo_py.webhooks.noise import Noise
-from sockudo_py.webhooks.spool import Spool, SpoolLimits
+from sockudo_py.webhooks.spool.crowding import LOOK_INTERVAL, RECENT_MS, REVIEW_INTERVAL, Crowding, Free
+from sockudo_py.webhooks.spool.memory import Spool, SpoolLimits
+from sockudo_py.webhooks.spool.noise import Noise
 
 LOUD, LOUDER, QUIET = (Source("a", f"1.{number}", f"192.0.2.{number}") for number in range(3))
 NOW = 1_700_000_000.0
@@ -104,7 +104,7 @@ def test_a_look_is_taken_four_times_a_second_at_most(monkeypatch: pytest.MonkeyP
         looks.append(len(events))
         return {}
 
-    monkeypatch.setattr("sockudo_py.webhooks.crowding.totals_of", look)
+    monkeypatch.setattr("sockudo_py.webhooks.spool.crowding.totals_of", look)
     for _ in range(20):
         scene.put(LOUD, 25)
         scene.now += LOOK_INTERVAL / 10

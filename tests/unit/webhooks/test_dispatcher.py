@@ -21,11 +21,11 @@ from sockudo_py.endpoints import ChannelFilter
 from sockudo_py.errors import SockudoError
 from sockudo_py.metrics import Metrics
 from sockudo_py.queues.base import Append, LedgerEntry
-from sockudo_py.webhooks import dispatcher
-from sockudo_py.webhooks.dispatcher import Dispatcher
+from sockudo_py.webhooks.endpoints.registry import EndpointRegistry
+from sockudo_py.webhooks.intake import dispatcher
+from sockudo_py.webhooks.intake.dispatcher import Dispatcher
 from sockudo_py.webhooks.metrics import WebhookMetrics
-from sockudo_py.webhooks.registry import EndpointRegistry
-from sockudo_py.webhooks.spool import SpoolLimits
+from sockudo_py.webhooks.spool.memory import SpoolLimits
 from tests.support.spool import leave, spooled
 from tests.unit.webhooks.fakes import FlakyQueue, until
 from tests.unit.webhooks.make import NOW, NOW_MS, endpoint

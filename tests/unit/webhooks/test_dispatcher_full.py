@@ -12,8 +12,8 @@ import pytest
 
 from sockudo_py.changes import ChannelOccupied, ChannelVacated
 from sockudo_py.queues.base import Append, LanePolicy, LedgerEntry, QueueFull
-from sockudo_py.webhooks.spool import SpoolLimits
-from sockudo_py.webhooks.spool_file import SpoolFile, Written
+from sockudo_py.webhooks.spool.file import SpoolFile, Written
+from sockudo_py.webhooks.spool.memory import SpoolLimits
 from tests.support.spool import spooled
 from tests.unit.webhooks.fakes import until
 from tests.unit.webhooks.make import endpoint

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from sockudo_py.endpoints import ChannelFilter
-from sockudo_py.webhooks.filters import compile_filter, filter_problems, impossible, wants
+from sockudo_py.webhooks.endpoints.filters import compile_filter, filter_problems, impossible, wants
 from tests.unit.webhooks.make import endpoint
 
 NAMES = {

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sockudo_py.webhooks.guard import AddressGuard, BlockedAddress, redact_url, url_problems
+from sockudo_py.webhooks.endpoints.guard import AddressGuard, BlockedAddress, redact_url, url_problems
 
 PUBLIC = ["1.1.1.1", "93.184.216.34", "8.8.8.8", "2606:4700::1111", "2a00:1450:4001:80e::200e", "::ffff:8.8.8.8"]
 PRIVATE = [

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from yarl import URL
 
-from sockudo_py.webhooks.addresses import METADATA
-from sockudo_py.webhooks.guard import AddressGuard
-from sockudo_py.webhooks.hosts import normal_host
+from sockudo_py.webhooks.endpoints.addresses import METADATA
+from sockudo_py.webhooks.endpoints.guard import AddressGuard
+from sockudo_py.webhooks.endpoints.hosts import normal_host
 from tests.unit.webhooks.notations import IPv4, ipv4_hosts
 
 any_v4 = st.integers(0, 2**32 - 1).map(IPv4)

@@ -24,10 +24,10 @@ from sockudo_py.metrics import Metrics
 from sockudo_py.protocol import codec
 from sockudo_py.protocol.source import Source
 from sockudo_py.queues.base import Append
+from sockudo_py.webhooks.endpoints.registry import EndpointRegistry
 from sockudo_py.webhooks.events import EVENT_NAMES, encode, event_of, shares, texts_of
-from sockudo_py.webhooks.intake import LONGEST_RUN, Intake
+from sockudo_py.webhooks.intake.runs import LONGEST_RUN, Intake
 from sockudo_py.webhooks.metrics import WebhookMetrics
-from sockudo_py.webhooks.registry import EndpointRegistry
 from tests.unit.webhooks.make import NOW, NOW_MS, endpoint
 
 EVERYTHING = frozenset({"*", "connection_established"})

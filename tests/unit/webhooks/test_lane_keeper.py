@@ -4,9 +4,9 @@ from dataclasses import replace
 from sockudo_py.endpoints import Batching, RateLimit, RetryPolicy
 from sockudo_py.errors import Unavailable
 from sockudo_py.queues.base import Append, LanePolicy
-from sockudo_py.queues.memory import MemoryQueue
-from sockudo_py.webhooks.lane_keeper import LaneKeeper, lane_policy
-from sockudo_py.webhooks.registry import EndpointRegistry
+from sockudo_py.queues.local.queue import MemoryQueue
+from sockudo_py.webhooks.delivery.lane_keeper import LaneKeeper, lane_policy
+from sockudo_py.webhooks.endpoints.registry import EndpointRegistry
 from tests.unit.webhooks.fakes import until
 from tests.unit.webhooks.make import endpoint
 

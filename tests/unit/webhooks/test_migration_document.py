@@ -22,9 +22,9 @@ from sockudo_py.config import load
 from sockudo_py.endpoints import Endpoint
 from sockudo_py.protocol.channels.table import classify
 from sockudo_py.protocol.opening import PROTOCOL_VERSIONS
+from sockudo_py.webhooks.endpoints.registry import EndpointRegistry
+from sockudo_py.webhooks.endpoints.validation import endpoint_problems
 from sockudo_py.webhooks.events import event_of, pusher_style
-from sockudo_py.webhooks.registry import EndpointRegistry
-from sockudo_py.webhooks.validation import endpoint_problems
 from tests.unit.webhooks.make import NOW_MS
 
 DOCUMENT = (Path(__file__).parents[3] / "docs" / "migration.md").read_text()

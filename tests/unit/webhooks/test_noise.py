@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from sockudo_py.protocol.source import Source
 from sockudo_py.queues.base import Append
-from sockudo_py.webhooks.noise import FEW, Cuts, Leaves, Noise, level, noise_of, top, totals_of
+from sockudo_py.webhooks.spool.noise import FEW, Cuts, Leaves, Noise, level, noise_of, top, totals_of
 
 WHOLE = 10_000
 

@@ -17,11 +17,11 @@ from sockudo_py.endpoints import ChannelFilter, Endpoint
 from sockudo_py.metrics import Metrics
 from sockudo_py.protocol.source import Source
 from sockudo_py.queues.base import Append
-from sockudo_py.webhooks.intake import Intake
-from sockudo_py.webhooks.ledger import Ledger
+from sockudo_py.webhooks.endpoints.registry import EndpointRegistry, Route
+from sockudo_py.webhooks.intake.ledger import Ledger
+from sockudo_py.webhooks.intake.occupancies import Occupancies
+from sockudo_py.webhooks.intake.runs import Intake
 from sockudo_py.webhooks.metrics import WebhookMetrics
-from sockudo_py.webhooks.occupancies import Occupancies
-from sockudo_py.webhooks.registry import EndpointRegistry, Route
 from tests.unit.webhooks.make import NOW, NOW_MS, endpoint
 
 ENDPOINTS = [

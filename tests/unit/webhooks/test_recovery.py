@@ -20,13 +20,13 @@ from sockudo_py.protocol.effects import Member
 from sockudo_py.protocol.source import Source
 from sockudo_py.queues.base import Append, LedgerEntry, Occupancy, QueueFull
 from sockudo_py.queues.ledger import written
-from sockudo_py.webhooks import recovery
-from sockudo_py.webhooks.dispatcher import Dispatcher
-from sockudo_py.webhooks.ledger import Ledger
+from sockudo_py.webhooks.endpoints.registry import EndpointRegistry
+from sockudo_py.webhooks.intake import recovery
+from sockudo_py.webhooks.intake.dispatcher import Dispatcher
+from sockudo_py.webhooks.intake.ledger import Ledger
+from sockudo_py.webhooks.intake.recovery import Recovery
 from sockudo_py.webhooks.metrics import WebhookMetrics
-from sockudo_py.webhooks.recovery import Recovery
-from sockudo_py.webhooks.registry import EndpointRegistry
-from sockudo_py.webhooks.spool import SpoolLimits
+from sockudo_py.webhooks.spool.memory import SpoolLimits
 from tests.support.fake_loop import FakeLoop
 from tests.unit.webhooks.fakes import FlakyQueue, until
 from tests.unit.webhooks.make import NOW, endpoint

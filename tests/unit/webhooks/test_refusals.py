@@ -1,4 +1,4 @@
-from sockudo_py.webhooks.refusals import FEW, FIRST_WAIT, LONGEST_WAIT, MOST, Refusals
+from sockudo_py.webhooks.intake.refusals import FEW, FIRST_WAIT, LONGEST_WAIT, MOST, Refusals
 
 
 def waits(refusals: Refusals, times: int, *, progress: bool) -> list[float]:

@@ -3,7 +3,7 @@ import pytest
 from sockudo_py.changes import ChannelOccupied, ChannelVacated, ConnectionEstablished, MemberAdded
 from sockudo_py.endpoints import ChannelFilter, Endpoint
 from sockudo_py.errors import ConfigError
-from sockudo_py.webhooks.registry import EndpointRegistry
+from sockudo_py.webhooks.endpoints.registry import EndpointRegistry
 from tests.unit.webhooks.make import endpoint
 
 

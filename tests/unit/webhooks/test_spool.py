@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from sockudo_py.protocol.source import Source
 from sockudo_py.queues.base import Append, app_id_of
-from sockudo_py.webhooks.noise import totals_of
-from sockudo_py.webhooks.spool import Spool, SpoolLimits
+from sockudo_py.webhooks.spool.memory import Spool, SpoolLimits
+from sockudo_py.webhooks.spool.noise import totals_of
 
 
 def event(number: int, app_id: str = "a", size: int = 10, source: Source | None = None) -> Append:
@@ -184,7 +184,7 @@ def test_a_flood_pays_for_few_looks(monkeypatch: pytest.MonkeyPatch) -> None:
         looks.append(len(events))
         return totals_of(events, in_bytes=in_bytes)
 
-    monkeypatch.setattr("sockudo_py.webhooks.spool.totals_of", look)
+    monkeypatch.setattr("sockudo_py.webhooks.spool.memory.totals_of", look)
     for source in (LOUD, None):
         looks.clear()
         for number in range(6400):

@@ -17,11 +17,11 @@ import pytest
 from sockudo_py.errors import SockudoError
 from sockudo_py.metrics import Metrics
 from sockudo_py.queues.base import Append
-from sockudo_py.webhooks import spool_disk
 from sockudo_py.webhooks.metrics import WebhookMetrics
-from sockudo_py.webhooks.spool_disk import SpoolDisk
-from sockudo_py.webhooks.spool_file import SpoolFile
-from sockudo_py.webhooks.spool_lines import line_of
+from sockudo_py.webhooks.spool import disk as spool_disk
+from sockudo_py.webhooks.spool.disk import SpoolDisk
+from sockudo_py.webhooks.spool.file import SpoolFile
+from sockudo_py.webhooks.spool.lines import line_of
 from tests.support.disk import FailingDisk
 from tests.support.spool import leave, spooled
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from sockudo_py.queues.base import Append
-from sockudo_py.webhooks.spool_file import SpoolFile, adopt, candidates, create
-from sockudo_py.webhooks.spool_lines import line_of
+from sockudo_py.webhooks.spool.file import SpoolFile, adopt, candidates, create
+from sockudo_py.webhooks.spool.lines import line_of
 from tests.support.disk import FailingDisk
 from tests.support.spool import leave, spooled
 

@@ -2,7 +2,7 @@ import orjson
 import pytest
 
 from sockudo_py.queues.base import Append
-from sockudo_py.webhooks.spool_lines import event_in, line_of
+from sockudo_py.webhooks.spool.lines import event_in, line_of
 
 EVENT = Append("1", "wh_1", "a", '{"x":"ü\\n"}'.encode(), 5)
 

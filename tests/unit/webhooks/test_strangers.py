@@ -4,9 +4,9 @@ from dataclasses import replace
 import pytest
 
 from sockudo_py.queues.jobs import Job
-from sockudo_py.webhooks import strangers
-from sockudo_py.webhooks.registry import EndpointRegistry
-from sockudo_py.webhooks.strangers import AWAY, Strangers
+from sockudo_py.webhooks.endpoints import strangers
+from sockudo_py.webhooks.endpoints.registry import EndpointRegistry
+from sockudo_py.webhooks.endpoints.strangers import AWAY, Strangers
 from tests.unit.webhooks.fakes import Clock
 from tests.unit.webhooks.make import NOW_MS, endpoint
 

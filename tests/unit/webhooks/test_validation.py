@@ -1,7 +1,7 @@
 import pytest
 
 from sockudo_py.endpoints import ChannelFilter, Endpoint, LambdaTarget, ProfileName, Secret
-from sockudo_py.webhooks.validation import EndpointRules, endpoint_problems
+from sockudo_py.webhooks.endpoints.validation import EndpointRules, endpoint_problems
 from tests.unit.webhooks.make import endpoint
 
 FUNCTION = LambdaTarget("f", "us-east-1")

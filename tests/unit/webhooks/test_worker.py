@@ -11,14 +11,14 @@ import pytest
 from sockudo_py.endpoints import Batching, Endpoint, RetryPolicy
 from sockudo_py.metrics import Metrics
 from sockudo_py.queues.base import Append, LanePolicy
-from sockudo_py.webhooks.delivery import Attempt
-from sockudo_py.webhooks.lane_keeper import lane_policy
+from sockudo_py.webhooks.delivery.attempt import Attempt
+from sockudo_py.webhooks.delivery.lane_keeper import lane_policy
+from sockudo_py.webhooks.delivery.recorder import Recorder
+from sockudo_py.webhooks.delivery.worker import Worker, WorkerSettings
+from sockudo_py.webhooks.endpoints.registry import EndpointRegistry
 from sockudo_py.webhooks.metrics import WebhookMetrics
-from sockudo_py.webhooks.recorder import Recorder
-from sockudo_py.webhooks.registry import EndpointRegistry
 from sockudo_py.webhooks.stats import DeliveryStats
 from sockudo_py.webhooks.targets.base import Delivered, Failure
-from sockudo_py.webhooks.worker import Worker, WorkerSettings
 from tests.unit.webhooks.fakes import Clock, FakeTarget, FlakyQueue, until
 from tests.unit.webhooks.make import NOW, NOW_MS, endpoint
 
@@ -421,7 +421,7 @@ async def test_stop_does_not_wait_for_a_queue_that_hangs(
         await site.append(uid, uid=uid)
     await site.target.got(2)
     monkeypatch.setattr(site.queue, "release", hang)
-    monkeypatch.setattr("sockudo_py.webhooks.worker.GIVE_BACK_TIMEOUT", 0.01)
+    monkeypatch.setattr("sockudo_py.webhooks.delivery.worker.GIVE_BACK_TIMEOUT", 0.01)
     async with asyncio.timeout(20):
         await site.worker.stop(timeout=0)
     assert "could not be given back" in caplog.text
@@ -452,7 +452,7 @@ async def test_a_failed_attempt_is_one_log_line_without_secrets(caplog: pytest.L
         with caplog.at_level(logging.WARNING):
             await site.append("1")
             await until(lambda: site.statuses() == ["retrying"])
-        [record] = [record for record in caplog.records if record.name == "sockudo_py.webhooks.recorder"]
+        [record] = [record for record in caplog.records if record.name == "sockudo_py.webhooks.delivery.recorder"]
         fields = record.__dict__
         assert (fields["webhook"], fields["attempt"], fields["class"], fields["status"]) == ("wh_1", 1, "http_5xx", 500)
         assert (fields["url"], fields["retry_in"]) == ("https://x.example/...", 1.0)

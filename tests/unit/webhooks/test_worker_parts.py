@@ -3,8 +3,8 @@
 import orjson
 
 from sockudo_py.queues.base import Append
+from sockudo_py.webhooks.delivery.worker import WorkerSettings
 from sockudo_py.webhooks.targets.base import Delivered, Request
-from sockudo_py.webhooks.worker import WorkerSettings
 from tests.unit.webhooks.fakes import until
 from tests.unit.webhooks.make import NOW_MS, endpoint
 from tests.unit.webhooks.test_worker import SERVER_ERROR, running

@@ -5,7 +5,7 @@ import pytest
 
 from sockudo_py.config import load
 from sockudo_py.metrics import Metrics
-from sockudo_py.queues.sqlite import SqliteQueue
+from sockudo_py.queues.sqlite.queue import SqliteQueue
 from sockudo_py.wiring.drivers import make_queue, spool_path
 
 

@@ -1,0 +1,1 @@
+"""The process itself: garbage collector, loop lag, imports, open files."""

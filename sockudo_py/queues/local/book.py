@@ -1,0 +1,255 @@
+"""The books of a queue that lives in one process: what waits, is leased, or is delayed, in plain memory.
+
+Shared by the drivers ``memory`` and ``sqlite``. Pure and synchronous: times are integers, milliseconds of a clock that
+never jumps; dead jobs and duplicates are the driver's own matter.
+"""
+
+import heapq
+import itertools
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from sockudo_py.queues import jobs
+from sockudo_py.queues.base import LaneDepth, LanePolicy
+from sockudo_py.queues.local.classes import CLASSES, PROBATION, Shares
+from sockudo_py.queues.local.lanes import Entry, Fresh, Lane, Lanes
+
+
+class Lease:
+    """A job in flight."""
+
+    __slots__ = ("deadline", "entry", "standing", "worker")
+
+    def __init__(self, entry: Entry, worker: str, deadline: int, standing: int) -> None:
+        self.entry = entry
+        self.worker = worker
+        self.deadline = deadline
+        self.standing = standing  # of its lane, when it was claimed
+
+
+@dataclass(slots=True, eq=False)
+class Moved:
+    """What time has moved: jobs whose lease expired, those that did so too often, and those whose delay is over."""
+
+    returned: list[Entry] = field(default_factory=list)
+    poisoned: list[Entry] = field(default_factory=list)
+    due: list[Entry] = field(default_factory=list)
+
+
+class Book:
+    """Lanes, leases and delayed jobs.
+
+    Args:
+        shares: How many jobs of each class of lanes a worker may hold.
+        max_crashes: A job whose lease expired more often than this is poison.
+        default: The policy of a lane that has none.
+    """
+
+    def __init__(self, shares: Shares, max_crashes: int, default: LanePolicy) -> None:
+        self.lanes = Lanes(default)
+        self.active: dict[str, Lease] = {}
+        self.delayed: list[tuple[int, int, Entry]] = []
+        self._shares = shares
+        self._max_crashes = max_crashes
+        self._held: dict[str, list[int]] = {}  # worker -> its leases, by class
+        self._serial = itertools.count(1)
+        self._boot = secrets.token_hex(4)  # so that a token of an earlier process is never one of this
+
+    @property
+    def held(self) -> int:
+        """How many jobs and events there are, in flight or not."""
+        return self.lanes.waiting + len(self.delayed) + len(self.active)
+
+    def set_policy(self, endpoint: str, policy: LanePolicy, now: int) -> None:
+        """Set how a lane behaves."""
+        lane = self.lanes[endpoint]
+        lane.policy = policy
+        self.lanes.settle(lane, now)
+
+    def set_paused(self, endpoint: str, paused: bool, now: int) -> None:
+        """Pause or resume a lane."""
+        lane = self.lanes[endpoint]
+        lane.paused = paused
+        self.lanes.settle(lane, now)
+
+    def paused(self) -> list[str]:
+        """Return the endpoints whose lanes are paused."""
+        return [lane.endpoint for lane in self.lanes if lane.paused]
+
+    def gate(self, endpoint: str, until: int, now: int) -> None:
+        """Close a lane until then; a time that has passed opens it."""
+        lane = self.lanes[endpoint]
+        lane.gate = until
+        self.lanes.settle(lane, now)
+
+    def tick(self, now: int) -> Moved:
+        """Take back expired leases, and let delayed jobs that are due into their lanes."""
+        moved = Moved()
+        overdue = [token for token, lease in self.active.items() if lease.deadline <= now]
+        overdue.sort(key=lambda token: self.active[token].deadline)
+        for token in reversed(overdue):  # the one that expired first goes to the head last
+            entry = self._unlease(token, now).entry
+            self.lanes[entry.endpoint].used = 0  # by a worker that died: the endpoint is not to blame
+            entry.crashes += 1
+            if entry.crashes > self._max_crashes:
+                moved.poisoned.append(entry)
+                self.lanes.settle(self.lanes[entry.endpoint], now)
+            else:
+                moved.returned.append(entry)
+                self.lanes.put(entry, now, head=True)
+        while self.delayed and self.delayed[0][0] <= now:
+            entry = heapq.heappop(self.delayed)[2]
+            self.lanes.hold(self.lanes[entry.endpoint], -1)
+            moved.due.append(entry)
+            self.lanes.put(entry, now, head=False)
+        return moved
+
+    def claim(self, worker: str, limit: int, lease_ms: int, now: int) -> list[tuple[str, Entry]]:
+        """Lease up to ``limit`` jobs, in turn; returns tokens and jobs."""
+        claims: list[tuple[str, Entry]] = []
+        held = self._held.setdefault(worker, [0] * CLASSES)
+        for classes, most in self._shares.turns:
+            while len(claims) < limit and (lane := self._next(classes, held, most, now)) is not None:
+                claim = self._take(lane, worker, now, lease_ms, lane.standing()[0])
+                if claim is not None:
+                    claims.append(claim)
+        return claims
+
+    def finish(self, token: str, now: int, good: bool | None) -> Entry | None:
+        """End the lease of a job that was tried, and return the job; None when the lease is gone.
+
+        ``good``: raise (True) or cut (False) the lane's allowance; None: leave it.
+        """
+        if token not in self.active:
+            return None
+        entry = self._unlease(token, now).entry
+        lane = self.lanes[entry.endpoint]
+        if good is not None:
+            lane.judge(good)
+        self.lanes.settle(lane, now, first=lane.measure())
+        return entry
+
+    def end(self, token: str, now: int) -> Entry | None:
+        """End the lease of a job that was not tried, and return the job; None when the lease is gone."""
+        if token not in self.active:
+            return None
+        entry = self._unlease(token, now).entry
+        self.lanes.settle(self.lanes[entry.endpoint], now)
+        return entry
+
+    def delay(self, entry: Entry, due: int, now: int) -> bool:
+        """Let a job wait until ``due``. Returns False when it waits in its lane: at the head, if that is ordered."""
+        lane = self.lanes[entry.endpoint]
+        if lane.policy.ordered:
+            lane.gate = max(lane.gate, due)
+            self.lanes.put(entry, now, head=True)
+            return False
+        heapq.heappush(self.delayed, (due, next(self._serial), entry))
+        self.lanes.hold(lane, 1)
+        return True
+
+    def release(self, token: str, now: int, away_ms: int = 0) -> Entry | None:
+        """Give a job that was not tried back to the head of its lane, and close that for a while."""
+        entry = self.end(token, now)
+        if entry is not None:
+            lane = self.lanes[entry.endpoint]
+            lane.unnote_claim(token)
+            if away_ms:
+                lane.gate = max(lane.gate, now + away_ms)
+            self.lanes.put(entry, now, head=True)
+        return entry
+
+    def renew(self, tokens: Sequence[str], deadline: int) -> set[str]:
+        """Extend leases; return the tokens whose lease is gone."""
+        for token in tokens:
+            if token in self.active:
+                self.active[token].deadline = deadline
+        return {token for token in tokens if token not in self.active}
+
+    def take_all(self, endpoint: str, now: int) -> list[Entry]:
+        """Take every waiting and delayed job of an endpoint out of the books; gathered events come merged."""
+        lane = self.lanes[endpoint]
+        taken: list[Entry] = []
+        while (entry := self.lanes.pop(lane)) is not None:
+            taken.append(entry)
+        self.lanes.settle(lane, now)
+        delayed = [entry for _, _, entry in sorted(self.delayed, key=_due_first) if entry.endpoint == endpoint]
+        self.lanes.hold(lane, -len(delayed))
+        taken += delayed
+        self.delayed = [item for item in self.delayed if item[2].endpoint != endpoint]
+        heapq.heapify(self.delayed)
+        return taken
+
+    def next_due(self, worker: str, now: int) -> int | None:
+        """Return in how many ms a claim of this worker may find something; None while nothing is in sight."""
+        dues = [lease.deadline for lease in self.active.values()]
+        if self.delayed:
+            dues.append(self.delayed[0][0])
+        held = self._held.get(worker, [0] * CLASSES)
+        for standing in range(CLASSES):
+            turn = self.lanes.first(standing)
+            if turn is not None and self._shares.may(held, standing):
+                dues.append(turn[0])
+        return max(0, min(dues) - now) if dues else None
+
+    def deepest(self, number: int, now: int, wall: int) -> tuple[int, tuple[LaneDepth, ...]]:
+        """Return the age in ms of the oldest waiting entry, at the system's time ``wall``, and the deepest lanes."""
+        busy = sorted((lane for lane in self.lanes if len(lane)), key=len, reverse=True)
+        oldest = min((_created(entry) for lane in busy for entry in _heads(lane)), default=wall)
+        return max(0, wall - oldest), tuple(
+            LaneDepth(lane.endpoint, len(lane), lane.in_flight, max(0, lane.gate - now), lane.pace or 0)
+            for lane in busy[:number]
+        )
+
+    def _next(self, classes: Sequence[int], held: Sequence[int], most: int, now: int) -> Lane | None:
+        """Return the lane of these classes whose turn it is, for a worker that holds so many jobs of each class."""
+        best: tuple[int, int, Lane] | None = None
+        for standing in classes:
+            if held[standing] >= most or not self._shares.may(held, standing):
+                continue
+            turn = self.lanes.first(standing)
+            if turn is not None and turn[0] <= now and (best is None or turn < best):
+                best = turn
+        return None if best is None else best[2]
+
+    def _take(self, lane: Lane, worker: str, now: int, lease_ms: int, standing: int) -> tuple[str, Entry] | None:
+        until = lane.limited(now)
+        if until:
+            lane.gate = until
+            self.lanes.settle(lane, now, rotate=True)
+            return None
+        entry = self.lanes.pop(lane)
+        if entry is None:
+            raise AssertionError("a lane without jobs was listed")
+        token = f"{worker}-{self._boot}:{next(self._serial)}"
+        self.active[token] = Lease(entry, worker, now + lease_ms, standing)
+        self._held[worker][standing] += 1
+        if standing <= PROBATION:
+            lane.allowance = lane.allowance or 1
+        lane.fly(1, now)
+        lane.gate = 0
+        lane.note_claim(now, token)
+        self.lanes.settle(lane, now, rotate=True)
+        return token, entry
+
+    def _unlease(self, token: str, now: int) -> Lease:
+        lease = self.active.pop(token)
+        self.lanes[lease.entry.endpoint].fly(-1, now)
+        held = self._held[lease.worker]
+        held[lease.standing] -= 1
+        if not any(held):
+            del self._held[lease.worker]
+        return lease
+
+
+def _due_first(item: tuple[int, int, Entry]) -> tuple[int, int]:
+    return item[:2]
+
+
+def _heads(lane: Lane) -> list[Fresh]:
+    return [entries[0] for entries in (lane.ready, lane.fresh) if entries]
+
+
+def _created(entry: Fresh) -> int:
+    return jobs.created_ms(entry.text) if isinstance(entry, Entry) else entry.created_ms

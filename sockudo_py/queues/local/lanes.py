@@ -1,0 +1,350 @@
+"""Lanes: who may be claimed next. The rules of fairness for the drivers that keep their lanes in this process.
+
+Pure: times are integers, milliseconds of whatever clock the driver has. ``lua/queue_*.lua`` say the same for Redis; the
+state machine in ``tests/properties/test_queue.py`` keeps both in step.
+"""
+
+import heapq
+from collections import deque
+from collections.abc import Callable, Collection, Iterator, Sequence
+from itertools import islice
+from operator import attrgetter
+from weakref import WeakValueDictionary
+
+from sockudo_py.queues import jobs
+from sockudo_py.queues.base import Append, LanePolicy
+from sockudo_py.queues.local.classes import CLASSES, FAST, NEW, PROBATION, class_of, smoothed
+
+_HOUR = 3_600_000
+
+
+class Entry:
+    """A job text, with the ``row`` of a store that it lies in.
+
+    ``gathered`` is how many entries of the lane it was merged from (1: none). As long as the store has not merged them
+    as well, ``spare`` has the rows of the others, or ``packs`` what is to be changed there (``sqlite_packs.py``).
+    ``crashes`` counts lease expiries in a row. ``own`` is as in ``Claim``.
+    """
+
+    __slots__ = ("crashes", "endpoint", "gathered", "own", "packs", "row", "solo", "spare", "text")
+
+    def __init__(self, endpoint: str, text: bytes, row: int = 0, solo: bool = False) -> None:
+        self.endpoint = endpoint
+        self.text = text
+        self.row = row
+        self.solo = solo
+        self.crashes = 0
+        self.gathered = 1
+        self.spare: tuple[int, ...] = ()
+        self.packs: tuple[tuple[int, int], ...] = ()
+        self.own = 0
+
+    @property
+    def event(self) -> bytes:
+        """The only event of a fresh job."""
+        return jobs.event_of(self.text)
+
+
+Fresh = Append | Entry  # an event that is to be gathered: as it was appended, or as the store of a driver has it
+_EVENT: Callable[[Fresh], bytes] = attrgetter("event")
+_SOLO: Callable[[Fresh], bool] = attrgetter("solo")
+_OWN: Callable[[Fresh], int] = attrgetter("own")
+
+
+class App:
+    """What the lanes of one app hold together."""
+
+    __slots__ = ("__weakref__", "held", "id")
+
+    def __init__(self, app_id: str | None) -> None:
+        self.id = app_id
+        self.held = 0
+
+
+class Lane:
+    """The jobs of one endpoint that wait, and how many of its jobs may be in flight.
+
+    ``held``: how many it holds, those that are delayed included.
+    """
+
+    __slots__ = (
+        "allowance",
+        "app",
+        "claimed",
+        "endpoint",
+        "fresh",
+        "gate",
+        "held",
+        "in_flight",
+        "listed",
+        "pace",
+        "paused",
+        "policy",
+        "ready",
+        "since",
+        "used",
+        "window",
+    )
+
+    def __init__(self, endpoint: str, policy: LanePolicy) -> None:
+        self.endpoint = endpoint
+        self.policy = policy
+        self.app = App(None)  # its own, until an event tells which
+        self.held = 0
+        self.ready: deque[Entry] = deque()  # whole jobs, next one left
+        self.fresh: deque[Fresh] = deque()  # gathered events, oldest left
+        self.window = 0  # when gathering ends
+        self.gate = 0  # nothing is claimed before
+        self.in_flight = 0
+        self.allowance: int | None = None  # None: never tried
+        self.pace: int | None = None  # slot time of an attempt, lately, in ms
+        self.used = 0  # slot time since the last attempt ended
+        self.since = 0  # when that was brought up to date
+        self.paused = False
+        self.claimed: deque[tuple[int, str]] = deque()  # time and token, as far back as rate limits look
+        self.listed: tuple[int, int, int] | None = None  # class, due, serial
+
+    def __len__(self) -> int:
+        return len(self.ready) + len(self.fresh)
+
+    def standing(self) -> tuple[int, int]:
+        """Return the class of the lane, and how many of its jobs may be in flight."""
+        most = 1 if self.policy.ordered else self.policy.max_in_flight
+        if not self.policy.slow_start:
+            return FAST, most
+        if self.allowance is None:
+            return NEW, 1
+        if self.allowance <= 1:
+            return PROBATION, 1
+        return class_of(self.pace or 0), min(self.allowance, most)
+
+    def judge(self, good: bool) -> None:
+        """Raise the allowance by one, or halve it."""
+        if not self.policy.slow_start:
+            return
+        allowance = self.allowance or 1
+        if good:
+            most = 1 if self.policy.ordered else self.policy.max_in_flight
+            self.allowance = min(allowance + 1, max(2, most))  # two is "trusted", also where only one may fly
+        else:
+            self.allowance = max(1, allowance // 2)
+
+    def fly(self, number: int, now: int) -> None:
+        """Count jobs that are in flight from now on (below zero: no longer), and the slot time that has gone by."""
+        self.used += self.in_flight * max(0, now - self.since)
+        self.since = now
+        self.in_flight += number
+
+    def measure(self) -> bool:
+        """Set the pace after an attempt. Return whether that was much faster than usual."""
+        before = self.pace
+        faster = before is not None and 2 * self.used < before
+        self.pace = smoothed(before, self.used)
+        self.used = 0
+        return faster
+
+    def opens(self) -> int | None:
+        """Return from when on the lane can be claimed; None while there is nothing to claim, or no room for it."""
+        if self.paused or not len(self) or self.in_flight >= self.standing()[1]:
+            return None
+        if self.ready or len(self.fresh) >= self.policy.size:
+            return self.gate
+        return max(self.gate, self.window)
+
+    def limited(self, now: int) -> int:
+        """Return until when the rate limits keep the lane closed; 0 when they let one more claim pass."""
+        until = 0
+        for window, most in self._limits():
+            if most is not None and len(self.claimed) >= most and self.claimed[-most][0] > now - window:
+                until = max(until, self.claimed[-most][0] + window)
+        return until
+
+    def note_claim(self, now: int, token: str) -> None:
+        """Count a claim for the rate limits."""
+        limits = [(window, most) for window, most in self._limits() if most is not None]
+        if limits:
+            while self.claimed and self.claimed[0][0] <= now - limits[-1][0]:
+                self.claimed.popleft()
+            self.claimed.append((now, token))
+
+    def unnote_claim(self, token: str) -> None:
+        """Give back a claim that was not used."""
+        self.claimed = deque(claim for claim in self.claimed if claim[1] != token)
+
+    def _limits(self) -> Iterator[tuple[int, int | None]]:
+        yield 1000, self.policy.per_second
+        yield 60_000, self.policy.per_minute
+        yield _HOUR, self.policy.per_hour
+
+    def pop(self) -> Entry | None:
+        """Take the next job out of the lane: a whole one, or what has gathered, merged."""
+        if self.ready:
+            return self.ready.popleft()
+        if not self.fresh:
+            return None
+        return _merged(self._gather())
+
+    def _gather(self) -> list[Fresh]:
+        """Take the events out of the lane that go together."""
+        fresh, size, most = self.fresh, self.policy.size, self.policy.max_bytes
+        if size == 1 or fresh[0].solo:  # its text is not looked at: it may be a poison one of a store
+            return [fresh.popleft()]
+        gathered = list(islice(fresh, size))
+        if any(map(_SOLO, gathered)) or sum(map(len, map(_EVENT, gathered))) + len(gathered) - 1 > most:
+            room = most - len(gathered[0].event)
+            count = 1
+            while count < len(gathered) and not gathered[count].solo:
+                room -= len(gathered[count].event) + 1
+                if room < 0:
+                    break
+                count += 1
+            del gathered[count:]
+        for _ in gathered:
+            fresh.popleft()
+        return gathered
+
+
+def _merged(gathered: list[Fresh]) -> Entry:
+    first = gathered[0]
+    if isinstance(first, Entry):
+        if len(gathered) > 1:
+            first.text = jobs.merge(first.text, [one.event for one in gathered[1:]])
+            first.spare = tuple(one.row for one in gathered[1:] if isinstance(one, Entry))
+        entry = first
+    else:
+        entry = Entry(first.endpoint, jobs.encode_events(first, list(map(_EVENT, gathered))), solo=first.solo)
+        if all(map(_OWN, gathered)):
+            entry.own = len(gathered)
+    entry.gathered = len(gathered)
+    return entry
+
+
+class Lanes:
+    """All lanes, and the listing of those that can be claimed from, in the order of their turns."""
+
+    def __init__(self, default: LanePolicy) -> None:
+        self._default = default
+        self._lanes: dict[str, Lane] = {}
+        self._apps: WeakValueDictionary[str, App] = WeakValueDictionary()
+        self._heaps: tuple[list[tuple[int, int, Lane]], ...] = tuple([] for _ in range(CLASSES))
+        self._serial = 0
+        self.waiting = 0  # entries in all lanes
+
+    def __getitem__(self, endpoint: str) -> Lane:
+        lane = self._lanes.get(endpoint)
+        if lane is None:
+            lane = self._lanes[endpoint] = Lane(endpoint, self._default)
+        return lane
+
+    def __iter__(self) -> Iterator[Lane]:
+        return iter(self._lanes.values())
+
+    def append(self, entry: Entry, now: int) -> int | None:
+        """Add a fresh event. Returns when its lane opens, if that is news."""
+        return self.extend(entry.endpoint, (entry,), now)
+
+    def extend(self, endpoint: str, events: Sequence[Fresh], now: int) -> int | None:
+        """Add fresh events of one endpoint. Returns when its lane opens, if that is news."""
+        lane = self[endpoint]
+        before = len(lane.fresh)
+        lane.fresh.extend(events)
+        self._count(lane, len(events))
+        if before == 0:
+            lane.window = now + round(lane.policy.window * 1000)
+        if before == 0 or before < lane.policy.size <= len(lane.fresh):
+            return self.settle(lane, now)
+        return None
+
+    def put(self, entry: Entry, now: int, *, head: bool) -> None:
+        """Add a whole job at the head or the tail of its lane."""
+        lane = self[entry.endpoint]
+        entry.gathered = 1  # whole from now on
+        if head:
+            lane.ready.appendleft(entry)
+        else:
+            lane.ready.append(entry)
+        self._count(lane, 1)
+        self.settle(lane, now)
+
+    def pop(self, lane: Lane) -> Entry | None:
+        """Take the next job out of a lane."""
+        entry = lane.pop()
+        if entry is not None:
+            self._count(lane, -entry.gathered)
+        return entry
+
+    def remove(self, lane: Lane, gone: Collection[Entry], now: int) -> None:
+        """Take these entries out of a lane, as far as they are in it and have not been merged."""
+        before = len(lane)
+        lane.ready = deque(entry for entry in lane.ready if entry not in gone)
+        lane.fresh = deque(entry for entry in lane.fresh if entry not in gone)
+        self._count(lane, len(lane) - before)
+        self.settle(lane, now)
+
+    def hold(self, lane: Lane, number: int) -> None:
+        """Count delayed jobs of a lane (below zero: that are no longer delayed)."""
+        lane.held += number
+        lane.app.held += number
+
+    def _count(self, lane: Lane, number: int) -> None:
+        self.waiting += number
+        lane.held += number
+        lane.app.held += number
+
+    def owned(self, endpoint: str, app_id: str) -> Lane:
+        """Return the lane of an endpoint, which is of this app."""
+        lane = self[endpoint]
+        if lane.app.id != app_id:
+            app = self._apps.get(app_id)
+            if app is None:
+                app = self._apps[app_id] = App(app_id)
+            lane.app.held -= lane.held
+            lane.app = app
+            app.held += lane.held
+        return lane
+
+    def forget(self, endpoint: str, now: int) -> None:
+        """Forget policy, allowance and pause of a lane; jobs in flight still come back to it."""
+        lane = self._lanes.pop(endpoint, None)
+        if lane is None:
+            return
+        lane.listed = None
+        if lane.in_flight or lane.held:
+            anew = self[endpoint]
+            anew.since = now
+            anew.in_flight, anew.held, anew.app = lane.in_flight, lane.held, lane.app
+            anew.ready, anew.fresh, anew.window = lane.ready, lane.fresh, lane.window
+            self.settle(anew, now)
+
+    def settle(self, lane: Lane, now: int, *, rotate: bool = False, first: bool = False) -> int | None:
+        """List a lane where it belongs now; returns when it is due.
+
+        One that was due already keeps its turn, unless ``rotate``: it has had one. ``first``: before all others.
+        """
+        opens = lane.opens()
+        if opens is None:
+            lane.listed = None
+            return None
+        standing = lane.standing()[0]
+        listed = lane.listed
+        if listed is not None and listed[0] == standing and not (rotate or first) and opens <= now and listed[1] <= now:
+            return listed[1]
+        due = max(opens, 0 if first else now)
+        self._serial += 1
+        lane.listed = (standing, due, self._serial)
+        heap = self._heaps[standing]
+        heapq.heappush(heap, (due, self._serial, lane))
+        if len(heap) > 4 * len(self._lanes) + 100:  # mostly listings that hold no more
+            heap[:] = [item for item in heap if item[2].listed == (standing, item[0], item[1])]
+            heapq.heapify(heap)
+        return due
+
+    def first(self, standing: int) -> tuple[int, int, Lane] | None:
+        """Return due time, place among those of that time, and lane of the next turn in a class; None without one."""
+        heap = self._heaps[standing]
+        while heap:
+            due, serial, lane = heap[0]
+            if lane.listed == (standing, due, serial):
+                return heap[0]
+            heapq.heappop(heap)
+        return None

@@ -1,0 +1,183 @@
+"""The way to Redis: few connections, no hidden repeats, scripts by their digest, every error as ``Unavailable``."""
+
+import asyncio
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import (
+    AuthenticationError,
+    AuthorizationError,
+    NoPermissionError,
+    NoScriptError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+)
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from sockudo_py.errors import Unavailable
+from sockudo_py.metrics import Series
+
+_LUA = Path(__file__).parents[2] / "lua"
+_INCLUDE = "-- include queue_common.lua\n"
+_WAIT_MS = 100  # for replicas, when asked to wait for them
+# error class -> kind for metrics, what it means; the first that fits
+_MEANINGS: tuple[tuple[type[Exception], str, str], ...] = (
+    (AuthenticationError, "auth", "it refuses user or password; check database.redis (or queue.redis.url_override)"),
+    (AuthorizationError, "auth", "it refuses user or password; check database.redis (or queue.redis.url_override)"),
+    (NoPermissionError, "auth", "its ACL does not let this user run what the queue needs"),
+    (OutOfMemoryError, "oom", "it is out of memory (maxmemory) and takes no more events"),
+    (ReadOnlyError, "readonly", "it is a read-only replica"),
+    (RedisTimeoutError, "timeout", "it did not answer in time"),
+    (
+        RedisConnectionError,
+        "connection",
+        "no connection; check that it runs, and database.redis (or queue.redis.url_override)",
+    ),
+    (OSError, "connection", "no connection; check that it runs, and database.redis (or queue.redis.url_override)"),
+    (RedisError, "response", "it answered with an error"),
+)
+
+
+class _Forgotten(Exception):
+    """Redis does not know the script of a digest (any more)."""
+
+
+class Script:
+    """A Lua script of ``sockudo_py/lua``, with what it includes."""
+
+    __slots__ = ("digest", "name", "text")
+
+    def __init__(self, name: str) -> None:
+        common = (_LUA / "queue_common.lua").read_text()
+        self.name = name
+        self.text = (_LUA / f"queue_{name}.lua").read_text().replace(_INCLUDE, common)
+        self.digest = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
+
+
+def where(url: str) -> str:
+    """Return what of a Redis URL may be shown: host and port, or the socket's path."""
+    parts = urlsplit(url)
+    if parts.scheme == "unix":
+        return parts.path
+    try:
+        return f"{parts.hostname or 'localhost'}:{parts.port or 6379}"
+    except ValueError:  # a port that is none
+        return parts.hostname or "localhost"
+
+
+class RedisLink:
+    """Calls Redis. Every method raises ``Unavailable``, with a message that holds no secret, for every failure."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        cluster: bool,
+        max_connections: int,
+        response_timeout: float,
+        errors: Series,
+    ) -> None:
+        self.where = where(url)
+        self._errors = errors
+        # No hidden repeats: one lost reply made redis-py's own retry enqueue twice and lose a claimed job.
+        options: dict[str, Any] = {
+            "retry": Retry(NoBackoff(), 0),
+            "socket_timeout": response_timeout,
+            "socket_connect_timeout": response_timeout,
+            "protocol": 2,
+        }
+        self._pool: BlockingConnectionPool | None = None
+        self._client: Redis | RedisCluster
+        if cluster:
+            self._client = RedisCluster.from_url(url, max_connections=max_connections, **options)
+        else:
+            self._pool = BlockingConnectionPool.from_url(
+                url, max_connections=max_connections, timeout=response_timeout, **options
+            )
+            self._client = Redis(connection_pool=self._pool)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._client.aclose()
+        if self._pool is not None:
+            await self._pool.aclose()
+
+    async def info(self) -> Mapping[str, Any]:
+        """Return what ``INFO server`` says."""
+        answer: Mapping[str, Any] = await self._asked(self._client.info("server"))
+        return answer
+
+    async def config(self, name: str) -> str | None:
+        """Return a configuration value, None where the server does not tell (managed services, ACLs)."""
+        try:
+            answer = await self._client.config_get(name)
+        except NoPermissionError:
+            return None
+        except (RedisError, OSError) as error:
+            if "unknown command" in str(error).lower():
+                return None
+            raise await self._unavailable(error) from error
+        value = answer.get(name)
+        return value if isinstance(value, str) else None
+
+    async def call(self, script: Script, prefix: str, args: Sequence[str | bytes | int]) -> Any:
+        """Run a script and return its answer."""
+        try:
+            return await self._asked(self._client.evalsha(script.digest, 1, prefix, *args))
+        except _Forgotten:
+            return await self._asked(self._client.eval(script.text, 1, prefix, *args))
+
+    async def call_replicated(
+        self, replicas: int, script: Script, prefix: str, args: Sequence[str | bytes | int]
+    ) -> Any:
+        """Run a script, and wait until that many replicas have what it wrote."""
+        pipe = self._client.pipeline(transaction=False)
+        pipe.eval(script.text, 1, prefix, *args)
+        pipe.execute_command("WAIT", replicas, _WAIT_MS)
+        answer, reached = await self._asked(pipe.execute())
+        if reached < replicas:
+            raise Unavailable(f"Redis at {self.where}: only {reached} of {replicas} replicas (wait_replicas) have it")
+        return answer
+
+    async def command(self, *words: str | bytes | int) -> Any:
+        """Run one plain command."""
+        return await self._asked(self._client.execute_command(*words))
+
+    async def _asked(self, call: Any) -> Any:
+        """Return the answer of a call. A cancellation meanwhile is never lost.
+
+        redis-py closes the connection of a cancelled call, and raises what goes wrong at that (a server that hangs: its
+        time limit) in place of the cancellation; and its ``asyncio.wait_for`` (Python 3.11) forgets one that comes just
+        as a command has been written. The task would go on for ever, and so the shutdown.
+        """
+        task = asyncio.current_task()
+        before = task.cancelling() if task is not None else 0
+        error: Exception | None = None
+        answer: Any = None
+        try:
+            answer = await call
+        except (RedisError, OSError) as problem:
+            error = problem
+        if task is not None and task.cancelling() > before:
+            raise asyncio.CancelledError from error
+        if isinstance(error, NoScriptError):
+            raise _Forgotten from error
+        if error is not None:
+            raise await self._unavailable(error) from error
+        return answer
+
+    async def _unavailable(self, error: Exception) -> Unavailable:
+        kind, meaning = next((kind, text) for cls, kind, text in _MEANINGS if isinstance(error, cls))
+        self._errors.add(kind)
+        if kind == "readonly" and self._pool is not None:
+            await self._pool.disconnect(inuse_connections=False)  # a failover: resolve the name anew
+        detail = f": {str(error)[:200]}" if kind == "response" else ""
+        return Unavailable(f"the queue's Redis at {self.where}: {meaning}{detail}")

@@ -1,0 +1,1 @@
+"""Jobs out of the queue, and what a delivery looks like."""

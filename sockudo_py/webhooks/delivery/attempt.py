@@ -1,0 +1,57 @@
+"""From a job to signed requests, and the record of an attempt. Pure."""
+
+from dataclasses import dataclass
+
+from sockudo_py.endpoints import Endpoint
+from sockudo_py.queues.jobs import Job
+from sockudo_py.webhooks.delivery.envelopes import Body, bodies
+from sockudo_py.webhooks.delivery.headers import merge_headers
+from sockudo_py.webhooks.delivery.profiles import signed_headers
+from sockudo_py.webhooks.targets.base import Outcome, Request
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What happened at one attempt of a delivery; for history and statistics.
+
+    ``status`` is "delivered", "retrying" (``retry_in`` seconds from now) or "failed"; ``number`` is 1 at first.
+    """
+
+    job: Job
+    number: int
+    max_attempts: int
+    target: str
+    outcome: Outcome
+    status: str
+    started_ms: int
+    duration: float  # seconds
+    retry_in: float | None = None
+
+
+def request_for(endpoint: Endpoint, job: Job, body: Body, now: float) -> Request:
+    """Return the request that carries a body of ``job``, signed at ``now`` (Unix seconds) over the very bytes sent."""
+    return Request(
+        endpoint=endpoint.uid,
+        body=body.content,
+        headers=merge_headers(
+            endpoint.headers,
+            signed_headers(
+                endpoint,
+                body=body.content,
+                body_id=body.id,
+                delivery_id=job.id,
+                attempt=job.attempt + 1,
+                now=now,
+            ),
+        ),
+        url=endpoint.url,
+        function=endpoint.function,
+        timeout=endpoint.request_timeout,
+        connect_timeout=endpoint.connect_timeout,
+        trusted=endpoint.trusted,
+    )
+
+
+def requests_for(endpoint: Endpoint, job: Job, now: float) -> list[Request]:
+    """Return the requests that deliver ``job`` at ``now`` (Unix seconds), however large they are."""
+    return [request_for(endpoint, job, body, now) for body in bodies(endpoint, job, lambda: int(now * 1000))]

@@ -1,0 +1,148 @@
+"""Keeps the queue's lanes as the endpoints say: policy, pause, and the end of a deleted endpoint's jobs."""
+
+import asyncio
+import contextlib
+import logging
+
+from sockudo_py.endpoints import Endpoint
+from sockudo_py.errors import Unavailable
+from sockudo_py.queues.base import ENDPOINT_DELETED, LanePolicy, Queue
+from sockudo_py.webhooks.delivery.envelopes import batched
+from sockudo_py.webhooks.endpoints.registry import EndpointRegistry
+
+log = logging.getLogger(__name__)
+
+_AT_ONCE = 50
+_FIRST_WAIT = 0.05
+_LONGEST_WAIT = 5.0
+_ENVELOPE_BYTES = 1024  # room for what surrounds the events in a body
+
+
+def lane_policy(endpoint: Endpoint, *, slow_start: bool = True, max_payload_bytes: int = 1_048_576) -> LanePolicy:
+    """Return how the queue treats an endpoint. Envelopes that hold one event get one event per job."""
+    batching = endpoint.batching
+    gathers = batching.enabled and batched(endpoint)
+    return LanePolicy(
+        window=batching.duration if gathers else 0.0,
+        size=batching.size if gathers else 1,
+        max_bytes=min(batching.max_bytes, max(1, max_payload_bytes - _ENVELOPE_BYTES)),
+        max_in_flight=endpoint.max_in_flight,
+        slow_start=slow_start,
+        # "channel" asks for less than "endpoint" gives: one request at a time keeps the order of every channel, too.
+        ordered=endpoint.ordering != "none",
+        per_second=endpoint.rate_limit.per_second,
+        per_minute=endpoint.rate_limit.per_minute,
+        per_hour=endpoint.rate_limit.per_hour,
+        longest_wait=endpoint.retry.longest_wait,
+    )
+
+
+class LaneKeeper:
+    """Tells the queue about endpoints: all at the start, then each change, until the queue has heard it."""
+
+    def __init__(
+        self,
+        queue: Queue,
+        registry: EndpointRegistry,
+        *,
+        slow_start: bool = True,
+        max_payload_bytes: int = 1_048_576,
+    ) -> None:
+        self._queue = queue
+        self._registry = registry
+        self._slow_start = slow_start
+        self._max_payload_bytes = max_payload_bytes
+        self._changed: set[str] = set()
+        self._freed: set[str] = set()  # enabled, or with another target: what held the lane back counts no more
+        self._deleted: set[str] = set()
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        registry.subscribe(self._note)
+
+    async def start(self) -> None:
+        """Set every lane. Returns when the queue knows them all; raises what the queue raises."""
+        self._changed.clear()
+        uids = [endpoint.uid for endpoint in self._registry.all()]
+        for start in range(0, len(uids), _AT_ONCE):
+            await asyncio.gather(*(self._set(uid) for uid in uids[start : start + _AT_ONCE]))
+        for uid in await self._queue.paused_lanes():
+            # Disabled, and removed while this process was down. Nobody would resume it: let the worker see its jobs.
+            if self._registry.by_uid(uid) is None:
+                await self._queue.resume(uid)
+                log.info("the lane of a webhook endpoint that is unknown here goes on", extra={"webhook": uid})
+        self._task = asyncio.create_task(self._run(), name="webhook-lanes")
+
+    async def stop(self) -> None:
+        """Stop. Changes that the queue has not heard of are set at the next start."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+
+    def _note(self, old: Endpoint | None, new: Endpoint | None) -> None:
+        if new is not None:
+            self._changed.add(new.uid)
+            moved = old is not None and (old.url, old.function) != (new.url, new.function)
+            if moved or (old is not None and new.enabled and not old.enabled):
+                self._freed.add(new.uid)
+            self._deleted.discard(new.uid)
+        elif old is not None:
+            self._changed.discard(old.uid)
+            self._freed.discard(old.uid)
+            self._deleted.add(old.uid)
+        self._wake.set()
+
+    async def _run(self) -> None:
+        wait = _FIRST_WAIT
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            try:
+                await self._settle()
+                wait = _FIRST_WAIT
+            except Unavailable:
+                pass  # the dispatcher and the worker say so
+            except Exception:
+                log.exception("telling the queue about a webhook endpoint failed")
+            if self._changed or self._deleted:
+                await asyncio.sleep(wait)
+                wait = min(wait * 2, _LONGEST_WAIT)
+                self._wake.set()
+
+    async def _settle(self) -> None:
+        # Out of the set first: a change that comes while the queue is told must be told, too.
+        for uid in list(self._changed):
+            self._changed.discard(uid)
+            try:
+                await self._set(uid)
+            except BaseException:
+                self._changed.add(uid)
+                raise
+        for uid in list(self._deleted):
+            self._deleted.discard(uid)
+            try:
+                count = await self._queue.drop(uid, ENDPOINT_DELETED)
+            except BaseException:
+                if self._registry.by_uid(uid) is None:
+                    self._deleted.add(uid)
+                raise
+            log.info("a webhook endpoint was deleted", extra={"webhook": uid, "dead_letters": count})
+
+    async def _set(self, uid: str) -> None:
+        endpoint = self._registry.by_uid(uid)
+        if endpoint is None:
+            return
+        policy = lane_policy(endpoint, slow_start=self._slow_start, max_payload_bytes=self._max_payload_bytes)
+        await self._queue.set_policy(uid, policy)
+        if uid in self._freed:
+            self._freed.discard(uid)
+            try:
+                await self._queue.gate(uid, 0)
+            except BaseException:
+                self._freed.add(uid)
+                raise
+        if endpoint.enabled:
+            await self._queue.resume(uid)
+        else:
+            await self._queue.pause(uid)

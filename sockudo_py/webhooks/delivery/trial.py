@@ -1,0 +1,120 @@
+"""One attempt at an endpoint, asked for by a person: a made-up event, with the real target, signature and headers.
+
+It goes past the queue: no retry, no statistics, no place among the dead letters.
+"""
+
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import orjson
+
+from sockudo_py.changes import (
+    CacheMissed,
+    Change,
+    ChannelOccupied,
+    ChannelVacated,
+    ClientEventSent,
+    ConnectionEstablished,
+    ConnectionTerminated,
+    MemberAdded,
+    MemberRemoved,
+    SubscriptionCountChanged,
+)
+from sockudo_py.endpoints import Endpoint
+from sockudo_py.queues.jobs import Job
+from sockudo_py.webhooks.delivery.attempt import requests_for
+from sockudo_py.webhooks.events import EVENT_NAMES, Event, event_of
+from sockudo_py.webhooks.targets.base import Delivered, Failure, Target
+
+_CHANNEL, _SOCKET, _USER = "presence-webhook-test", "1.1", "webhook-test"
+_INFO = '{"name":"Webhook test"}'
+_DEFAULT = "channel_occupied"
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What came of it. ``error_class`` and ``message`` are None when it was delivered."""
+
+    delivery_id: str
+    event_type: str
+    delivered: bool
+    status: int | None
+    duration_ms: int
+    response_body: bytes = field(repr=False)
+    response_truncated: bool = False
+    error_class: str | None = None
+    message: str | None = None
+
+
+def sample_event(event_type: str, app_id: str, time_ms: int) -> Event:
+    """Return an event of this type as a receiver would see it; of a type that is not ours, one with made-up data."""
+    changes: tuple[Change, ...] = (
+        ChannelOccupied(app_id, _CHANNEL),
+        ChannelVacated(app_id, _CHANNEL),
+        MemberAdded(app_id, _CHANNEL, _USER, _SOCKET, _INFO),
+        MemberRemoved(app_id, _CHANNEL, _USER, _SOCKET),
+        ClientEventSent(app_id, _CHANNEL, "client-webhook-test", '{"test":true}', _SOCKET, _USER),
+        CacheMissed(app_id, "cache-webhook-test"),
+        SubscriptionCountChanged(app_id, "webhook-test", 1),
+        ConnectionEstablished(app_id, _SOCKET),
+        ConnectionTerminated(app_id, _SOCKET),
+    )
+    for change in changes:
+        if EVENT_NAMES[type(change)] == event_type:
+            return event_of(change, time_ms)
+    return {
+        "name": event_type,
+        "event_id": f"evt_test_{secrets.token_hex(8)}",
+        "data": {"test": True, "message": "This is a webhook test"},
+        "time_ms": time_ms,
+    }
+
+
+def usual_event_type(endpoint: Endpoint) -> str:
+    """Return a type that the endpoint listens to."""
+    listed = sorted(endpoint.event_types - {"*"})
+    return listed[0] if listed else _DEFAULT
+
+
+async def attempt(
+    endpoint: Endpoint,
+    targets: Mapping[str, Target],
+    event_type: str | None = None,
+    *,
+    clock: Callable[[], float] = time.time,
+) -> Trial:
+    """Send one event to an endpoint, enabled or not, and return what came of it. The endpoint's filter is not asked.
+
+    Args:
+        endpoint: Where to.
+        targets: By name, "http" and "lambda"; the caller closes them.
+        event_type: Any name; None: one that the endpoint listens to.
+        clock: Unix seconds.
+    """
+    now = clock()
+    time_ms = int(now * 1000)
+    name = event_type or usual_event_type(endpoint)
+    event = sample_event(name, endpoint.app_id, time_ms)
+    delivery_id = f"dl_test_{secrets.token_hex(12)}"
+    job = Job(delivery_id, endpoint.uid, endpoint.app_id, time_ms, orjson.dumps([event]))
+    [request] = requests_for(endpoint, job, now)
+    target = targets.get("http" if endpoint.function is None else "lambda")
+    started = time.perf_counter()
+    outcome = (
+        Failure("lambda_error", "no target can invoke functions") if target is None else await target.send(request)
+    )
+    duration_ms = round((time.perf_counter() - started) * 1000)
+    failure = outcome if isinstance(outcome, Failure) else None
+    return Trial(
+        delivery_id=delivery_id,
+        event_type=name,
+        delivered=isinstance(outcome, Delivered),
+        status=outcome.status,
+        duration_ms=duration_ms,
+        response_body=outcome.response_body,
+        response_truncated=outcome.response_truncated,
+        error_class=failure.error_class if failure else None,
+        message=failure.message if failure else None,
+    )

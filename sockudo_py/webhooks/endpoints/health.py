@@ -1,0 +1,132 @@
+"""What follows when an endpoint keeps failing: its circuit breaker opens, or it is disabled. Both are off by default.
+
+Each process judges by the deliveries that it made itself. What it decides holds for all of them where that protects the
+endpoint: the lane in the queue is gated, or paused. See ``docs/decisions/0004-breakers-and-auto-disable.md``.
+"""
+
+import contextlib
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sockudo_py.endpoints import Endpoint
+from sockudo_py.errors import Unavailable
+from sockudo_py.queues.base import Queue
+from sockudo_py.webhooks.delivery.breaker import Breakers, BreakerSettings
+from sockudo_py.webhooks.endpoints.registry import EndpointRegistry
+from sockudo_py.webhooks.metrics import WebhookMetrics
+from sockudo_py.webhooks.targets.base import FINAL, Failure
+
+log = logging.getLogger(__name__)
+
+GONE = 410
+# Says nothing about the endpoint: the job is at fault, or we are.
+_NOT_ITS_FAULT = FINAL | {"internal"}
+
+
+@dataclass(frozen=True, slots=True)
+class HealthSettings:
+    """None: off. ``failing_for``: seconds without a success after which an endpoint is disabled."""
+
+    breaker: BreakerSettings | None = None
+    failing_for: float | None = None
+
+
+class EndpointHealth:
+    """Watches how deliveries end, and holds back those that would only fail. Times are of a monotonic clock."""
+
+    def __init__(
+        self,
+        queue: Queue,
+        registry: EndpointRegistry,
+        metrics: WebhookMetrics,
+        settings: HealthSettings | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        settings = settings or HealthSettings()
+        self._queue = queue
+        self._registry = registry
+        self._metrics = metrics
+        self._breakers = Breakers(settings.breaker) if settings.breaker is not None else None
+        self._failing_for = settings.failing_for
+        self._failing_since: dict[str, float] = {}
+        self._clock = clock
+        registry.subscribe(self._changed)
+
+    def hold(self, endpoint: Endpoint, token: str) -> float:
+        """Return for how many seconds a delivery that was claimed has to go back to its lane; 0: send it."""
+        if self._breakers is None:
+            return 0.0
+        uid = endpoint.uid
+        patience = endpoint.request_timeout + 1.0
+        wait = self._breakers.hold(uid, token, self._clock(), patience)
+        if not wait and self._breakers.state(uid):
+            self._show(uid)
+        return wait
+
+    async def succeeded(self, endpoint: Endpoint) -> None:
+        """Note a delivery that succeeded."""
+        uid = endpoint.uid
+        if self._failing_since:
+            self._failing_since.pop(uid, None)
+        if self._breakers is not None and self._breakers.succeeded(uid):
+            self._show(uid)
+            log.info("a webhook endpoint answers again; its circuit is closed", extra={"webhook": uid})
+            await self._gate(uid, 0.0)
+
+    async def failed(self, endpoint: Endpoint, token: str, failure: Failure) -> bool:
+        """Note an attempt that failed. Return whether the endpoint says that it is gone for ever, and was disabled."""
+        uid = endpoint.uid
+        if failure.error_class in _NOT_ITS_FAULT:
+            return False
+        now = self._clock()
+        if failure.status == GONE and endpoint.disable_on_410:
+            self._disable(uid, "410", f"the endpoint answered {GONE}")
+            return True
+        if self._failing_for is not None:
+            since = self._failing_since.setdefault(uid, now)
+            if now - since >= self._failing_for:
+                self._disable(uid, "failing", f"every attempt has failed for {round(now - since)} s")
+        if self._breakers is not None:
+            seconds = self._breakers.failed(uid, token, now)
+            if seconds:
+                self._show(uid)
+                log.warning(
+                    "a webhook endpoint keeps failing; its circuit is open",
+                    extra={"webhook": uid, "failures": self._breakers.failures(uid), "seconds": seconds},
+                )
+                await self._gate(uid, seconds)
+        return False
+
+    def _disable(self, uid: str, reason: str, why: str) -> None:
+        self._failing_since.pop(uid, None)
+        if not self._registry.disable(uid):
+            return  # somebody was faster
+        self._metrics.auto_disabled.add(uid, reason)
+        log.error(
+            "a webhook endpoint was disabled; what waits for it is kept. Restart, or change its app, to enable it",
+            extra={"webhook": uid, "reason": why},
+        )
+
+    def _changed(self, old: Endpoint | None, new: Endpoint | None) -> None:
+        endpoint = new or old
+        if endpoint is None:
+            return
+        uid = endpoint.uid
+        same_target = old is not None and new is not None and (old.url, old.function) == (new.url, new.function)
+        if same_target and old is not None and new is not None and (old.enabled or not new.enabled):
+            return
+        self._failing_since.pop(uid, None)
+        if self._breakers is not None:
+            self._breakers.forget(uid)
+            self._metrics.circuit_state.values.pop((uid,), None)
+
+    def _show(self, uid: str) -> None:
+        if self._breakers is not None:
+            self._metrics.circuit_state.set(uid, value=self._breakers.state(uid))
+
+    async def _gate(self, uid: str, seconds: float) -> None:
+        with contextlib.suppress(Unavailable):  # then ``hold`` keeps back what is claimed, and gates again
+            await self._queue.gate(uid, seconds)

@@ -1,0 +1,104 @@
+"""Is an endpoint usable? Asked before it goes live, whoever made it. Pure."""
+
+import re
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from sockudo_py.endpoints import Endpoint, LambdaTarget
+from sockudo_py.webhooks.delivery.headers import MAX_HEADERS, MAX_VALUE_BYTES, header_problems, name_problems
+from sockudo_py.webhooks.delivery.profiles import Scheme, scheme_headers, scheme_of, standard_key
+from sockudo_py.webhooks.endpoints.filters import filter_problems, impossible
+from sockudo_py.webhooks.endpoints.guard import url_problems
+
+# AWS's own pattern: a name, a part of an ARN, or all of it.
+_FUNCTION = re.compile(
+    r"(arn:aws[a-zA-Z-]*:lambda:)?(?P<region>[a-z]{2}(-[a-z]+)+-\d{1,2}:)?(\d{12}:)?(function:)?[a-zA-Z0-9_-]{1,64}"
+    r"(:(\$LATEST|[a-zA-Z0-9_-]{1,128}))?"
+)
+_REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-\d{1,2}")
+_QUALIFIER = re.compile(r"[a-zA-Z0-9$_-]{1,128}")
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointRules:
+    """What the operator allows endpoints to be."""
+
+    require_https: bool = False
+    allowed_ports: Collection[int] | None = None
+    functions: bool = True  # the server has a target for AWS Lambda
+    max_headers: int = MAX_HEADERS
+    max_header_value_bytes: int = MAX_VALUE_BYTES
+
+
+def endpoint_problems(endpoint: Endpoint, rules: EndpointRules = EndpointRules()) -> list[str]:
+    """Return what is wrong with an endpoint, one line each, ``app 1: webhook wh_x: key: what and what to do``."""
+    prefix = f"app {endpoint.app_id}: webhook {endpoint.name or endpoint.uid}"
+    return [f"{prefix}: {problem}" for problem in _problems(endpoint, rules)]
+
+
+def _problems(endpoint: Endpoint, rules: EndpointRules) -> Iterable[str]:
+    if (endpoint.url is None) == (endpoint.function is None):
+        yield "give exactly one of url and lambda"
+    if endpoint.url is not None:
+        https = rules.require_https or endpoint.require_https
+        yield from url_problems(endpoint.url, require_https=https, allowed_ports=rules.allowed_ports)
+    if endpoint.function is not None and not rules.functions:
+        yield "lambda: this server can't invoke functions; give a url instead"
+    elif endpoint.function is not None:
+        yield from _function_problems(endpoint.function)
+    yield from header_problems(
+        endpoint.headers, max_headers=rules.max_headers, max_value_bytes=rules.max_header_value_bytes
+    )
+    yield from filter_problems(endpoint.filter) or impossible(endpoint.filter)
+    yield from _signature_problems(endpoint)
+
+
+def _function_problems(function: LambdaTarget) -> Iterable[str]:
+    name = _FUNCTION.fullmatch(function.function_name)
+    if name is None:
+        yield "lambda.function_name: not the name or ARN of a function"
+    elif name["region"] not in (None, f"{function.region}:"):
+        yield f"lambda.region: {function.region}, but the ARN of the function says {name['region'][:-1]}"
+    if not _REGION.fullmatch(function.region):
+        yield "lambda.region: not an AWS region, as us-east-1"
+    if function.qualifier is not None and not _QUALIFIER.fullmatch(function.qualifier):
+        yield "lambda.qualifier: not a version or alias"
+
+
+def _signature_problems(endpoint: Endpoint) -> Iterable[str]:
+    used: set[str] = set()
+    for profile in (endpoint.profile, *endpoint.also_sign):
+        if profile == "custom" and endpoint.signature_header is None:
+            yield "profile custom: signature_header is missing"
+            continue
+        scheme = scheme_of(endpoint, profile)
+        names = scheme_headers(scheme)
+        if profile == "custom":
+            yield from name_problems(names)
+        for name in names:
+            if name.lower() in used:
+                yield f"also_sign: {profile} sets the header {name} that another profile of this endpoint sets too"
+            used.add(name.lower())
+        yield from _secret_problems(endpoint, profile, scheme)
+
+
+def _fits_a_header(value: str) -> bool:
+    return all(" " < character <= "\xff" and not "\x7f" <= character <= "\xa0" for character in value)
+
+
+def _secret_problems(endpoint: Endpoint, profile: str, scheme: Scheme) -> Iterable[str]:
+    if scheme.keys == "app":
+        if not endpoint.app_keys:
+            yield f"profile {profile}: the app has no key to sign with"
+        elif scheme.key_header is not None and not _fits_a_header(endpoint.app_keys[0].key):
+            yield f"profile {profile}: the app's key has characters that no header can carry; use ASCII letters"
+        return
+    if not any(secret.expires_at is None and secret.value for secret in endpoint.secrets):
+        yield f"profile {profile}: secret is missing; receivers check the signature with it"
+        return
+    if scheme.keys == "standard":
+        for secret in endpoint.secrets:
+            try:
+                standard_key(secret.value)
+            except ValueError as error:
+                yield f"profile {profile}: secret: {error} (whsec_ and 24 to 64 bytes in base64)"

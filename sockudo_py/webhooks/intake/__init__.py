@@ -1,0 +1,1 @@
+"""Changes in, appends to the queue out."""

@@ -1,0 +1,306 @@
+"""Changes in, queue appends out."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Collection
+from itertools import groupby
+
+from sockudo_py.changes import Change
+from sockudo_py.errors import Unavailable
+from sockudo_py.queues.base import Append, LedgerEntry, Queue, QueueFull, app_id_of
+from sockudo_py.webhooks.endpoints.registry import EndpointRegistry
+from sockudo_py.webhooks.intake.ledger import Ledger
+from sockudo_py.webhooks.intake.occupancies import Occupancies
+from sockudo_py.webhooks.intake.refusals import FIRST_WAIT, LONGEST_WAIT, Refusals
+from sockudo_py.webhooks.intake.runs import Intake
+from sockudo_py.webhooks.metrics import WebhookMetrics
+from sockudo_py.webhooks.spool.crowding import Brake, Crowding, Free
+from sockudo_py.webhooks.spool.disk import SpoolDisk
+from sockudo_py.webhooks.spool.memory import Spool, SpoolLimits
+
+log = logging.getLogger(__name__)
+
+_LOOK_INTERVAL = 1.0  # seconds
+BATCH = 1000  # events handed to the queue in one call; those that were refused before come on top of it
+BEHIND = 1 / 16  # share of the spool from which on ...
+BATCH_BEHIND = 400  # ... it is so many: an endpoint with few events waits for two calls, and for what workers ask
+
+
+class Dispatcher:
+    """Turns changes into events for the endpoints that want them and hands these to the queue, at once and in batches.
+
+    Nothing is held back to fill a batch: what gathers in one turn of the loop, or while an earlier call is under way,
+    goes together. While the queue is away, events wait in a bounded spool. So do those of an endpoint that the queue
+    has no room for, with all that comes after them for this endpoint; others go on meanwhile.
+    """
+
+    def __init__(
+        self,
+        queue: Queue,
+        registry: EndpointRegistry,
+        metrics: WebhookMetrics,
+        *,
+        spool: SpoolLimits | None = None,
+        ledger: Ledger | None = None,
+        brake: Brake | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """``brake`` slows down those who fill the spool."""
+        self._queue = queue
+        self._metrics = metrics
+        limits = spool or SpoolLimits()
+        self._clock = clock
+        self._spool = Spool(limits)
+        self._crowding = Crowding(self._spool, metrics, brake or Free(), clock)
+        self._disk = SpoolDisk(limits.path, metrics)
+        self._look_again = 0.0
+        self._refusals = Refusals()
+        self._in_hand: list[Append] = []
+        self._entries: list[LedgerEntry] = []  # of the call in hand
+        self._most = min(2 * BATCH, queue.at_once)
+        self._ledger = ledger
+        self._wake = asyncio.Event()
+        self.occupancies = (
+            None if ledger is None else Occupancies(ledger, registry.routes, metrics, put=self._put, clock=clock)
+        )
+        self._intake = Intake(
+            registry.routes, metrics, put=self._put, wake=self._wake.set, occupancies=self.occupancies, clock=clock
+        )
+        self.add: Callable[[Change], None] = self._intake.add  # no call in between: it is on the hot path
+        self._stopping = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._last_drop = 0.0
+
+    async def start(self) -> None:
+        """Read what earlier shutdowns had to write down, and begin to hand over.
+
+        Raises SockudoError when a spool file can't be made, or is there and can't be read.
+        """
+        self._back(await self._disk.open(*self._spool.room()))
+        self._look_again = asyncio.get_running_loop().time() + _LOOK_INTERVAL
+        self._task = asyncio.create_task(self._run(), name="webhook-dispatcher")
+
+    @property
+    def waiting(self) -> int:
+        """Events that the queue has not taken yet."""
+        self._intake.settle()
+        return self._spool.count + len(self._in_hand)
+
+    @property
+    def behind(self) -> int:
+        """How many of them wait although their endpoints are not full."""
+        return self.waiting - self._spool.held_back
+
+    @property
+    def unread(self) -> bool:
+        """Whether there is more on disk of what earlier shutdowns had to write down."""
+        return self._disk.unread
+
+    def wake(self) -> None:
+        """Look for something to hand over: the ledger has changed."""
+        self._wake.set()
+
+    async def stop(self, timeout: float = 5.0) -> None:
+        """Hand over what is left, for at most ``timeout`` seconds; write the rest to the spool file, if any.
+
+        Endpoints that the queue has no room for are asked for once more, and not waited for.
+        """
+        self._stopping.set()
+        self._refusals.hurry()
+        self._wake.set()
+        if self._task is not None:
+            await asyncio.wait({self._task}, timeout=timeout)
+            if not self._task.done():
+                self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+        self._intake.settle()
+        left = [*self._in_hand, *self._spool.drain()]
+        self._crowding.end()
+        self._in_hand = []
+        await self._disk.close(left)
+
+    async def _run(self) -> None:
+        wait = FIRST_WAIT
+        failing = False
+        while True:
+            self._crowding.shrunk()
+            if not (self._in_hand or self._entries):
+                self._wake.clear()  # before looking: what comes while the file is tidied sets it again
+                self._in_hand = self._next()
+                if self._ledger is not None:
+                    self._entries = self._ledger.entries(self._in_hand)
+            if not (self._in_hand or self._entries):
+                await self._look_at_the_disk(idle=True)
+                if self._stopping.is_set() and not self._wake.is_set():
+                    return
+                await self._rest()
+                continue
+            try:
+                # After Unavailable the very same call is repeated: the queue knows the ids that it has taken already.
+                await self._queue.append(self._in_hand, self._entries)
+            except QueueFull as full:
+                self._refused(full)
+            except Unavailable as error:
+                reason, text = "unavailable", str(error)
+            except Exception as error:
+                log.exception("handing webhook events to the queue failed")
+                reason, text = "error", type(error).__name__
+            else:
+                self._taken(self._in_hand)
+            if not (self._in_hand or self._entries):
+                if failing:
+                    log.info("the webhook queue takes events again", extra={"waiting": self.waiting})
+                wait, failing = FIRST_WAIT, False
+                await self._look_at_the_disk(idle=False)
+                continue
+            self._metrics.enqueue_failures.add(reason)
+            self._metrics.spool_events.set(value=self.waiting)
+            if not failing:
+                log.error(
+                    "the webhook queue takes no events; they wait in memory",
+                    extra={"reason": reason, "error": text, "waiting": self.waiting},
+                )
+            failing = True
+            await self._pause(wait)
+            wait = min(wait * 2, LONGEST_WAIT)
+
+    async def _look_at_the_disk(self, *, idle: bool) -> None:
+        """Tidy the spool files when what they held was taken; read more of them where memory has room.
+
+        Once a second is enough where there is always something to do.
+        """
+        disk, now = self._disk, asyncio.get_running_loop().time()
+        if not (disk.untidy or disk.unread):
+            return
+        if now < self._look_again and not (idle and (not self._spool.count or not disk.trimmed)):
+            return
+        self._look_again = now + _LOOK_INTERVAL
+        while True:
+            if disk.untidy:
+                await disk.tidy(self._spool.all())
+            events, size = self._spool.room()
+            if not disk.unread or events <= 0 or size <= 0 or self._stopping.is_set():
+                return
+            if back := await disk.read(events, size):
+                self._back(back)
+                return
+
+    def _back(self, events: list[Append]) -> None:
+        for event in events:
+            if self._ledger is not None:
+                self._ledger.replayed(event)
+            if self._spool.put(event):
+                self._grown()
+        if events:
+            log.info("webhook events of an earlier shutdown are back", extra={"events": len(events)})
+            self._wake.set()
+
+    def _next(self) -> list[Append]:
+        """Take from the spool what is to be handed over now."""
+        self._intake.settle()
+        most = self._most if not self._refusals else self._most // 2
+        events = self._spool.take(min(most, BATCH if self._spool.share < BEHIND else BATCH_BEHIND))
+        now = asyncio.get_running_loop().time()
+        while len(events) < self._most and (due := self._refusals.due(now)) is not None:
+            endpoint, number = due
+            probe = self._spool.probe(endpoint, min(number, self._most - len(events)))
+            events += probe
+            if not probe:  # dropped meanwhile
+                self._recovered(endpoint)
+        return events
+
+    async def _rest(self) -> None:
+        """Wait until there is something to hand over, or a full lane is to be asked again."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(self._refusals.next_due()):
+                await self._wake.wait()
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait; a shutdown that begins meanwhile cuts the wait short, so that one more call is made."""
+        if self._stopping.is_set():
+            await asyncio.sleep(seconds)
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):  # not wait_for: that one may swallow the cancellation by stop()
+                await self._stopping.wait()
+
+    def _taken(self, events: list[Append], *, refused: Collection[str] = ()) -> None:
+        for app_id, group in groupby(map(app_id_of, events)):
+            self._metrics.enqueued.add(app_id, amount=len(list(group)))
+        self._in_hand, self._entries = [], []
+        if self._ledger is not None:
+            self._ledger.taken(events)
+        if self._refusals:
+            self._probed({event.endpoint for event in events if event.endpoint not in refused})
+        self._metrics.spool_events.set(value=self.waiting)
+
+    def _probed(self, endpoints: set[str]) -> None:
+        """Note that all that was asked of these endpoints was taken."""
+        for endpoint in endpoints:
+            if endpoint not in self._refusals:
+                continue
+            if self._spool.held(endpoint):
+                self._refusals.passed(endpoint, asyncio.get_running_loop().time())
+                self._metrics.spool_lane_events.set(endpoint, value=self._spool.held(endpoint))
+            else:
+                self._recovered(endpoint)
+
+    def _recovered(self, endpoint: str) -> None:
+        self._refusals.over(endpoint)
+        self._spool.free(endpoint)
+        self._metrics.spool_lane_events.values.pop((endpoint,), None)
+        log.info("the webhook queue has room for an endpoint again", extra={"webhook": endpoint})
+
+    def _refused(self, full: QueueFull) -> None:
+        ids = {event.id for event in full.refused}
+        apps = {event.endpoint: event.app_id for event in full.refused}
+        taken = [event for event in self._in_hand if event.id not in ids]
+        progress = {event.endpoint for event in taken}
+        if self._ledger is not None:  # before any of the refused ones is dropped
+            self._ledger.taken(taken)
+        grown = self._spool.hold_back(full.refused)
+        now = asyncio.get_running_loop().time()
+        for endpoint, app_id in apps.items():
+            waiting = self._spool.held(endpoint)
+            self._metrics.spool_lane_events.set(endpoint, value=waiting)
+            if self._refusals.refused(endpoint, now, progress=endpoint in progress):
+                log.error(
+                    "the webhook queue has no room for more events of an endpoint; they wait in memory, others go on. "
+                    "Repair or disable the endpoint, or raise queue.reliability.max_queue_len "
+                    "(memory_capacity with the driver memory)",
+                    extra={"webhook": endpoint, "app_id": app_id, "waiting": waiting},
+                )
+        self._metrics.enqueue_failures.add("full")
+        if grown:  # before the events of a run come, which drop themselves what is too much then
+            self._grown()
+        self._taken(taken, refused=apps.keys())
+
+    def _put(self, endpoint: str, events: list[Append]) -> None:
+        if self._spool.extend(endpoint, events):
+            self._grown()
+
+    def _grown(self) -> None:
+        if self._spool.too_full:
+            self._drop()
+        self._crowding.grown()
+
+    def _drop(self) -> None:
+        events = self._spool.overflow()
+        if self._ledger is not None:
+            self._ledger.dropped(events)
+        dropped = Counter(map(app_id_of, events))
+        for app_id, count in dropped.items():
+            self._metrics.spool_dropped.add(app_id, amount=count)
+        now = self._clock()
+        if abs(now - self._last_drop) >= 1.0:  # one line a second, the metric has them all
+            self._last_drop = now
+            log.error(
+                "the webhook spool is full (webhooks.spool.max_events): the noisiest clients, then the noisiest apps, "
+                "lose their oldest events",
+                extra={"dropped": dict(dropped)},
+            )

@@ -1,0 +1,126 @@
+"""While the spool is crowded, those who fill it are not read: what clients cause is bounded by what the queue takes."""
+
+import logging
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from sockudo_py.webhooks.metrics import WebhookMetrics
+from sockudo_py.webhooks.spool.memory import Spool
+from sockudo_py.webhooks.spool.noise import Noise, noise_of, top, totals_of
+
+log = logging.getLogger(__name__)
+
+BEGIN: Final = 1 / 2  # shares of the spool: at this one somebody looks who is noisy, ...
+STEP: Final = 1 / 16  # ... once more at each such step above it, ...
+END: Final = 1 / 4  # ... and below this one everybody is read again
+LOOK_INTERVAL: Final = 0.25  # seconds; a look costs some milliseconds
+REVIEW_INTERVAL: Final = 15.0  # seconds after which those who are not noisy any more are read again
+RECENT_MS: Final = 60_000  # what is older says nothing about its client: the queue may be away for hours
+
+NOBODY: Final = Noise()
+
+
+class Brake(Protocol):
+    """What slows clients down."""
+
+    def hold(self, noise: Noise) -> None:
+        """Hold those who are noisy from now on, and nobody else; put off what they leave behind."""
+
+    def catch_up(self) -> bool:
+        """Tell some of what was put off; return whether there is more."""
+
+
+class Free:
+    """The brake of those that have none."""
+
+    def hold(self, noise: Noise) -> None:
+        """Do nothing."""
+
+    def catch_up(self) -> bool:
+        """Return that nothing was put off."""
+        return False
+
+
+class Crowding:
+    """Knows who is not read now.
+
+    Args:
+        spool: Watched by its mark.
+        metrics: Where to show how many they are.
+        brake: Slows down those who fill the spool.
+        clock: Unix seconds.
+    """
+
+    def __init__(self, spool: Spool, metrics: WebhookMetrics, brake: Brake, clock: Callable[[], float]) -> None:
+        self._spool = spool
+        self._metrics = metrics
+        self._brake = brake
+        self._clock = clock
+        self._noise = NOBODY
+        self._crowded = False
+        self._looked = self._reviewed = 0.0
+        spool.mark = BEGIN
+
+    def grown(self) -> None:
+        """The spool is above its mark."""
+        now = self._clock()
+        if self._crowded and abs(now - self._looked) < LOOK_INTERVAL:
+            return
+        if not self._crowded:
+            self._crowded, self._reviewed = True, now
+        self._look(now)
+
+    def shrunk(self) -> None:
+        """The spool may have less than before, or time has passed."""
+        if not self._crowded:
+            return
+        now = self._clock()
+        if self._spool.share < END:
+            if not self._brake.catch_up():  # before anybody adds to it
+                self.end()
+        elif abs(now - self._reviewed) >= REVIEW_INTERVAL:
+            self._look(now)
+
+    def end(self) -> None:
+        """Let everybody be read."""
+        self._crowded = False
+        self._spool.mark = BEGIN
+        if self._noise:
+            log.info("clients that filled the webhook spool are read again", extra={"waiting": self._spool.count})
+        self._set(NOBODY)
+
+    def _look(self, now: float) -> None:
+        spool = self._spool
+        since = int(now * 1000) - RECENT_MS
+        recent = [event for event in spool.all() if event.created_ms >= since]
+        totals = totals_of(recent, in_bytes=spool.in_bytes)
+        noise = noise_of(totals, spool.whole)
+        self._looked = now
+        if abs(now - self._reviewed) < REVIEW_INTERVAL:
+            noise |= self._noise
+        else:
+            self._reviewed = now
+        spool.mark = max(BEGIN, spool.share + STEP)
+        if noise and not self._noise:
+            noisiest = [
+                {"app_id": source.app_id, "socket_id": source.socket_id, "address": source.address, "events": total}
+                for source, total in top(totals, noise.sources)
+            ]
+            log.warning(
+                "the webhook spool is half full: the clients that fill it are not read until the queue has caught up",
+                extra={
+                    "waiting": spool.count,
+                    "clients": len(noise.sources),
+                    "addresses": [f"{app_id} {address}" for app_id, address in sorted(noise.addresses)[:3]],
+                    "noisiest": noisiest,
+                },
+            )
+        self._set(noise)
+
+    def _set(self, noise: Noise) -> None:
+        if noise == self._noise:
+            return
+        self._noise = noise
+        self._metrics.spool_noisy.set("connection", value=len(noise.sources))
+        self._metrics.spool_noisy.set("address", value=len(noise.addresses))
+        self._brake.hold(noise)

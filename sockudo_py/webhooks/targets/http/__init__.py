@@ -1,0 +1,1 @@
+"""Deliveries over HTTP, by connections of our own."""

@@ -1,0 +1,252 @@
+"""New connections to receivers: look-up, address guard, TCP, TLS, and the way through a proxy."""
+
+import asyncio
+import base64
+import socket
+import ssl
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+from urllib.parse import unquote
+
+import aiohappyeyeballs
+from yarl import URL
+
+from sockudo_py.process.descriptors import is_shortage
+from sockudo_py.webhooks.endpoints.guard import AddressGuard, BlockedAddress
+from sockudo_py.webhooks.endpoints.hosts import normal_host
+from sockudo_py.webhooks.targets.http.connection import Connection, ExchangeError
+from sockudo_py.webhooks.targets.http.resolver import AddrInfo, Lookup, Resolver
+
+_EYEBALLS = 0.25  # seconds after which the next address is tried besides (RFC 8305)
+_SHORTAGE = 0.1  # seconds until another try, when no file descriptor was free
+_KNOWN_FOR = 10.0  # seconds that a name's addresses are remembered
+_MOST_KNOWN = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """Where a URL leads. ``host`` in normal form (``hosts``); ``authority``: as in ``Host``; ``path`` with query."""
+
+    tls: bool
+    host: str
+    port: int
+    authority: str
+    path: str = field(repr=False)
+
+
+@lru_cache(maxsize=4096)
+def destination(url: str) -> Destination:
+    """Return where ``url`` leads.
+
+    Raises BlockedAddress when its host is neither a name nor an address (a proxy might see one in it all the same), and
+    ValueError when it is no URL that requests can be sent to.
+    """
+    parsed = URL(url)
+    port = parsed.port
+    if parsed.scheme not in ("http", "https") or not parsed.raw_host or not port:
+        raise ValueError("not a URL for webhooks")
+    try:
+        host = normal_host(parsed.raw_host)
+    except ValueError:
+        raise BlockedAddress("address not allowed") from None
+    authority = f"[{host}]" if ":" in host else host.removesuffix(".")
+    if not parsed.is_default_port():
+        authority = f"{authority}:{port}"
+    return Destination(parsed.scheme == "https", host, port, authority, parsed.raw_path_qs)
+
+
+class Dialer:
+    """Opens connections.
+
+    ``guards``: by whether the endpoint is trusted. ``proxy``: URL of an HTTP proxy for all connections; what names lead
+    to is its affair then, and only what stands in URLs is checked here. ``make_tls`` makes the context for https; it is
+    called in a thread by the first connection that needs it, since reading the system's authorities takes 50 ms, and
+    again by later ones while it raises OSError. ``on_shortage`` is told when no file descriptor is free.
+    """
+
+    def __init__(
+        self,
+        guards: Mapping[bool, AddressGuard],
+        *,
+        make_tls: Callable[[], ssl.SSLContext],
+        keep: int,
+        lookup: Lookup | None = None,
+        proxy: str | None = None,
+        on_shortage: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._on_shortage = on_shortage
+        self._guards = guards
+        self._make_tls = make_tls
+        self._tls: asyncio.Future[ssl.SSLContext] | None = None
+        self._keep = keep
+        self._proxy = URL(proxy) if proxy is not None else None
+        # Strangers' dead name servers must not hold the threads that the operator's names need.
+        self._resolvers = {trusted: Resolver() if lookup is None else Resolver(lookup) for trusted in guards}
+        self._known: OrderedDict[tuple[str, int], tuple[float, list[AddrInfo]]] = OrderedDict()
+        self.open: set[Connection] = set()
+
+    @property
+    def proxy_authorization(self) -> str | None:
+        """The header's value for requests that the proxy itself reads."""
+        if self._proxy is None or self._proxy.raw_user is None:
+            return None
+        user, password = unquote(self._proxy.raw_user), unquote(self._proxy.raw_password or "")
+        return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+    async def dial(self, where: Destination, *, trusted: bool, timeout: float) -> Connection:
+        """Return a connection within ``timeout`` seconds.
+
+        Raises ExchangeError (dns, connect, tls, timeout_connect, blocked_address).
+        """
+        short: OSError | None = None
+        try:
+            async with asyncio.timeout(timeout):
+                while True:
+                    try:
+                        if self._proxy is None:
+                            return await self._direct(where, trusted)
+                        return await self._proxied(where, trusted, timeout)
+                    except OSError as error:
+                        if not is_shortage(error):
+                            raise
+                        short = error
+                        self._on_shortage()
+                    await asyncio.sleep(_SHORTAGE)  # not the receiver's fault: it gets all of its time
+        except BlockedAddress:
+            raise ExchangeError("blocked_address", "address not allowed") from None
+        except TimeoutError:
+            if short is not None:
+                raise ExchangeError("connect", str(short.strerror)) from None
+            raise ExchangeError("timeout_connect", "no connection within the connect timeout") from None
+        except ssl.SSLError as error:
+            text = getattr(error, "verify_message", None) or error.reason or type(error).__name__
+            raise ExchangeError("tls", str(text)[:200]) from None
+        except OSError as error:
+            raise ExchangeError("connect", str(error.strerror or type(error).__name__)[:200]) from None
+
+    async def close(self) -> None:
+        """Close every connection, and let go of the threads that look names up."""
+        for connection in list(self.open):
+            connection.abort()
+        self.open.clear()
+        for resolver in self._resolvers.values():
+            resolver.close()
+        await asyncio.sleep(0)  # the transports end in the next turn of the loop
+
+    async def _direct(self, where: Destination, trusted: bool) -> Connection:
+        sock = await self._socket(where.host, where.port, trusted)
+        return await self._wrap(sock, where.host if where.tls else None)
+
+    async def _proxied(self, where: Destination, trusted: bool, timeout: float) -> Connection:
+        if self._proxy is None or self._proxy.raw_host is None:
+            raise AssertionError("called without a proxy")
+        if not self._guards[trusted].permits_unseen(where.host):
+            raise BlockedAddress("address not allowed")
+        # No guard for the proxy itself: no endpoint chose it, and its network may well be denied to endpoints.
+        found = await self._addresses(self._proxy.raw_host, self._proxy.port or 80, trusted=True)
+        sock = await aiohappyeyeballs.start_connection(found, happy_eyeballs_delay=_EYEBALLS, interleave=1)
+        connection = await self._wrap(sock, None)
+        if not where.tls:
+            return connection
+        try:
+            return await self._through(connection, sock, where, timeout)
+        except BaseException:
+            connection.abort()
+            self.open.discard(connection)
+            raise
+
+    async def _through(
+        self, connection: Connection, sock: socket.socket, where: Destination, timeout: float
+    ) -> Connection:
+        host = f"[{where.host}]" if ":" in where.host else where.host
+        lines = [f"CONNECT {host}:{where.port} HTTP/1.1", f"Host: {host}:{where.port}"]
+        if self.proxy_authorization is not None:
+            lines.append(f"Proxy-Authorization: {self.proxy_authorization}")
+        try:
+            answer = await connection.exchange("\r\n".join([*lines, "", ""]).encode(), timeout, tunnel=True)
+        except ExchangeError as error:
+            raise ExchangeError("connect", f"the egress proxy opens no tunnel: {error}") from None
+        if not 200 <= answer.status <= 299 or connection.transport is None:
+            raise ExchangeError("connect", f"the egress proxy answered {answer.status}")
+        inner = Connection(sock, self._keep)
+        loop = asyncio.get_running_loop()
+        try:
+            transport = await loop.start_tls(
+                connection.transport, inner, await self._context(), server_hostname=_server(where.host)
+            )
+        except ConnectionError:
+            transport = None
+        if transport is None:
+            raise ExchangeError("tls", "the TLS handshake was broken off")
+        inner.connection_made(transport)
+        self.open.discard(connection)
+        self.open.add(inner)
+        return inner
+
+    async def _socket(self, host: str, port: int, trusted: bool) -> socket.socket:
+        guard = self._guards[trusted]
+        addresses = await self._addresses(host, port, trusted)
+        for address in addresses:  # one that is forbidden makes the whole name suspicious
+            guard.check(str(address[4][0]))
+        return await aiohappyeyeballs.start_connection(
+            addresses, happy_eyeballs_delay=_EYEBALLS, interleave=1, socket_factory=guard.socket_factory
+        )
+
+    async def _wrap(self, sock: socket.socket, server_hostname: str | None) -> Connection:
+        try:
+            options: dict[str, Any] = {}
+            if server_hostname is not None:
+                options = {"ssl": await self._context(), "server_hostname": _server(server_hostname)}
+            made = Connection(sock, self._keep)
+            await asyncio.get_running_loop().create_connection(lambda: made, sock=sock, **options)
+        except ConnectionError:
+            sock.close()
+            raise ExchangeError("tls", "the TLS handshake was broken off") from None  # there is nothing else to break
+        except BaseException:
+            sock.close()
+            raise
+        self.open.add(made)
+        return made
+
+    async def _context(self) -> ssl.SSLContext:
+        if self._tls is None:
+            self._tls = asyncio.get_running_loop().run_in_executor(None, self._make_tls)
+            self._tls.add_done_callback(self._made_tls)
+        return await asyncio.shield(self._tls)  # for all who wait, also when one of them is late
+
+    def _made_tls(self, made: asyncio.Future[ssl.SSLContext]) -> None:
+        if made.cancelled() or made.exception() is not None:
+            self._tls = None
+
+    async def _addresses(self, host: str, port: int, trusted: bool) -> list[AddrInfo]:
+        literal = _literal(host, port)
+        if literal:
+            return literal
+        loop = asyncio.get_running_loop()
+        known = self._known.get((host, port))
+        if known is not None and known[0] > loop.time():
+            return known[1]
+        try:
+            found = await self._resolvers[trusted].resolve(host, port)
+        except OSError as error:
+            raise ExchangeError("dns", str(error.strerror or type(error).__name__)[:200]) from None
+        self._known[host, port] = (loop.time() + _KNOWN_FOR, found)
+        self._known.move_to_end((host, port))
+        while len(self._known) > _MOST_KNOWN:
+            self._known.popitem(last=False)
+        return found
+
+
+def _literal(host: str, port: int) -> list[AddrInfo]:
+    """Return the address that ``host`` is, in any spelling that resolvers take (``127.1``, ``0x7f000001``); else []."""
+    try:
+        return list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST))
+    except OSError:
+        return []
+
+
+def _server(host: str) -> str:
+    return host.rstrip(".")

@@ -1,0 +1,230 @@
+"""Webhooks by HTTP: one POST, no redirects, no cookies, no second try, connections kept alive for a moment."""
+
+import asyncio
+import ssl
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+
+from sockudo_py.webhooks.delivery.retry import parse_retry_after
+from sockudo_py.webhooks.endpoints.guard import AddressGuard, BlockedAddress
+from sockudo_py.webhooks.targets.base import Delivered, Failure, Outcome, Request, Timing
+from sockudo_py.webhooks.targets.http.connection import Answer, Connection, ExchangeError
+from sockudo_py.webhooks.targets.http.dialer import Destination, Dialer, destination
+from sockudo_py.webhooks.targets.http.resolver import Lookup
+
+RESPONSE_BYTES = 4096
+# Below the 5 s after which Node's and other servers drop an idle connection: a POST must not race with their close.
+KEEP_ALIVE = 4.0
+_MOST_IDLE = 512  # connections; thousands of endpoints must not use the descriptors up
+
+_Key = tuple[bool, str, int, bool]  # TLS, host, port, trusted
+
+
+class HttpTarget:
+    """Posts requests. Trusted and untrusted endpoints use connections of their own.
+
+    A connection that a trusted endpoint opened to a private address must never serve an untrusted one of the same host.
+    No connection serves two requests at once, and their number has no limit but the worker's slots: a limit per host
+    would let a hung endpoint delay another one on the same host.
+
+    Args:
+        guard: Which addresses may be dialled.
+        trusted_guard: ... for trusted endpoints.
+        response_bytes: How much of an answer's body is kept.
+        ssl_context: For https; the default one trusts the system's authorities.
+        lookup: Name service.
+        proxy: URL of an HTTP proxy for all requests.
+        most_idle: Connections that are kept open for the next request at most.
+        on_shortage: Told when no file descriptor is free for a connection.
+        clock: Unix seconds.
+    """
+
+    name = "http"
+
+    def __init__(
+        self,
+        *,
+        guard: AddressGuard,
+        trusted_guard: AddressGuard,
+        response_bytes: int = RESPONSE_BYTES,
+        ssl_context: ssl.SSLContext | None = None,
+        lookup: Lookup | None = None,
+        proxy: str | None = None,
+        most_idle: int = _MOST_IDLE,
+        on_shortage: Callable[[], None] = lambda: None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._dialer = Dialer(
+            {False: guard, True: trusted_guard},
+            make_tls=_system_context if ssl_context is None else lambda: ssl_context,
+            keep=response_bytes,
+            lookup=lookup,
+            proxy=proxy,
+            on_shortage=on_shortage,
+        )
+        self._most_idle = most_idle
+        self._proxied = proxy is not None
+        self._clock = clock
+        self._idle: dict[_Key, deque[Connection]] = {}
+        self._idle_count = 0
+        self._sweep: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    @property
+    def connections(self) -> int:
+        """How many connections are open, idle ones too."""
+        return len(self._dialer.open)
+
+    async def send(self, request: Request) -> Outcome:
+        """Make one attempt."""
+        started = time.perf_counter()
+        try:
+            where = destination(request.url or "")
+            data = self._encode(where, request)
+            answer = await self._exchange(where, request, data, started)
+        except ExchangeError as error:
+            return Failure(error.error_class, str(error), timing=Timing(_ms_since(started)))
+        except BlockedAddress:
+            return Failure("blocked_address", "address not allowed", timing=Timing(_ms_since(started)))
+        except ValueError as error:
+            return Failure("protocol", str(error)[:200], timing=Timing(_ms_since(started)))
+        timing = Timing(_ms_since(started), round((answer.answered_at - started) * 1000))
+        return self._judge(answer, timing)
+
+    async def close(self) -> None:
+        """Close all connections and let go of the resolver's threads."""
+        self._closed = True
+        if self._sweep is not None:
+            self._sweep.cancel()
+            self._sweep = None
+        self._idle.clear()
+        self._idle_count = 0
+        await self._dialer.close()
+
+    async def _exchange(self, where: Destination, request: Request, data: bytes, started: float) -> Answer:
+        key = (where.tls, where.host, where.port, request.trusted)
+        connection = self._take(key)
+        left = request.timeout
+        if connection is None:
+            connect = min(request.connect_timeout, left * 0.99)  # so that the total never ends the connecting
+            connection = await self._dialer.dial(where, trusted=request.trusted, timeout=connect)
+            left = max(0.001, left - (time.perf_counter() - started))
+        try:
+            answer = await connection.exchange(data, left)
+        except BaseException:
+            self._drop(connection)
+            raise
+        if connection.reusable:
+            self._give_back(key, connection)
+        else:
+            self._drop(connection)
+        return answer
+
+    def _encode(self, where: Destination, request: Request) -> bytes:
+        """Return the bytes of a request. Raises ValueError for a header that would end its line."""
+        target = where.path
+        lines = [f"Host: {where.authority}", *(f"{name}: {value}" for name, value in request.headers)]
+        if self._proxied and not where.tls:
+            target = f"http://{where.authority}{where.path}"
+            if self._dialer.proxy_authorization is not None:
+                lines.append(f"Proxy-Authorization: {self._dialer.proxy_authorization}")
+        text = "\r\n".join(lines)
+        breaks = len(lines) - 1
+        if text.count("\r") != breaks or text.count("\n") != breaks or "\0" in text:
+            raise ValueError("a header holds a line break")
+        body = request.body
+        return f"POST {target} HTTP/1.1\r\n{text}\r\nContent-Length: {len(body)}\r\n\r\n".encode("latin-1") + body
+
+    def _judge(self, answer: Answer, timing: Timing) -> Outcome:
+        status = answer.status
+        if 200 <= status <= 299:
+            return Delivered(status, timing, answer.body, answer.truncated)
+        return Failure(
+            status_class(status),
+            f"the endpoint answered {status}",
+            status,
+            parse_retry_after(answer.retry_after, self._clock()),
+            timing,
+            answer.body,
+            answer.truncated,
+        )
+
+    # -- idle connections, by destination; the one used last is taken first
+
+    def _take(self, key: _Key) -> Connection | None:
+        idle = self._idle.get(key)
+        if idle is None:
+            return None
+        oldest = asyncio.get_running_loop().time() - KEEP_ALIVE
+        while idle:
+            connection = idle.pop()
+            self._idle_count -= 1
+            if connection.idle_since > oldest and not connection.stale():
+                return connection
+            self._drop(connection)
+        del self._idle[key]
+        return None
+
+    def _give_back(self, key: _Key, connection: Connection) -> None:
+        if self._idle_count >= self._most_idle or self._closed:
+            self._drop(connection)
+            return
+        loop = asyncio.get_running_loop()
+        connection.idle_since = loop.time()
+        idle = self._idle.get(key)
+        if idle is None:
+            idle = self._idle[key] = deque()
+        idle.append(connection)
+        self._idle_count += 1
+        if self._sweep is None:
+            self._sweep = loop.call_later(1.0, self._sweep_idle)
+
+    def _drop(self, connection: Connection) -> None:
+        connection.abort()
+        self._dialer.open.discard(connection)
+
+    def _sweep_idle(self) -> None:
+        loop = asyncio.get_running_loop()
+        oldest = loop.time() - KEEP_ALIVE
+        for key, idle in list(self._idle.items()):
+            while idle and (idle[0].idle_since <= oldest or idle[0].transport is None):
+                self._idle_count -= 1
+                self._drop(idle.popleft())
+            if not idle:
+                del self._idle[key]
+        self._sweep = loop.call_later(1.0, self._sweep_idle) if self._idle else None
+
+
+def default_ssl_context() -> ssl.SSLContext:
+    """Return a context that verifies certificates and host names, TLS 1.2 or newer."""
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def _system_context() -> ssl.SSLContext:
+    """Return the default context. Raises OSError while the system's authorities can't be read.
+
+    OpenSSL keeps to itself that it read none, so a moment without free file descriptors would cost us https for good.
+    """
+    context = default_ssl_context()
+    path = ssl.get_default_verify_paths().cafile
+    if path is not None and context.cert_store_stats()["x509_ca"] == 0:
+        with suppress(ssl.SSLError):  # nothing in it: then there may be a folder that OpenSSL looks into
+            context.load_verify_locations(cafile=path)
+    return context
+
+
+def status_class(status: int) -> str:
+    """Return the error class of a status that is no success."""
+    if 300 <= status <= 399:
+        return "redirect"
+    if 400 <= status <= 499:
+        return "http_4xx"
+    return "http_5xx" if status >= 500 else "protocol"
+
+
+def _ms_since(started: float) -> int:
+    return round((time.perf_counter() - started) * 1000)
