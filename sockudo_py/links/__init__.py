@@ -1,1 +1,1 @@
-"""Ways to the outside that know no driver: what many ask goes together in one call."""
+"""Ways to stores outside, for drivers of any kind: Redis, a SQLite file, many questions in one call."""

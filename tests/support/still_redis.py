@@ -5,7 +5,7 @@
 
 import hashlib
 
-from sockudo_py.queues.redis.link import Script
+from sockudo_py.links.redis import Script
 
 NOW = 1_800_000_000.0  # Unix seconds
 _TIME = "redis.call('TIME')"
@@ -21,7 +21,7 @@ class StillScripts(dict[str, Script]):
     """The queue's scripts with a clock that no busy machine moves on between two calls."""
 
     def __missing__(self, name: str) -> Script:
-        script = Script(name)
+        script = Script(f"queue_{name}")
         assert script.text.count(_TIME) == 1
         calls = _LOOK if "no-writes" in script.text else _COUNT
         script.text = script.text.replace(_TIME, _STILL % (calls, NOW))

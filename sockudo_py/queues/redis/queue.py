@@ -12,6 +12,7 @@ from typing import Any
 
 from sockudo_py.errors import SockudoError, Unavailable
 from sockudo_py.links.gather import Gather
+from sockudo_py.links.redis import RedisLink, Script
 from sockudo_py.metrics import Metrics
 from sockudo_py.queues import jobs
 from sockudo_py.queues.base import (
@@ -29,7 +30,6 @@ from sockudo_py.queues.base import (
 from sockudo_py.queues.counters import Counters
 from sockudo_py.queues.local.classes import Shares
 from sockudo_py.queues.redis.ledger import RedisLedger, Word, words
-from sockudo_py.queues.redis.link import RedisLink, Script
 from sockudo_py.queues.redis.words import CHUNK, chunks, packed, tagged
 from sockudo_py.queues.waker import Waker
 
@@ -104,6 +104,8 @@ class RedisQueue:
         self._count = Counters(metrics or Metrics())
         self._link = RedisLink(
             url,
+            owner="queue",
+            keys="database.redis (or queue.redis.url_override)",
             cluster=cluster_mode,
             max_connections=max_connections,
             response_timeout=response_timeout,
@@ -320,7 +322,7 @@ class RedisQueue:
     def _words(self, name: str, words: Sequence[Word]) -> tuple[Script, str, list[Word]]:
         script = self._scripts.get(name)
         if script is None:
-            script = self._scripts[name] = Script(name)
+            script = self._scripts[name] = Script(f"queue_{name}")
         return script, self._prefix, [round(self.clock_shift * 1000), self._default_policy, *words]
 
     async def _call(self, name: str, *words: Word) -> Any:

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,23 +26,19 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from sockudo_py.errors import Unavailable
 from sockudo_py.metrics import Series
 
-_LUA = Path(__file__).parents[2] / "lua"
-_INCLUDE = "-- include queue_common.lua\n"
+_LUA = Path(__file__).parents[1] / "lua"
+_INCLUDE = re.compile(r"^-- include (\w+)\.lua\n", re.MULTILINE)
 _WAIT_MS = 100  # for replicas, when asked to wait for them
 # error class -> kind for metrics, what it means; the first that fits
 _MEANINGS: tuple[tuple[type[Exception], str, str], ...] = (
-    (AuthenticationError, "auth", "it refuses user or password; check database.redis (or queue.redis.url_override)"),
-    (AuthorizationError, "auth", "it refuses user or password; check database.redis (or queue.redis.url_override)"),
-    (NoPermissionError, "auth", "its ACL does not let this user run what the queue needs"),
-    (OutOfMemoryError, "oom", "it is out of memory (maxmemory) and takes no more events"),
+    (AuthenticationError, "auth", "it refuses user or password; check {keys}"),
+    (AuthorizationError, "auth", "it refuses user or password; check {keys}"),
+    (NoPermissionError, "auth", "its ACL does not let this user run what the {owner} needs"),
+    (OutOfMemoryError, "oom", "it is out of memory (maxmemory) and refuses writes"),
     (ReadOnlyError, "readonly", "it is a read-only replica"),
     (RedisTimeoutError, "timeout", "it did not answer in time"),
-    (
-        RedisConnectionError,
-        "connection",
-        "no connection; check that it runs, and database.redis (or queue.redis.url_override)",
-    ),
-    (OSError, "connection", "no connection; check that it runs, and database.redis (or queue.redis.url_override)"),
+    (RedisConnectionError, "connection", "no connection; check that it runs, and {keys}"),
+    (OSError, "connection", "no connection; check that it runs, and {keys}"),
     (RedisError, "response", "it answered with an error"),
 )
 
@@ -51,15 +48,21 @@ class _Forgotten(Exception):
 
 
 class Script:
-    """A Lua script of ``sockudo_py/lua``, with what it includes."""
+    """A Lua script of ``sockudo_py/lua`` by its name, such as ``queue_append``.
+
+    A line ``-- include NAME.lua`` is replaced by the text of that file.
+    """
 
     __slots__ = ("digest", "name", "text")
 
     def __init__(self, name: str) -> None:
-        common = (_LUA / "queue_common.lua").read_text()
         self.name = name
-        self.text = (_LUA / f"queue_{name}.lua").read_text().replace(_INCLUDE, common)
+        self.text = _with_includes((_LUA / f"{name}.lua").read_text())
         self.digest = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
+
+
+def _with_includes(text: str) -> str:
+    return _INCLUDE.sub(lambda line: _with_includes((_LUA / f"{line.group(1)}.lua").read_text()), text)
 
 
 def where(url: str) -> str:
@@ -74,17 +77,32 @@ def where(url: str) -> str:
 
 
 class RedisLink:
-    """Calls Redis. Every method raises ``Unavailable``, with a message that holds no secret, for every failure."""
+    """Calls Redis. Every method raises ``Unavailable``, with a message that holds no secret, for every failure.
+
+    Args:
+        url: ``redis://``, ``rediss://`` (TLS) or ``unix://`` URL; its query sets further options of redis-py, such as
+            ``ssl_ca_certs``.
+        owner: Who uses the link, one or two words for messages: ``queue``.
+        keys: The owner's configuration keys that say where Redis is, for messages.
+        cluster: The URL is of a Redis Cluster.
+        max_connections: How many connections are open at most.
+        response_timeout: Seconds to wait for an answer, for a connection, and for a free connection.
+        errors: Counts failed calls by kind (its only label): auth, oom, readonly, timeout, connection, response.
+    """
 
     def __init__(
         self,
         url: str,
         *,
+        owner: str,
+        keys: str,
         cluster: bool,
         max_connections: int,
         response_timeout: float,
         errors: Series,
     ) -> None:
+        self._owner = owner
+        self._keys = keys
         self.where = where(url)
         self._errors = errors
         # No hidden repeats: one lost reply made redis-py's own retry enqueue twice and lose a claimed job.
@@ -128,23 +146,22 @@ class RedisLink:
         value = answer.get(name)
         return value if isinstance(value, str) else None
 
-    async def call(self, script: Script, prefix: str, args: Sequence[str | bytes | int]) -> Any:
-        """Run a script and return its answer."""
+    async def call(self, script: Script, key: str, args: Sequence[str | bytes | int]) -> Any:
+        """Run a script and return its answer. ``key``: KEYS[1], by which a cluster finds the server."""
         try:
-            return await self._asked(self._client.evalsha(script.digest, 1, prefix, *args))
+            return await self._asked(self._client.evalsha(script.digest, 1, key, *args))
         except _Forgotten:
-            return await self._asked(self._client.eval(script.text, 1, prefix, *args))
+            return await self._asked(self._client.eval(script.text, 1, key, *args))
 
-    async def call_replicated(
-        self, replicas: int, script: Script, prefix: str, args: Sequence[str | bytes | int]
-    ) -> Any:
+    async def call_replicated(self, replicas: int, script: Script, key: str, args: Sequence[str | bytes | int]) -> Any:
         """Run a script, and wait until that many replicas have what it wrote."""
         pipe = self._client.pipeline(transaction=False)
-        pipe.eval(script.text, 1, prefix, *args)
+        pipe.eval(script.text, 1, key, *args)
         pipe.execute_command("WAIT", replicas, _WAIT_MS)
         answer, reached = await self._asked(pipe.execute())
         if reached < replicas:
-            raise Unavailable(f"Redis at {self.where}: only {reached} of {replicas} replicas (wait_replicas) have it")
+            have = f"only {reached} of {replicas} replicas (wait_replicas) have it"
+            raise Unavailable(f"the {self._owner}'s Redis at {self.where}: {have}")
         return answer
 
     async def command(self, *words: str | bytes | int) -> Any:
@@ -180,4 +197,5 @@ class RedisLink:
         if kind == "readonly" and self._pool is not None:
             await self._pool.disconnect(inuse_connections=False)  # a failover: resolve the name anew
         detail = f": {str(error)[:200]}" if kind == "response" else ""
-        return Unavailable(f"the queue's Redis at {self.where}: {meaning}{detail}")
+        meaning = meaning.format(keys=self._keys, owner=self._owner)
+        return Unavailable(f"the {self._owner}'s Redis at {self.where}: {meaning}{detail}")

@@ -3,11 +3,12 @@ import contextlib
 from collections.abc import AsyncIterator
 
 import pytest
+from redis.exceptions import AuthenticationError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from sockudo_py.errors import Unavailable
+from sockudo_py.links.redis import RedisLink, Script
 from sockudo_py.metrics import Metrics
-from sockudo_py.queues.redis.link import RedisLink
 
 
 class Client:
@@ -39,10 +40,22 @@ class Prompt(Client):
 
 @pytest.fixture
 async def link() -> AsyncIterator[RedisLink]:
-    errors = Metrics().counter("errors", "", ("kind",))
-    made = RedisLink("redis://localhost:1", cluster=False, max_connections=1, response_timeout=1.0, errors=errors)
+    made = link_of("cache", "cache.redis.url")
     yield made
     await made.close()
+
+
+def link_of(owner: str, keys: str) -> RedisLink:
+    errors = Metrics().counter("errors", "", ("kind",))
+    return RedisLink(
+        "redis://user:secret@localhost:1",
+        owner=owner,
+        keys=keys,
+        cluster=False,
+        max_connections=1,
+        response_timeout=1.0,
+        errors=errors,
+    )
 
 
 @pytest.mark.parametrize("error", [None, RedisTimeoutError("closing took too long")])
@@ -79,3 +92,20 @@ async def test_a_task_that_was_cancelled_before_may_still_call(
     await asyncio.sleep(0)
     task.cancel()
     assert await task == expected
+
+
+async def test_an_error_names_its_owner_and_the_keys_of_that_and_no_secret(link: RedisLink) -> None:
+    client = Prompt()
+    client.error = AuthenticationError("WRONGPASS")
+    link._client = client  # type: ignore[assignment]
+    with pytest.raises(Unavailable) as refused:
+        await link.command("PING")
+    assert str(refused.value) == (
+        "the cache's Redis at localhost:1: it refuses user or password; check cache.redis.url"
+    )
+
+
+def test_a_script_holds_what_it_includes() -> None:
+    script = Script("queue_ack")
+    assert "\n-- include" not in script.text
+    assert "local function settle(ep, turn)" in script.text
