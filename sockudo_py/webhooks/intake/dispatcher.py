@@ -128,7 +128,7 @@ class Dispatcher:
         wait = FIRST_WAIT
         failing = False
         while True:
-            self._crowding.shrunk()
+            more = self._crowding.shrunk()
             if not (self._in_hand or self._entries):
                 self._wake.clear()  # before looking: what comes while the file is tidied sets it again
                 self._in_hand = self._next()
@@ -138,7 +138,7 @@ class Dispatcher:
                 await self._look_at_the_disk(idle=True)
                 if self._stopping.is_set() and not self._wake.is_set():
                     return
-                await self._rest()
+                await (asyncio.sleep(0) if more else self._rest())
                 continue
             try:
                 # After Unavailable the very same call is repeated: the queue knows the ids that it has taken already.

@@ -70,16 +70,21 @@ class Crowding:
             self._crowded, self._reviewed = True, now
         self._look(now)
 
-    def shrunk(self) -> None:
-        """The spool may have less than before, or time has passed."""
+    def shrunk(self) -> bool:
+        """The spool may have less than before, or time has passed. Return whether to call again at once.
+
+        What was put off need not lead to events: no endpoint may want to hear of it.
+        """
         if not self._crowded:
-            return
+            return False
         now = self._clock()
         if self._spool.share < END:
-            if not self._brake.catch_up():  # before anybody adds to it
-                self.end()
+            if self._brake.catch_up():  # before anybody adds to it
+                return True
+            self.end()
         elif abs(now - self._reviewed) >= REVIEW_INTERVAL:
             self._look(now)
+        return False
 
     def end(self) -> None:
         """Let everybody be read."""

@@ -20,12 +20,14 @@ from sockudo_py.changes import (
 from sockudo_py.endpoints import ChannelFilter
 from sockudo_py.errors import SockudoError
 from sockudo_py.metrics import Metrics
+from sockudo_py.protocol.source import Source
 from sockudo_py.queues.base import Append, LedgerEntry
 from sockudo_py.webhooks.endpoints.registry import EndpointRegistry
 from sockudo_py.webhooks.intake import dispatcher
 from sockudo_py.webhooks.intake.dispatcher import Dispatcher
 from sockudo_py.webhooks.metrics import WebhookMetrics
 from sockudo_py.webhooks.spool.memory import SpoolLimits
+from sockudo_py.webhooks.spool.noise import Noise
 from tests.support.spool import leave, spooled
 from tests.unit.webhooks.fakes import FlakyQueue, until
 from tests.unit.webhooks.make import NOW, NOW_MS, endpoint
@@ -42,6 +44,21 @@ class Site:
         return [(append.endpoint, orjson.loads(append.event)["name"]) for append in self.queue.taken]
 
 
+class PutOff:
+    """A brake that has put off changes of which no endpoint wants to hear."""
+
+    def __init__(self, slices: int) -> None:
+        self.slices = slices
+        self.held: list[Noise] = []
+
+    def hold(self, noise: Noise) -> None:
+        self.held.append(noise)
+
+    def catch_up(self) -> bool:
+        self.slices -= 1
+        return self.slices > 0
+
+
 @asynccontextmanager
 async def running(spool: SpoolLimits | None = None, max_queue_len: int = 100_000) -> AsyncIterator[Site]:
     site = Site(spool, max_queue_len)
@@ -51,6 +68,24 @@ async def running(spool: SpoolLimits | None = None, max_queue_len: int = 100_000
     finally:
         site.queue.away = False
         await site.dispatcher.stop()
+
+
+async def test_nobody_stays_held_because_what_was_put_off_leads_to_no_events() -> None:
+    queue, brake = FlakyQueue(), PutOff(slices=200)
+    registry = EndpointRegistry()
+    registry.replace("app-1", [endpoint("wh_1")])
+    limits = SpoolLimits(max_events=100)
+    one = Dispatcher(queue, registry, WebhookMetrics(Metrics()), spool=limits, brake=brake)
+    source = Source("app-1", "1.1")
+    for number in range(60):
+        one.add(ChannelOccupied("app-1", f"c{number}", source))
+    assert one.waiting == 60
+    assert brake.held[-1].sources == {source}
+    await one.start()
+    try:
+        await until(lambda: brake.held[-1] == Noise())
+    finally:
+        await one.stop()
 
 
 async def test_a_change_reaches_the_lane_of_every_endpoint_that_wants_it() -> None:
