@@ -88,6 +88,9 @@ def authenticate(request: ApiRequest, app: App, query: Query, now: float, prefix
     if failure is not None:
         return failure
 
+    if query.ambiguous:
+        return error(401, "Ambiguous query: no name of a parameter may hold & or =, and no value & and = behind it")
+
     text = f"{request.method}\n{request.path}\n{query.signed}"
     if verify(secret, text, given):
         return None

@@ -127,14 +127,18 @@ def read_body(call: Call) -> dict[str, object] | ApiResponse:
     if not isinstance(params, dict):
         return error(400, "Expected a JSON object in the body")
     if call.params:
-        return {**_query_params(call), **params}
+        given = _query_params(call)
+        return {**given, **params} if isinstance(given, dict) else given
     return params
 
 
-def _query_params(call: Call) -> dict[str, object]:
+def _query_params(call: Call) -> dict[str, object] | ApiResponse:
     found: dict[str, object] = {name: value for name, value in call.params.items() if name in _BODY_PARAMS}
-    if "channels" in found:  # channels[]=a&channels[]=b; a comma is part of a name
-        found["channels"] = grouped(parse(call.request.query))["channels"]
+    if "channels" in found:
+        channels = grouped(parse(call.request.query))["channels"]
+        if any("," in channel for channel in channels):  # signed joined, it would be two channels as well
+            return error(400, "A channel whose name holds a comma can't be named in the query; send a JSON body")
+        found["channels"] = channels
     return found
 
 

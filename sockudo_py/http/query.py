@@ -4,7 +4,7 @@ from typing import Final
 from urllib.parse import unquote, unquote_plus
 
 from sockudo_py.protocol import values
-from sockudo_py.protocol.signatures import grouped, signed_query
+from sockudo_py.protocol.signatures import grouped, is_ambiguous, signed_query
 
 Pairs = list[tuple[str, str]]
 MAX_PAIRS = 300  # 100 channels as channels[]=..., and room for the rest
@@ -53,7 +53,8 @@ def read(query: str) -> tuple[Pairs, dict[str, str]]:
 class Query:
     """A query as a signed request has it: the parameters of the signature (None: not there), and all others.
 
-    ``signed`` is what the signature covers of it, arrays joined.
+    ``signed`` is what the signature covers of it, arrays joined; ``ambiguous``: the same text could mean other
+    parameters.
     """
 
     key: str | None
@@ -63,6 +64,7 @@ class Query:
     signature: str | None
     signed: str
     others: dict[str, str]
+    ambiguous: bool
 
 
 AUTH_PARAMS: Final = frozenset(("auth_key", "auth_timestamp", "auth_version", "auth_signature", "body_md5"))
@@ -70,7 +72,7 @@ AUTH_PARAMS: Final = frozenset(("auth_key", "auth_timestamp", "auth_version", "a
 
 def read_signed(query: str) -> Query:
     """Return the query of a signed request. Raises TooManyParameters."""
-    _, params = read(query)
+    pairs, params = read(query)
     given = params.get
     return Query(
         given("auth_key"),
@@ -80,6 +82,7 @@ def read_signed(query: str) -> Query:
         given("auth_signature"),
         signed_query(params),
         {name: value for name, value in params.items() if name not in AUTH_PARAMS},
+        "%" in query and is_ambiguous((name for name, _ in pairs), params.values()),
     )
 
 

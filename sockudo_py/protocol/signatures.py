@@ -129,6 +129,21 @@ def signed_query(values: Mapping[str, str]) -> str:
     return "&".join([f"{name}={values[name]}" for name in sorted(values) if name != "auth_signature"])
 
 
+def is_ambiguous(names: Iterable[str], values: Iterable[str]) -> bool:
+    """Return whether what is signed of a query could be read as other parameters than these.
+
+    Nothing is escaped in there: ``name=a&info=b`` is one parameter or two. It is read in one way only where no name has
+    ``&`` or ``=``, and no part of a value behind a ``&`` has ``=``.
+
+    Args:
+        names: As they were received, decoded.
+        values: Decoded, those of arrays joined.
+    """
+    return any("&" in name or "=" in name for name in names) or any(
+        "&" in value and "=" in value.partition("&")[2] for value in values
+    )
+
+
 def webhook_signature(secret: bytes, body: bytes) -> str:
     """Return the value of ``X-Pusher-Signature`` for exactly this body: bare hex, as every official SDK expects."""
     return sign(secret, body)

@@ -235,6 +235,27 @@ def test_L176_nothing_is_published_that_was_not_signed(world: World, added: str)
     assert world.node.published == []
 
 
+@pytest.mark.parametrize(
+    ("meant", "sent"),
+    [
+        ("filter_by_prefix=presence-&info=user_count", "filter_by_prefix=presence-%26info%3Duser_count"),
+        ("filter_by_prefix=private-user=5", "filter_by_prefix%3Dprivate-user=5"),
+        ("filter_by_prefix=a[=b", "filter_by_prefix%3Da[=b"),
+        ("info[]=a&x[]=b", "info[]=a%26x[]%3Db"),
+        ("x=a[1&filter_by_prefix=b]=c", "x%3Da[1%26filter_by_prefix%3Db]=c"),
+    ],
+)
+def test_what_was_signed_is_not_accepted_as_other_parameters(world: World, meant: str, sent: str) -> None:
+    answer = world.now_answer(signed_over(f"{AUTH}&{meant}", sent, "/apps/3/channels"))
+    assert answer.status == 401
+    assert answer.body.startswith(b"Ambiguous query")
+
+
+async def test_a_value_may_hold_what_parts_parameters_where_it_is_clear(world: World) -> None:
+    answer = await world.ask(signed("GET", "/apps/3/channels", params={"filter_by_prefix": "a=b&c"}))
+    assert answer.status == 200
+
+
 def test_L176_channels_signed_as_rubys_sdk_does_are_published_to(world: World) -> None:
     sent = f"{AUTH}&channels=b&channels=a&data=x&name=e"
     text = f"POST\n/apps/3/events\n{AUTH}&channels[]=b&channels[]=a&data=x&name=e"

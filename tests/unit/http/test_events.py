@@ -2,6 +2,7 @@
 
 import json
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -201,12 +202,24 @@ def test_L174_names_that_only_look_like_reserved_ones_are_accepted(world: World,
 
 @pytest.mark.parametrize("index", ["", "0", "1"])
 def test_L176_parameters_may_come_in_the_query(world: World, index: str) -> None:
-    params = {"name": "e", "data": "x", "channels": "a,1,b"}
+    params = {"name": "e", "data": "x", "channels": "a1,b"}
     request = signed("POST", "/apps/3/events", params=params)
-    array = f"channels[{index}]=a,1&channels[{index or 2}]=b" if index else "channels[]=a,1&channels[]=b"
-    request.query = request.query.replace("channels=a%2C1%2Cb", array)
+    array = f"channels[{index}]=a1&channels[{index or 2}]=b" if index else "channels[]=a1&channels[]=b"
+    request.query = request.query.replace("channels=a1%2Cb", array)
     assert world.now_answer(request).body == b"{}"
-    assert world.node.published[0].channels == ("a,1", "b")
+    assert world.node.published[0].channels == ("a1", "b")
+
+
+@pytest.mark.parametrize("body", [b"", b'{"name":"e","data":"x"}'])
+@pytest.mark.parametrize("array", ["channels=a,b", "channels[]=a,b", "channels[]=c&channels[]=a,b"])
+def test_L176_a_channel_of_the_query_with_a_comma_is_refused_since_it_was_signed_as_two(
+    world: World, array: str, body: bytes
+) -> None:
+    joined = "c,a,b" if "c&" in array else "a,b"
+    request = signed("POST", "/apps/3/events", body, params={"name": "e", "data": "x", "channels": joined})
+    request.query = request.query.replace(f"channels={quote(joined, safe='')}", array)
+    assert "comma" in refused(world, request)
+    assert world.node.published == []
 
 
 def test_L176_parameters_of_the_query_complete_those_of_the_body(world: World) -> None:
