@@ -120,7 +120,7 @@ class FrontContext:
         self.connect_proxies = connect_proxies or self.proxies
         self.descriptors = descriptors
         self.socket_ids = SocketIds()
-        self.newcomers = newcomers or Newcomers()
+        self.newcomers = Newcomers() if newcomers is None else newcomers
         self.refused = metrics.counter(
             "connections_refused_total", "WebSocket connections refused at their opening", ("code",)
         )

@@ -18,6 +18,7 @@ import pytest
 from sockudo_py.config import load
 from sockudo_py.edge.later import Later
 from sockudo_py.errors import ConfigError, SockudoError
+from sockudo_py.webhooks.noise import Noise
 from sockudo_py.wiring import web
 from sockudo_py.wiring.banner import banner_lines
 from sockudo_py.wiring.drivers import refuse_unbuilt
@@ -343,3 +344,22 @@ async def test_endpoints_of_a_folder_without_a_queue_are_one_warning(
     async with running(write(tmp_path, queue={"driver": "none"}, app_manager=manager)):
         pass
     assert len([message for message in caplog.messages if "so the webhook endpoints get nothing" in message]) == 1
+
+
+async def test_the_brake_of_the_webhooks_holds_clients_and_new_ones_of_their_address(tmp_path: Path) -> None:
+    async with running(write(tmp_path)) as server, aiohttp.ClientSession() as session:
+        url = f"ws://127.0.0.1:{server.port}/app/key-1?protocol=7"
+        async with session.ws_connect(url) as client:
+            await client.receive()
+            (source,) = [one.session.source for one in server.node._hub.all_sockets()]
+            server.hold(Noise(frozenset({source}), frozenset({("1", "127.0.0.1")})))
+            await client.send_str('{"event":"pusher:ping","data":{}}')
+            late = asyncio.create_task(session.ws_connect(url))
+            await eventually(lambda: len(server._newcomers) == 1, "the new one waits")
+            assert server.node.connections() == 1
+            assert not late.done()
+            assert not server.catch_up(), "nothing was put off"
+            server.hold(Noise())
+            assert json.loads((await client.receive()).data)["event"] == "pusher:pong"
+            async with await late as other:
+                assert json.loads((await other.receive()).data)["event"] == "pusher:connection_established"
