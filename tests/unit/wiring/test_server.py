@@ -18,7 +18,7 @@ import pytest
 from sockudo_py.config import load
 from sockudo_py.edge.later import Later
 from sockudo_py.errors import ConfigError, SockudoError
-from sockudo_py.webhooks.noise import Noise
+from sockudo_py.webhooks.spool.noise import Noise
 from sockudo_py.wiring import web
 from sockudo_py.wiring.banner import banner_lines
 from sockudo_py.wiring.drivers import refuse_unbuilt
