@@ -1,8 +1,9 @@
 """The configuration: what may be written, where it comes from, and what is wrong with it."""
 
+from sockudo_py.config.advice import NO_QUEUE
 from sockudo_py.config.app import AppConfig, KeyPair
 from sockudo_py.config.endpoint import EndpointConfig, RetryOverrides
-from sockudo_py.config.load import NO_QUEUE, load, read_app, read_endpoint
+from sockudo_py.config.load import load, read_app, read_endpoint
 from sockudo_py.config.model import Config
 from sockudo_py.config.webhooks import WebhooksConfig
 

@@ -49,6 +49,7 @@ OVERRIDES: tuple[Override, ...] = (
     _row("DEBUG_MODE SOKETI_DEBUG", "debug"),
     _row("DEBUG", "debug", "switch_on"),  # set to all sorts of things for other programs: only a yes counts
     _row("PATH_PREFIX SOKETI_PATH_PREFIX", "path_prefix"),
+    _row("SOCKUDO_SERVER_ID", "server_id"),
     _row("WORKERS", "workers"),
     _row("SOKETI_SHUTDOWN_GRACE_PERIOD", "shutdown_grace_period", "milliseconds"),
     _row("DRAIN_DELAY", "drain_delay"),
@@ -178,6 +179,7 @@ OVERRIDES: tuple[Override, ...] = (
         "WEBHOOK_WORKER_CONCURRENCY",
         "queue.memory.concurrency queue.sqlite.concurrency queue.redis.concurrency queue.sqs.concurrency",
     ),
+    _row("WEBHOOK_SPOOL_PATH", "webhooks.spool.path"),
     _row("WEBHOOK_RATE_LIMIT", "webhooks.delivery.global_rate"),
     _row("WEBHOOK_RATE_LIMIT_WINDOW_MS", "webhooks.delivery.global_rate_window_ms"),
 )

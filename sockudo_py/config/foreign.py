@@ -5,7 +5,9 @@ this server has stand in ``environment``. ``HOSTNAME`` and ``AWS_*`` are missing
 first, and the AWS library reads the others by itself.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+
+from sockudo_py.config.unused import KEYS_ALWAYS_WORK, PINGED
 
 # A line is a common beginning and what follows it; "-" stands for no common beginning.
 _SOCKUDO = """
@@ -118,4 +120,15 @@ def _names(table: str) -> Iterator[str]:
 
 
 WITHOUT_EFFECT = frozenset((*_names(_SOCKUDO), *_names(_SOKETI)))
+INSTEAD: Mapping[str, str] = {  # what holds in their place, for those that somebody may rely on
+    "IDEMPOTENCY_ENABLED": KEYS_ALWAYS_WORK,
+    "IDEMPOTENCY_MAX_KEY_LENGTH": KEYS_ALWAYS_WORK,
+    "IDEMPOTENCY_TTL_SECONDS": KEYS_ALWAYS_WORK,
+    "QUEUE_MAX_ATTEMPTS": "webhooks.retry says how often",
+    "SOKETI_QUEUE_SQS_URL": "the queues are sockudo_queue-default and -failed, made where they are missing; "
+    "queue.sqs.queue_url_prefix takes others",
+    "WEBSOCKET_AUTO_PING": PINGED,
+    "WEBSOCKET_IDLE_TIMEOUT": PINGED,
+    "WEBSOCKET_PING_INTERVAL": PINGED,
+}
 OWN_PREFIXES = ("SOKETI_", "SOCKUDO_")  # no other program's variables begin so

@@ -1,6 +1,5 @@
 """Reading a configuration: file, ``${VAR}``, other spellings, environment, rules, types. All mistakes at once."""
 
-import difflib
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -10,8 +9,9 @@ from typing import Any, NoReturn
 
 from pydantic import BaseModel, ValidationError
 
-from sockudo_py.config.app import PUBLISHED_SECRETS, AppConfig
-from sockudo_py.config.endpoint import PUSHER_EVENTS, SOCKUDO_EVENTS, EndpointConfig
+from sockudo_py.config.advice import advice, endpoint_advice
+from sockudo_py.config.app import AppConfig
+from sockudo_py.config.endpoint import EndpointConfig
 from sockudo_py.config.equivalents import unify
 from sockudo_py.config.interpolate import interpolate, names_in
 from sockudo_py.config.model import Config
@@ -19,16 +19,14 @@ from sockudo_py.config.normalise import normalise
 from sockudo_py.config.override import Environment
 from sockudo_py.config.problems import Loc, Origins, Problem, show, translate
 from sockudo_py.config.rules import broken_rules, switch_on_tls
-from sockudo_py.config.unused import NOT_YET
+from sockudo_py.config.unused import NOT_YET, without_effect
 from sockudo_py.errors import ConfigError
 
 DEMO_APP = {"id": "app-id", "key": "app-key", "secret": "app-secret", "enable_client_messages": True}
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
 DEMO_WARNING = (
     "no configuration file: this is the demo app app-id / app-key, whose secret is published, on {host}; "
     "start with --config FILE for anything else"
 )
-NO_QUEUE = ("is none, so the webhook endpoints get nothing", "set it to sqlite")
 _FIRST_APP: Loc = ("app_manager", "array", "apps", 0)
 
 
@@ -44,7 +42,7 @@ def load(path: Path | None, env: Mapping[str, str]) -> Config:
     _refuse_one_app(raw, origins.file)
     environment = Environment(env, fetched(raw) | _fetched_by_apps(raw, env))
     config, warnings = _build(raw, env, origins, environment=environment)
-    return config.noted(path, origins, (*warnings, *_not_yet_warnings(config, origins), *_advice(config, origins)))
+    return config.noted(path, origins, (*warnings, *_not_yet_warnings(config, origins), *advice(config, origins)))
 
 
 def read_app(content: bytes, file: str, env: Mapping[str, str]) -> tuple[AppConfig, tuple[str, ...]]:
@@ -56,8 +54,8 @@ def read_app(content: bytes, file: str, env: Mapping[str, str]) -> tuple[AppConf
     raw = {"app_manager": {"array": {"apps": [app_raw]}}}
     config, warnings = _build(raw, env, origins)
     app = config.app_manager.array.apps[0]
-    advice = [origins.line(problem) for problem in endpoint_advice(app, (*_FIRST_APP, "webhooks"))]
-    return app, (*warnings, *advice)
+    told = [origins.line(problem) for problem in endpoint_advice(app, (*_FIRST_APP, "webhooks"))]
+    return app, (*warnings, *told)
 
 
 def read_endpoint(raw: Mapping[str, Any]) -> EndpointConfig:
@@ -82,7 +80,7 @@ def _load_without_file(env: Mapping[str, str]) -> Config:
         raw = {"host": "127.0.0.1", "mode": "development", "app_manager": {"array": {"apps": [dict(DEMO_APP)]}}}
     origins = Origins("the demo" if demo else "environment")
     config, warnings = _build(raw, env, origins, environment=environment)
-    told = (*warnings, *_not_yet_warnings(config, origins), *_advice(config, origins))
+    told = (*warnings, *_not_yet_warnings(config, origins), *advice(config, origins))
     return config.noted(None, origins, (*((DEMO_WARNING.format(host=config.host),) if demo else ()), *told))
 
 
@@ -127,7 +125,8 @@ def _build(
     unused = normalise(document, env, origins, problems)
     if environment is not None:
         environment.apply(document, origins, problems)
-    warnings = list(_unused_warning(unused, origins.file))
+    idle = without_effect("keys of Sockudo", ((show(loc), instead) for loc, instead in unused))
+    warnings = [f"{origins.file}: {text}" for text in idle]
     unify(document, Config, origins, warnings)
     switch_on_tls(document)
     problems += broken_rules(document, origins)
@@ -216,13 +215,6 @@ def _refuse(line: str) -> NoReturn:
     raise ConfigError([line]) from None
 
 
-def _unused_warning(unused: list[Loc], file: str) -> tuple[str, ...]:
-    if not unused:
-        return ()
-    names = ", ".join(show(loc) for loc in unused)
-    return (f"{file}: these keys of Sockudo have no effect here: {names}",)
-
-
 def _not_yet_warnings(config: Config, origins: Origins) -> Iterator[str]:
     """Yield a warning per row of ``NOT_YET`` that was set to something."""
     given = tuple(_given(config, ()))
@@ -244,62 +236,3 @@ def _given(section: BaseModel, base: Loc) -> Iterator[Loc]:
             yield from _given(value, (*base, name))
         elif value is not None:
             yield (*base, name)
-
-
-def _advice(config: Config, origins: Origins) -> list[str]:
-    """Return what is allowed but hardly meant."""
-    manager = config.app_manager
-    advice: list[Problem] = []
-    base: Loc = ("app_manager", "array", "apps")
-    if manager.driver != "file" and not manager.array.apps:
-        advice.append(Problem(base, "there is no app, so nobody can connect", "add one"))
-    if manager.driver == "file" and manager.array.apps:
-        advice.append(Problem(base, "has no effect with the driver file", "move the apps to app_manager.file.path"))
-    for index, app in enumerate(manager.array.apps):
-        secrets = {app.secret.get_secret_value(), *(pair.secret.get_secret_value() for pair in app.keys)}
-        exposed = config.host not in LOOPBACK
-        if (exposed or config.mode == "production") and secrets & PUBLISHED_SECRETS:
-            why = "mode is production" if config.mode == "production" else f"the server listens on {config.host}"
-            text = f"is a published demo secret, and {why}"
-            advice.append(Problem((*base, index, "secret"), text, "make one: openssl rand -hex 20"))
-        if app.require_tls and not (config.ssl.enabled or config.trusted_proxies or config.unix_socket.enabled):
-            text = "is true, but there is neither TLS nor a trusted proxy that has it, so nobody can connect"
-            advice.append(Problem((*base, index, "require_tls"), text, "set ssl, or trusted_proxies"))
-        advice += endpoint_advice(app, (*base, index, "webhooks"))
-    advice += _plain_text(config)
-    if config.queue.driver == "none" and any(app.webhooks for app in manager.array.apps):
-        advice.append(Problem(("queue", "driver"), *NO_QUEUE))
-    return [origins.line(problem) for problem in advice]
-
-
-def _plain_text(config: Config) -> list[Problem]:
-    given = [key for key in ("cert_path", "key_path") if getattr(config.ssl, key)]
-    if config.ssl.enabled or not given:
-        return []
-    text = "has no effect: the port speaks plain text"
-    remedy = "set ssl.enabled to true for TLS" if len(given) > 1 else "TLS needs ssl.cert_path and ssl.key_path"
-    return [Problem(("ssl", key), text, remedy) for key in given]
-
-
-def _word(name: str) -> str:
-    """Return the name of an event as ours are written: memberAdded and presence.member-added as member_added."""
-    snake = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name.rpartition(".")[2].rpartition(":")[2])
-    return re.sub(r"[-\s]", "_", snake).lower()
-
-
-def endpoint_advice(app: AppConfig, base: Loc) -> list[Problem]:
-    """Return what is hardly meant about the endpoints of an app: no events, or an event that looks misspelt."""
-    advice = []
-    for index, endpoint in enumerate(app.webhooks):
-        if not endpoint.event_types:
-            advice.append(Problem((*base, index, "event_types"), "is empty, so nothing is sent", 'list some, or ["*"]'))
-        for place, name in enumerate(endpoint.event_types):
-            if name in SOCKUDO_EVENTS:
-                text = "is an event of Sockudo that this server does not have"
-                advice.append(Problem((*base, index, "event_types", place), text, "only the API can trigger it"))
-                continue
-            close = difflib.get_close_matches(_word(name), PUSHER_EVENTS, n=1, cutoff=0.75)
-            if close and name not in PUSHER_EVENTS:
-                text = "is not an event of this server; only the API can trigger it"
-                advice.append(Problem((*base, index, "event_types", place), text, f"did you mean {close[0]}?"))
-    return advice

@@ -7,7 +7,7 @@ from typing import Any
 from sockudo_py.config.app import AppConfig
 from sockudo_py.config.environment import is_nothing
 from sockudo_py.config.problems import Loc, Origins, Problem, show
-from sockudo_py.config.unused import HARMLESS_WHEN_BLANK, UNUSED, is_blank
+from sockudo_py.config.unused import HARMLESS_WHEN_BLANK, INSTEAD, UNUSED, is_blank
 
 APP = "app_manager.array.apps[]."
 ENDPOINT = APP + "webhooks[]."
@@ -65,8 +65,13 @@ _INVOCATIONS = {True: "Event", False: "RequestResponse"}  # soketi's lambda.asyn
 SECRETS = (APP + "secret", APP + "keys[].secret", ENDPOINT + "secret", ENDPOINT + "previous_secret")
 
 
-def normalise(raw: dict[str, Any], env: Mapping[str, str], origins: Origins, problems: list[Problem]) -> list[Loc]:
-    """Bring a document into its one form, in place; return the places of keys that have no effect here."""
+def normalise(
+    raw: dict[str, Any], env: Mapping[str, str], origins: Origins, problems: list[Problem]
+) -> list[tuple[Loc, str]]:
+    """Bring a document into its one form, in place.
+
+    Return the places of keys that have no effect here, each with what holds instead, or "".
+    """
     for old, new in MOVES:
         if old.endswith(".*"):
             for parent, key, loc in list(find(raw, old[:-2])):
@@ -170,12 +175,12 @@ def _is_name(value: Any) -> bool:
     return isinstance(value, str) and re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,63}", value) is not None
 
 
-def _strip_unused(raw: dict[str, Any], origins: Origins, problems: list[Problem]) -> list[Loc]:
+def _strip_unused(raw: dict[str, Any], origins: Origins, problems: list[Problem]) -> list[tuple[Loc, str]]:
     found = []
     for pattern in UNUSED:
         for parent, key, loc in list(find(raw, pattern)):
             del parent[key]
-            found.append(origins.find(loc)[1])
+            found.append((origins.find(loc)[1], INSTEAD.get(pattern, "")))
     for pattern, remedy in HARMLESS_WHEN_BLANK.items():
         for parent, key, loc in list(find(raw, pattern)):
             if not is_blank(parent.pop(key)):

@@ -19,10 +19,10 @@ from sockudo_py.config.environment import (
     is_link,
     is_nothing,
 )
-from sockudo_py.config.foreign import OWN_PREFIXES, WITHOUT_EFFECT
+from sockudo_py.config.foreign import INSTEAD, OWN_PREFIXES, WITHOUT_EFFECT
 from sockudo_py.config.normalise import normalise
 from sockudo_py.config.problems import Origins, Problem
-from sockudo_py.config.unused import HARMLESS_WHEN_BLANK, is_blank
+from sockudo_py.config.unused import HARMLESS_WHEN_BLANK, is_blank, without_effect
 
 APPS = "app_manager.array.apps"
 _LINK_NAME = re.compile(r"_SERVICE_HOST$|_SERVICE_PORT(_\w+)?$|_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$")
@@ -113,8 +113,10 @@ class Environment:
                 close = difflib.get_close_matches(name, KNOWN, n=1, cutoff=0.8)
                 unknown.append(f"{name} (did you mean {close[0]}?)" if close else name)
         foreign = [name for name in foreign if name not in self._used_in_file]
-        if foreign:
-            yield f"environment: these variables of soketi or Sockudo have no effect here: {', '.join(foreign)}"
+        for text in without_effect(
+            "variables of soketi or Sockudo", ((name, INSTEAD.get(name, "")) for name in foreign)
+        ):
+            yield f"environment: {text}"
         if unknown:
             yield f"environment: these variables are unknown and have no effect: {', '.join(unknown)}"
         for name, why in self._idle.items():

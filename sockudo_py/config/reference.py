@@ -14,7 +14,7 @@ from sockudo_py.config.environment import DEFAULT_APP, OVERRIDES
 from sockudo_py.config.model import Config
 from sockudo_py.config.normalise import MOVES, find
 from sockudo_py.config.problems import item_type, walk
-from sockudo_py.config.unused import NOT_YET, UNUSED, has_no_effect_yet
+from sockudo_py.config.unused import INSTEAD, NOT_YET, UNUSED, has_no_effect_yet
 
 EXAMPLE_APP = {
     "id": "my-app",
@@ -213,13 +213,19 @@ def _spellings() -> Iterable[str]:
     yield from ("## Other spellings", "", "Accepted for the key on the right. `.*` is everything in that object.", "")
     yield from ("| also | key |", "|---|---|")
     for old, new in MOVES:
-        short = [name.replace("app_manager.array.apps[].", "app: ") for name in (old, new)]
-        yield f"| `{short[0]}` | `{short[1]}` |"
+        yield f"| `{_short(old)}` | `{_short(new)}` |"
+
+
+def _short(key: str) -> str:
+    return key.replace("app_manager.array.apps[].", "app: ")
 
 
 def _without_effect() -> Iterable[str]:
     yield from ("## Keys without effect", "", "Accepted with a warning when they are set. Keys of Sockudo:", "")
-    yield ", ".join(f"`{key.replace('app_manager.array.apps[].', 'app: ')}`" for key in UNUSED)
+    yield ", ".join(f"`{_short(key)}`" for key in UNUSED)
+    yield from ("", "What holds in place of some of them:", "", "| key | instead |", "|---|---|")
+    for key, instead in INSTEAD.items():
+        yield f"| `{_short(key)}` | {instead} |"
     yield from ("", "Keys of features that are not here yet, and everything below them:", "")
     yield from ("| key | meanwhile |", "|---|---|")
     for key, instead in NOT_YET.items():

@@ -86,7 +86,8 @@ class CorsConfig(Section):
     )
     methods: tuple[Name, ...] = Field(default=("GET", "POST", "OPTIONS"), description="Allowed methods.")
     allowed_headers: tuple[Name, ...] = Field(
-        default=("Authorization", "Content-Type", "X-Requested-With", "Accept"), description="Allowed request headers."
+        default=("Authorization", "Content-Type", "X-Requested-With", "Accept", "X-Idempotency-Key"),
+        description="Allowed request headers.",
     )
 
 

@@ -6,10 +6,12 @@ only without a value (null, false, empty). ``NOT_YET``: keys of this server, che
 does not have yet; a test finds those that are missing here and those that should be here no longer.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 _APP = "app_manager.array.apps[]."
+KEYS_ALWAYS_WORK = "idempotency keys work in every app, and are remembered for 5 minutes"
+PINGED = "ping_interval at the top level says when a silent client is pinged, pong_timeout when it is closed"
 
 UNUSED: tuple[str, ...] = (
     # features of Sockudo's own protocol and of its push service
@@ -46,7 +48,7 @@ UNUSED: tuple[str, ...] = (
     "adapter.redis.redis_sub_options",
     "app_manager.cache",
     "cache.memory.cleanup_interval",
-    "cache.memory.ttl",  # channel_limits.cache_ttl says how long
+    "cache.memory.ttl",
     "http_api.accept_traffic",
     "metrics.tcp_exporter",
     "presence.ungraceful_timeout_seconds",
@@ -55,7 +57,7 @@ UNUSED: tuple[str, ...] = (
     "queue.reliability.completed_retention",
     "queue.reliability.event_retention",
     "queue.reliability.failed_retention",
-    "queue.reliability.max_attempts",  # webhooks.retry says how often
+    "queue.reliability.max_attempts",
     "queue.reliability.max_batch_size",
     "queue.reliability.retry_base_delay_ms",
     "queue.reliability.retry_jitter",
@@ -121,6 +123,17 @@ UNUSED: tuple[str, ...] = (
     _APP + "hasCacheMissWebhooks",
 )
 
+# What holds in their place, for those that somebody may rely on.
+INSTEAD: Mapping[str, str] = {
+    "idempotency": KEYS_ALWAYS_WORK,
+    _APP + "idempotency": KEYS_ALWAYS_WORK,
+    "cache.memory.ttl": "channel_limits.cache_ttl says how long",
+    "queue.reliability.max_attempts": "webhooks.retry says how often",
+    "websocket.auto_ping": PINGED,
+    "websocket.idle_timeout": PINGED,
+    "websocket.ping_interval": PINGED,
+}
+
 HARMLESS_WHEN_BLANK: Mapping[str, str] = {
     "database.redis.cluster": "give one node as database.redis.url (REDIS_URL), and queue.driver redis-cluster",
     "database.redis.cluster_nodes": "give one node as database.redis.url (REDIS_URL), and queue.driver redis-cluster",
@@ -163,6 +176,17 @@ def is_blank(value: Any) -> bool:
     if isinstance(value, str):
         return value.lower() in ("", "default", "false", "0", "no", "off", "none", "null", "[]", "{}")
     return not value
+
+
+def without_effect(what: str, found: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """Yield what a warning says of names, each with what holds instead or "". ``what`` tells what they are."""
+    names: dict[str, list[str]] = {}
+    for name, instead in found:
+        names.setdefault(instead, []).append(name)
+    if plain := names.pop("", None):
+        yield f"these {what} have no effect here: {', '.join(plain)}"
+    for instead, those in names.items():
+        yield f"no effect here: {', '.join(those)}; {instead}"
 
 
 def has_no_effect_yet(place: str) -> bool:

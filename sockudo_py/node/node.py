@@ -347,7 +347,7 @@ class Node:
             self._pause_told = now
             log.warning(
                 "a client subscribes faster than max_subscribes_per_second and subscribe_burst of its app allow: it is "
-                "read slowly, without an error (the metric reads_paused_total has others too)",
+                "read more slowly, without an error (the metric reads_paused_total counts such pauses)",
                 extra={"app_id": session.app.id, "socket_id": session.socket_id, "address": session.source.address},
             )
 

@@ -20,7 +20,7 @@ from sockudo_py.metrics import Metrics
 log = logging.getLogger(__name__)
 
 LEAST = 128  # below it there is hardly room for the server itself
-REMEDY = "raise it with `ulimit -n`, LimitNOFILE= of systemd or --ulimit nofile= of docker"
+REMEDY = "raise the limit with `ulimit -n`, LimitNOFILE= of systemd or --ulimit nofile= of docker"
 _OWN = 64  # imports, files of apps, the queue's, name look-ups, scrapes
 _AT_START = 32  # what is open before anybody has come
 _VISITORS = 4096  # connections beside the clients' at most: requests, and clients that are being refused
@@ -142,7 +142,7 @@ class Descriptors:
             return
         self._quiet_until = now + _QUIET
         log.warning(
-            "out of file descriptors (first for: %s). %d files may be open, %d of them for connections of clients; %s",
+            "out of file descriptors, this time for: %s. %d files may be open, %d of them for connections; %s",
             use,
             self.limit,
             self.connections,

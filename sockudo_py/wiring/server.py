@@ -223,12 +223,15 @@ class Server:
                 files.clients,
                 REMEDY,
             )
-        if not files.suffices:
+        queue = self._config.queue
+        if not files.suffices and queue.driver != "none":
             log.warning(
-                "queue.concurrency x worker_prefetch webhook requests at a time need more than half of %d open files; "
-                "lower them, or %s",
+                "queue.%s.concurrency x queue.reliability.worker_prefetch allow %d webhook requests at a time, too "
+                "many for %d open files; lower them, or %s",
+                queue.driver,
+                queue.concurrency * queue.reliability.worker_prefetch,
                 files.limit,
-                REMEDY.replace("raise it", "raise the limit"),
+                REMEDY,
             )
 
     def _full(self) -> None:

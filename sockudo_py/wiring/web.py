@@ -115,7 +115,7 @@ class WebServers:
                 elif isinstance(problem, ImportError):
                     raise SockudoError(f"aiohttp can't be imported ({problem}); install sockudo-py again") from problem
                 else:
-                    log.error("aiohttp can't be read, it is tried again: %s", problem)
+                    log.error("aiohttp can't be imported, which is tried again in a second: %s", problem)
             await asyncio.sleep(AGAIN)
         self._api_runner = self._make_api()
         await self._let_in(self._api_runner, self.fallback)

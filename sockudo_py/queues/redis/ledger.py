@@ -42,6 +42,7 @@ class RedisLedger:
         self._run = secrets.token_hex(8)
         self._beats = 0  # in a row
         self._begun = False
+        self._has_twin = False
         self._asked: tuple[str, dict[str, Occupancy]] | None = None  # what was to be taken over when Redis went away
         self._found: list[Occupancy] = []  # what nobody has been told of because of that
 
@@ -64,13 +65,19 @@ class RedisLedger:
             raise
         self._begun = True
         found, self._found = self._found, []
-        if twin:
+        self._tell(bool(twin))
+        return found
+
+    def _tell(self, has_twin: bool) -> None:
+        if has_twin and not self._has_twin:
             _log.error(
-                "another server has the server_id %s, too: after a crash each would take over what the other has; "
-                "give every server its own",
+                "another server that is running has the server_id %s too: when one of them starts again, webhooks tell "
+                "of the other one's clients as gone; give each server a server_id of its own",
                 self.server,
             )
-        return found
+        elif self._has_twin and not has_twin:
+            _log.info("no other server has the server_id %s any more", self.server)
+        self._has_twin = has_twin
 
     async def _adopt(self, name: str, left: dict[str, Occupancy]) -> list[Occupancy]:
         self._asked = name, left  # until there is an answer: what the first call took over is not found again

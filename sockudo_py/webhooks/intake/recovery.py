@@ -111,12 +111,14 @@ class Recovery:
         self._dispatcher.wake()
         kinds = Counter("channels" if one.user_id is None else "members" for one in missed)
         log.warning(
-            "a server ended without a shutdown; there were %d channels, %d members; webhooks tell of those who are not "
-            "back in %gs",
-            kinds["channels"],
-            kinds["members"],
+            "a server ended without a shutdown while channels were occupied: webhooks tell of the channels and members "
+            "that are not back in %gs",
             self._grace,
-            extra={"of_no_interest": found - len(missed) - len({one.occupancy.id for one in owed})},
+            extra={
+                "channels": kinds["channels"],
+                "members": kinds["members"],
+                "without_endpoint": found - len(missed) - len({one.occupancy.id for one in owed}),
+            },
         )
 
     def _endpoint_changed(self, old: Endpoint | None, new: Endpoint | None) -> None:

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sockudo_py.config import Config, load
+from sockudo_py.config.advice import advice
 from sockudo_py.config.describe import redacted, secrets_of
-from sockudo_py.config.load import _advice, _build
+from sockudo_py.config.load import _build
 from sockudo_py.config.override import KNOWN, Environment
 from sockudo_py.config.problems import Origins
 from sockudo_py.config.reference import example
@@ -47,7 +48,7 @@ def told(document: dict[str, Any], env: dict[str, str] | None = None) -> str:
         config, _ = _build(document, env or {}, origins, environment=Environment(env or {}))
     except ConfigError as error:
         return str(error)
-    return "\n".join(_advice(config, origins))
+    return "\n".join(advice(config, origins))
 
 
 @pytest.mark.parametrize(

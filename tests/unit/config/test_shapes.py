@@ -7,7 +7,7 @@ import pytest
 
 from sockudo_py.config import AppConfig, Config, load, read_app, read_endpoint
 from sockudo_py.config.describe import redacted
-from sockudo_py.config.unused import HARMLESS_WHEN_BLANK, NOT_YET, UNUSED
+from sockudo_py.config.unused import HARMLESS_WHEN_BLANK, INSTEAD, NOT_YET, UNUSED
 from sockudo_py.errors import ConfigError
 from tests.unit.config.conftest import Load, Problems, app, with_apps, with_endpoint
 
@@ -115,13 +115,26 @@ def test_keys_of_sockudo_without_effect_are_named_in_one_warning(read: Load) -> 
         "adapter.kafka",
         "cleanup",
         "delta_compression",
-        "app_manager.array.apps[0].policy.idempotency",
         "app_manager.array.apps[0].policy.channels.channel_namespaces",
     } <= set(names.split(", "))
 
 
+@pytest.mark.parametrize("key", INSTEAD)
+def test_a_key_of_sockudo_without_effect_is_named_with_what_holds_instead(key: str, read: Load) -> None:
+    _, _, inner = key.partition("app_manager.array.apps[].")
+    document = with_apps(app(**{inner: {"enabled": False}} if inner else {}), host="127.0.0.1")
+    for part in () if inner else [key.split(".")]:
+        document |= nested(part, {"enabled": False})
+    place = key.replace("[]", "[0]")
+    assert read(document).warnings == (f"config.json: no effect here: {place}; {INSTEAD[key]}",)
+
+
+def nested(parts: list[str], value: Any) -> dict[str, Any]:
+    return {parts[0]: nested(parts[1:], value) if parts[1:] else value}
+
+
 def test_keys_whose_feature_is_not_here_yet_are_named_with_what_to_expect(read: Load) -> None:
-    _, *warnings = read({**SOCKUDO, "host": "127.0.0.1"}).warnings
+    warnings = [line for line in read({**SOCKUDO, "host": "127.0.0.1"}).warnings if "no effect yet" in line]
     health = ", ".join(
         f"adapter.cluster_health.{key}" for key in ("enabled", "heartbeat_interval_ms", "node_timeout_ms")
     )
