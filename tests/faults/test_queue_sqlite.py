@@ -222,13 +222,13 @@ async def test_a_file_of_a_newer_version_is_left_alone(make: Make, path: Path) -
 
 async def pragma(queue: SqliteQueue, setting: str) -> None:
     """Change a setting of the queue's own connection, in its thread, outside of any transaction."""
-    store = queue._store
+    file = queue._file
 
     def change() -> None:
-        assert store._connection is not None
-        store._connection.execute(f"PRAGMA {setting}").fetchone()
+        assert file._connection is not None
+        file._connection.execute(f"PRAGMA {setting}").fetchone()
 
-    await store._thread.call(change)
+    await file._thread.call(change)
 
 
 async def test_on_a_full_disk_an_append_is_unavailable_and_may_be_repeated(make: Make) -> None:

@@ -22,7 +22,7 @@ class Entry:
     """A job text, with the ``row`` of a store that it lies in.
 
     ``gathered`` is how many entries of the lane it was merged from (1: none). As long as the store has not merged them
-    as well, ``spare`` has the rows of the others, or ``packs`` what is to be changed there (``sqlite_packs.py``).
+    as well, ``spare`` has the rows of the others, or ``packs`` what is to be changed there (``sqlite/packs.py``).
     ``crashes`` counts lease expiries in a row. ``own`` is as in ``Claim``.
     """
 

@@ -2,17 +2,19 @@
 
 The books (``book.py``) are in memory; every step is written to the file before it is reported done, and the books are
 made again from the file at start. Jobs that were in flight when the process died come back then, as after a lost lease.
-What the file looks like: ``sqlite_schema.py``; why so: docs/decisions/0016.
+What the file looks like: ``schema.py``; why so: docs/decisions/0016.
 """
 
 import asyncio
 import itertools
+import sqlite3
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import orjson
 
+from sockudo_py.links.sqlite import SchemaPart, SqliteFile
 from sockudo_py.metrics import Metrics
 from sockudo_py.queues import jobs
 from sockudo_py.queues.base import (
@@ -37,10 +39,9 @@ from sockudo_py.queues.local.lanes import Entry
 from sockudo_py.queues.local.room import Room
 from sockudo_py.queues.local.seen import SeenIds
 from sockudo_py.queues.sqlite import ledger as sqlite_ledger
-from sockudo_py.queues.sqlite import rows
+from sockudo_py.queues.sqlite import rows, schema
+from sockudo_py.queues.sqlite.dead import DeadJobs
 from sockudo_py.queues.sqlite.packs import Packs, portions, unpack
-from sockudo_py.queues.sqlite.rows import Db
-from sockudo_py.queues.sqlite.store import SqliteStore
 from sockudo_py.queues.waker import Waker
 
 _IDLE_TIDY, _BUSY_TIDY = 10_000, 200  # ms from one time that the file is tidied to the next
@@ -85,7 +86,9 @@ class SqliteQueue(BookLanes):
         default_policy: LanePolicy | None = None,
         longest_wait: float = LONGEST_WAIT,
     ) -> None:
-        self._store = SqliteStore(Path(path), sync=sync)
+        self._dead_jobs = DeadJobs()
+        self._part = SchemaPart("queue", schema.VERSION, schema.upgrade, in_header=True, undone=self._dead_jobs.undone)
+        self._file = SqliteFile(Path(path), key="queue.sqlite.path", sync=sync)
         book = Book(Shares(slots, probation_share), max_crash_redeliveries, default_policy or LanePolicy())
         super().__init__(book, Waker(_POLL), clock)
         self._max_queue_len = max_queue_len
@@ -103,10 +106,10 @@ class SqliteQueue(BookLanes):
 
     async def open(self) -> None:
         """Open the file and make the books from it."""
-        await self._store.open()
+        await self._file.open(self._part)
         now = self._now()
-        self._rows = itertools.count(await self._store.run(rows.last_row) + 1)
-        for row, endpoint, claimed, crashes, due, wait, gated, text in await self._store.run(rows.load):
+        self._rows = itertools.count(await self._file.run(rows.last_row) + 1)
+        for row, endpoint, claimed, crashes, due, wait, gated, text in await self._file.run(rows.load):
             entry = Entry(endpoint, text, row)
             entry.crashes = crashes + claimed
             if self._book.lanes[endpoint].app.id is None and (app_id := jobs.app_of(text)) is not None:
@@ -122,20 +125,20 @@ class SqliteQueue(BookLanes):
                     self._book.gate(endpoint, now + left, now)
             else:
                 self._book.delay(entry, now + left, now)
-        for row, endpoint, app_id, left, marks, text in await self._store.run(rows.load_packs):
+        for row, endpoint, app_id, left, marks, text in await self._file.run(rows.load_packs):
             self._book.lanes.owned(endpoint, app_id)
             self._packs.add(endpoint, row, left)
             self._book.lanes.extend(endpoint, unpack(endpoint, app_id, left, marks, text), now)
-        for row, ms, ids in await self._store.run(rows.load_seen):
+        for row, ms, ids in await self._file.run(rows.load_seen):
             self._seen.add(orjson.loads(ids), now - max(0, self._clock.wall() - ms), row)
             self._seen.forget(now)
-        for endpoint in await self._store.run(rows.paused):
+        for endpoint in await self._file.run(rows.paused):
             self._book.set_paused(endpoint, True, now)
-        self._dead = await self._store.run(rows.count_dead)
+        self._dead = await self._file.run(self._dead_jobs.count)
 
     async def close(self) -> None:
         """Let go of the file."""
-        await self._store.close()
+        await self._file.close(self._part)
 
     async def append(self, events: Sequence[Append], ledger: Sequence[LedgerEntry] = ()) -> None:  # noqa: D102
         async with self._appending:
@@ -172,7 +175,7 @@ class SqliteQueue(BookLanes):
         row, wall = next(self._rows), self._clock.wall()
         ids = [ident for _, events in packs for ident in map(id_of, events)]
 
-        def work(db: Db) -> None:
+        def work(db: sqlite3.Connection) -> None:
             if old:
                 rows.forget(db, old)
             if ids:
@@ -180,7 +183,7 @@ class SqliteQueue(BookLanes):
             if ledger is not None:
                 sqlite_ledger.write(db, *ledger)
 
-        await self._store.run(work)
+        await self._file.run(work)
         self._seen.add(ids, now, row)
         now = self._now()
         for row, events in packs:
@@ -193,7 +196,7 @@ class SqliteQueue(BookLanes):
     async def inherit(self) -> Sequence[Occupancy]:  # noqa: D102
         if self._inherited:
             return []
-        found = await self._store.run(sqlite_ledger.load)
+        found = await self._file.run(sqlite_ledger.load)
         self._inherited = True
         return found
 
@@ -214,7 +217,7 @@ class SqliteQueue(BookLanes):
         self._number(entries)
         try:
             if entries:
-                await self._store.run(lambda db: rows.claim(db, entries))
+                await self._file.run(lambda db: rows.claim(db, entries))
         except BaseException:
             for token, _ in reversed(claims):
                 self._book.release(token, now)
@@ -242,7 +245,7 @@ class SqliteQueue(BookLanes):
         due, wall = self._now() + wait, self._clock.wall() + wait
         gated = self._book.lanes[endpoint].policy.ordered
         # It stays leased until this is written: else the next job of an ordered lane would overtake it.
-        await self._store.run(lambda db: rows.replace(db, lease.entry, endpoint, job, wall, wait, gated))
+        await self._file.run(lambda db: rows.replace(db, lease.entry, endpoint, job, wall, wait, gated))
         if self._finish(token, good=None if healthy else False) is None:
             return False
         self._book.delay(Entry(endpoint, job, row), due, self._now())
@@ -261,22 +264,20 @@ class SqliteQueue(BookLanes):
         self._waker.soon()
         if entry is None:
             return False
-        await self._store.run(lambda db: rows.unclaim(db, entry))
+        await self._file.run(lambda db: rows.unclaim(db, entry))
         return True
 
     async def renew(self, tokens: Sequence[str], lease: float) -> set[str]:  # noqa: D102
         return self._book.renew(tokens, self._now() + round(lease * 1000))
 
     async def pause(self, endpoint: str) -> None:  # noqa: D102
-        await self._store.run(
+        await self._file.run(
             lambda db: db.execute("INSERT OR IGNORE INTO queue_paused VALUES (?)", (endpoint,)).rowcount
         )
         await super().pause(endpoint)
 
     async def resume(self, endpoint: str) -> None:  # noqa: D102
-        await self._store.run(
-            lambda db: db.execute("DELETE FROM queue_paused WHERE endpoint = ?", (endpoint,)).rowcount
-        )
+        await self._file.run(lambda db: db.execute("DELETE FROM queue_paused WHERE endpoint = ?", (endpoint,)).rowcount)
         await super().resume(endpoint)
 
     async def drop(self, endpoint: str, error_class: str) -> int:  # noqa: D102
@@ -285,11 +286,13 @@ class SqliteQueue(BookLanes):
         self._number(taken)
         error, wall = jobs.dropped(error_class), self._clock.wall()
 
-        def work(db: Db) -> int:
-            return sum(rows.to_failed(db, one, jobs.bury(one.text, wall, error), self._failed_max_len) for one in taken)
+        def work(db: sqlite3.Connection) -> int:
+            return sum(
+                self._dead_jobs.add(db, one, jobs.bury(one.text, wall, error), self._failed_max_len) for one in taken
+            )
 
         try:
-            trimmed = await self._store.run(work)
+            trimmed = await self._file.run(work)
         except BaseException:
             for entry in taken:
                 self._book.lanes.put(entry, now, head=False)
@@ -301,7 +304,7 @@ class SqliteQueue(BookLanes):
         return len(taken)
 
     async def redrive(self, endpoint: str | None = None, limit: int = 1000) -> int:  # noqa: D102
-        revived = await self._store.run(lambda db: rows.redrive(db, endpoint, limit))
+        revived = await self._file.run(lambda db: self._dead_jobs.redrive(db, endpoint, limit))
         now = self._now()
         for row, target, text in revived:
             self._book.lanes.put(Entry(target, text, row), now, head=False)
@@ -311,14 +314,14 @@ class SqliteQueue(BookLanes):
         return len(revived)
 
     async def failed(self, offset: int = 0, limit: int = 50) -> list[bytes]:  # noqa: D102
-        def work(db: Db) -> list[bytes]:
+        def work(db: sqlite3.Connection) -> list[bytes]:
             page = "SELECT text FROM queue_jobs WHERE died IS NOT NULL ORDER BY died DESC LIMIT ? OFFSET ?"
             return [text for (text,) in db.execute(page, (max(0, limit), offset))]
 
-        return await self._store.run(work)
+        return await self._file.run(work)
 
     async def purge(self, endpoint: str | None = None) -> int:  # noqa: D102
-        gone = await self._store.run(lambda db: rows.purge(db, endpoint))
+        gone = await self._file.run(lambda db: self._dead_jobs.purge(db, endpoint))
         self._dead -= gone
         return gone
 
@@ -332,12 +335,12 @@ class SqliteQueue(BookLanes):
             self._tidy_at = now + _IDLE_TIDY
             old = self._seen.forget(now)
 
-            def work(db: Db) -> bool:
+            def work(db: sqlite3.Connection) -> bool:
                 if old:
                     rows.forget(db, old)
                 return rows.tidy(db)
 
-            if await self._store.run(work):
+            if await self._file.run(work):
                 self._tidy_at = now + _BUSY_TIDY
 
     def _number(self, entries: Sequence[Entry]) -> None:
@@ -354,17 +357,17 @@ class SqliteQueue(BookLanes):
         self._waker.soon()
         return self._book.finish(token, self._now(), good)
 
-    async def _keep(self, entry: Entry, work: Callable[[Db], None]) -> None:
+    async def _keep(self, entry: Entry, work: Callable[[sqlite3.Connection], None]) -> None:
         """Write how a lease ended. When that fails, the job is claimable again: delivered twice rather than lost."""
         try:
-            await self._store.run(work)
+            await self._file.run(work)
         except BaseException:
             self._book.lanes.put(entry, self._now(), head=True)
             raise
 
     async def _bury(self, entry: Entry, text: bytes) -> None:
         try:
-            trimmed = await self._store.run(lambda db: rows.to_failed(db, entry, text, self._failed_max_len))
+            trimmed = await self._file.run(lambda db: self._dead_jobs.add(db, entry, text, self._failed_max_len))
         except BaseException:
             self._book.lanes.put(entry, self._now(), head=True)
             raise

@@ -1,6 +1,6 @@
 """The tables of the SQLite queue's file, and how those of an earlier version become these.
 
-``queue_packs``  Events that gather, see ``sqlite_packs.py``. ``more`` is how many are left, as a negative number:
+``queue_packs``  Events that gather, see ``packs.py``. ``more`` is how many are left, as a negative number:
                  SQLite keeps these in one byte, and changes a row in place when its size stays the same.
 ``queue_jobs``   Jobs; dead ones have a number in ``died``, the newest the highest. ``claimed`` ones are in flight.
                  One that waits to be tried again has ``due`` (Unix ms) and how many ms that was ahead (``wait``; NULL
@@ -41,29 +41,19 @@ _TABLES = (
 _FRESH = 0  # in version 1: the state of an event that gathers
 
 
-def prepare(db: sqlite3.Connection, version: int) -> None:
-    """Make the tables of this version, of those of the file's version (0: there are none). All of it, or nothing.
-
-    Raises sqlite3.Error.
-    """
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        if version == 1:
-            db.execute("DROP INDEX queue_dead")
-            for table in ("queue_jobs", "queue_seen"):
-                db.execute(f"ALTER TABLE {table} RENAME TO {table}_1")
-        for statement in _TABLES:
-            db.execute(statement)
-        if version == 1:
-            _jobs_of_version_1(db)
-            _ids_of_version_1(db)
-            for table in ("queue_jobs", "queue_seen"):
-                db.execute(f"DROP TABLE {table}_1")
-        db.execute(f"PRAGMA user_version={VERSION}")
-        db.execute("COMMIT")
-    finally:
-        if db.in_transaction:
-            db.rollback()
+def upgrade(db: sqlite3.Connection, version: int) -> None:
+    """Make the tables of this version, of those of the file's version (0: there are none). Raises sqlite3.Error."""
+    if version == 1:
+        db.execute("DROP INDEX queue_dead")
+        for table in ("queue_jobs", "queue_seen"):
+            db.execute(f"ALTER TABLE {table} RENAME TO {table}_1")
+    for statement in _TABLES:
+        db.execute(statement)
+    if version == 1:
+        _jobs_of_version_1(db)
+        _ids_of_version_1(db)
+        for table in ("queue_jobs", "queue_seen"):
+            db.execute(f"DROP TABLE {table}_1")
 
 
 def _jobs_of_version_1(db: sqlite3.Connection) -> None:

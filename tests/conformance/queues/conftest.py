@@ -74,7 +74,7 @@ class Driver:
         """Return what another process finds in the store of a queue; the first one has died."""
         await queue.close()
         if isinstance(queue, SqliteQueue):
-            again: Queue = SqliteQueue(queue._store._path, clock=self.now, **options)
+            again: Queue = SqliteQueue(queue._file.path, clock=self.now, **options)
             await again.open()
             self._made.append(again)
             return again

@@ -12,7 +12,6 @@ from sockudo_py.queues import jobs
 from sockudo_py.queues.base import Append, LanePolicy
 from sockudo_py.queues.sqlite import rows
 from sockudo_py.queues.sqlite.queue import SqliteQueue
-from sockudo_py.queues.sqlite.rows import Db
 
 AT_ONCE = LanePolicy(window=0.0, size=100, slow_start=False, max_in_flight=1000)
 ERROR = jobs.JobError("http_5xx")
@@ -35,14 +34,14 @@ class Site:
         )
 
     async def look(self, sql: str) -> int:
-        number: int = await self.queue._store.run(lambda db: db.execute(sql).fetchone()[0])
+        number: int = await self.queue._file.run(lambda db: db.execute(sql).fetchone()[0])
         return number
 
     async def plan(self, sql: str) -> list[str]:
-        def work(db: Db) -> list[str]:
+        def work(db: sqlite3.Connection) -> list[str]:
             return [str(row[3]) for row in db.execute(f"EXPLAIN QUERY PLAN {sql}")]
 
-        return await self.queue._store.run(work)
+        return await self.queue._file.run(work)
 
     async def append(self, first: int, count: int, size: int = 0) -> None:
         event = b'{"data":"%b"}' % (b"x" * size)
@@ -108,7 +107,7 @@ async def test_a_file_that_can_not_shrink_is_not_tidied_all_the_time(tmp_path: P
     await site.queue.open()
     try:
         assert await site.look("PRAGMA freelist_count") > 2 * rows._KEEP
-        assert not await site.queue._store.run(rows.tidy)
+        assert not await site.queue._file.run(rows.tidy)
     finally:
         await site.queue.close()
 
@@ -130,29 +129,29 @@ async def test_the_oldest_dead_jobs_go_when_there_are_too_many(site: Site) -> No
 async def test_the_count_of_dead_jobs_is_right_after_redrive_purge_and_a_transaction_that_was_undone(
     site: Site,
 ) -> None:
-    def undo(db: Db) -> None:
-        rows.purge(db, None)
+    def undo(db: sqlite3.Connection) -> None:
+        site.queue._dead_jobs.purge(db, None)
         raise sqlite3.OperationalError("disk I/O error")
 
     for number in range(5):
         await site.fail_one(number)
     with pytest.raises(Unavailable):
-        await site.queue._store.run(undo)
+        await site.queue._file.run(undo)
     await site.queue.redrive(limit=2)
     await site.queue.purge("wh_b")
-    assert await site.queue._store.run(rows.count_dead) == 3
+    assert await site.queue._file.run(site.queue._dead_jobs.count) == 3
     assert await site.look("SELECT count(*) FROM queue_jobs WHERE died IS NOT NULL") == 3
     assert await site.queue.purge() == 3
-    assert await site.queue._store.run(rows.count_dead) == 0
+    assert await site.queue._file.run(site.queue._dead_jobs.count) == 0
 
 
 async def test_a_failure_looks_at_no_other_dead_job(site: Site) -> None:
     for number in range(3):
         await site.fail_one(number)
     seen: list[str] = []
-    await site.queue._store.run(lambda db: db.set_trace_callback(seen.append))
+    await site.queue._file.run(lambda db: db.set_trace_callback(seen.append))
     await site.fail_one(3)
-    await site.queue._store.run(lambda db: db.set_trace_callback(None))
+    await site.queue._file.run(lambda db: db.set_trace_callback(None))
     assert any(", died," in statement for statement in seen)
     plans: list[str] = []
     for statement in seen:

@@ -17,7 +17,7 @@ async def test_the_sqlite_queue_waits_for_the_disk_where_it_is_told_to(tmp_path:
     queue = make_queue(load(path, {}), Metrics())
     assert isinstance(queue, SqliteQueue)
     await queue.open()
-    assert await queue._store.run(lambda db: db.execute("PRAGMA synchronous").fetchone()) == (level,)
+    assert await queue._file.run(lambda db: db.execute("PRAGMA synchronous").fetchone()) == (level,)
     await queue.close()
 
 
