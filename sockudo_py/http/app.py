@@ -162,14 +162,26 @@ def to_aiohttp(answer: ApiResponse, added: tuple[tuple[str, str], ...] = ()) -> 
 @web.middleware
 async def plain_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answer errors of any route as plain text that ends in a newline: no HTML, no traceback."""
+    response = await _plain(request, handler)
+    if _may_lose_what_follows(request):
+        response.force_close()
+    return response
+
+
+def _may_lose_what_follows(request: web.Request) -> bool:
+    """Return whether aiohttp loses some of what it has received behind this request (``edge.behind`` has the rest)."""
+    offer = request.headers.get("Upgrade")
+    if offer is None:
+        return request.method == "CONNECT"
+    return offer.lower() == "websocket" or "Transfer-Encoding" in request.headers
+
+
+async def _plain(request: web.Request, handler: Handler) -> web.StreamResponse:
     problem = problem_with_coding(request.headers.get("Transfer-Encoding"))
     if problem is not None:  # aiohttp would undo the chunks and leave the rest as it is
         return to_aiohttp(error(501, problem, CLOSE))
     try:
-        response = await handler(request)
-        if "Upgrade" in request.headers and "Transfer-Encoding" in request.headers:
-            response.force_close()  # what aiohttp has received behind such a request, it has lost: edge.behind
-        return response
+        return await handler(request)
     except web.HTTPError as answer:
         allow = [("Allow", answer.headers["Allow"])] if "Allow" in answer.headers else []
         return to_aiohttp(error(answer.status, answer.reason, *allow))
