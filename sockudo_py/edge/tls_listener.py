@@ -16,6 +16,7 @@ from sockudo_py.process.descriptors import Descriptors, is_shortage
 log = logging.getLogger(__name__)
 
 HANDSHAKE_TIMEOUT = 10.0  # seconds
+SLOW = 1.0  # seconds; who has not finished by then makes room for others when there is none
 _REST = 0.25  # seconds without accepting when no descriptor is left at all
 
 
@@ -27,7 +28,7 @@ class TlsListener:
         make: Makes the protocols.
         context: For the handshakes.
         descriptors: Tell which connection is one too many; None: none is.
-        make_room: Ends another connection, and returns whether it could.
+        make_room: Ends another connection that has shaken hands, and returns whether it could.
     """
 
     def __init__(
@@ -44,7 +45,7 @@ class TlsListener:
         self._descriptors = descriptors
         self._make_room = make_room
         self._loop = asyncio.get_running_loop()
-        self._shaking: set[asyncio.Task[None]] = set()
+        self._shaking: dict[asyncio.Task[None], float] = {}  # since when, the longest first
         for listener in self._listeners:
             listener.setblocking(False)
             self._loop.add_reader(listener.fileno(), self._accept, listener)
@@ -72,13 +73,28 @@ class TlsListener:
             self._loop.remove_reader(listener.fileno())  # else the loop would call again at once, and for ever
             self._loop.call_later(_REST, self._go_on, listener)
             return
-        if self._descriptors is not None and not self._descriptors.admits(self._make_room):
+        if self._descriptors is not None and not self._descriptors.admits(self._crowd_out):
             sock.close()
             return
         sock.setblocking(False)
         task = self._loop.create_task(self._shake(sock))
-        self._shaking.add(task)
-        task.add_done_callback(self._shaking.discard)
+        self._shaking[task] = self._loop.time()
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._shaking.pop(task, None)
+
+    def _crowd_out(self) -> bool:
+        """End the slowest handshake, or else somebody who has come through; return whether there was one.
+
+        Strangers who never begin would else keep everybody out. Those who come in a storm are no slower than it.
+        """
+        task, since = next(iter(self._shaking.items()), (None, 0.0))
+        if task is None or self._loop.time() - since < SLOW:
+            return self._make_room()
+        del self._shaking[task]
+        task.cancel()
+        return True
 
     def _go_on(self, listener: socket.socket) -> None:
         if listener in self._listeners:

@@ -14,7 +14,7 @@ import trustme
 from sockudo_py.edge import tls_listener
 from sockudo_py.edge.tls_listener import TlsListener
 from sockudo_py.metrics import Metrics
-from sockudo_py.process.descriptors import Descriptors
+from sockudo_py.process.descriptors import Descriptors, lowest_free
 from tests.support.client import eventually
 
 
@@ -127,3 +127,19 @@ async def test_closing_drops_who_has_not_finished_its_handshake(stage: Stage) ->
     assert await reader.read() == b""
     writer.close()
     await eventually(lambda: not stage.listener._shaking, "the task has ended")
+
+
+async def test_who_does_not_shake_hands_makes_room_for_those_who_do(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    silent = [await asyncio.open_connection("127.0.0.1", stage.port) for _ in range(3)]
+    await eventually(lambda: len(stage.listener._shaking) == 3, "they are accepted")
+    stage.descriptors.connections = lowest_free() - 1  # full, but for the margin
+    with pytest.raises(OSError):  # noqa: PT011 - as above: nobody is slow yet
+        await stage.greeting()
+    monkeypatch.setattr(tls_listener, "SLOW", 0.0)
+    assert await stage.greeting() == b"hello"
+    assert await silent[0][0].read() == b""  # the first one went
+    assert len(stage.listener._shaking) == 2
+    for _, writer in silent:
+        writer.close()
