@@ -25,14 +25,19 @@ class Held:
         for client in free:
             del self._held[client.session.source]
         for source in sources:
-            found = self._hub.sockets(source.app_id).get(source.socket_id)
-            if found is not None and found.session.source is source:
+            found = self.find(source)
+            if found is not None:
                 self._held[source] = found
                 found.hold(CROWDING)
         if free:
             in_slices(
                 free, self._release, size=RELEASED_AT_ONCE, interval=RELEASE_INTERVAL, call_later=self._call_later
             )
+
+    def find(self, source: Source) -> Sink | None:
+        """Return the client of a source; None when it is gone."""
+        found = self._hub.sockets(source.app_id).get(source.socket_id)
+        return found if found is not None and found.session.source is source else None
 
     def _release(self, client: Sink) -> None:
         if client.session.source not in self._held:  # as it may be again by now

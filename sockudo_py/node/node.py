@@ -186,6 +186,10 @@ class Node:
         """Don't read the clients of these sources from now on, and read all others (again)."""
         self._held.set(sources)
 
+    def here(self, source: Source) -> bool:
+        """Return whether the client of this source is here."""
+        return self._held.find(source) is not None
+
     def connections(self, app_id: str | None = None) -> int:
         """Return the number of clients here, of one app or all."""
         return self._hub.connections(app_id)

@@ -28,6 +28,7 @@ from sockudo_py.process.descriptors import REMEDY, Descriptors, open_limit
 from sockudo_py.process.garbage import Garbage
 from sockudo_py.process.lag import LoopLag
 from sockudo_py.protocol.session import Settings
+from sockudo_py.protocol.source import Source
 from sockudo_py.webhooks.service import WebhookService
 from sockudo_py.webhooks.spool.noise import Leaves, Noise
 from sockudo_py.wiring.checks import spare_needless_queue
@@ -338,6 +339,10 @@ class Server:
         self._adapter.put_off(Leaves(noise).wait if noise else None)
         self.node.hold(noise.sources)
         self._newcomers.set(noise.addresses)
+
+    def here(self, source: Source) -> bool:
+        """Return whether this connection is there still."""
+        return self.node.here(source)
 
     def catch_up(self) -> bool:
         """Tell some of what was put off; return whether there is more."""

@@ -156,6 +156,7 @@ class Dispatcher:
                 if failing:
                     log.info("the webhook queue takes events again", extra={"waiting": self.waiting})
                 wait, failing = FIRST_WAIT, False
+                self._crowding.queue(away=False)
                 await self._look_at_the_disk(idle=False)
                 continue
             self._metrics.enqueue_failures.add(reason)
@@ -166,6 +167,7 @@ class Dispatcher:
                     extra={"reason": reason, "error": text, "waiting": self.waiting},
                 )
             failing = True
+            self._crowding.queue(away=True)
             await self._pause(wait)
             wait = min(wait * 2, LONGEST_WAIT)
 

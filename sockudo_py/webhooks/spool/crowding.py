@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from sockudo_py.protocol.source import Source
 from sockudo_py.webhooks.metrics import WebhookMetrics
 from sockudo_py.webhooks.spool.memory import Spool
 from sockudo_py.webhooks.spool.noise import Noise, noise_of, top, totals_of
@@ -26,6 +27,9 @@ class Brake(Protocol):
     def hold(self, noise: Noise) -> None:
         """Hold those who are noisy from now on, and nobody else; put off what they leave behind."""
 
+    def here(self, source: Source) -> bool:
+        """Return whether this connection is there still."""
+
     def catch_up(self) -> bool:
         """Tell some of what was put off; return whether there is more."""
 
@@ -35,6 +39,10 @@ class Free:
 
     def hold(self, noise: Noise) -> None:
         """Do nothing."""
+
+    def here(self, source: Source) -> bool:
+        """Return True, since it is not known."""
+        return True
 
     def catch_up(self) -> bool:
         """Return that nothing was put off."""
@@ -59,7 +67,15 @@ class Crowding:
         self._noise = NOBODY
         self._crowded = False
         self._looked = self._reviewed = 0.0
+        self._away: float | None = None  # since when the queue has taken nothing
         spool.mark = BEGIN
+
+    def queue(self, *, away: bool) -> None:
+        """The queue takes nothing any more (``away``), or takes events again."""
+        if not away:
+            self._away = None
+        elif self._away is None:
+            self._away = self._clock()
 
     def grown(self) -> None:
         """The spool is above its mark."""
@@ -99,7 +115,7 @@ class Crowding:
         since = int(now * 1000) - RECENT_MS
         recent = [event for event in spool.all() if event.created_ms >= since]
         totals = totals_of(recent, in_bytes=spool.in_bytes)
-        noise = noise_of(totals, spool.whole)
+        noise = noise_of(totals, spool.whole, here=self._brake.here, drains=self._drains(now))
         self._looked = now
         if abs(now - self._reviewed) < REVIEW_INTERVAL:
             noise |= self._noise
@@ -121,6 +137,12 @@ class Crowding:
                 },
             )
         self._set(noise)
+
+    def _drains(self, now: float) -> bool:
+        """Return whether the spool gets emptier when clients are held: not while the queue is away, or has no room for
+        the endpoints of most of what is here."""
+        away = self._away is not None and abs(now - self._away) >= REVIEW_INTERVAL
+        return not away and self._spool.held_back * 2 <= self._spool.count
 
     def _set(self, noise: Noise) -> None:
         if noise == self._noise:

@@ -5,7 +5,7 @@ address is looked at within its app, so that what one app is to blame for never 
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Hashable, Iterable, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
@@ -18,7 +18,8 @@ OVERHEAD: Final = 280  # bytes that an event costs besides its text, as measured
 ALONE: Final = 1 / 100
 # ... as are all connections of an address together, noisy ones not counted. Its new connections wait then ...
 TOGETHER: Final = 1 / 20
-# ... and those that are there are not read if they have as many as that.
+# ... and those that are there are not read if they have as many as that, nor are the loudest of the others as long as
+# these have more than ``TOGETHER`` between them: a thousand connections, each with a little less, fill the spool, too.
 AMONG_OTHERS: Final = 1 / 1000
 
 Address = tuple[str, str]  # app id, address
@@ -81,15 +82,46 @@ def totals_of(events: Iterable[Append], *, in_bytes: bool) -> dict[Source, int]:
     return {source: total for source, total in totals.items() if source is not None}
 
 
-def noise_of(totals: Mapping[Source, int], whole: int) -> Noise:
-    """Return who is noisy. ``whole``: what the spool may hold, in the unit of ``totals``."""
+def noise_of(
+    totals: Mapping[Source, int],
+    whole: int,
+    *,
+    here: Callable[[Source], bool] = lambda source: True,
+    drains: bool = True,
+) -> Noise:
+    """Return who is noisy.
+
+    Args:
+        totals: Events, or bytes, of each connection.
+        whole: What the spool may hold, in the unit of ``totals``.
+        here: Whether a connection is there still: who is gone can't be held.
+        drains: The queue takes events. Else only single connections are noisy: a proxy that nobody has named is one
+            address, and its clients must not wait for hours because the queue is away.
+    """
     sources = {source for source, total in totals.items() if total >= whole * ALONE}
+    if not drains:
+        return Noise(frozenset(sources))
     others = {source: total for source, total in totals.items() if source not in sources}
     addresses = {address for address, total in _by_address(others).items() if total >= whole * TOGETHER}
     if addresses:
         least = whole * AMONG_OTHERS
         sources |= {source for source, total in others.items() if total >= least and _address(source) in addresses}
+        rest = {source: total for source, total in others.items() if source not in sources and here(source)}
+        for address in addresses:
+            sources |= _loudest({source: rest[source] for source in rest if _address(source) == address}, whole)
     return Noise(frozenset(sources), frozenset(addresses))
+
+
+def _loudest(totals: Mapping[Source, int], whole: int) -> set[Source]:
+    """Return the largest of these without which the others have no more than ``TOGETHER``."""
+    left = sum(totals.values())
+    largest: set[Source] = set()
+    for source in sorted(totals, key=lambda one: -totals[one]):
+        if left <= whole * TOGETHER:
+            break
+        largest.add(source)
+        left -= totals[source]
+    return largest
 
 
 class Cuts:

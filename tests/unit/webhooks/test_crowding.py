@@ -17,19 +17,23 @@ NOW = 1_700_000_000.0
 
 
 class Scene:
-    """A spool of 1000 events, its watch, and a brake that remembers."""
+    """A spool, its watch, and a brake that remembers."""
 
-    def __init__(self, max_bytes: int = 67_108_864) -> None:
+    def __init__(self, max_bytes: int = 67_108_864, max_events: int = 1000) -> None:
         self.now = NOW
         self.held: list[Noise] = []
         self.put_off = 0
+        self.gone: set[Source] = set()
         self.metrics = WebhookMetrics(Metrics())
-        self.spool = Spool(SpoolLimits(max_events=1000, max_bytes=max_bytes))
+        self.spool = Spool(SpoolLimits(max_events=max_events, max_bytes=max_bytes))
         self.crowding = Crowding(self.spool, self.metrics, self, lambda: self.now)
         self._made = 0
 
     def hold(self, noise: Noise) -> None:
         self.held.append(noise)
+
+    def here(self, source: Source) -> bool:
+        return source not in self.gone
 
     def catch_up(self) -> bool:
         self.put_off -= 1
@@ -133,6 +137,55 @@ def test_a_queue_that_is_away_for_long_holds_only_those_who_were_noisy_lately() 
     scene.put(QUIET, 9)
     scene.crowding.shrunk()
     assert scene.sources == set()
+
+
+def crowd(number: int, address: str = "192.0.2.77") -> list[Source]:
+    return [Source("a", f"77.{one}", address) for one in range(number)]
+
+
+def test_more_than_a_thousand_connections_of_one_address_are_held_though_each_has_little() -> None:
+    scene = Scene(max_events=10_000)
+    many = crowd(1001)
+    for source in many:
+        scene.put(source, 5)
+    assert len(many) - len(scene.sources) == 100, "a twentieth is left"
+
+
+def test_who_is_gone_does_not_have_others_of_its_address_held() -> None:
+    scene = Scene(max_events=10_000)
+    (quiet, *gone) = crowd(2501)
+    scene.gone = set(gone)
+    for source in (quiet, *gone):
+        scene.put(source, 2)
+    assert scene.held[-1].addresses == {("a", "192.0.2.77")}
+    assert quiet not in scene.sources
+
+
+@pytest.mark.parametrize("away", [False, True])
+def test_a_crowd_of_one_address_is_not_held_while_the_queue_is_away_for_long(away: bool) -> None:
+    scene = Scene()
+    scene.crowding.queue(away=away)
+    for source in crowd(501):
+        scene.put(source)
+    assert scene.held[-1].addresses, "it may be back at once"
+    scene.now += REVIEW_INTERVAL
+    scene.crowding.shrunk()
+    assert bool(scene.held[-1].addresses) is not away
+    assert bool(scene.sources) is not away
+    scene.put(LOUD, 20)
+    scene.now += REVIEW_INTERVAL
+    scene.crowding.shrunk()
+    assert LOUD in scene.sources, "one connection is not a crowd"
+
+
+def test_a_crowd_is_not_held_for_an_endpoint_that_the_queue_has_no_room_for() -> None:
+    scene = Scene()
+    for source in crowd(501):
+        scene.put(source)
+    scene.spool.hold_back(scene.spool.drain())
+    scene.now += REVIEW_INTERVAL
+    scene.crowding.shrunk()
+    assert not scene.held[-1]
 
 
 def test_it_is_told_when_it_begins_and_when_it_ends_and_not_in_between(caplog: pytest.LogCaptureFixture) -> None:

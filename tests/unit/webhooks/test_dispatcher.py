@@ -54,6 +54,9 @@ class PutOff:
     def hold(self, noise: Noise) -> None:
         self.held.append(noise)
 
+    def here(self, source: Source) -> bool:
+        return True
+
     def catch_up(self) -> bool:
         self.slices -= 1
         return self.slices > 0

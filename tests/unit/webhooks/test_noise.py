@@ -35,6 +35,16 @@ def test_at_a_noisy_address_those_with_a_thousandth_are_noisy_too() -> None:
     assert noise.sources == frozenset(many)
 
 
+def test_at_a_noisy_address_the_loudest_are_noisy_until_the_others_have_no_more_than_a_twentieth() -> None:
+    loud, louder, some = sources(100, "192.0.2.1"), sources(50, "192.0.2.1"), sources(400, "192.0.2.2")
+    totals = {**dict.fromkeys(loud, 6), **dict.fromkeys(louder, 9), **dict.fromkeys(some, 1)}
+    noise = noise_of(totals, WHOLE)
+    assert noise.sources <= set(loud) | set(louder)
+    assert noise.sources >= set(louder)
+    left = sum(total for source, total in totals.items() if source not in noise.sources and source not in some)
+    assert WHOLE / 20 - 6 < left <= WHOLE / 20
+
+
 def test_an_address_is_looked_at_within_its_app() -> None:
     one, other = sources(200), sources(200, app_id="b")
     noise = noise_of(dict.fromkeys([*one, *other], 2), WHOLE)
