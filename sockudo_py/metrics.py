@@ -92,12 +92,12 @@ class Histogram:
 
 
 class Metrics:
-    """All numbers of this process. One instance, made in ``wiring.py`` and passed to whoever counts."""
+    """All numbers of this process. One instance, made in ``wiring`` and passed to all that count."""
 
     def __init__(self) -> None:
         self.apps: dict[str, AppCounters] = defaultdict(AppCounters)
-        # The counters of an app, made at first use. Only call it with the id of an app that exists. No function of
-        # Python's, since every message calls it.
+        # The counters of an app, made at first use. Only call it with the id of an app that exists. A bound C method:
+        # it runs once per message.
         self.app: Callable[[str], AppCounters] = self.apps.__getitem__
         self.series: dict[str, Series] = {}
         self.histograms: dict[str, Histogram] = {}
