@@ -151,14 +151,14 @@ APP_METRICS = (
         "idempotent_duplicates",
         "idempotency_duplicates_total",
         "counter",
-        "Of these, those that had been published before under this key",
+        "Requests and events with an idempotency key that had been published before, and were not again",
     ),
     AppMetric("rate_limited", "rate_limit_triggered_total", "counter", "Requests and client events over a rate limit"),
     AppMetric(
         "reads_paused",
         "reads_paused_total",
         "counter",
-        "Moments for which a client was not read because it subscribed too fast",
+        "Pauses in reading a client that subscribed too fast",
     ),
     AppMetric(
         "slow_consumers_closed", "slow_consumers_closed_total", "counter", "Clients closed because they read too slowly"

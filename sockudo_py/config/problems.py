@@ -44,6 +44,13 @@ TEXTS: Mapping[str, tuple[str, str]] = {
 }
 
 
+# What else to do where a word is none of those that may stand there.
+_REMEDIES: Mapping[str, str] = {
+    "app_manager.driver": "apps in a database are not read: make a file of each in a folder, name that as "
+    "app_manager.file.path, and write file",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One mistake at one place."""
@@ -143,7 +150,8 @@ def _text(details: ErrorDetails, model: type[BaseModel]) -> tuple[str, str]:
         return special
     if kind == "literal_error":
         words = [repr(word) for word in usable(model, details["loc"])]
-        return f"must be {' or '.join([', '.join(words[:-1]), words[-1]] if words[1:] else words)}", ""
+        text = f"must be {' or '.join([', '.join(words[:-1]), words[-1]] if words[1:] else words)}"
+        return text, _REMEDIES.get(show(details["loc"]), "")
     if kind == "value_error":
         text, _, remedy = str(context.get("error", "is not valid")).partition("; ")
         return text, remedy

@@ -103,7 +103,7 @@ class Node:
         self._cache = cache
         self._metrics = metrics
         self._refused = metrics.counter(
-            "subscriptions_refused_total", "Subscriptions that clients asked for in vain", ("app_id", "reason")
+            "subscriptions_refused_total", "Subscriptions that were refused", ("app_id", "reason")
         )
         self._call_later = call_later
         self._max_connections = max_connections

@@ -26,7 +26,9 @@ class WebhookMetrics:
             "webhook_spool_lane_events", "Events in memory for which the queue has no room", ("webhook",)
         )
         self.spool_noisy = gauge(
-            "webhook_spool_noisy", "Clients, and addresses of new ones, not read because they fill the spool", ("kind",)
+            "webhook_spool_noisy",
+            "Connections that are not read because they fill the spool, and addresses whose new ones wait",
+            ("kind",),
         )
         self.spool_dropped = counter(
             "webhook_spool_dropped_total",
@@ -56,7 +58,9 @@ class WebhookMetrics:
         self.queue_depth = gauge("webhook_queue_depth", "Jobs in the queue", ("state",))
         self.queue_oldest = gauge("webhook_queue_oldest_seconds", "Age of the oldest waiting job")
         self.lane_depth = gauge("webhook_lane_depth", "Jobs waiting for an endpoint (the deepest ones)", ("webhook",))
-        self.lane_pace = gauge("webhook_lane_pace_seconds", "What attempts at them take lately", ("webhook",))
+        self.lane_pace = gauge(
+            "webhook_lane_pace_seconds", "Seconds that an attempt at an endpoint takes lately", ("webhook",)
+        )
         self.in_flight = gauge("webhook_in_flight", "Requests under way from this process", ("webhook",))
         self.rate_limited = counter("webhook_rate_limited_total", "Waits for the rate limit of this process")
         self.lost_acks = counter(

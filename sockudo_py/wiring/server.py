@@ -194,7 +194,7 @@ class Server:
             if spool_path(config) is None and config.queue.driver != "memory" and self.webhooks.registry.all():
                 log.warning(
                     "webhooks.spool.path is not set: events that the queue has not taken at shutdown are lost; "
-                    "name a file on a disk that is kept"
+                    "name a file there, or in WEBHOOK_SPOOL_PATH, on a disk that outlives the process"
                 )
             await self.webhooks.start()
             opened.push_async_callback(self.webhooks.stop)

@@ -550,3 +550,10 @@ def test_the_demo_of_a_file_is_left_out_where_variables_make_an_app(read: Load) 
         "the app of variables is there, and their secret is published",
     )
     assert [found.id for found in read(with_apps(demo)).app_manager.array.apps] == ["app-id"]
+
+
+@pytest.mark.parametrize("driver", ["mysql", "dynamodb", "postgres"])
+def test_apps_in_a_database_are_refused_with_where_they_go(driver: str, problems: Problems) -> None:
+    (line,) = problems({"app_manager": {"driver": driver}})
+    assert "must be 'memory', 'array' or 'file'; apps in a database are not read" in line
+    assert "app_manager.file.path" in line
