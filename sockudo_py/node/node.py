@@ -24,10 +24,11 @@ from sockudo_py.changes import (
     ConnectionTerminated,
 )
 from sockudo_py.errors import Unavailable
-from sockudo_py.hub import PACED, Hub, Sink
+from sockudo_py.hub import Hub, Sink
 from sockudo_py.metrics import Metrics
 from sockudo_py.node.departures import Departures
 from sockudo_py.node.held import Held
+from sockudo_py.node.paced import Paced
 from sockudo_py.node.slices import in_slices
 from sockudo_py.node.subscriptions import Subscriptions
 from sockudo_py.node.users import Users, user_channel
@@ -124,6 +125,7 @@ class Node:
         )
         self._departures = Departures(self._leave_gone, call_soon)
         self._held = Held(self._hub, call_later)
+        self._paced = Paced(call_later, clock)
         self._steps: dict[type[Effect], Callable[[Sink, Any], None]] = {
             Reply: self._reply,
             RefuseSubscription: self._refuse_subscription,
@@ -344,8 +346,7 @@ class Node:
     def _pause(self, client: Sink, pause: Pause) -> None:
         session = client.session
         self._metrics.app(session.app.id).reads_paused += 1
-        client.hold(PACED)
-        self._call_later(pause.seconds, partial(client.release, PACED))
+        self._paced.pause(client, pause.seconds)
         now = self._clock()
         if now - self._pause_told >= TELL_INTERVAL:
             self._pause_told = now

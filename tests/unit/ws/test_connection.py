@@ -277,6 +277,18 @@ def test_a_client_that_is_not_read_is_not_taken_for_dead(bench: Bench, peer: Pee
     assert peer.transport.closed
 
 
+@pytest.mark.parametrize("before", [b"", frame(PING, "")], ids=["plain", "with pings"])
+def test_who_subscribes_too_fast_is_paced_in_whatever_frames_it_asks(before: bytes) -> None:
+    bench = Bench(dataclasses.replace(APP, subscribes_per_second=10, subscribe_burst=10))
+    peer = bench.websocket()
+    peer.send(b"".join(before + subscribe(f"channel-{number}") for number in range(400)))
+    began = bench.loop.pending
+    bench.loop.advance(10.0)
+    assert bench.loop.pending <= began  # there is one timer, not one for each pause
+    asked = sum(opcode == TEXT for opcode, _ in peer.frames())
+    assert 90 <= asked <= 145  # 10 at once, 10 a second, and what was read together last
+
+
 async def test_a_held_client_that_is_closed_gets_to_finish_the_closing_handshake(bench: Bench) -> None:
     peer = bench.websocket()
     connection = peer.transport.protocol
