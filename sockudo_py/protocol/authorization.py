@@ -1,14 +1,17 @@
-"""May this connection subscribe to this channel? Pure questions; the session keeps the state."""
+"""May this connection subscribe to this channel, and how is it told that it may not? The session keeps the state."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
-from sockudo_py.protocol import errors
+from sockudo_py.protocol import codec, errors
 from sockudo_py.protocol.app import App
 from sockudo_py.protocol.channels.presence import read_member, within_limits
-from sockudo_py.protocol.channels.table import ChannelClass
-from sockudo_py.protocol.effects import Member
+from sockudo_py.protocol.channels.table import ChannelClass, valid_channel_name
+from sockudo_py.protocol.effects import Effect, Member, RefuseSubscription, Reply
 from sockudo_py.protocol.signatures import channel_string, verify
+
+ErrorStyle = Literal["pusher", "soketi", "both"]  # the dialects in which a refused subscription is told
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,12 +19,13 @@ class Refused:
     """Why a subscription can't be.
 
     ``reason`` is the message in a word, for metrics; ``kind`` and ``status`` are for clients that listen for soketi's
-    dialect.
+    dialect. Without a kind the refusal is a plain error in every dialect: there is nothing that could be subscribed to,
+    or it is subscribed to already.
     """
 
     message: str
     reason: str
-    kind: str = "AuthError"
+    kind: str | None = "AuthError"
     status: int = 401
 
 
@@ -33,16 +37,21 @@ def authorize(
     channel_class: ChannelClass,
     data: Mapping[str, object],
 ) -> Member | Refused | None:
-    """Return the member behind a subscription (None on private channels without members), or why it is refused.
+    """Return the member behind a subscription (None on channels without members), or why it is refused.
 
     Args:
         app: The connection's app; whichever of its keys ``auth`` names must have signed.
         socket_id: The connection.
         user: Whom it is signed in as: stands in for a ``channel_data`` that isn't given.
-        channel: A valid name of a class that needs a signature.
-        channel_class: That class.
+        channel: The name that the client gave, whatever it holds.
+        channel_class: The class of that name. ``server_to_user`` is not for this function.
         data: The parameters of ``pusher:subscribe``.
     """
+    # Before the signature: it is the colon in no valid name that makes signed strings unambiguous.
+    if not valid_channel_name(channel, app.max_channel_name_length):
+        return Refused(errors.invalid_channel(channel, app.max_channel_name_length), "invalid_channel", None)
+    if not channel_class.private:
+        return None
     auth = data.get("auth")
     if type(auth) is not str or not auth:
         return Refused(errors.auth_missing(channel), "no_auth")
@@ -69,3 +78,13 @@ def authorize(
     if isinstance(member, str):
         return Refused(f"Invalid channel_data for {channel}: {member}", "channel_data")
     return member
+
+
+def refusal_of_subscription(channel: str, refused: Refused, style: ErrorStyle) -> list[Effect]:
+    """Return what tells the client that its subscription can't be, in the dialects of ``style``."""
+    dialects: list[bytes] = []
+    if style != "soketi" or refused.kind is None:
+        dialects.append(codec.error(None, refused.message))
+    if style != "pusher" and refused.kind is not None:
+        dialects.append(codec.subscription_error(channel, refused.kind, refused.message, refused.status))
+    return [RefuseSubscription(dialects[0], refused.reason), *map(Reply, dialects[1:])]

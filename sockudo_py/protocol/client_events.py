@@ -1,23 +1,19 @@
-"""Client events: who may send them, what becomes of their data, and how many a connection may send."""
+"""Reading a client event: may it be sent, and what becomes of its data; and a window that counts them. Pure."""
 
 from array import array
-from typing import TYPE_CHECKING, Final
+from collections.abc import Mapping
+from typing import Final
 
 from orjson import dumps
 
-from sockudo_py.protocol import codec, errors
+from sockudo_py.protocol import errors
+from sockudo_py.protocol.app import App
 from sockudo_py.protocol.channels.table import classify, is_private
-from sockudo_py.protocol.effects import Effect, Relay, Reply
-from sockudo_py.protocol.errors import MESSAGES, ErrorCode
+from sockudo_py.protocol.effects import Member, Reply
 from sockudo_py.protocol.messages import Message, complaint
-from sockudo_py.protocol.subscribe import ABSENT, Pending
-
-if TYPE_CHECKING:
-    from sockudo_py.protocol.session import Session
 
 _FIRST_ROOM: Final = 16  # events that a window has room for at first
 _LONG_AGO: Final = float("-inf")
-_RATE_EXCEEDED: Final = Reply(codec.error(ErrorCode.CLIENT_EVENT_RATE, MESSAGES[ErrorCode.CLIENT_EVENT_RATE]))
 
 
 class SlidingWindow:
@@ -49,37 +45,37 @@ class SlidingWindow:
         return True
 
 
-def client_event(session: "Session", event: str, message: Message, now: float) -> list[Effect]:
-    """Return what a message named ``client-...`` leads to: a Relay made of nothing but what was checked, or why not."""
-    app = session.app
+def read_client_event(
+    app: App, channels: Mapping[str, Member | None], event: str, message: Message
+) -> tuple[str, str, str | None] | Reply:
+    """Return channel, data and the sender's user id (None on private channels) of a client event, or what is wrong.
+
+    Args:
+        app: The connection's app.
+        channels: What the connection is subscribed to, with the member on presence channels.
+        event: The message's name, which begins with ``client-``.
+        message: All of the message.
+    """
     if not app.client_events:
-        return [complaint(errors.CLIENT_EVENTS_OFF)]
+        return complaint(errors.CLIENT_EVENTS_OFF)
     if len(event) > app.max_event_name_length:
-        return [complaint(errors.event_name_too_long(app.max_event_name_length))]
+        return complaint(errors.event_name_too_long(app.max_event_name_length))
     channel = message.get("channel")
     if type(channel) is not str or not channel:
-        return [complaint(errors.missing("channel"))]
+        return complaint(errors.missing("channel"))
     if not is_private(channel):
-        return [complaint(errors.CLIENT_EVENT_ON_PUBLIC)]
+        return complaint(errors.CLIENT_EVENT_ON_PUBLIC)
     if not app.client_events_on_encrypted and classify(channel).encrypted:
-        return [complaint(errors.CLIENT_EVENT_ON_ENCRYPTED)]
-    member = session.channels.get(channel, ABSENT)
-    if isinstance(member, Pending):
-        return [complaint(errors.not_subscribed(channel))]
+        return complaint(errors.CLIENT_EVENT_ON_ENCRYPTED)
+    if channel not in channels:
+        return complaint(errors.not_subscribed(channel))
+    member = channels[channel]
     data = message.get("data", "{}")  # pusher-js leaves it out for ``undefined``
     if type(data) is not str:  # recipients get a string always; one stays as it is, so that nothing is encoded twice
         try:
             data = dumps(data).decode()
         except TypeError:  # orjson reads 1024 levels, but writes only 254
-            return [complaint(errors.CLIENT_EVENT_TOO_DEEP)]
+            return complaint(errors.CLIENT_EVENT_TOO_DEEP)
     if len(data) > app.max_event_bytes or (not data.isascii() and len(data.encode()) > app.max_event_bytes):
-        return [complaint(errors.event_data_too_big(app.max_event_bytes))]
-    limit = app.client_events_per_second
-    if limit is not None:
-        window = session.window
-        if window is None or window.limit != limit:
-            window = session.window = SlidingWindow(limit)
-        if not window.allow(now):
-            return [_RATE_EXCEEDED]
-    user_id = None if member is None else member.user_id
-    return [Relay(channel, event, data, user_id, codec.client_event(channel, event, data, user_id))]
+        return complaint(errors.event_data_too_big(app.max_event_bytes))
+    return channel, data, None if member is None else member.user_id

@@ -1,11 +1,6 @@
 """How fast one connection may go on subscribing, signing in, or sending what is refused. Pure."""
 
-from typing import TYPE_CHECKING, Final
-
-from sockudo_py.protocol.effects import Effect, Pause
-
-if TYPE_CHECKING:
-    from sockudo_py.protocol.session import Session
+from typing import Final
 
 _ROUNDING: Final = 1e-6  # seconds
 _LEAST: Final = 0.1  # seconds of a pause, so that a client that floods us does not wake us for each of its messages
@@ -22,14 +17,3 @@ def spend(paid_until: float, now: float, rate: float, burst: float) -> tuple[flo
     paid_until = max(paid_until, now) + 1.0 / rate
     owed = paid_until - now - full
     return paid_until, 0.0 if owed <= _ROUNDING else owed + min(_LEAST, full / 2)
-
-
-def paced(session: "Session", effects: list[Effect]) -> list[Effect]:
-    """Return what a message leads to that counts: the same, and a Pause where the connection had its share."""
-    app = session.app
-    rate, burst = app.subscribes_per_second, app.subscribe_burst
-    if rate is not None and burst is not None:
-        session.paid_until, pause = spend(session.paid_until, session.last_seen, rate, burst)
-        if pause:
-            return [*effects, Pause(pause)]
-    return effects

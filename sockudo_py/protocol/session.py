@@ -1,27 +1,31 @@
 """One client's side of the Pusher protocol as a state machine: messages in, effects out. No I/O, no clock.
 
-The state lies here; what the client can ask is told in ``subscribe.py``, ``users.py`` and ``client_events.py``.
+Everything that changes a session's state is in this file. What a message asks for is read by pure functions
+(``authorization.py``, ``client_events.py``, ``users.py``), and what can happen to a subscription is a table
+(``subscription.py``).
 """
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from math import ceil
-from typing import Final, Literal
+from typing import ClassVar, Final
 
 from orjson import JSONDecodeError, loads
 
-from sockudo_py.protocol import codec, errors, subscribe, users
+from sockudo_py.protocol import codec, errors
 from sockudo_py.protocol.app import App
-from sockudo_py.protocol.client_events import SlidingWindow, client_event
-from sockudo_py.protocol.effects import Effect, Member, Ping, Relay, Reply
-from sockudo_py.protocol.errors import ErrorCode
-from sockudo_py.protocol.messages import Message, complaint
+from sockudo_py.protocol.authorization import ErrorStyle, Refused, authorize, refusal_of_subscription
+from sockudo_py.protocol.channels.table import classify, user_of
+from sockudo_py.protocol.client_events import SlidingWindow, read_client_event
+from sockudo_py.protocol.effects import Effect, Join, Leave, Member, Pause, Ping, Relay, Reply, SignIn
+from sockudo_py.protocol.errors import MESSAGES, ErrorCode
+from sockudo_py.protocol.messages import Message, complaint, parameters
 from sockudo_py.protocol.opening import Refusal, refusal, refusal_effects
-from sockudo_py.protocol.pacing import paced
+from sockudo_py.protocol.pacing import spend
 from sockudo_py.protocol.source import Source
-from sockudo_py.protocol.subscribe import ABSENT, Pending
+from sockudo_py.protocol.subscription import TRANSITIONS, Answer, Event, Pending, State
 from sockudo_py.protocol.surrogates import loads_again
-from sockudo_py.protocol.users import SignInRequest
+from sockudo_py.protocol.users import SignInRequest, read_sign_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +35,7 @@ class Settings:
     activity_timeout: float = 120.0  # seconds that clients are told, as the next whole second: then they ping
     ping_interval: float = 45.0  # a client that is silent for so many seconds is pinged, or for activity_timeout
     pong_timeout: float = 30.0  # seconds to answer it
-    error_style: Literal["pusher", "soketi", "both"] = "both"  # how a refused subscription is told
+    error_style: ErrorStyle = "both"
     strict_protocol: bool = False  # refuse connections that don't tell their protocol version
 
     @property
@@ -47,6 +51,13 @@ _PONG: Final = Reply(codec.PONG)
 _NOT_JSON: Final = complaint(errors.NOT_JSON)
 _NOT_AN_OBJECT: Final = complaint(errors.NOT_AN_OBJECT)
 _BINARY: Final = complaint(errors.BINARY_UNSUPPORTED)
+_RATE_EXCEEDED: Final = Reply(codec.error(ErrorCode.CLIENT_EVENT_RATE, MESSAGES[ErrorCode.CLIENT_EVENT_RATE]))
+_NO_CHANNEL: Final = Refused(errors.missing("data.channel"), "no_channel", None)
+_LIMIT_REACHED: Final = ("LimitReached", 403)  # in soketi's words
+_UNAVAILABLE: Final = ("ServiceUnavailable", 503)
+
+_UNCOUNTED: Final = frozenset({"pusher:ping", "pusher:pong", "pusher:unsubscribe"})  # by the pacing
+_NO_JOINS: Final[dict[str, Pending]] = {}  # of every session that has no Join under way; nobody writes to it
 
 
 class Session:
@@ -60,7 +71,7 @@ class Session:
         closed: Set once ``Close`` was among the effects, or by ``end``; then it has no more to say.
         last_seen: Seconds of the shell's monotonic clock; the shell may write it.
 
-    The other attributes belong to the modules of this folder.
+    Only the session itself writes the other attributes.
     """
 
     __slots__ = (
@@ -68,6 +79,7 @@ class Session:
         "authorized",
         "channels",
         "closed",
+        "joins",
         "last_seen",
         "opened_at",
         "paid_until",
@@ -95,7 +107,8 @@ class Session:
         self.pinged_at: float | None = None  # when a ping went out that may still be unanswered
         self.ws_pings = False  # the client itself pings by control frames, so it is pinged by nothing else
         self.authorized = False  # the app's backend has signed something for it
-        self.channels: dict[str, Member | Pending | None] = {}  # joined: the member; under way: a Pending
+        self.channels: dict[str, Member | None] = {}  # what is joined, with the member on presence channels
+        self.joins = _NO_JOINS  # what is under way
         self.user: Member | None = None
         self.user_channel = False  # it asked for #server-to-user-...
         self.signing_in: SignInRequest | None = None
@@ -121,22 +134,33 @@ class Session:
             try:
                 parsed = loads_again(message)
             except JSONDecodeError:
-                return paced(self, [_NOT_JSON])
+                return self._paced([_NOT_JSON])
         event = parsed.get("event") if type(parsed) is dict else None
         if type(event) is not str:
-            return paced(self, [_NOT_AN_OBJECT])
+            return self._paced([_NOT_AN_OBJECT])
         if event.startswith("client-"):
-            effects = client_event(self, event, parsed, now)
-            return effects if type(effects[0]) is Relay else paced(self, effects)
-        handler = _HANDLERS.get(event)
+            checked = read_client_event(self.app, self.channels, event, parsed)
+            if isinstance(checked, Reply):
+                return self._paced([checked])
+            limit = self.app.client_events_per_second
+            if limit is not None:
+                window = self.window
+                if window is None or window.limit != limit:
+                    window = self.window = SlidingWindow(limit)
+                if not window.allow(now):
+                    return self._paced([_RATE_EXCEEDED])
+            channel, data, user_id = checked
+            return [Relay(channel, event, data, user_id, codec.client_event(channel, event, data, user_id))]
+        handler = self._HANDLERS.get(event)
         if handler is None:
-            return paced(self, [complaint(errors.unsupported_event(event))])
-        return handler(self, parsed)
+            return self._paced([complaint(errors.unsupported_event(event))])
+        effects = handler(self, parsed)
+        return effects if event in _UNCOUNTED else self._paced(effects)
 
     def receive_binary(self, now: float) -> list[Effect]:
         """Return the answer to a binary message, which the protocol doesn't know."""
         self.last_seen = now
-        return [] if self.closed else paced(self, [_BINARY])
+        return [] if self.closed else self._paced([_BINARY])
 
     def control_frame(self, now: float) -> None:
         """Take a WebSocket ping for a sign of life; from now on this client is pinged by such frames alone."""
@@ -149,15 +173,27 @@ class Session:
         ``roster`` is the members of a presence channel, user_info as JSON text by user id, the new one included.
         Raises KeyError when no join of the channel is under way, like the next two.
         """
-        return subscribe.joined(self, channel, roster)
+        pending, answer = self._settle(channel, "join done")
+        if answer == "confirm":
+            return [Reply(codec.subscription_succeeded(channel, roster))]
+        leave = Leave(channel, pending.member)
+        return [leave] if answer == "leave" else [leave, Join(channel, pending.wanted)]
 
     def join_refused(self, channel: str, limit: int) -> list[Effect]:
         """Return what a ``Join`` leads to that was refused because the channel already has ``limit`` members."""
-        return subscribe.join_refused(self, channel, limit)
+        pending, answer = self._settle(channel, "join refused")
+        if answer == "join":
+            return [Join(channel, pending.wanted)]
+        if answer == "nothing":
+            return []
+        return self._refuse(channel, Refused(errors.channel_full(channel, limit), "channel_full", *_LIMIT_REACHED))
 
     def join_unavailable(self, channel: str) -> list[Effect]:
         """Return what a ``Join`` leads to that the cluster can't carry out now. The client may subscribe again."""
-        return subscribe.join_unavailable(self, channel)
+        _, answer = self._settle(channel, "join unavailable")
+        if answer == "nothing":
+            return []
+        return self._refuse(channel, Refused(errors.subscribe_unavailable(channel), "unavailable", *_UNAVAILABLE))
 
     def signed_in(self, user_id: str, online: frozenset[str] | None) -> list[Effect]:
         """Return what a successful ``SignIn`` leads to: the confirmation, then the state of the watchlist.
@@ -165,11 +201,31 @@ class Session:
         ``online`` tells who of the watchlist is online; None when there is no watchlist. ``user_id`` is set also when
         the connection has ended meanwhile, so that the shell knows whom to sign out.
         """
-        return users.signed_in(self, user_id, online)
+        request = self.signing_in
+        if request is None or request.user.user_id != user_id:
+            return []
+        self.signing_in = None
+        self.user_id = user_id
+        self.user = request.user
+        if self.closed:
+            return []
+        effects: list[Effect] = [Reply(codec.signin_success(request.user_data))]
+        if request.watchlist and online is not None:
+            here = [watched for watched in request.watchlist if watched in online]
+            away = [watched for watched in request.watchlist if watched not in online]
+            effects.append(Reply(codec.watchlist_events(here, away)))
+        if request.watchlist_cut:
+            message = errors.watchlist_limit(len(request.watchlist))
+            effects.append(Reply(codec.error(ErrorCode.WATCHLIST_LIMIT, message)))
+        return effects
 
     def sign_in_failed(self, user_id: str) -> list[Effect]:
         """Return what a ``SignIn`` leads to that the cluster can't carry out now. The client may try again."""
-        return users.sign_in_failed(self, user_id)
+        request = self.signing_in
+        if request is None or request.user.user_id != user_id:
+            return []
+        self.signing_in = None
+        return [] if self.closed else [complaint(errors.SIGNIN_UNAVAILABLE)]
 
     def check(self, now: float) -> tuple[list[Effect], float | None]:
         """Return what is due at ``now``, and at which time of the same clock to ask again (None: never, it is closed).
@@ -202,44 +258,144 @@ class Session:
         """Return what ends the connection for this reason; nothing when it has already ended."""
         if self.closed:
             return []
-        self.closed = True
+        self.end()
         return refusal_effects(reason)
 
     def end(self) -> None:
         """Note that the socket is gone. Joins whose outcome comes later are answered with ``Leave``."""
         self.closed = True
+        for pending in self.joins.values():
+            pending.state, _ = TRANSITIONS[pending.state]["end"]
 
     def subscribed(self, channel: str) -> bool:
         """Return whether the channel is joined."""
-        return not isinstance(self.channels.get(channel, ABSENT), Pending)
+        return channel in self.channels
 
     def subscriptions(self) -> Iterator[tuple[str, Member | None]]:
         """Yield the joined channels, with the member on presence channels."""
-        for channel, entry in self.channels.items():
-            if not isinstance(entry, Pending):
-                yield channel, entry
+        return iter(self.channels.items())
 
+    # -- what a client asks for --
 
-def _subscribe(session: Session, message: Message) -> list[Effect]:
-    return paced(session, subscribe.subscribe(session, message))
+    def _subscribe(self, message: Message) -> list[Effect]:
+        data = parameters(message)
+        channel = data.get("channel")
+        if not isinstance(channel, str) or not channel:
+            return self._refuse("", _NO_CHANNEL)
+        channel_class = classify(channel)
+        if channel_class.server_to_user:
+            return self._subscribe_user_channel(channel)
+        member = authorize(self.app, self.socket_id, self.user, channel, channel_class, data)
+        if isinstance(member, Refused):
+            return self._refuse(channel, member)
+        pending = self.joins.get(channel)
+        event: Event = "subscribe" if pending is None or pending.member == member else "subscribe as another"
+        state: State = "joined" if channel in self.channels else "absent" if pending is None else pending.state
+        after, answer = TRANSITIONS[state][event]
+        if answer == "exists":
+            return self._refuse_existing(channel)
+        if pending is not None:
+            pending.state, pending.wanted = after, member
+            return []
+        limit = self.app.max_subscriptions
+        if limit is not None and len(self.channels) + len(self.joins) >= limit:
+            told = errors.too_many_subscriptions(limit)
+            return self._refuse(channel, Refused(told, "too_many_subscriptions", *_LIMIT_REACHED))
+        if channel_class.private:
+            self.authorized = True
+        if self.joins:
+            self.joins[channel] = Pending(member)
+        else:
+            self.joins = {channel: Pending(member)}
+        return [Join(channel, member)]
 
+    def _subscribe_user_channel(self, channel: str) -> list[Effect]:
+        """Answer pusher-js, which asks for its user's channel after signing in. Being signed in delivers: no join."""
+        if self.user_id is None or user_of(channel) != self.user_id:
+            return self._refuse(channel, Refused(errors.user_channel(channel), "not_signed_in"))
+        if self.user_channel:
+            return self._refuse_existing(channel)
+        self.user_channel = True
+        return [Reply(codec.subscription_succeeded(channel))]
 
-def _sign_in(session: Session, message: Message) -> list[Effect]:
-    return paced(session, users.sign_in(session, message))
+    def _unsubscribe(self, message: Message) -> list[Effect]:
+        channel = parameters(message).get("channel")
+        if not isinstance(channel, str) or not channel:
+            return [complaint(errors.missing("data.channel"))]
+        pending = self.joins.get(channel)
+        state: State = "joined" if channel in self.channels else "absent" if pending is None else pending.state
+        after, answer = TRANSITIONS[state]["unsubscribe"]
+        if answer == "leave":
+            return [Leave(channel, self.channels.pop(channel))]
+        if pending is not None:
+            pending.state = after
+        elif self.user_id is not None and user_of(channel) == self.user_id:
+            self.user_channel = False
+        return []
 
+    def _sign_in(self, message: Message) -> list[Effect]:
+        """Only the first sign-in of a connection asks something of the shell."""
+        if not self.app.user_authentication:
+            return [complaint(errors.SIGNIN_OFF)]
+        request = read_sign_in(self.app, self.socket_id, parameters(message))
+        if isinstance(request, str):
+            return [complaint(request)]
+        user_id = request.user.user_id
+        under_way = self.signing_in
+        taken = self.user_id if under_way is None else under_way.user.user_id
+        if taken is not None and taken != user_id:
+            return [complaint(errors.already_signed_in(taken))]
+        self.authorized = True
+        if self.user_id is not None:  # once more as the same user: the info may be new, the watchlist stays
+            self.user = request.user
+            return [Reply(codec.signin_success(request.user_data))]
+        if under_way is not None:  # one answer will do for both
+            return []
+        self.signing_in = request
+        return [SignIn(user_id, request.watchlist)]
 
-def _heard(session: Session, message: Message) -> list[Effect]:
-    return []  # a pong: that it came is all it says
+    def _pong(self, message: Message) -> list[Effect]:
+        return [_PONG]
 
+    def _heard(self, message: Message) -> list[Effect]:
+        return []  # a pong: that it came is all it says
 
-def _pong(session: Session, message: Message) -> list[Effect]:
-    return [_PONG]
+    _HANDLERS: ClassVar[Mapping[str, Callable[["Session", Message], list[Effect]]]] = {
+        "pusher:ping": _pong,
+        "pusher:pong": _heard,
+        "pusher:subscribe": _subscribe,
+        "pusher:unsubscribe": _unsubscribe,
+        "pusher:signin": _sign_in,
+    }
 
+    def _paced(self, effects: list[Effect]) -> list[Effect]:
+        """Return what a message leads to that counts: the same, and a Pause where the connection had its share."""
+        app = self.app
+        rate, burst = app.subscribes_per_second, app.subscribe_burst
+        if rate is not None and burst is not None:
+            self.paid_until, pause = spend(self.paid_until, self.last_seen, rate, burst)
+            if pause:
+                return [*effects, Pause(pause)]
+        return effects
 
-_HANDLERS: Final[Mapping[str, Callable[[Session, Message], list[Effect]]]] = {
-    "pusher:ping": _pong,
-    "pusher:pong": _heard,
-    "pusher:subscribe": _subscribe,
-    "pusher:unsubscribe": subscribe.unsubscribe,
-    "pusher:signin": _sign_in,
-}
+    def _refuse(self, channel: str, refused: Refused) -> list[Effect]:
+        return refusal_of_subscription(channel, refused, self.settings.error_style)
+
+    def _refuse_existing(self, channel: str) -> list[Effect]:
+        return self._refuse(channel, Refused(errors.existing_subscription(channel), "already_subscribed", None))
+
+    def _settle(self, channel: str, outcome: Event) -> tuple[Pending, Answer]:
+        """Take the outcome of a Join; return the join and what is to be answered."""
+        pending = self.joins.get(channel)
+        if pending is None:
+            raise KeyError(f"no join of {channel} is under way")
+        after, answer = TRANSITIONS[pending.state][outcome]
+        if after == "joining":  # now as the other member
+            self.joins[channel] = Pending(pending.wanted)
+            return pending, answer
+        if after == "joined":
+            self.channels[channel] = pending.member
+        del self.joins[channel]
+        if not self.joins:
+            self.joins = _NO_JOINS
+        return pending, answer

@@ -1,22 +1,17 @@
-"""Signing in: who a connection says it is, and whom it wants to watch."""
+"""Reading a sign-in: who a connection says it is, and whom it wants to watch. Pure; the session keeps the state."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypeGuard
+from typing import Final, TypeGuard
 
 from orjson import JSONDecodeError
 
-from sockudo_py.protocol import codec, errors
+from sockudo_py.protocol import errors
 from sockudo_py.protocol.app import App
 from sockudo_py.protocol.channels.presence import info_text
-from sockudo_py.protocol.effects import Effect, Member, Reply, SignIn
-from sockudo_py.protocol.errors import ErrorCode
-from sockudo_py.protocol.messages import Message, complaint, parameters
+from sockudo_py.protocol.effects import Member
 from sockudo_py.protocol.signatures import user_string, verify
 from sockudo_py.protocol.surrogates import loads
-
-if TYPE_CHECKING:
-    from sockudo_py.protocol.session import Session
 
 MAX_USER_ID_LENGTH: Final = 200  # what the server SDKs accept in ``sendToUser`` and the paths of the HTTP API
 
@@ -29,58 +24,6 @@ class SignInRequest:
     user_data: str  # verbatim, for the confirmation
     watchlist: tuple[str, ...] = ()
     watchlist_cut: bool = False  # it was longer than the app allows
-
-
-def sign_in(session: "Session", message: Message) -> list[Effect]:
-    """Return what ``pusher:signin`` leads to: a SignIn, or why not. Only the first of a connection needs one."""
-    if not session.app.user_authentication:
-        return [complaint(errors.SIGNIN_OFF)]
-    request = read_sign_in(session.app, session.socket_id, parameters(message))
-    if isinstance(request, str):
-        return [complaint(request)]
-    user_id = request.user.user_id
-    under_way = session.signing_in
-    taken = session.user_id if under_way is None else under_way.user.user_id
-    if taken is not None and taken != user_id:
-        return [complaint(errors.already_signed_in(taken))]
-    session.authorized = True
-    if session.user_id is not None:  # once more as the same user: the info may be new, the watchlist stays
-        session.user = request.user
-        return [Reply(codec.signin_success(request.user_data))]
-    if under_way is not None:  # one answer will do for both
-        return []
-    session.signing_in = request
-    return [SignIn(user_id, request.watchlist)]
-
-
-def signed_in(session: "Session", user_id: str, online: frozenset[str] | None) -> list[Effect]:
-    """Return what a successful SignIn leads to."""
-    request = session.signing_in
-    if request is None or request.user.user_id != user_id:
-        return []
-    session.signing_in = None
-    session.user_id = user_id
-    session.user = request.user
-    if session.closed:
-        return []
-    effects: list[Effect] = [Reply(codec.signin_success(request.user_data))]
-    if request.watchlist and online is not None:
-        here = [watched for watched in request.watchlist if watched in online]
-        away = [watched for watched in request.watchlist if watched not in online]
-        effects.append(Reply(codec.watchlist_events(here, away)))
-    if request.watchlist_cut:
-        message = errors.watchlist_limit(len(request.watchlist))
-        effects.append(Reply(codec.error(ErrorCode.WATCHLIST_LIMIT, message)))
-    return effects
-
-
-def sign_in_failed(session: "Session", user_id: str) -> list[Effect]:
-    """Return what a SignIn leads to that the cluster can't carry out."""
-    request = session.signing_in
-    if request is None or request.user.user_id != user_id:
-        return []
-    session.signing_in = None
-    return [] if session.closed else [complaint(errors.SIGNIN_UNAVAILABLE)]
 
 
 def read_sign_in(app: App, socket_id: str, data: Mapping[str, object]) -> SignInRequest | str:

@@ -14,7 +14,11 @@ from sockudo_py.protocol.effects import Close, Effect, Join, Leave, Member, Paus
 from sockudo_py.protocol.session import Session, Settings
 from tests.unit.protocol.speak import make_app
 
-_LINE = re.compile(r"(?:(?P<who>[a-z]+) )?(?P<what>>|<|x|opens|gone|\+|app|settings)(?: (?P<rest>.*))?")
+_LINE = re.compile(
+    r"(?:(?P<who>[a-z]+) )?"
+    r"(?P<what>>|<|x|opens|gone|\+|app|settings|adapter|done|refused|unavailable)"
+    r"(?: (?P<rest>.*))?"
+)
 
 
 class Stage:
@@ -27,6 +31,8 @@ class Stage:
         self.sessions: dict[str, Session] = {}
         self.channels: dict[str, dict[str, Member | None]] = {}
         self.said: list[str] = []
+        self.late = False  # joins are answered by lines of the transcript
+        self.under_way: dict[tuple[str, str], tuple[Session, Join]] = {}
 
     def play(self, who: str, what: str, rest: str) -> None:
         """Carry out one line that is not the server's."""
@@ -37,6 +43,11 @@ class Stage:
                     session.app = self.app
             case "settings":
                 self.settings = Settings(**json.loads(rest))
+            case "adapter":
+                self.late = rest == "late"
+            case "done" | "refused" | "unavailable":
+                session, join = self.under_way.pop((who, rest))
+                self.perform(who, self.answer(who, session, what, join))
             case "opens":
                 self.sessions[who] = session = Session(self.app, rest, self.settings, self.now)
                 self.perform(who, session.open())
@@ -67,6 +78,8 @@ class Stage:
                     self.say(who, "x", f"{code} {reason}")
                 case Ping():
                     self.say(who, "<", "(a WebSocket ping)")
+                case Join(channel) if self.late:
+                    self.under_way[who, channel] = self.sessions[who], effect
                 case Join(channel, member):
                     self.join(who, channel, member)
                 case Leave(channel, member):
@@ -78,6 +91,15 @@ class Stage:
                     self.perform(who, self.sessions[who].signed_in(user_id, online if watchlist else None))
                 case Pause(seconds):
                     self.say(who, "<", f"(nothing, and is not read for {seconds:g} s)")
+
+    def answer(self, who: str, session: Session, outcome: str, join: Join) -> list[Effect]:
+        """Return what the outcome of a join that was under way leads to."""
+        if outcome == "refused":
+            return session.join_refused(join.channel, self.app.max_presence_members)
+        if outcome == "unavailable":
+            return session.join_unavailable(join.channel)
+        self.channels.setdefault(join.channel, {})[who] = join.member
+        return session.joined(join.channel, None if join.member is None else {join.member.user_id: "null"})
 
     def join(self, who: str, channel: str, member: Member | None) -> None:
         """Count a subscription."""
