@@ -6,7 +6,7 @@ import signal
 import sys
 from types import FrameType
 
-from sockudo_py.process.imports import uncollected
+from sockudo_py.process.imports import gc_paused
 
 
 def main() -> int:
@@ -17,7 +17,7 @@ def main() -> int:
         signal.signal(number, _leave)
     # Plugins of pydantic are found by reading what every installed package says of itself, and would see the secrets.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
-    with uncollected():
+    with gc_paused():
         from sockudo_py.cli import main as cli
     code = cli.main()
     logging.shutdown()

@@ -96,7 +96,7 @@ gc.unfreeze = _noticed_unfreeze
 def pytest_runtest_setup() -> None:
     """Keep what pytest has collected, 280,000 objects, from the collector: to look at all of it takes 250 ms.
 
-    A server that ran in this process lets go of it when it stops (``sockudo_py.process.garbage``).
+    A server that ran in this process lets go of it when it stops (``sockudo_py.process.gc_tuner``).
     """
     global _frozen
     if not _frozen:

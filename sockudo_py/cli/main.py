@@ -17,7 +17,7 @@ from sockudo_py.config import NO_QUEUE, Config, load
 from sockudo_py.config.describe import redacted, secrets_of
 from sockudo_py.endpoints import PRESETS, Endpoint
 from sockudo_py.errors import ConfigError, SockudoError
-from sockudo_py.process.imports import uncollected
+from sockudo_py.process.imports import gc_paused
 
 OK, FAILED, UNUSABLE = 0, 1, 2  # UNUSABLE: the command line or the configuration, as argparse has it
 
@@ -83,7 +83,7 @@ def _start(options: argparse.Namespace, env: Mapping[str, str]) -> int:
     for warning in config.warnings:
         logging.getLogger("sockudo_py.config").warning("%s", warning)
     # Here, not above: the other commands must not pay for the whole server.
-    with uncollected():
+    with gc_paused():
         from sockudo_py.wiring import run
 
     try:

@@ -177,7 +177,7 @@ async def _retry(options: argparse.Namespace, config: Config, env: Env) -> int:
 
 
 async def _test(options: argparse.Namespace, config: Config, apps: Sequence[AppDefinition]) -> int:
-    from sockudo_py.webhooks.delivery.trial import attempt
+    from sockudo_py.webhooks.delivery.testing import attempt
     from sockudo_py.wiring.drivers import make_targets
 
     endpoints = {endpoint.uid: endpoint for definition in apps for endpoint in definition.endpoints}

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def uncollected() -> Iterator[None]:
+def gc_paused() -> Iterator[None]:
     """Keep the garbage collector off within, and from what was made: for imports at the start of a process.
 
     Hardly anything that an import makes dies again, and the collector looks through all of it time and again: a fifth

@@ -25,7 +25,7 @@ from sockudo_py.http.health import Health
 from sockudo_py.metrics import Metrics
 from sockudo_py.node import Node
 from sockudo_py.process.descriptors import REMEDY, Descriptors, open_limit
-from sockudo_py.process.garbage import Garbage
+from sockudo_py.process.gc_tuner import GcTuner
 from sockudo_py.process.lag import LoopLag
 from sockudo_py.protocol.session import Settings
 from sockudo_py.protocol.source import Source
@@ -133,7 +133,7 @@ class Server:
             path_prefix=config.url_prefix,
         )
         self._lag = LoopLag(metrics)
-        self._garbage = Garbage(metrics)
+        self._gc_tuner = GcTuner(metrics)
         tick = tick_for(
             config.activity_timeout, config.ping_interval, config.pong_timeout, config.user_authentication_timeout
         )
@@ -188,8 +188,8 @@ class Server:
             logs.hide(_secrets(definition))
             self.webhooks.replace(definition.app.id, definition.endpoints)
             self._warn_of_no_queue(definition)
-        self._garbage.start()  # before webhooks, which may find much that was left
-        opened.callback(self._garbage.stop)
+        self._gc_tuner.start()  # before webhooks, which may find much that was left
+        opened.callback(self._gc_tuner.stop)
         if config.sends_webhooks:
             if spool_path(config) is None and config.queue.driver != "memory" and self.webhooks.registry.all():
                 log.warning(

@@ -21,7 +21,7 @@ import psutil
 
 from sockudo_py.endpoints import Endpoint, RetryPolicy
 from sockudo_py.metrics import Metrics
-from sockudo_py.process.garbage import Garbage
+from sockudo_py.process.gc_tuner import GcTuner
 from sockudo_py.queues.base import Queue
 from sockudo_py.queues.local.queue import MemoryQueue
 from sockudo_py.queues.redis.queue import RedisQueue
@@ -81,8 +81,8 @@ async def _stage(
 ) -> AsyncIterator[Stage]:
     server: RedisServer | None = None
     # As the server has it: full collections don't look again and again at what lives, such as 10,000 lanes
-    garbage = Garbage(Metrics())
-    garbage.start()
+    tuner = GcTuner(Metrics())
+    tuner.start()
     queue: Queue = MemoryQueue(slots=SLOTS, max_queue_len=1_000_000)
     with tempfile.TemporaryDirectory() as folder:
         if driver == "redis":
@@ -108,7 +108,7 @@ async def _stage(
                 await asyncio.sleep(0)
                 yield stage
         finally:
-            garbage.stop()
+            tuner.stop()
             if server is not None:
                 server.kill()
 

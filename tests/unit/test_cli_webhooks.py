@@ -15,7 +15,7 @@ from sockudo_py.metrics import Metrics
 from sockudo_py.queues import jobs
 from sockudo_py.queues.base import Append, LanePolicy, Queue
 from sockudo_py.receiver import verify
-from sockudo_py.webhooks.delivery.trial import sample_event
+from sockudo_py.webhooks.delivery.testing import sample_event
 from sockudo_py.webhooks.events import EVENT_NAMES
 from sockudo_py.wiring.drivers import make_queue
 from tests.support.hook_receiver import HookReceiver

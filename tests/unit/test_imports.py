@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from sockudo_py.process.imports import uncollected
+from sockudo_py.process.imports import gc_paused
 
 # What no start may wait for. aiohttp and prometheus_client are imported when the port is open already.
 LATER = (
@@ -94,7 +94,7 @@ def test_the_command_line_imports_neither_the_server_nor_what_it_needs() -> None
 
 
 def test_the_collector_is_off_during_imports_and_on_after_them(thawed: None) -> None:
-    with uncollected():
+    with gc_paused():
         assert not gc.isenabled()
     assert gc.isenabled()
     assert gc.get_freeze_count() > 0
@@ -102,7 +102,7 @@ def test_the_collector_is_off_during_imports_and_on_after_them(thawed: None) -> 
 
 
 def test_an_import_that_fails_leaves_the_collector_on(thawed: None) -> None:
-    with pytest.raises(ImportError), uncollected():
+    with pytest.raises(ImportError), gc_paused():
         raise ImportError
     assert gc.isenabled()
     gc.unfreeze()
@@ -111,7 +111,7 @@ def test_an_import_that_fails_leaves_the_collector_on(thawed: None) -> None:
 def test_a_collector_that_was_off_stays_off(thawed: None) -> None:
     gc.disable()
     try:
-        with uncollected():
+        with gc_paused():
             pass
         assert not gc.isenabled()
     finally:

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 from sockudo_py.errors import Unavailable
 from sockudo_py.queues.base import Claim, Queue
-from sockudo_py.webhooks.delivery.courier import FIRST_WAIT, LONGEST_WAIT, Courier
+from sockudo_py.webhooks.delivery.deliverer import FIRST_WAIT, LONGEST_WAIT, Deliverer
 from sockudo_py.webhooks.delivery.rate import RateWindow
 from sockudo_py.webhooks.delivery.recorder import Recorder
 from sockudo_py.webhooks.endpoints.health import EndpointHealth
 from sockudo_py.webhooks.endpoints.registry import EndpointRegistry
-from sockudo_py.webhooks.endpoints.strangers import Strangers
+from sockudo_py.webhooks.endpoints.unknown import UnknownEndpoints
 from sockudo_py.webhooks.targets.base import Target
 
 log = logging.getLogger(__name__)
@@ -62,8 +62,8 @@ class Worker:
         self._registry = registry
         self._recorder = recorder
         self._settings = settings or WorkerSettings()
-        self._strangers = Strangers(registry, self._settings.unknown_grace, clock=monotonic)
-        self._courier = Courier(
+        self._unknown = UnknownEndpoints(registry, self._settings.unknown_grace, clock=monotonic)
+        self._deliverer = Deliverer(
             queue,
             registry,
             targets,
@@ -72,7 +72,7 @@ class Worker:
             max_payload_bytes=self._settings.max_payload_bytes,
             clock=clock,
             dice=dice,
-            strangers=self._strangers,
+            unknown=self._unknown,
         )
         self._id = secrets.token_hex(8)
         limit = self._settings.deliveries_per_window
@@ -134,7 +134,7 @@ class Worker:
     @property
     def in_flight(self) -> Mapping[str, int]:
         """Deliveries under way from here, per endpoint."""
-        return self._courier.in_flight
+        return self._deliverer.in_flight
 
     @property
     def tokens(self) -> list[str]:
@@ -189,7 +189,7 @@ class Worker:
     async def _renew_loop(self) -> None:
         while True:
             await asyncio.sleep(self._settings.renew_interval)
-            tokens = [token for token in self._active if token not in self._courier.lost]
+            tokens = [token for token in self._active if token not in self._deliverer.lost]
             if not tokens:
                 continue
             try:
@@ -199,7 +199,7 @@ class Worker:
             except Exception:
                 log.exception("renewing the leases of webhook jobs failed")
                 continue
-            self._courier.lost.update(token for token in lost if token in self._active)
+            self._deliverer.lost.update(token for token in lost if token in self._active)
 
     def _room(self) -> int:
         room = max(0, self._settings.slots - len(self._active))
@@ -239,7 +239,7 @@ class Worker:
 
     def _takes(self, uid: str) -> bool:
         endpoint = self._registry.by_uid(uid)
-        return self._strangers.gone(uid) if endpoint is None else endpoint.enabled
+        return self._unknown.gone(uid) if endpoint is None else endpoint.enabled
 
     # -- delivering
 
@@ -250,7 +250,7 @@ class Worker:
 
     async def _handle(self, claim: Claim) -> None:
         try:
-            tried = await self._courier.carry(claim)
+            tried = await self._deliverer.carry(claim)
             if not tried and self._rate is not None:
                 self._rate.give_back()
         except asyncio.CancelledError:
@@ -262,7 +262,7 @@ class Worker:
         except Exception:
             log.exception("a webhook delivery broke; its lease will expire")
         del self._active[claim.token]
-        self._courier.lost.discard(claim.token)
+        self._deliverer.lost.discard(claim.token)
         self._wake.set()
 
 

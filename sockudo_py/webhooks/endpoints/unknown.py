@@ -31,7 +31,7 @@ class _Watch:
     seen: float
 
 
-class Strangers:
+class UnknownEndpoints:
     """Judges jobs of endpoints that the registry does not have. ``grace`` and the clock are in seconds."""
 
     def __init__(

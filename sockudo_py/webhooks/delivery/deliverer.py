@@ -18,7 +18,7 @@ from sockudo_py.webhooks.delivery.recorder import Recorder
 from sockudo_py.webhooks.delivery.retry import GiveUp, Retry, decide
 from sockudo_py.webhooks.endpoints.health import EndpointHealth
 from sockudo_py.webhooks.endpoints.registry import EndpointRegistry
-from sockudo_py.webhooks.endpoints.strangers import Strangers
+from sockudo_py.webhooks.endpoints.unknown import UnknownEndpoints
 from sockudo_py.webhooks.targets.base import ANSWERED, Delivered, Failure, Outcome, Target
 
 log = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ FIRST_WAIT = 0.05
 LONGEST_WAIT = 5.0
 
 
-class Courier:
+class Deliverer:
     """Takes claims to their endpoints. ``lost``: tokens whose lease is known to be gone; nobody waits for their end."""
 
     def __init__(
@@ -41,7 +41,7 @@ class Courier:
         max_payload_bytes: int,
         clock: Callable[[], float],
         dice: Callable[[], float],
-        strangers: Strangers,
+        unknown: UnknownEndpoints,
     ) -> None:
         self._queue = queue
         self._registry = registry
@@ -51,7 +51,7 @@ class Courier:
         self._max_payload_bytes = max_payload_bytes
         self._clock = clock
         self._dice = dice
-        self._strangers = strangers
+        self._unknown = unknown
         self.lost: set[str] = set()
         self.in_flight: Counter[str] = Counter()
 
@@ -68,7 +68,7 @@ class Courier:
         uid = job.endpoint
         endpoint = self._registry.by_uid(uid)
         if endpoint is None:
-            away = self._strangers.wait(job, self._now_ms())
+            away = self._unknown.wait(job, self._now_ms())
             if away:
                 await self._settle(token, lambda: self._queue.release(token, away=away))
                 return False

@@ -34,7 +34,7 @@ _DEFAULT = "channel_occupied"
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class TestDelivery:
     """What came of it. ``error_class`` and ``message`` are None when it was delivered."""
 
     delivery_id: str
@@ -84,7 +84,7 @@ async def attempt(
     event_type: str | None = None,
     *,
     clock: Callable[[], float] = time.time,
-) -> Trial:
+) -> TestDelivery:
     """Send one event to an endpoint, enabled or not, and return what came of it. The endpoint's filter is not asked.
 
     Args:
@@ -107,7 +107,7 @@ async def attempt(
     )
     duration_ms = round((time.perf_counter() - started) * 1000)
     failure = outcome if isinstance(outcome, Failure) else None
-    return Trial(
+    return TestDelivery(
         delivery_id=delivery_id,
         event_type=name,
         delivered=isinstance(outcome, Delivered),

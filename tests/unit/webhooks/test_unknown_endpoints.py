@@ -4,9 +4,9 @@ from dataclasses import replace
 import pytest
 
 from sockudo_py.queues.jobs import Job
-from sockudo_py.webhooks.endpoints import strangers
+from sockudo_py.webhooks.endpoints import unknown
 from sockudo_py.webhooks.endpoints.registry import EndpointRegistry
-from sockudo_py.webhooks.endpoints.strangers import AWAY, Strangers
+from sockudo_py.webhooks.endpoints.unknown import AWAY, UnknownEndpoints
 from tests.unit.webhooks.fakes import Clock
 from tests.unit.webhooks.make import NOW_MS, endpoint
 
@@ -18,11 +18,11 @@ class Site:
     def __init__(self) -> None:
         self.clock = Clock(0.0)
         self.registry = EndpointRegistry()
-        self.strangers = Strangers(self.registry, 60.0, clock=self.clock)
+        self.unknown = UnknownEndpoints(self.registry, 60.0, clock=self.clock)
 
     def meet(self, job: Job = JOB, after: float = 0.0) -> float:
         self.clock.now += after
-        return self.strangers.wait(job, NOW_MS + int(self.clock.now * 1000))
+        return self.unknown.wait(job, NOW_MS + int(self.clock.now * 1000))
 
     def meet_for(self, seconds: int, *jobs: Job) -> None:
         for _ in range(0, seconds, 2):
@@ -68,7 +68,7 @@ def test_an_endpoint_that_was_seen_being_removed_is_gone_at_once() -> None:
     site.registry.replace("app-1", [endpoint()])
     site.registry.replace("app-1", [])
     assert site.meet() == 0.0
-    assert site.strangers.gone("wh_1")
+    assert site.unknown.gone("wh_1")
 
 
 def test_one_that_came_back_is_none_of_these() -> None:
@@ -76,24 +76,24 @@ def test_one_that_came_back_is_none_of_these() -> None:
     site.registry.replace("app-1", [endpoint()])
     site.registry.replace("app-1", [])
     site.registry.replace("app-1", [endpoint()])
-    assert not site.strangers.gone("wh_1")
+    assert not site.unknown.gone("wh_1")
     assert site.meet() == AWAY
 
 
 def test_however_many_there_are_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(strangers, "_MOST", 10)
+    monkeypatch.setattr(unknown, "_MOST", 10)
     site = Site()
     jobs = [replace(JOB, endpoint=f"wh_{number}") for number in range(25)]
     site.meet_for(60, *jobs)
     assert [site.meet(job) for job in jobs[:11]] == [0.0] * 10 + [AWAY]
-    assert len(site.strangers._watched) <= 10
+    assert len(site.unknown._watched) <= 10
     for number in range(25):
         site.registry.replace("app-1", [endpoint(f"wh_x{number}")])
-    assert len(site.strangers._gone) == 10
+    assert len(site.unknown._gone) == 10
 
 
 def test_endpoints_that_others_serve_do_not_keep_their_place_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(strangers, "_MOST", 10)
+    monkeypatch.setattr(unknown, "_MOST", 10)
     site = Site()
     for number in range(10):
         site.meet(replace(JOB, endpoint=f"wh_{number}"))

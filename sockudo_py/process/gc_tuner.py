@@ -14,7 +14,7 @@ from sockudo_py.metrics import Metrics
 BUCKETS = (0.0001, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
 
 
-class Garbage:
+class GcTuner:
     """Sets aside what survives full collections, and records how long each collection took.
 
     Args:
