@@ -102,6 +102,9 @@ class SqliteQueue(BookLanes):
         self._inherited = False
         self._tidy_at = 0  # ms
         self._appending = asyncio.Lock()  # one call at a time looks at the room
+        # One call at a time makes jobs of events. When it fails, they go back before the next one looks: else that one
+        # writes that later events left their pack, and those before them would be in memory alone.
+        self._taking = asyncio.Lock()
         self._count = Counters(metrics or Metrics())
 
     async def open(self) -> None:
@@ -201,6 +204,10 @@ class SqliteQueue(BookLanes):
         return found
 
     async def claim(self, worker: str, limit: int, lease: float) -> list[Claim]:  # noqa: D102
+        async with self._taking:
+            return await self._claim(worker, limit, lease)
+
+    async def _claim(self, worker: str, limit: int, lease: float) -> list[Claim]:
         now = self._now()
         self._waker.begin()
         moved = self._book.tick(now)
@@ -281,6 +288,14 @@ class SqliteQueue(BookLanes):
         await super().resume(endpoint)
 
     async def drop(self, endpoint: str, error_class: str) -> int:  # noqa: D102
+        async with self._taking:
+            number = await self._drop(endpoint, error_class)
+        if error_class == ENDPOINT_DELETED:
+            await self.resume(endpoint)
+            self._book.lanes.forget(endpoint, self._now())
+        return number
+
+    async def _drop(self, endpoint: str, error_class: str) -> int:
         now = self._now()
         taken = self._book.take_all(endpoint, now)
         self._number(taken)
@@ -298,9 +313,6 @@ class SqliteQueue(BookLanes):
                 self._book.lanes.put(entry, now, head=False)
             raise
         self._died(len(taken), trimmed)
-        if error_class == ENDPOINT_DELETED:
-            await self.resume(endpoint)
-            self._book.lanes.forget(endpoint, self._now())
         return len(taken)
 
     async def redrive(self, endpoint: str | None = None, limit: int = 1000) -> int:  # noqa: D102

@@ -1,10 +1,13 @@
 """The file of the SQLite queue stays as small as what it holds, and counting dead jobs costs nothing."""
 
+import asyncio
 import itertools
 import sqlite3
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
+import orjson
 import pytest
 
 from sockudo_py.errors import Unavailable
@@ -160,3 +163,35 @@ async def test_a_failure_looks_at_no_other_dead_job(site: Site) -> None:
     assert plans
     assert not [plan for plan in plans if plan.startswith("SCAN")]
     assert not [statement for statement in seen if "count(*)" in statement]
+
+
+@pytest.mark.parametrize("second", ["claim", "drop"])
+async def test_what_a_claim_could_not_write_stays_in_the_file_when_another_call_takes_what_comes_after(
+    site: Site, monkeypatch: pytest.MonkeyPatch, second: str
+) -> None:
+    await site.queue.set_policy("wh_a", replace(AT_ONCE, size=5))
+    await site.append(0, 10)
+    await site.queue.claim("w", 0, 30)  # tidies, so that the next one only claims
+    works = site.queue._file.run
+
+    async def fails_once(work: object) -> object:
+        monkeypatch.setattr(site.queue._file, "run", works)
+        await asyncio.sleep(0.01)
+        raise Unavailable("the disk is full")
+
+    monkeypatch.setattr(site.queue._file, "run", fails_once)
+    failing = asyncio.create_task(site.queue.claim("w", 1, 30))
+    await asyncio.sleep(0)
+    if second == "claim":
+        await site.queue.claim("w", 1, 30)
+    else:
+        await site.queue.drop("wh_a", "endpoint_disabled")
+    with pytest.raises(Unavailable):
+        await failing
+    await site.queue.close()  # as after a kill: what is in memory alone is gone
+    again = SqliteQueue(site.path, clock=site.clock, default_policy=AT_ONCE)
+    await again.open()
+    claims = await again.claim("w", 100, 30)
+    texts = [*(claim.job for claim in claims), *await again.failed()]
+    assert sum(len(orjson.loads(text)["events"]) for text in texts) == 10
+    await again.close()
