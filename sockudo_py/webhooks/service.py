@@ -114,9 +114,13 @@ class WebhookService:
         self._sampler: asyncio.Task[None] | None = None
         metrics.before_scrape.append(self._show_endpoints)
 
-    def replace(self, app_id: str, endpoints: Iterable[Endpoint]) -> None:
-        """Set the endpoints of an app (none: the app is gone). Raises ConfigError; nothing has changed then."""
-        self.registry.replace(app_id, endpoints)
+    def replace(self, app_id: str, source: str, endpoints: Iterable[Endpoint]) -> None:
+        """Set the endpoints that a source has for an app. Raises ConfigError; nothing has changed then."""
+        self.registry.replace(app_id, source, endpoints)
+
+    def remove(self, app_id: str) -> None:
+        """Forget an app that is gone, with its endpoints."""
+        self.registry.remove(app_id)
 
     async def start(self) -> None:
         """Begin to deliver. The queue is open and the endpoints are set. Raises what the queue raises.

@@ -29,6 +29,7 @@ from sockudo_py.process.gc_tuner import GcTuner
 from sockudo_py.process.lag import LoopLag
 from sockudo_py.protocol.session import Settings
 from sockudo_py.protocol.source import Source
+from sockudo_py.webhooks.endpoints.registry import CONFIG
 from sockudo_py.webhooks.service import WebhookService
 from sockudo_py.webhooks.spool.noise import Leaves, Noise
 from sockudo_py.wiring.checks import spare_needless_queue
@@ -186,7 +187,7 @@ class Server:
         opened.push_async_callback(self.apps.stop)
         for definition in self.apps.all():
             logs.hide(_secrets(definition))
-            self.webhooks.replace(definition.app.id, definition.endpoints)
+            self.webhooks.replace(definition.app.id, CONFIG, definition.endpoints)
             self._warn_of_no_queue(definition)
         self._gc_tuner.start()  # before webhooks, which may find much that was left
         opened.callback(self._gc_tuner.stop)
@@ -354,12 +355,13 @@ class Server:
             logs.hide(_secrets(new))
             self._warn_of_no_queue(new)
         app_id = new.app.id if new is not None else old.app.id if old is not None else ""
-        try:
-            self.webhooks.replace(app_id, () if new is None else new.endpoints)
-        except ConfigError as problem:
-            log.error("webhooks of app %s stay as they were: %s", app_id, problem, extra={"app_id": app_id})
-        if old is not None and new is not None and old.app.id != new.app.id:
-            self.webhooks.replace(old.app.id, ())
+        if new is not None:
+            try:
+                self.webhooks.replace(app_id, CONFIG, new.endpoints)
+            except ConfigError as problem:
+                log.error("webhooks of app %s stay as they were: %s", app_id, problem, extra={"app_id": app_id})
+        if old is not None and (new is None or old.app.id != new.app.id):
+            self.webhooks.remove(old.app.id)
         log.info("app %s: %s", app_id, _what_happened(old, new), extra={"app_id": app_id})
         self.node.app_changed(old.app if old else None, new.app if new else None)
 

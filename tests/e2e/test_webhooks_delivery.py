@@ -79,7 +79,7 @@ async def running(*endpoints: dict[str, Any], shutdown_timeout: float = 0.0) -> 
         site = Site(receiver, shutdown_timeout)
         made = [site.endpoint(**({"uid": f"wh_{index}"} | fields)) for index, fields in enumerate(endpoints or ({},))]
         for app_id in {one.app_id for one in made}:
-            site.service.replace(app_id, [one for one in made if one.app_id == app_id])
+            site.service.replace(app_id, "config", [one for one in made if one.app_id == app_id])
         await site.service.start()
         try:
             yield site
@@ -298,8 +298,8 @@ async def test_n220_dead_endpoints_do_not_delay_another_one() -> None:
         good = site.endpoint("wh_good", app_id="app-2", url=receiver.url("/good"), batching=Batching(enabled=False))
         for one in hung:
             receiver.script(path=one["url_path"], then=Hang())
-        site.service.replace("app-1", endpoints)
-        site.service.replace("app-2", [good])
+        site.service.replace("app-1", "config", endpoints)
+        site.service.replace("app-2", "config", [good])
         await site.service.start()
         site.send(ChannelOccupied("app-1", f"c-{number}") for number in range(20))
         await receiver.until(lambda: len(receiver.received) >= 20)
@@ -317,10 +317,10 @@ async def test_n220_dead_endpoints_do_not_delay_another_one() -> None:
 async def test_an_endpoint_that_disappears_leaves_dead_letters_and_a_new_one_starts_at_once() -> None:
     async with running() as site:
         site.receiver.script(then=Answer(500))
-        site.service.replace("app-1", [site.endpoint("wh_0", retry=RetryPolicy(schedule=(60.0,)))])
+        site.service.replace("app-1", "config", [site.endpoint("wh_0", retry=RetryPolicy(schedule=(60.0,)))])
         site.send([ChannelOccupied("app-1", "c")])
         await until(lambda: _delayed(site))
-        site.service.replace("app-1", [site.endpoint("wh_new", url=site.receiver.url("/new"))])
+        site.service.replace("app-1", "config", [site.endpoint("wh_new", url=site.receiver.url("/new"))])
         site.send([ChannelOccupied("app-1", "d")])
         [got] = await site.receiver.wait_for(1, "/new")
         assert [event["channel"] for event in got.json()["events"]] == ["d"]
@@ -331,7 +331,7 @@ async def test_an_endpoint_that_disappears_leaves_dead_letters_and_a_new_one_sta
 async def test_a_bad_endpoint_is_refused_and_the_old_ones_stay() -> None:
     async with running() as site:
         with pytest.raises(ConfigError, match=r"headers\.Host"):
-            site.service.replace("app-1", [site.endpoint(headers=(("Host", "evil"),))])
+            site.service.replace("app-1", "config", [site.endpoint(headers=(("Host", "evil"),))])
         site.send([ChannelOccupied("app-1", "c")])
         await site.receiver.wait_for(1)
 

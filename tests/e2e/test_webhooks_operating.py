@@ -238,7 +238,7 @@ async def test_f46_a_job_from_before_a_rotation_is_signed_with_the_secrets_of_no
         await site.receiver.wait_for(1)
         after = {**before, "uid": "wh_1", "url": site.receiver.url(), "secret": NEW, "previous_secret": OLD}
         [definition] = define_apps(config(tmp_path, after, {}, {}))
-        site.server.webhooks.replace("1", definition.endpoints)
+        site.server.webhooks.replace("1", "config", definition.endpoints)
         first, second = await site.receiver.wait_for(2)
         assert first.headers["webhook-id"] == second.headers["webhook-id"]
         assert len(first.headers["webhook-signature"].split()) == 1

@@ -84,7 +84,7 @@ async def test_what_waits_for_an_endpoint_disabled_and_then_removed_while_the_se
     async with staged({"uid": "wh_off"}, queue=queue, worker={"slots": 0}) as stage:
         stage.send(0, 3)
         await until(lambda: len(stage.taken) == 3, "the queue to take them")
-        stage.service.replace(APP, [stage.hook(uid="wh_off", enabled=False)])
+        stage.service.replace(APP, "config", [stage.hook(uid="wh_off", enabled=False)])
         await until(lambda: queue.paused == ["wh_off"], "the lane to be paused")
     async with staged({"uid": "wh_1"}, queue=SqliteQueue(path), worker={"unknown_grace": 0.0}) as stage:
         await stage.settled()

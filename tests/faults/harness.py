@@ -266,7 +266,7 @@ async def staged(
         stage = Stage(receiver, queue, clock, sender, **options)
         made = [stage.hook(**{"uid": f"wh_{at}", **fields}) for at, fields in enumerate(endpoints or ({},), 1)]
         for app_id in {one.app_id for one in made}:
-            stage.service.replace(app_id, [one for one in made if one.app_id == app_id])
+            stage.service.replace(app_id, "config", [one for one in made if one.app_id == app_id])
         await queue.open()
         await stage.service.start()
         try:

@@ -102,7 +102,7 @@ async def _stage(
                 ]
                 others += [stage.hook("/quiet", uid=f"wh_q{at}", app_id=f"quiet-{at}") for at in range(quiet)]
                 for one in others:
-                    stage.service.replace(one.app_id, [one])
+                    stage.service.replace(one.app_id, "config", [one])
                 for at in range(hung + slow):
                     stage.receiver.script(path=f"/other{at}", then=Hang() if at < hung else Answer(delay=takes))
                 await asyncio.sleep(0)

@@ -78,6 +78,7 @@ class Options:
         batching = Batching(enabled=self.window > 0, duration=self.window, size=self.size)
         service.replace(
             APP,
+            "config",
             [
                 hook(
                     url,

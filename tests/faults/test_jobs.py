@@ -123,7 +123,7 @@ async def queued(stage: Stage, count: int) -> AsyncIterator[None]:
 async def test_F44_the_jobs_of_a_deleted_endpoint_are_all_dead_letters() -> None:
     async with staged(SLOWLY) as stage:
         async with queued(stage, 500):
-            stage.service.replace(APP, [])
+            stage.service.replace(APP, "config", [])
         await stage.settled()
         dead = await stage.dead()
         assert len(dead) == 501
@@ -134,18 +134,18 @@ async def test_F44_the_jobs_of_a_deleted_endpoint_are_all_dead_letters() -> None
 async def test_F44_the_jobs_of_a_disabled_endpoint_are_held_and_delivered_when_it_is_enabled() -> None:
     async with staged(SLOWLY) as stage:
         async with queued(stage, 500):
-            stage.service.replace(APP, [stage.hook(enabled=False, **SLOWLY)])
+            stage.service.replace(APP, "config", [stage.hook(enabled=False, **SLOWLY)])
         await stage.attempted(1)
         await until(lambda: not stage.service.worker.tokens, "the worker to be idle")
         assert (await stage.queue.depths()).waiting == 500
-        stage.service.replace(APP, [stage.hook(**SLOWLY)])
+        stage.service.replace(APP, "config", [stage.hook(**SLOWLY)])
         await stage.receiver.until(lambda: set(numbers(stage.receiver.received)) == set(range(501)))
 
 
 async def test_F44_after_a_change_of_the_url_what_waits_goes_to_the_new_one() -> None:
     async with Receiver() as moved, staged(SLOWLY) as stage:
         async with queued(stage, 500):
-            stage.service.replace(APP, [stage.hook(url=moved.url("/new"), **SLOWLY)])
+            stage.service.replace(APP, "config", [stage.hook(url=moved.url("/new"), **SLOWLY)])
         await moved.until(lambda: set(numbers(moved.received)) == set(range(1, 501)))
         assert len(stage.receiver.received) == 1
 
@@ -185,7 +185,7 @@ async def test_F46_jobs_from_before_a_rotation_are_signed_with_both_secrets() ->
     async with staged({**SLOWLY, "profile": "realcast", "secrets": (Secret(OLD),)}) as stage:
         async with queued(stage, 1):
             secrets = (Secret(NEW), Secret(OLD, time.time() + 3600))
-            stage.service.replace(APP, [stage.hook(**{**SLOWLY, "profile": "realcast", "secrets": secrets})])
+            stage.service.replace(APP, "config", [stage.hook(**{**SLOWLY, "profile": "realcast", "secrets": secrets})])
         _, got = await stage.receiver.wait_for(2)
         assert got.headers["x-realcast-signature"] == "sha256=" + sign(NEW.encode(), got.body)
         assert got.headers["x-realcast-signature-previous"] == "sha256=" + sign(OLD.encode(), got.body)
@@ -194,7 +194,7 @@ async def test_F46_jobs_from_before_a_rotation_are_signed_with_both_secrets() ->
 async def test_F46_the_oldest_active_key_of_an_app_signs_what_was_queued_before_it_was_the_oldest() -> None:
     async with staged({**SLOWLY, "app_keys": (AppKey("old", b"o"), AppKey("new", b"n"))}) as stage:
         async with queued(stage, 1):
-            stage.service.replace(APP, [stage.hook(**{**SLOWLY, "app_keys": (AppKey("new", b"n"),)})])
+            stage.service.replace(APP, "config", [stage.hook(**{**SLOWLY, "app_keys": (AppKey("new", b"n"),)})])
         first, got = await stage.receiver.wait_for(2)
         assert first.headers["x-pusher-key"] == "old"
         assert (got.headers["x-pusher-key"], got.headers["x-pusher-signature"]) == ("new", sign(b"n", got.body))

@@ -68,7 +68,7 @@ class Site:
         self.clock = clock
         settings = DeliverySettings(worker=WorkerSettings(poll_interval=0.01), shutdown_timeout=0.0)
         self.service = WebhookService(queue, {"http": target}, Metrics(), settings, clock=clock)
-        self.service.replace(APP, endpoints)
+        self.service.replace(APP, "config", endpoints)
         self._sent = 0
 
     async def trigger(self, event_type: str, data: Mapping[str, Any], event_id: str | None = None) -> None:

@@ -74,7 +74,7 @@ class Clock:
 @pytest.mark.parametrize("make", [occupied, connected, joined, joined_with_much, told])
 async def test_a_full_spool_takes_at_most_twice_its_bytes(make: Callable[[int], Change], at_once: int) -> None:
     registry, metrics, clock = EndpointRegistry(), WebhookMetrics(Metrics()), Clock()
-    registry.replace("app-1", [endpoint(event_types=frozenset({EVENT_NAMES[type(make(0))]}))])
+    registry.replace("app-1", "config", [endpoint(event_types=frozenset({EVENT_NAMES[type(make(0))]}))])
     dispatcher = Dispatcher(FlakyQueue(), registry, metrics, spool=SpoolLimits(max_bytes=MAX_BYTES), clock=clock)
     with scales() as weight:
         for number in range(10_000):

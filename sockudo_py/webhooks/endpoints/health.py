@@ -102,11 +102,11 @@ class EndpointHealth:
 
     def _disable(self, uid: str, reason: str, why: str) -> None:
         self._failing_since.pop(uid, None)
-        if not self._registry.disable(uid):
+        if not self._registry.disable(uid, until_moved=True):
             return  # somebody was faster
         self._metrics.auto_disabled.add(uid, reason)
         log.error(
-            "a webhook endpoint was disabled; what waits for it is kept. Restart, or change its app, to enable it",
+            "a webhook endpoint was disabled; what waits for it is kept. Restart, or give it another URL, to enable it",
             extra={"webhook": uid, "reason": why},
         )
 

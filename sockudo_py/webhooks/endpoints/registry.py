@@ -11,6 +11,8 @@ from sockudo_py.webhooks.endpoints.filters import ChannelTest, compile_filter, w
 from sockudo_py.webhooks.endpoints.validation import EndpointRules, endpoint_problems
 from sockudo_py.webhooks.events import EVENT_NAMES
 
+CONFIG = "config"  # the source of what the configuration and the files of the apps say
+
 EndpointListener = Callable[[Endpoint | None, Endpoint | None], None]
 
 
@@ -38,8 +40,24 @@ OPPOSITES: Mapping[type[Change], type[Change]] = MappingProxyType(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class _Override:
+    """What ``enable`` or ``disable`` has said about an endpoint, and what its source said then."""
+
+    enabled: bool
+    said: bool
+    target: tuple[object, object] | None  # it counts for this one; None: for any
+
+    def holds(self, endpoint: Endpoint) -> bool:
+        """Return whether it still counts for what the source says now."""
+        return endpoint.enabled == self.said and self.target in (None, _target(endpoint))
+
+
 class EndpointRegistry:
-    """The endpoints of every app. Replaced per app as a whole; readers never see half of a change.
+    """The endpoints of every app. Readers never see half of a change.
+
+    Endpoints come from *sources*: ``CONFIG``, and others such as an API. Each source sets its endpoints of an app as a
+    whole, and leaves those of the others alone.
 
     ``routes`` is for the hot path: app id -> kind of change -> routes. An app or a kind that nobody wants to hear of is
     not in it, so that it costs one look-up. A disabled endpoint has no routes: what waits for it stays, nothing is
@@ -52,37 +70,73 @@ class EndpointRegistry:
         self._ledger = ledger
         self.routes: dict[str, Routes] = {}
         self._rules = rules or EndpointRules()
+        self._by_source: dict[str, dict[str, tuple[Endpoint, ...]]] = {}  # app id -> source -> endpoints, overridden
         self._by_app: dict[str, tuple[Endpoint, ...]] = {}
         self._by_uid: dict[str, Endpoint] = {}
+        self._overrides: dict[str, _Override] = {}
         self._listeners: list[EndpointListener] = []
 
-    def replace(self, app_id: str, endpoints: Iterable[Endpoint]) -> None:
-        """Set the endpoints of an app; none of them removes it.
+    def replace(self, app_id: str, source: str, endpoints: Iterable[Endpoint]) -> None:
+        """Set the endpoints that a source has for an app; none removes those of this source only.
 
-        Raises ConfigError naming every mistake; nothing has changed then.
+        What ``disable`` and ``enable`` have said counts on. Raises ConfigError naming every mistake; nothing has
+        changed then.
         """
         new = tuple(endpoints)
         problems = [problem for endpoint in new for problem in endpoint_problems(endpoint, self._rules)]
-        problems.extend(self._clashes(app_id, new))
+        problems.extend(self._clashes(app_id, source, new))
         if problems:
             raise ConfigError(problems)
-        self._set(app_id, new)
+        for endpoint in new:
+            override = self._overrides.get(endpoint.uid)
+            if override is not None and not override.holds(endpoint):
+                del self._overrides[endpoint.uid]
+        self._set(app_id, {**self._by_source.get(app_id, {}), source: tuple(map(self._overridden, new))})
 
-    def disable(self, uid: str) -> bool:
-        """Switch an endpoint off until its app is set again; return whether it was on."""
+    def remove(self, app_id: str) -> None:
+        """Forget an app that is gone, with the endpoints of every source."""
+        self._set(app_id, {})
+
+    def disable(self, uid: str, *, until_moved: bool = False) -> bool:
+        """Switch an endpoint off; return whether it was on.
+
+        It stays off through every ``replace``, until ``enable``, until it is removed, or until its source changes
+        ``enabled``. ``until_moved``: also until it has another URL or function, since this one was at fault.
+        """
+        return self._override(uid, False, until_moved=until_moved)
+
+    def enable(self, uid: str) -> bool:
+        """Switch an endpoint on, for as long as ``disable`` would switch it off; return whether it was off."""
+        return self._override(uid, True)
+
+    def _override(self, uid: str, enabled: bool, *, until_moved: bool = False) -> bool:
         endpoint = self._by_uid.get(uid)
-        if endpoint is None or not endpoint.enabled:
+        if endpoint is None or endpoint.enabled == enabled:
             return False
-        off = replace(endpoint, enabled=False)
-        others = self._by_app[endpoint.app_id]
-        self._set(endpoint.app_id, tuple(off if one is endpoint else one for one in others))
+        before = self._overrides.pop(uid, None)
+        said = endpoint.enabled if before is None else before.said
+        if said != enabled:
+            self._overrides[uid] = _Override(enabled, said, _target(endpoint) if until_moved else None)
+        switched = replace(endpoint, enabled=enabled)
+        sources = self._by_source[endpoint.app_id]
+        self._set(
+            endpoint.app_id,
+            {name: tuple(switched if one is endpoint else one for one in some) for name, some in sources.items()},
+        )
         return True
 
-    def _set(self, app_id: str, new: tuple[Endpoint, ...]) -> None:
+    def _overridden(self, endpoint: Endpoint) -> Endpoint:
+        override = self._overrides.get(endpoint.uid)
+        return endpoint if override is None else replace(endpoint, enabled=override.enabled)
+
+    def _set(self, app_id: str, sources: dict[str, tuple[Endpoint, ...]]) -> None:
         old = {endpoint.uid: endpoint for endpoint in self._by_app.get(app_id, ())}
+        new = tuple(endpoint for some in sources.values() for endpoint in some)
         if new:
+            self._by_source[app_id] = sources
             self._by_app[app_id] = new
         else:
+            self._by_source.pop(app_id, None)
             self._by_app.pop(app_id, None)
         for uid in old:
             del self._by_uid[uid]
@@ -98,6 +152,7 @@ class EndpointRegistry:
             if before is not endpoint:
                 self._tell(before, endpoint)
         for gone in old.values():
+            self._overrides.pop(gone.uid, None)
             self._tell(gone, None)
 
     def by_uid(self, uid: str) -> Endpoint | None:
@@ -120,15 +175,20 @@ class EndpointRegistry:
         for listener in self._listeners:
             listener(old, new)
 
-    def _clashes(self, app_id: str, endpoints: tuple[Endpoint, ...]) -> Iterable[str]:
+    def _clashes(self, app_id: str, source: str, endpoints: tuple[Endpoint, ...]) -> Iterable[str]:
+        own = {endpoint.uid for endpoint in self._by_source.get(app_id, {}).get(source, ())}
         seen: set[str] = set()
         for endpoint in endpoints:
-            other = self._by_uid.get(endpoint.uid)
-            if endpoint.uid in seen or (other is not None and other.app_id != app_id):
-                yield f"app {app_id}: webhook uid {endpoint.uid} is used twice; give each its own"
+            uid = endpoint.uid
+            if uid in seen or (uid in self._by_uid and uid not in own):
+                yield f"app {app_id}: webhook uid {uid} is used twice; give each its own"
             if endpoint.app_id != app_id:
-                yield f"app {app_id}: webhook {endpoint.uid} belongs to app {endpoint.app_id}"
-            seen.add(endpoint.uid)
+                yield f"app {app_id}: webhook {uid} belongs to app {endpoint.app_id}"
+            seen.add(uid)
+
+
+def _target(endpoint: Endpoint) -> tuple[object, object]:
+    return endpoint.url, endpoint.function
 
 
 def _routes(endpoints: Iterable[Endpoint], *, ledger: bool) -> Routes:

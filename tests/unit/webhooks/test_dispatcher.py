@@ -76,7 +76,7 @@ async def running(spool: SpoolLimits | None = None, max_queue_len: int = 100_000
 async def test_nobody_stays_held_because_what_was_put_off_leads_to_no_events() -> None:
     queue, brake = FlakyQueue(), PutOff(slices=200)
     registry = EndpointRegistry()
-    registry.replace("app-1", [endpoint("wh_1")])
+    registry.replace("app-1", "config", [endpoint("wh_1")])
     limits = SpoolLimits(max_events=100)
     one = Dispatcher(queue, registry, WebhookMetrics(Metrics()), spool=limits, brake=brake)
     source = Source("app-1", "1.1")
@@ -95,13 +95,14 @@ async def test_a_change_reaches_the_lane_of_every_endpoint_that_wants_it() -> No
     async with running() as site:
         site.registry.replace(
             "app-1",
+            "config",
             [
                 endpoint("wh_all"),
                 endpoint("wh_members", event_types=frozenset({"member_added"})),
                 endpoint("wh_off", enabled=False),
             ],
         )
-        site.registry.replace("app-2", [endpoint("wh_other", app_id="app-2")])
+        site.registry.replace("app-2", "config", [endpoint("wh_other", app_id="app-2")])
         site.dispatcher.add(ChannelOccupied("app-1", "presence-a"))
         site.dispatcher.add(MemberAdded("app-1", "presence-a", "10", "1.2"))
         await until(lambda: len(site.queue.taken) == 3)
@@ -114,7 +115,7 @@ async def test_a_change_reaches_the_lane_of_every_endpoint_that_wants_it() -> No
 
 async def test_an_append_carries_time_app_and_a_unique_id() -> None:
     async with running() as site:
-        site.registry.replace("app-1", [endpoint("wh_1"), endpoint("wh_2")])
+        site.registry.replace("app-1", "config", [endpoint("wh_1"), endpoint("wh_2")])
         site.dispatcher.add(ChannelOccupied("app-1", "a"))
         await until(lambda: len(site.queue.taken) == 2)
         first, second = site.queue.taken
@@ -125,7 +126,7 @@ async def test_an_append_carries_time_app_and_a_unique_id() -> None:
 
 async def test_n212_a_filter_keeps_events_back_before_they_are_queued() -> None:
     async with running() as site:
-        site.registry.replace("app-1", [endpoint(filter=ChannelFilter(channel_type="presence"))])
+        site.registry.replace("app-1", "config", [endpoint(filter=ChannelFilter(channel_type="presence"))])
         site.dispatcher.add(ChannelOccupied("app-1", "news"))
         site.dispatcher.add(ChannelOccupied("app-1", "presence-a"))
         await until(lambda: len(site.queue.taken) == 1)
@@ -136,7 +137,9 @@ async def test_n212_a_filter_keeps_events_back_before_they_are_queued() -> None:
 async def test_a_channel_filter_does_not_speak_of_events_without_a_channel() -> None:
     async with running() as site:
         listed = frozenset({"connection_established"})
-        site.registry.replace("app-1", [endpoint(event_types=listed, filter=ChannelFilter(channel_type="presence"))])
+        site.registry.replace(
+            "app-1", "config", [endpoint(event_types=listed, filter=ChannelFilter(channel_type="presence"))]
+        )
         site.dispatcher.add(ConnectionEstablished("app-1", "1.2"))
         await until(lambda: site.events() == [("wh_1", "connection_established")])
 
@@ -151,7 +154,7 @@ async def test_a_channel_filter_does_not_speak_of_events_without_a_channel() -> 
 )
 async def test_n214_n215_events_that_must_be_alone_are_marked(change: Change, solo: bool) -> None:
     async with running() as site:
-        site.registry.replace("app-1", [endpoint(event_types=frozenset({"*", "connection_established"}))])
+        site.registry.replace("app-1", "config", [endpoint(event_types=frozenset({"*", "connection_established"}))])
         site.dispatcher.add(change)
         await until(lambda: len(site.queue.taken) == 1)
         assert site.queue.taken[0].solo is solo
@@ -159,7 +162,7 @@ async def test_n214_n215_events_that_must_be_alone_are_marked(change: Change, so
 
 async def test_changes_of_one_turn_of_the_loop_go_in_one_call() -> None:
     async with running() as site:
-        site.registry.replace("app-1", [endpoint()])
+        site.registry.replace("app-1", "config", [endpoint()])
         for number in range(50):
             site.dispatcher.add(ChannelOccupied("app-1", f"c-{number}"))
         await until(lambda: len(site.queue.taken) == 50)
@@ -168,7 +171,7 @@ async def test_changes_of_one_turn_of_the_loop_go_in_one_call() -> None:
 
 async def test_a_change_that_nobody_wants_wakes_nobody() -> None:
     async with running() as site:
-        site.registry.replace("app-1", [endpoint(event_types=frozenset({"channel_vacated"}))])
+        site.registry.replace("app-1", "config", [endpoint(event_types=frozenset({"channel_vacated"}))])
         site.dispatcher.add(ChannelOccupied("app-1", "c"))
         site.dispatcher.add(ChannelOccupied("app-without-webhooks", "c"))
         site.dispatcher.add(ChannelVacated("app-1", "c"))
@@ -180,7 +183,7 @@ async def test_while_the_queue_is_away_events_wait_in_order_and_are_taken_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with running() as site:
-        site.registry.replace("app-1", [endpoint()])
+        site.registry.replace("app-1", "config", [endpoint()])
         site.queue.away = True
         site.dispatcher.add(ChannelOccupied("app-1", "c-0"))
         await until(lambda: len(site.queue.calls) >= 2)
@@ -199,7 +202,7 @@ async def test_while_the_queue_is_away_events_wait_in_order_and_are_taken_once(
 
 async def test_after_a_lost_reply_the_very_same_call_is_repeated_and_nothing_is_doubled() -> None:
     async with running() as site:
-        site.registry.replace("app-1", [endpoint()])
+        site.registry.replace("app-1", "config", [endpoint()])
         site.queue.lost_replies = 1
         site.dispatcher.add(ChannelOccupied("app-1", "c"))
         await until(lambda: len(site.queue.calls) == 2)
@@ -209,7 +212,7 @@ async def test_after_a_lost_reply_the_very_same_call_is_repeated_and_nothing_is_
 
 async def test_a_bug_in_the_queue_loses_nothing() -> None:
     async with running() as site:
-        site.registry.replace("app-1", [endpoint()])
+        site.registry.replace("app-1", "config", [endpoint()])
         site.queue.bugs = 1
         site.dispatcher.add(ChannelOccupied("app-1", "c"))
         await until(lambda: len(site.queue.taken) == 1)
@@ -218,8 +221,8 @@ async def test_a_bug_in_the_queue_loses_nothing() -> None:
 
 async def test_a_full_spool_drops_from_the_noisy_app_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
     async with running(SpoolLimits(max_events=5)) as site:
-        site.registry.replace("quiet", [endpoint("wh_q", app_id="quiet")])
-        site.registry.replace("noisy", [endpoint("wh_n", app_id="noisy")])
+        site.registry.replace("quiet", "config", [endpoint("wh_q", app_id="quiet")])
+        site.registry.replace("noisy", "config", [endpoint("wh_n", app_id="noisy")])
         site.queue.away = True
         site.dispatcher.add(ChannelOccupied("quiet", "in-hand"))
         await until(lambda: len(site.queue.calls) >= 1)
@@ -237,7 +240,7 @@ async def test_a_full_spool_drops_from_the_noisy_app_and_says_so(caplog: pytest.
 
 async def test_stop_hands_over_what_is_left() -> None:
     site = Site()
-    site.registry.replace("app-1", [endpoint()])
+    site.registry.replace("app-1", "config", [endpoint()])
     await site.dispatcher.start()
     site.dispatcher.add(ChannelOccupied("app-1", "c"))
     await site.dispatcher.stop()
@@ -247,7 +250,7 @@ async def test_stop_hands_over_what_is_left() -> None:
 async def test_what_can_not_be_handed_over_is_written_down_and_comes_back(tmp_path: Path) -> None:
     limits = SpoolLimits(path=tmp_path / "spool")
     before = Site(limits)
-    before.registry.replace("app-1", [endpoint()])
+    before.registry.replace("app-1", "config", [endpoint()])
     before.queue.away = True
     await before.dispatcher.start()
     for number in range(3):
@@ -266,7 +269,7 @@ async def test_what_can_not_be_handed_over_is_written_down_and_comes_back(tmp_pa
 async def test_a_spool_file_stays_until_the_queue_has_its_events(tmp_path: Path) -> None:
     limits = SpoolLimits(path=tmp_path / "spool")
     before = Site(limits)
-    before.registry.replace("app-1", [endpoint()])
+    before.registry.replace("app-1", "config", [endpoint()])
     before.queue.away = True
     await before.dispatcher.start()
     before.dispatcher.add(ChannelOccupied("app-1", "c"))
@@ -314,7 +317,7 @@ async def test_files_are_read_and_removed_although_there_is_always_something_to_
     monkeypatch.setattr(dispatcher, "_LOOK_INTERVAL", 0.01)
     events = left_by_others(tmp_path / "spool", 4, 30)
     async with running(SpoolLimits(max_events=50, path=tmp_path / "spool")) as site:
-        site.registry.replace("app-1", [endpoint("wh_new")])
+        site.registry.replace("app-1", "config", [endpoint("wh_new")])
         append = site.queue.append
 
         async def append_and_hear_more(batch: Sequence[Append], ledger: Sequence[LedgerEntry] = ()) -> None:
@@ -339,7 +342,7 @@ async def test_without_a_spool_file_the_loss_at_shutdown_is_told_and_counted(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     site = Site()
-    site.registry.replace("app-1", [endpoint()])
+    site.registry.replace("app-1", "config", [endpoint()])
     site.queue.away = True
     await site.dispatcher.start()
     site.dispatcher.add(ChannelOccupied("app-1", "c"))
@@ -361,7 +364,7 @@ def cost_of(call: Callable[[], object], rounds: int = 2000) -> float:
 
 async def test_adding_is_cheap_where_somebody_listens_and_free_where_nobody_does() -> None:
     site = Site()
-    site.registry.replace("app-1", [endpoint()])
+    site.registry.replace("app-1", "config", [endpoint()])
     event = ClientEventSent("app-1", "private-a", "client-x", '{"x":1}', "1.2")
     nobody = ClientEventSent("app-2", "private-a", "client-x", '{"x":1}', "1.2")
     unit = cost_of(lambda: sum(range(100)))  # how fast this machine is now
@@ -372,7 +375,7 @@ async def test_adding_is_cheap_where_somebody_listens_and_free_where_nobody_does
 
 async def test_a_stop_that_has_no_time_ends_while_the_queue_is_away() -> None:
     site = Site()
-    site.registry.replace("app-1", [endpoint()])
+    site.registry.replace("app-1", "config", [endpoint()])
     site.queue.away = True
     await site.dispatcher.start()
     site.dispatcher.add(ChannelOccupied("app-1", "c"))

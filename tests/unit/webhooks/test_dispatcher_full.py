@@ -30,7 +30,7 @@ def raise_events(site: Site, app_id: str, first: int, last: int) -> None:
 def with_endpoints(site: Site, *names: str) -> None:
     """Give each endpoint its own app of the same name."""
     for name in names:
-        site.registry.replace(name, [endpoint(f"wh_{name}", app_id=name)])
+        site.registry.replace(name, "config", [endpoint(f"wh_{name}", app_id=name)])
 
 
 def taken(site: Site, name: str) -> list[str]:

@@ -96,7 +96,7 @@ async def running(
     settings: HealthSettings, *endpoints: Endpoint, worker: WorkerSettings | None = None
 ) -> AsyncIterator[Site]:
     site = Site(settings, worker)
-    site.registry.replace("app-1", endpoints or [endpoint()])
+    site.registry.replace("app-1", "config", endpoints or [endpoint()])
     await site.lanes.start()
     await site.worker.start()
     try:
@@ -204,7 +204,7 @@ async def test_another_url_starts_with_a_closed_circuit_and_an_open_lane() -> No
         site.target.outcomes = [DOWN] * 3
         await site.append(3)
         await site.ended(3)
-        site.registry.replace("app-1", [endpoint(url="http://other.example/hook")])
+        site.registry.replace("app-1", "config", [endpoint(url="http://other.example/hook")])
         assert site.circuit() is None
         await until(lambda: ("wh_1", 0) in site.queue.gates)
         await site.append(1)
@@ -216,7 +216,7 @@ async def test_a_reload_that_leaves_the_url_alone_leaves_the_circuit_open() -> N
         site.target.outcomes = [DOWN] * 3
         await site.append(3)
         await site.ended(3)
-        site.registry.replace("app-1", [endpoint(headers=(("X-New", "1"),))])
+        site.registry.replace("app-1", "config", [endpoint(headers=(("X-New", "1"),))])
         assert site.circuit() == OPEN
 
 
@@ -263,7 +263,7 @@ async def test_an_endpoint_that_only_failed_for_so_long_is_disabled_and_keeps_it
         assert "app-1" not in site.registry.routes
         assert site.metrics.auto_disabled.values == {("wh_1", "failing"): 1}
         assert [record.message for record in caplog.records if record.name.endswith("health")] == [
-            "a webhook endpoint was disabled; what waits for it is kept. Restart, or change its app, to enable it"
+            "a webhook endpoint was disabled; what waits for it is kept. Restart, or give it another URL, to enable it"
         ]
         await until(lambda: site.queue.paused == ["wh_1"])
         await site.pass_time(10_000)
@@ -287,7 +287,7 @@ async def test_a_success_starts_the_time_anew() -> None:
         assert site.metrics.auto_disabled.values == {}
 
 
-async def test_a_change_of_the_app_enables_it_and_what_waited_is_delivered() -> None:
+async def test_another_url_enables_it_and_what_waited_is_delivered() -> None:
     async with running(DISABLE) as site:
         site.target.outcomes = [DOWN] * 2
         await site.append(1)
@@ -295,7 +295,9 @@ async def test_a_change_of_the_app_enables_it_and_what_waited_is_delivered() -> 
         await site.pass_time(4000)
         await site.ended(2)
         await until(lambda: site.queue.paused == ["wh_1"])
-        site.registry.replace("app-1", [endpoint()])
+        site.registry.replace("app-1", "config", [endpoint()])
+        assert not any(one.enabled for one in site.registry.all())
+        site.registry.replace("app-1", "config", [endpoint(url="http://other.example/hook")])
         await site.pass_time(10)
         assert (await site.ended(3))[2] == "delivered"
 

@@ -39,7 +39,7 @@ class Desk:
     def __init__(self, *endpoints: Endpoint) -> None:
         self.registry = EndpointRegistry()
         for app_id in {one.app_id for one in endpoints}:
-            self.registry.replace(app_id, [one for one in endpoints if one.app_id == app_id])
+            self.registry.replace(app_id, "config", [one for one in endpoints if one.app_id == app_id])
         self.now = NOW
         self.wakes = 0
         self.puts: list[tuple[str, list[Append]]] = []
@@ -262,7 +262,7 @@ def test_changes_worked_on_together_make_the_events_that_each_makes_alone(steps:
                 desk.now += step
             case str() as app_id, list() as endpoints:
                 named = [endpoint(f"{app_id}-{at}", app_id=app_id, **one) for at, one in enumerate(endpoints)]
-                desk.registry.replace(app_id, named)
+                desk.registry.replace(app_id, "config", named)
             case (change, int() as times):
                 name, time_ms = EVENT_NAMES[type(change)], int(desk.now * 1000)
                 routes = desk.registry.routes.get(change.app_id, {}).get(type(change), ())

@@ -79,7 +79,7 @@ def test_order_and_rates_are_the_lanes_business() -> None:
 
 async def test_at_the_start_every_lane_is_set() -> None:
     queue, registry = WatchedQueue(), EndpointRegistry()
-    registry.replace("app-1", [endpoint("wh_1"), endpoint("wh_2", enabled=False)])
+    registry.replace("app-1", "config", [endpoint("wh_1"), endpoint("wh_2", enabled=False)])
     keeper = LaneKeeper(queue, registry)
     await keeper.start()
     assert set(queue.policies) == {"wh_1", "wh_2"}
@@ -91,7 +91,7 @@ async def test_at_the_start_the_paused_lane_of_an_endpoint_that_is_unknown_goes_
     queue, registry = WatchedQueue(), EndpointRegistry()
     for uid in ("wh_gone", "wh_off"):
         await queue.pause(uid)
-    registry.replace("app-1", [endpoint("wh_off", enabled=False)])
+    registry.replace("app-1", "config", [endpoint("wh_off", enabled=False)])
     keeper = LaneKeeper(queue, registry)
     await keeper.start()
     assert await queue.paused_lanes() == ["wh_off"]
@@ -103,21 +103,21 @@ async def test_a_change_reaches_the_queue_even_when_it_is_away_for_a_moment() ->
     keeper = LaneKeeper(queue, registry)
     await keeper.start()
     queue.away = 2
-    registry.replace("app-1", [endpoint("wh_1", max_in_flight=3)])
+    registry.replace("app-1", "config", [endpoint("wh_1", max_in_flight=3)])
     await until(lambda: "wh_1" in queue.policies)
     assert queue.policies["wh_1"].max_in_flight == 3
-    registry.replace("app-1", [endpoint("wh_1", enabled=False)])
+    registry.replace("app-1", "config", [endpoint("wh_1", enabled=False)])
     await until(lambda: ("pause", "wh_1") in queue.said)
     await keeper.stop()
 
 
 async def test_the_jobs_of_a_deleted_endpoint_become_dead_letters() -> None:
     queue, registry = WatchedQueue(), EndpointRegistry()
-    registry.replace("app-1", [endpoint("wh_1")])
+    registry.replace("app-1", "config", [endpoint("wh_1")])
     keeper = LaneKeeper(queue, registry)
     await keeper.start()
     await queue.append([Append("1", "wh_1", "app-1", b"{}", 1)])
-    registry.replace("app-1", [])
+    registry.replace("app-1", "config", [])
     await until(lambda: ("drop", "wh_1") in queue.said)
     [dead] = await queue.failed()
     assert b'"class":"endpoint_deleted"' in dead
@@ -138,14 +138,14 @@ async def test_a_change_that_comes_while_the_queue_is_told_of_another_is_told_to
 
     queue, registry = SlowQueue(), EndpointRegistry()
     queue.go_on.set()
-    registry.replace("app-1", [endpoint("wh_1")])
+    registry.replace("app-1", "config", [endpoint("wh_1")])
     keeper = LaneKeeper(queue, registry)
     await keeper.start()
     queue.asked.clear()
     queue.go_on.clear()
-    registry.replace("app-1", [endpoint("wh_1", enabled=False)])
+    registry.replace("app-1", "config", [endpoint("wh_1", enabled=False)])
     await queue.asked.wait()
-    registry.replace("app-1", [endpoint("wh_1", enabled=True)])
+    registry.replace("app-1", "config", [endpoint("wh_1", enabled=True)])
     queue.go_on.set()
     await until(lambda: queue.said[-2:] == [("pause", "wh_1"), ("resume", "wh_1")])
     await keeper.stop()

@@ -60,7 +60,7 @@ def test_the_recipe_keeps_encrypted_channels_away_from_one_endpoint_and_sends_th
 ) -> None:
     everything, encrypted = recipe
     registry = EndpointRegistry()
-    registry.replace(APP, recipe)
+    registry.replace(APP, "config", recipe)
     expected = encrypted if classify(channel).encrypted else everything
     for routes in registry.routes[APP].values():
         assert [route.endpoint for route in routes if route.test is None or route.test(channel)] == [expected.uid]
@@ -68,7 +68,7 @@ def test_the_recipe_keeps_encrypted_channels_away_from_one_endpoint_and_sends_th
 
 def test_the_recipe_hears_of_every_kind_of_change_in_a_channel(recipe: list[Endpoint]) -> None:
     registry = EndpointRegistry()
-    registry.replace(APP, recipe)
+    registry.replace(APP, "config", recipe)
     kinds = {kind for kind in get_args(Change) if "channel" in kind.__dataclass_fields__}
     assert kinds == set(registry.routes[APP])
 

@@ -40,7 +40,7 @@ class Desk:
 
     def __init__(self, endpoints: list[Endpoint], *, ledger: bool) -> None:
         self.registry = EndpointRegistry(ledger=ledger)
-        self.registry.replace("app-1", endpoints)
+        self.registry.replace("app-1", "config", endpoints)
         self.metrics = WebhookMetrics(Metrics())
         self.ledger = Ledger(NOW_MS)
         self.lines: dict[str, list[Append]] = defaultdict(list)

@@ -96,7 +96,7 @@ class Run:
         self.adapter = LocalAdapter(0.0, self.loop.call_later, self.loop.clock)
         self.ledger = Ledger(int(NOW * 1000))
         self.registry = EndpointRegistry(ledger=True)
-        self.registry.replace("app-1", list(endpoints))
+        self.registry.replace("app-1", "config", list(endpoints))
         self.metrics = WebhookMetrics(Metrics())
         self.dispatcher = Dispatcher(
             queue, self.registry, self.metrics, spool=spool, ledger=self.ledger, clock=lambda: NOW
@@ -395,7 +395,7 @@ async def test_a_reload_that_adds_an_endpoint_notes_who_is_there() -> None:
             first.come(f"c{number}")
         first.come("presence-room", ANN)
         wanted = endpoint("wh_2", filter=ChannelFilter(channel_type="presence"))
-        first.registry.replace("app-1", [others, wanted])
+        first.registry.replace("app-1", "config", [others, wanted])
         await until(lambda: len(queue.rows) == 2)
         await first.settled()
         assert queue.kept() == {("presence-room", None), ("presence-room", "ann")}
@@ -411,9 +411,9 @@ async def test_a_reload_that_removes_the_last_endpoint_forgets_what_nobody_wants
         first.come("presence-room", ANN)
         await first.settled()
         assert len(queue.rows) == 3
-        first.registry.replace("app-1", [endpoint("wh_2", filter=ChannelFilter(channel_type="presence"))])
+        first.registry.replace("app-1", "config", [endpoint("wh_2", filter=ChannelFilter(channel_type="presence"))])
         await until(lambda: len(queue.rows) == 2)
-        first.registry.replace("app-1", [])
+        first.registry.replace("app-1", "config", [])
         await until(lambda: not queue.rows)
         assert len(first.ledger) == 0
 

@@ -84,9 +84,9 @@ def test_the_names_of_endpoints_are_among_the_metrics_as_they_are_now() -> None:
             refresh()
         return set(metrics.series["webhook_endpoint_info"].values)
 
-    service.replace("app-1", [endpoint("wh_1", name="Orders"), endpoint("wh_2", id=2, name="Audit")])
+    service.replace("app-1", "config", [endpoint("wh_1", name="Orders"), endpoint("wh_2", id=2, name="Audit")])
     assert info() == {("app-1", "wh_1", "Orders"), ("app-1", "wh_2", "Audit")}
-    service.replace("app-1", [endpoint("wh_1", name="Renamed")])
+    service.replace("app-1", "config", [endpoint("wh_1", name="Renamed")])
     assert info() == {("app-1", "wh_1", "Renamed")}
 
 

@@ -65,17 +65,17 @@ def test_a_job_that_did_not_come_back_for_long_was_with_somebody_else() -> None:
 
 def test_an_endpoint_that_was_seen_being_removed_is_gone_at_once() -> None:
     site = Site()
-    site.registry.replace("app-1", [endpoint()])
-    site.registry.replace("app-1", [])
+    site.registry.replace("app-1", "config", [endpoint()])
+    site.registry.replace("app-1", "config", [])
     assert site.meet() == 0.0
     assert site.unknown.gone("wh_1")
 
 
 def test_one_that_came_back_is_none_of_these() -> None:
     site = Site()
-    site.registry.replace("app-1", [endpoint()])
-    site.registry.replace("app-1", [])
-    site.registry.replace("app-1", [endpoint()])
+    site.registry.replace("app-1", "config", [endpoint()])
+    site.registry.replace("app-1", "config", [])
+    site.registry.replace("app-1", "config", [endpoint()])
     assert not site.unknown.gone("wh_1")
     assert site.meet() == AWAY
 
@@ -88,7 +88,7 @@ def test_however_many_there_are_memory_is_bounded(monkeypatch: pytest.MonkeyPatc
     assert [site.meet(job) for job in jobs[:11]] == [0.0] * 10 + [AWAY]
     assert len(site.unknown._watched) <= 10
     for number in range(25):
-        site.registry.replace("app-1", [endpoint(f"wh_x{number}")])
+        site.registry.replace("app-1", "config", [endpoint(f"wh_x{number}")])
     assert len(site.unknown._gone) == 10
 
 

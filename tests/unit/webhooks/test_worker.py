@@ -45,7 +45,7 @@ class Site:
         )
 
     async def endpoints(self, *endpoints: Endpoint) -> None:
-        self.registry.replace("app-1", endpoints)
+        self.registry.replace("app-1", "config", endpoints)
         for one in endpoints:
             await self.queue.set_policy(one.uid, lane_policy(one, slow_start=False))
 
@@ -224,7 +224,7 @@ async def test_an_endpoint_that_is_deleted_during_its_request_gets_no_retry() ->
         site.target.outcomes = [SERVER_ERROR]
         await site.append("1")
         await site.target.got(1)
-        site.registry.replace("app-1", [])
+        site.registry.replace("app-1", "config", [])
         site.target.release()
         await until(lambda: site.statuses() == ["failed"])
         assert (await site.dead())[0]["error"] == {

@@ -59,7 +59,7 @@ async def test_each_request_of_a_job_is_signed_when_it_is_sent() -> None:
         await site.endpoints(endpoint())
         site.target.takes = lambda: setattr(site.clock, "now", site.clock.now + 10)
         await site.queue.append([Append(one, "wh_1", "app-1", b'{"name":"e"}', NOW_MS) for one in ("1", "2")])
-        site.registry.replace("app-1", [endpoint(profile="irisx")])  # one event per request from now on
+        site.registry.replace("app-1", "config", [endpoint(profile="irisx")])  # one event per request from now on
         await site.pass_time(0.1)
         await until(lambda: site.statuses() == ["delivered"])
         first, second = (int(header(request, "webhook-timestamp")) for request in site.target.requests)
