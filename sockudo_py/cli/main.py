@@ -235,7 +235,7 @@ def _presets() -> dict[str, tuple[tuple[float, ...], str, float]]:
 
 
 def _profiles() -> dict[str, tuple[str, str]]:
-    from sockudo_py.webhooks.delivery.profiles import SCHEMES
+    from sockudo_py.webhooks.endpoints.profiles import SCHEMES
 
     return {
         name: (scheme.header, f"{scheme.prefix}{scheme.encoding} of {scheme.content}")

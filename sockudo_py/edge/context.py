@@ -5,7 +5,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from sockudo_py.apps.base import AppManager
 from sockudo_py.edge.handshake import Handshakes
@@ -14,7 +14,7 @@ from sockudo_py.edge.newcomers import Newcomers
 from sockudo_py.edge.proxies import TrustedProxies
 from sockudo_py.edge.responses import Responses
 from sockudo_py.edge.socket_ids import SocketIds
-from sockudo_py.edge.waiting import WaitingRoom
+from sockudo_py.edge.waiting import Waiting, WaitingRoom
 from sockudo_py.http.context import RequestLimit
 from sockudo_py.http.cors import Cors
 from sockudo_py.http.messages import ApiRequest, ApiResponse
@@ -24,9 +24,6 @@ from sockudo_py.metrics import Metrics
 from sockudo_py.process.descriptors import Descriptors
 from sockudo_py.protocol.session import Settings
 from sockudo_py.ws.context import ConnectionContext
-
-if TYPE_CHECKING:
-    from sockudo_py.edge.stay import Stay
 
 
 class RequestApi(Protocol):
@@ -133,7 +130,7 @@ class FrontContext:
         self.idle = WaitingRoom(wheel, limits.idle_timeout, capacity)
         self.unread = WaitingRoom(wheel, limits.write_timeout, capacity)
         self.leaving = WaitingRoom(wheel, limits.linger, capacity)
-        self.busy: set[Stay] = set()  # those that wait for the API
+        self.busy: set[Waiting] = set()  # those that wait for the API
         self.held_bytes = 0  # of incomplete requests
         self.closing = False  # every response is the last one of its connection
 

@@ -15,10 +15,10 @@ from sockudo_py.errors import SockudoError, Unavailable
 from sockudo_py.metrics import Metrics
 from sockudo_py.queues.base import Depths, Queue
 from sockudo_py.webhooks.delivery.attempt import Attempt
+from sockudo_py.webhooks.delivery.health import EndpointHealth, HealthSettings
 from sockudo_py.webhooks.delivery.lane_keeper import LaneKeeper
 from sockudo_py.webhooks.delivery.recorder import Recorder
 from sockudo_py.webhooks.delivery.worker import Worker, WorkerSettings
-from sockudo_py.webhooks.endpoints.health import EndpointHealth, HealthSettings
 from sockudo_py.webhooks.endpoints.registry import EndpointRegistry
 from sockudo_py.webhooks.endpoints.validation import EndpointRules
 from sockudo_py.webhooks.intake.dispatcher import Dispatcher

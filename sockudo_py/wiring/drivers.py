@@ -25,9 +25,9 @@ from sockudo_py.metrics import Metrics
 from sockudo_py.process.descriptors import Descriptors
 from sockudo_py.queues.base import Queue
 from sockudo_py.webhooks.delivery.breaker import BreakerSettings
+from sockudo_py.webhooks.delivery.health import HealthSettings
 from sockudo_py.webhooks.delivery.worker import WorkerSettings
 from sockudo_py.webhooks.endpoints.guard import AddressGuard
-from sockudo_py.webhooks.endpoints.health import HealthSettings
 from sockudo_py.webhooks.endpoints.validation import EndpointRules, endpoint_problems
 from sockudo_py.webhooks.service import DeliverySettings
 from sockudo_py.webhooks.spool.memory import SpoolLimits

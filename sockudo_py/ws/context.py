@@ -2,21 +2,19 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
+from sockudo_py.hub import Sink
 from sockudo_py.protocol.effects import Effect
 from sockudo_py.protocol.opening import Refusal
 from sockudo_py.ws.frames import FrameReaders
 from sockudo_py.ws.wheel import Wheel
 
-if TYPE_CHECKING:
-    from sockudo_py.ws.connection import WebSocketConnection
-
 
 class ClientNode(Protocol):
-    """What a connection needs of the node (``node.Node`` is one)."""
+    """What a client's connection needs of the node, whatever its transport (``node.Node`` is one)."""
 
-    def connect(self, client: "WebSocketConnection") -> Refusal | None:
+    def connect(self, client: Sink) -> Refusal | None:
         """Count the client, or say why it can't be."""
 
     def begin_work(self, *, alone: bool = False) -> None:
@@ -28,10 +26,10 @@ class ClientNode(Protocol):
     def end_work(self) -> None:
         """Write these messages; follows ``begin_work`` in the same turn of the loop."""
 
-    def perform(self, client: "WebSocketConnection", effects: Sequence[Effect]) -> None:
+    def perform(self, client: Sink, effects: Sequence[Effect]) -> None:
         """Carry out what the client's session asked for."""
 
-    def disconnect(self, client: "WebSocketConnection") -> None:
+    def disconnect(self, client: Sink) -> None:
         """Forget the client and everything it held."""
 
 

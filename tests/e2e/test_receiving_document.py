@@ -23,7 +23,7 @@ from sockudo_py.endpoints import Endpoint, ProfileName, Secret
 from sockudo_py.protocol.app import AppKey
 from sockudo_py.receiver import Delivery, Reason, VerificationError, verify
 from sockudo_py.webhooks.delivery.attempt import requests_for
-from sockudo_py.webhooks.delivery.profiles import SCHEMES
+from sockudo_py.webhooks.endpoints.profiles import SCHEMES
 from tests.unit.webhooks.make import APP_SECRET, endpoint, job
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "receiving.md").read_text()

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from sockudo_py.endpoints import Endpoint
 from sockudo_py.queues.jobs import Job
 from sockudo_py.webhooks.delivery.envelopes import Body, bodies
-from sockudo_py.webhooks.delivery.headers import merge_headers
-from sockudo_py.webhooks.delivery.profiles import signed_headers
+from sockudo_py.webhooks.endpoints.headers import merge_headers
+from sockudo_py.webhooks.endpoints.profiles import signed_headers
 from sockudo_py.webhooks.targets.base import Outcome, Request
 
 

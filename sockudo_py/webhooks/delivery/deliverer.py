@@ -14,12 +14,12 @@ from sockudo_py.queues.base import ENDPOINT_DELETED, Claim, Queue
 from sockudo_py.queues.jobs import Job, JobError
 from sockudo_py.webhooks.delivery.attempt import Attempt, request_for
 from sockudo_py.webhooks.delivery.envelopes import bodies
+from sockudo_py.webhooks.delivery.health import EndpointHealth
 from sockudo_py.webhooks.delivery.recorder import Recorder
-from sockudo_py.webhooks.delivery.retry import GiveUp, Retry, decide
-from sockudo_py.webhooks.endpoints.health import EndpointHealth
 from sockudo_py.webhooks.endpoints.registry import EndpointRegistry
 from sockudo_py.webhooks.endpoints.unknown import UnknownEndpoints
 from sockudo_py.webhooks.targets.base import ANSWERED, Delivered, Failure, Outcome, Target
+from sockudo_py.webhooks.targets.retry import GiveUp, Retry, decide
 
 log = logging.getLogger(__name__)
 

@@ -5,10 +5,10 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from sockudo_py.endpoints import Endpoint, LambdaTarget
-from sockudo_py.webhooks.delivery.headers import MAX_HEADERS, MAX_VALUE_BYTES, header_problems, name_problems
-from sockudo_py.webhooks.delivery.profiles import Scheme, scheme_headers, scheme_of, standard_key
 from sockudo_py.webhooks.endpoints.filters import filter_problems, impossible
 from sockudo_py.webhooks.endpoints.guard import url_problems
+from sockudo_py.webhooks.endpoints.headers import MAX_HEADERS, MAX_VALUE_BYTES, header_problems, name_problems
+from sockudo_py.webhooks.endpoints.profiles import Scheme, scheme_headers, scheme_of, standard_key
 
 # AWS's own pattern: a name, a part of an ARN, or all of it.
 _FUNCTION = re.compile(

@@ -13,9 +13,8 @@ from botocore.config import Config
 from botocore.parsers import ResponseParserError
 
 from sockudo_py.endpoints import LambdaTarget
-from sockudo_py.webhooks.delivery.retry import parse_retry_after
-from sockudo_py.webhooks.targets.base import Delivered, Failure, Outcome, Timing
-from sockudo_py.webhooks.targets.http.target import status_class
+from sockudo_py.webhooks.targets.base import Delivered, Failure, Outcome, Timing, status_class
+from sockudo_py.webhooks.targets.retry import parse_retry_after
 
 MOST_CLIENTS = 32
 CONNECTIONS = 16  # kept open per client

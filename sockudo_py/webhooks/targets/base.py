@@ -88,3 +88,12 @@ class Target(Protocol):
 
     async def close(self) -> None:
         """Let go of connections and threads."""
+
+
+def status_class(status: int) -> str:
+    """Return the error class of a status that is no success."""
+    if 300 <= status <= 399:
+        return "redirect"
+    if 400 <= status <= 499:
+        return "http_4xx"
+    return "http_5xx" if status >= 500 else "protocol"

@@ -1,6 +1,6 @@
 import pytest
 
-from sockudo_py.webhooks.delivery.headers import header_problems, merge_headers, name_problems
+from sockudo_py.webhooks.endpoints.headers import header_problems, merge_headers, name_problems
 
 
 def test_ordinary_headers_are_taken() -> None:

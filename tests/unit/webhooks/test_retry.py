@@ -1,8 +1,8 @@
 import pytest
 
 from sockudo_py.endpoints import PRESETS, PresetName, RetryOn, RetryPolicy
-from sockudo_py.webhooks.delivery.retry import GiveUp, Retry, decide, parse_retry_after, retry_delay, wants_retry
 from sockudo_py.webhooks.targets.base import ERROR_CLASSES, FINAL, NETWORK, Failure
+from sockudo_py.webhooks.targets.retry import GiveUp, Retry, decide, parse_retry_after, retry_delay, wants_retry
 
 DOUBLING = (1.0, 2.0, 4.0, 8.0, 16.0)
 NOW = 1_700_000_000.0

@@ -7,12 +7,12 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 
-from sockudo_py.webhooks.delivery.retry import parse_retry_after
 from sockudo_py.webhooks.endpoints.guard import AddressGuard, BlockedAddress
-from sockudo_py.webhooks.targets.base import Delivered, Failure, Outcome, Request, Timing
+from sockudo_py.webhooks.targets.base import Delivered, Failure, Outcome, Request, Timing, status_class
 from sockudo_py.webhooks.targets.http.connection import Answer, Connection, ExchangeError
 from sockudo_py.webhooks.targets.http.dialer import Destination, Dialer, destination
 from sockudo_py.webhooks.targets.http.resolver import Lookup
+from sockudo_py.webhooks.targets.retry import parse_retry_after
 
 RESPONSE_BYTES = 4096
 # Below the 5 s after which Node's and other servers drop an idle connection: a POST must not race with their close.
@@ -215,15 +215,6 @@ def _system_context() -> ssl.SSLContext:
         with suppress(ssl.SSLError):  # nothing in it: then there may be a folder that OpenSSL looks into
             context.load_verify_locations(cafile=path)
     return context
-
-
-def status_class(status: int) -> str:
-    """Return the error class of a status that is no success."""
-    if 300 <= status <= 399:
-        return "redirect"
-    if 400 <= status <= 499:
-        return "http_4xx"
-    return "http_5xx" if status >= 500 else "protocol"
 
 
 def _ms_since(started: float) -> int:
