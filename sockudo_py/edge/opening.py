@@ -12,10 +12,10 @@ from sockudo_py.logs import quoted
 from sockudo_py.protocol.app import App
 from sockudo_py.protocol.effects import Close, Reply
 from sockudo_py.protocol.errors import ErrorCode
-from sockudo_py.protocol.framing import close_frame, text_frame
 from sockudo_py.protocol.opening import Refusal, admit, refusal, refusal_effects
 from sockudo_py.protocol.session import Session
 from sockudo_py.ws.connection import WebSocketConnection
+from sockudo_py.ws.framing import close_frame, text_frame
 from sockudo_py.ws.refused import RefusedConnection
 
 log = logging.getLogger(__name__)

@@ -4,6 +4,9 @@ A broadcast is not written at once. It waits in the channel's outbox, and what h
 once per subscriber, because the kernel call per write is what a fan-out costs. Channels with few subscribers are
 flushed when the bytes that were read together have been worked on, larger ones by one call at the end of the loop turn.
 What each subscriber receives is still exactly what was published while it was subscribed, in order.
+
+Messages come as payloads. They are encoded once for each encoding that a channel's subscribers have, nearly always one,
+and each encoding has its own outbox.
 """
 
 from collections import deque
@@ -11,7 +14,8 @@ from collections.abc import Callable, Container, Iterable, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from sockudo_py.hub.outbox import Channel, Share, Sink
+from sockudo_py.hub.outbox import Outbox, Share
+from sockudo_py.hub.sink import Sink
 from sockudo_py.metrics import AppCounters, Metrics
 
 SLICE: Final = 100  # writes before other work of the loop gets its turn: 0.6 ms of kernel calls
@@ -28,7 +32,7 @@ class _LocalApp:
     def __init__(self, counters: AppCounters) -> None:
         self.counters = counters
         self.sockets: dict[str, Sink] = {}
-        self.channels: dict[str, Channel] = {}
+        self.channels: dict[str, Outbox] = {}  # each the first of its channel, see Outbox.other
 
 
 _NO_SOCKETS: Final[Mapping[str, Sink]] = MappingProxyType({})
@@ -55,8 +59,8 @@ class Hub:
         self._backlog_bytes = backlog_bytes
         self._apps: dict[str, _LocalApp] = {}
         self._total = 0
-        self._few: deque[Channel] = deque()  # to be flushed, with few subscribers when they were queued ...
-        self._many: deque[Channel] = deque()  # ... and the others
+        self._few: deque[Outbox] = deque()  # to be flushed, with few subscribers when they were queued ...
+        self._many: deque[Outbox] = deque()  # ... and the others
         self._armed = False
         self._working = False
         self._alone = False
@@ -105,12 +109,17 @@ class Hub:
 
     def subscribers(self, app_id: str, channel: str) -> list[Sink]:
         """Return who is on the channel on this node."""
-        found = self._find(app_id, channel)
-        return [] if found is None else list(found.subscribers)
+        local = self._apps.get(app_id)
+        found = None if local is None else local.channels.get(channel)
+        everybody: list[Sink] = []
+        while found is not None:
+            everybody += found.subscribers
+            found = found.other
+        return everybody
 
     def subscribed(self, app_id: str, channel: str, client: Sink) -> bool:
         """Return whether the socket is on the channel."""
-        found = self._find(app_id, channel)
+        found = self._find(app_id, channel, client)
         return found is not None and client in found.subscribers
 
     def join(self, app_id: str, channel: str, client: Sink) -> bool:
@@ -118,19 +127,23 @@ class Hub:
         local = self._apps.get(app_id) or self._local(app_id)
         counters = local.counters
         counted = not channel.startswith("#")
+        encoding = client.encoding
         found = local.channels.get(channel)
         if found is None:
-            found = local.channels[channel] = Channel(counters)
+            found = local.channels[channel] = Outbox(encoding, counters)
             counters.channels += counted
-        elif client in found.subscribers:
-            return False
+        else:
+            if found.encoding is not encoding:
+                found = found.beside(encoding)
+            if client in found.subscribers:
+                return False
         found.join(client)
         counters.subscriptions += counted
         return True
 
     def leave(self, app_id: str, channel: str, client: Sink) -> bool:
         """Take a socket off a channel after writing what was published while it was on; return False when it wasn't."""
-        found = self._find(app_id, channel)
+        found = self._find(app_id, channel, client)
         if found is None or client not in found.subscribers:
             return False
         found.catch_up(client)
@@ -139,7 +152,7 @@ class Hub:
     def drop(self, app_id: str, channel: str, client: Sink) -> bool:
         """Take a socket that is gone off a channel, with what waits for it; return False when it wasn't on it."""
         local = self._apps.get(app_id)
-        found = None if local is None else local.channels.get(channel)
+        found = self._find(app_id, channel, client)
         if local is None or found is None or client not in found.subscribers:
             return False
         found.drop(client)
@@ -147,37 +160,38 @@ class Hub:
         if not found.subscribers:
             self.backlog -= found.size
             found.frames, found.size = [], 0
-            del local.channels[channel]
-            local.counters.channels -= not channel.startswith("#")
-            self._forget_if_empty(app_id, local)
+            self._forget_outbox(app_id, local, channel, found)
         return True
 
-    def publish(self, app_id: str, channel: str, frame: bytes, exclude: Sink | None = None) -> None:
-        """Send a frame to all subscribers of the channel on this node, but ``exclude``: at once, after what is worked
+    def publish(self, app_id: str, channel: str, payload: bytes, exclude: Sink | None = None) -> None:
+        """Send a message to all subscribers of the channel on this node, but ``exclude``: at once, after what is worked
         on, or at the end of the loop turn.
         """
         local = self._apps.get(app_id)
         if local is None:
             return
         found = local.channels.get(channel)
-        if found is None:
-            return
-        if not found.queued:
-            if len(found.subscribers) > self._few_at_most:
-                self._many.append(found)
-                self._arm()
-            elif self._alone and not found.shares and not self._few:
-                found.send(frame, 1, exclude)
-                return
-            else:
-                self._few.append(found)
-                if not self._working:
+        while found is not None:
+            encoding = found.encoding  # as in Round.serve
+            frame = encoding(payload)
+            if not found.queued:
+                if len(found.subscribers) > self._few_at_most:
+                    self._many.append(found)
                     self._arm()
-            found.queued = True
-        found.publish(frame, exclude)
-        self.backlog += len(frame)
-        if self.backlog > self._backlog_bytes:
-            self.flush()
+                elif self._alone and not found.shares and not self._few:
+                    found.send(frame, 1, exclude)
+                    found = found.other
+                    continue
+                else:
+                    self._few.append(found)
+                    if not self._working:
+                        self._arm()
+                found.queued = True
+            found.publish(frame, exclude)
+            self.backlog += len(frame)
+            if self.backlog > self._backlog_bytes:
+                self.flush()
+            found = found.other
 
     def begin_work(self, *, alone: bool = False) -> None:
         """Let channels with few subscribers wait for ``end_work``, which must follow within the same turn.
@@ -200,7 +214,7 @@ class Hub:
 
         Return what to release, or None when it isn't on the channel.
         """
-        found = self._find(app_id, channel)
+        found = self._find(app_id, channel, client)
         if found is None or client not in found.subscribers:
             return None
         share = found.share(client, 0)
@@ -208,19 +222,20 @@ class Hub:
         return share
 
     def release(self, app_id: str, channel: str, client: Sink, share: Share, first: bytes) -> None:
-        """Write the frame ``first`` and then what was held. Without effect when that subscription has ended.
+        """Write the message ``first`` and then what was held. Without effect when that subscription has ended.
 
         When ``first`` is among what was held (the cache already knew it), it goes out only there.
         """
-        found = self._find(app_id, channel)
+        found = self._find(app_id, channel, client)
         if found is None or found.shares is None or found.shares.get(client) is not share:
             return
         found.catch_up(client)
         held = share.held
-        if held is None:  # too much had gathered, see Channel.give
+        if held is None:  # too much had gathered, see Outbox.give
             return
         share.held = None
-        found.give(client, share, held if first in held else [first, *held])
+        frame = found.encoding(first)
+        found.give(client, share, held if frame in held else [frame, *held])
         if not found.frames:
             del found.shares[client]
 
@@ -228,7 +243,7 @@ class Hub:
         """Write what waits for a socket on these channels now, since it is about to be closed."""
         if self._few or self._many:
             for channel in channels:
-                found = self._find(app_id, channel)
+                found = self._find(app_id, channel, client)
                 if found is not None and client in found.subscribers:
                     found.catch_up(client)
 
@@ -246,18 +261,18 @@ class Hub:
             if self._few or self._many:
                 self._arm()
 
-    def _flush_some(self, queue: deque[Channel]) -> None:
-        """Flush channels of ``queue``, a slice of writes in all."""
+    def _flush_some(self, queue: deque[Outbox]) -> None:
+        """Flush outboxes of ``queue``, a slice of writes in all."""
         budget = self._slice_size
         while queue and budget > 0:
-            channel = queue.popleft()
-            size = channel.size
-            budget -= channel.flush(self._slice_size, self._flush_bytes)
-            self.backlog -= size - channel.size
-            if channel.round is not None or channel.frames:
-                self._many.append(channel)
+            outbox = queue.popleft()
+            size = outbox.size
+            budget -= outbox.flush(self._slice_size, self._flush_bytes)
+            self.backlog -= size - outbox.size
+            if outbox.round is not None or outbox.frames:
+                self._many.append(outbox)
             else:
-                channel.queued = False
+                outbox.queued = False
 
     def _arm(self) -> None:
         if not self._armed:
@@ -270,9 +285,24 @@ class Hub:
             local = self._apps[app_id] = _LocalApp(self._metrics.app(app_id))
         return local
 
-    def _find(self, app_id: str, channel: str) -> Channel | None:
+    def _find(self, app_id: str, channel: str, client: Sink) -> Outbox | None:
+        """Return the channel's outbox with the client's encoding, whether the client is on the channel or not."""
         local = self._apps.get(app_id)
-        return None if local is None else local.channels.get(channel)
+        found = None if local is None else local.channels.get(channel)
+        while found is not None and found.encoding is not client.encoding:
+            found = found.other
+        return found
+
+    def _forget_outbox(self, app_id: str, local: _LocalApp, channel: str, empty: Outbox) -> None:
+        first = local.channels[channel]
+        if first is not empty:
+            first.forget(empty)
+        elif empty.other is not None:
+            local.channels[channel] = empty.other
+        else:
+            del local.channels[channel]
+            local.counters.channels -= not channel.startswith("#")
+            self._forget_if_empty(app_id, local)
 
     def _forget_if_empty(self, app_id: str, local: _LocalApp) -> None:
         if not local.sockets and not local.channels:

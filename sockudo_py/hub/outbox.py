@@ -5,41 +5,13 @@ Why so, and what else was thought of: docs/decisions/0002-channel-outbox.md.
 
 from collections.abc import Iterable
 from itertools import islice
-from typing import Final, Protocol
+from typing import Final
 
+from sockudo_py.hub.sink import Encoding, Sink
 from sockudo_py.metrics import AppCounters
-from sockudo_py.protocol.session import Session
 
 SLICE_BYTES: Final = 1024 * 1024  # that one slice hands to the kernel: 0.3 ms of copying
 HELD_BYTES: Final = 1024 * 1024  # for one subscriber whose cached event is on its way
-
-
-PACED: Final = 1  # reasons for which a client is not read: it asks for more than its share ...
-CROWDING: Final = 2  # ... or fills what webhooks wait in
-
-
-class Sink(Protocol):
-    """A client's way out. It never raises, never blocks, and doesn't call the hub or the node before it returns.
-
-    (But ``release`` does, which is called from nowhere within them.)
-    """
-
-    session: Session
-
-    def write(self, frames: bytes) -> None:
-        """Send one or more complete WebSocket frames; ignored after ``close``."""
-
-    def close(self, code: int, reason: str) -> None:
-        """Send what was written before, then a close frame, then close the socket."""
-
-    def hold(self, reason: int) -> None:
-        """Read nothing more from the client, what came already included, until every reason is released.
-
-        It stays alive meanwhile, however silent, and may be closed.
-        """
-
-    def release(self, reason: int) -> None:
-        """Take a reason back, and go on where reading was stopped if it was the last one."""
 
 
 class Share:
@@ -105,16 +77,32 @@ class Round:
         return True
 
 
-class Channel:
-    """The subscribers of one channel on this node, and the messages that wait for them.
+class Outbox:
+    """The subscribers of one channel whose transports have the same encoding, and the messages that wait for them.
 
-    ``excluded`` is who gets none of the messages that wait: the sender of client events, or nobody. ``shares`` has
-    those whose part is neither everything nor nothing. ``round`` is the flush in progress, if one is.
+    ``frames`` are encoded messages. ``other`` is the channel's outbox for the next encoding: None where all subscribers
+    are WebSocket clients. ``excluded`` is who gets none of the messages that wait: the sender of client events, or
+    nobody. ``shares`` has those whose part is neither everything nor nothing. ``round`` is the flush in progress, if
+    one is.
     """
 
-    __slots__ = ("base", "counters", "excluded", "frames", "queued", "round", "shares", "size", "subscribers")
+    __slots__ = (
+        "base",
+        "counters",
+        "encoding",
+        "excluded",
+        "frames",
+        "other",
+        "queued",
+        "round",
+        "shares",
+        "size",
+        "subscribers",
+    )
 
-    def __init__(self, counters: AppCounters) -> None:
+    def __init__(self, encoding: Encoding, counters: AppCounters) -> None:
+        self.encoding = encoding
+        self.other: Outbox | None = None
         self.counters = counters
         self.subscribers: dict[Sink, None] = {}
         self.frames: list[bytes] = []
@@ -124,6 +112,24 @@ class Channel:
         self.shares: dict[Sink, Share] | None = None
         self.round: Round | None = None
         self.queued = False
+
+    def beside(self, encoding: Encoding) -> "Outbox":
+        """Return the channel's outbox for another encoding, from this one on; it is made when there is none."""
+        outbox = self
+        while outbox.encoding is not encoding:
+            if outbox.other is None:
+                outbox.other = Outbox(encoding, self.counters)
+            outbox = outbox.other
+        return outbox
+
+    def forget(self, empty: "Outbox") -> None:
+        """Take an outbox that follows this one out of the channel."""
+        before = self
+        while before.other is not None:
+            if before.other is empty:
+                before.other = empty.other
+                return
+            before = before.other
 
     def publish(self, frame: bytes, exclude: Sink | None) -> None:
         """Append a message to the outbox."""

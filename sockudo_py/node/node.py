@@ -49,7 +49,6 @@ from sockudo_py.protocol.effects import (
     SignIn,
 )
 from sockudo_py.protocol.errors import ErrorCode
-from sockudo_py.protocol.framing import text_frame
 from sockudo_py.protocol.opening import Refusal, refusal
 from sockudo_py.protocol.source import Source
 
@@ -61,7 +60,6 @@ DRAIN_SLICE_MIN: Final = 50  # below it, spreading a drain would only make a sma
 log = logging.getLogger(__name__)
 
 _ERROR: Final = b'{"event":"pusher:error"'
-_PING_FRAME: Final = b"\x89\x00"
 
 
 class Node:
@@ -217,7 +215,7 @@ class Node:
             payload = codec.server_event(event, data, channel) if parts is None else codec.event(channel, *parts)
             if cached:
                 self._cache.store(app_id, channel, payload, app.cache_ttl)
-            hub.publish(app_id, channel, text_frame(payload), exclude)
+            hub.publish(app_id, channel, payload, exclude)
             if alone:
                 continue
             user_id = user_of(channel)
@@ -306,18 +304,18 @@ class Node:
         payload = effect.payload
         if payload.startswith(_ERROR):
             _tell(client, "client got an error", payload)
-        frame = text_frame(payload)
+        data = client.encoding(payload)
         counters = self._metrics.app(client.session.app.id)
         counters.messages_sent += 1
-        counters.sent_bytes += len(frame)
-        client.write(frame)
+        counters.sent_bytes += len(data)
+        client.write(data)
 
     def _refuse_subscription(self, client: Sink, effect: RefuseSubscription) -> None:
         self._refused.add(client.session.app.id, effect.reason)
         self._reply(client, effect)
 
     def _ping(self, client: Sink, effect: Ping) -> None:
-        client.write(_PING_FRAME)
+        client.ping()
 
     def _leave(self, client: Sink, effect: Leave) -> None:
         self._hub.leave(client.session.app.id, effect.channel, client)
@@ -336,7 +334,7 @@ class Node:
         session = client.session
         app_id, socket_id, channel, payload = session.app.id, session.socket_id, event.channel, event.payload
         self._metrics.app(app_id).client_events += 1
-        self._hub.publish(app_id, channel, text_frame(payload), client)
+        self._hub.publish(app_id, channel, payload, client)
         if not self._alone:
             self._adapter.publish(Publication(app_id, channel, payload, socket_id))
         self._on_change(
@@ -392,7 +390,7 @@ class Node:
 
     def _publish_here(self, app_id: str, channel: str, payload: bytes, exclude_socket: str | None) -> None:
         exclude = None if exclude_socket is None else self._hub.sockets(app_id).get(exclude_socket)
-        self._hub.publish(app_id, channel, text_frame(payload), exclude)
+        self._hub.publish(app_id, channel, payload, exclude)
 
 
 def _tell(client: Sink, what: str, payload: bytes | None = None) -> None:

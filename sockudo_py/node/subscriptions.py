@@ -14,7 +14,6 @@ from sockudo_py.protocol import codec
 from sockudo_py.protocol.app import App
 from sockudo_py.protocol.channels.table import is_cached
 from sockudo_py.protocol.effects import Effect, Join, Leave, Member
-from sockudo_py.protocol.framing import text_frame
 from sockudo_py.protocol.source import Source
 
 
@@ -109,7 +108,7 @@ class Subscriptions:
         # While the cache is away clients are told of a miss as well, so that they ask whom they ask then; webhooks are
         # not, since they would be told what isn't so.
         payload = found.payload if isinstance(found, CachedEvent) else codec.cache_miss(channel)
-        self._hub.release(app_id, channel, client, share, text_frame(payload))
+        self._hub.release(app_id, channel, client, share, payload)
         if found is None and self._misses.worth_telling(app_id, channel):
             self._on_change(CacheMissed(app_id, channel, client.session.source))
 

@@ -9,7 +9,6 @@ from sockudo_py.hub import Hub, Sink
 from sockudo_py.protocol import codec
 from sockudo_py.protocol.effects import Effect, SignIn
 from sockudo_py.protocol.errors import ErrorCode
-from sockudo_py.protocol.framing import text_frame
 from sockudo_py.protocol.opening import refusal
 
 
@@ -56,7 +55,7 @@ class Users:
     def tell_watchers(self, app_id: str, user_id: str, online: bool) -> None:
         """Tell those on this node who have the user on their watchlist."""
         came, went = ([user_id], []) if online else ([], [user_id])
-        self._hub.publish(app_id, _watch_channel(user_id), text_frame(codec.watchlist_events(came, went)))
+        self._hub.publish(app_id, _watch_channel(user_id), codec.watchlist_events(came, went))
 
     def _counted(self, client: Sink, request: SignIn, first: bool | Unavailable) -> None:
         session, user_id = client.session, request.user_id

@@ -3,7 +3,11 @@
 The order of a list of effects is the order in which they must be carried out.
 """
 
+from typing import Final
+
 from sockudo_py.protocol.values import value
+
+MAX_REASON_BYTES: Final = 123  # of a ``Close``: WebSocket has no room for more
 
 
 @value
@@ -90,3 +94,11 @@ class Pause:
 
 
 Effect = Reply | RefuseSubscription | Ping | Close | Join | Leave | Relay | SignIn | Pause
+
+
+def cut_reason(reason: str) -> str:
+    """Return the longest beginning of ``reason`` that is at most 123 bytes of valid UTF-8."""
+    encoded = reason.encode("utf-8", "replace")
+    if len(encoded) <= MAX_REASON_BYTES:
+        return reason
+    return encoded[:MAX_REASON_BYTES].decode("utf-8", "ignore")

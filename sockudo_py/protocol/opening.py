@@ -5,9 +5,8 @@ from typing import Final
 
 from sockudo_py.protocol import codec, errors
 from sockudo_py.protocol.app import App
-from sockudo_py.protocol.effects import Close, Effect, Reply
+from sockudo_py.protocol.effects import Close, Effect, Reply, cut_reason
 from sockudo_py.protocol.errors import MESSAGES, ErrorCode
-from sockudo_py.protocol.framing import cut_reason
 
 # 4-6 get the same messages as 7; the .NET client still says 5.
 PROTOCOL_VERSIONS: Final = frozenset({"4", "5", "6", "7"})

@@ -15,10 +15,10 @@ from websockets.protocol import OPEN as READABLE
 from sockudo_py.metrics import AppCounters
 from sockudo_py.protocol import codec
 from sockudo_py.protocol.effects import Effect
-from sockudo_py.protocol.framing import close_frame, pong_frame, text_frame
 from sockudo_py.protocol.session import Session
 from sockudo_py.ws.context import ConnectionContext
 from sockudo_py.ws.frames import FrameReader, Received, begins_plain, only_message, plain_messages
+from sockudo_py.ws.framing import PING_FRAME, close_frame, pong_frame, text_frame
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +70,8 @@ class WebSocketConnection(asyncio.Protocol):
         "write",
     )
 
+    encoding = staticmethod(text_frame)
+
     def __init__(
         self, context: ConnectionContext, transport: asyncio.Transport, session: Session, counters: AppCounters
     ) -> None:
@@ -113,6 +115,10 @@ class WebSocketConnection(asyncio.Protocol):
             self.data_received(received)
 
     # -- the node's side: hub.Sink --
+
+    def ping(self) -> None:
+        """Send a ping frame."""
+        self.write(PING_FRAME)
 
     def close(self, code: int, reason: str) -> None:
         """Send what is pending, then a close frame, and give the client some seconds for its own."""

@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any, TypeVar
 
 from hypothesis import settings
@@ -11,11 +11,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from sockudo_py.adapters.base import ChannelStats
 from sockudo_py.changes import ChannelOccupied, ChannelVacated, MemberAdded, MemberRemoved
-from sockudo_py.hub import Hub, Share
+from sockudo_py.hub import Encoding, Hub, Share
 from sockudo_py.metrics import Metrics
-from sockudo_py.protocol.framing import text_frame
+from sockudo_py.ws.framing import text_frame
 from tests.support.fake_loop import FakeLoop
-from tests.support.sink import RecordingSink, make_app
+from tests.support.sink import RecordingSink, in_a_list, make_app
 from tests.unit.node.kit import VACATE_DELAY, Bench
 
 T = TypeVar("T")
@@ -30,13 +30,16 @@ class Outbox(RuleBasedStateMachine):
     Slices, bytes per write and backlog are so small that every path of the outbox is taken.
     """
 
+    encodings: Sequence[Encoding] = (text_frame,)  # of the sockets in turn
+
     def __init__(self) -> None:
         super().__init__()
         self.loop = FakeLoop()
         self.metrics = Metrics()
         self.hub = Hub(self.loop.call_soon, self.metrics, slice_size=2, flush_bytes=24, backlog_bytes=150)
         app = make_app()
-        self.sinks = [RecordingSink(app, f"1.{number}") for number in range(7)]
+        encodings = self.encodings
+        self.sinks = [RecordingSink(app, f"1.{n}", encodings[n % len(encodings)]) for n in range(7)]
         for sink in self.sinks:
             self.hub.add("1", sink)
         # What each (socket, channel) must have received in the end, and what waits for a replay of it.
@@ -78,7 +81,7 @@ class Outbox(RuleBasedStateMachine):
         socket, channel = data.draw(st.sampled_from(sorted(self.held)))
         share, gathered = self.held.pop((socket, channel))
         replayed = self.text(channel)
-        self.hub.release("1", channel, self.sinks[socket], share, text_frame(replayed.encode()))
+        self.hub.release("1", channel, self.sinks[socket], share, replayed.encode())
         self.expected[socket, channel] += [replayed, *gathered]
         assert self.received(socket, channel) == self.expected[socket, channel]
 
@@ -103,7 +106,7 @@ class Outbox(RuleBasedStateMachine):
         """Publish and let some of it be flushed, so that what comes next often comes between two slices."""
         text = self.text(channel) + "." * padding
         excluded = None if exclude is None else self.sinks[exclude]
-        self.hub.publish("1", channel, text_frame(text.encode()), excluded)
+        self.hub.publish("1", channel, text.encode(), excluded)
         for socket, name in self.on:
             if name == channel and socket != exclude:
                 if (socket, name) in self.held:
@@ -154,6 +157,12 @@ class Outbox(RuleBasedStateMachine):
         self.hub.end_work()
         self.loop.settle()
         self.everything_due_was_received()
+
+
+class OutboxOfTwoEncodings(Outbox):
+    """The same holds where every other client has another transport."""
+
+    encodings = (in_a_list, text_frame)
 
 
 def answer_of(question: Coroutine[Any, Any, T]) -> T:
@@ -292,5 +301,7 @@ class Occupancy(RuleBasedStateMachine):
 
 TestOutbox = Outbox.TestCase
 TestOutbox.settings = settings(max_examples=200, stateful_step_count=60, deadline=None)
+TestOutboxOfTwoEncodings = OutboxOfTwoEncodings.TestCase
+TestOutboxOfTwoEncodings.settings = settings(max_examples=200, stateful_step_count=60, deadline=None)
 TestOccupancy = Occupancy.TestCase
 TestOccupancy.settings = settings(max_examples=200, stateful_step_count=60, deadline=None)

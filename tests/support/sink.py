@@ -3,8 +3,10 @@
 import json
 from typing import Any
 
+from sockudo_py.hub import Encoding
 from sockudo_py.protocol.app import App, AppKey
 from sockudo_py.protocol.session import Session, Settings
+from sockudo_py.ws.framing import text_frame
 
 KEY = AppKey("key", b"secret")
 
@@ -13,11 +15,18 @@ def make_app(app_id: str = "1", **limits: Any) -> App:
     return App(app_id, (KEY,), **limits)
 
 
-class RecordingSink:
-    """A ``hub.Sink``. ``writes`` are the bytes of each write, ``closed`` is the code it was closed with,
-    ``held`` the reasons for which it is not to be read."""
+def in_a_list(payload: bytes) -> bytes:
+    """Encode a message as no WebSocket does: a line with a JSON list of one string."""
+    return b"a" + json.dumps([payload.decode()]).encode() + b"\n"
 
-    def __init__(self, app: App, socket_id: str = "1.1") -> None:
+
+class RecordingSink:
+    """A ``hub.Sink``. ``writes`` are the bytes of each write, ``pings`` how often it was asked for a sign of life,
+    ``closed`` is the code it was closed with, ``held`` the reasons for which it is not to be read."""
+
+    def __init__(self, app: App, socket_id: str = "1.1", encoding: Encoding = text_frame) -> None:
+        self.encoding = encoding
+        self.pings = 0
         self.session = Session(app, socket_id, Settings(error_style="pusher"), 0.0)
         self.writes: list[bytes] = []
         self.closed: int | None = None
@@ -26,9 +35,13 @@ class RecordingSink:
     def __repr__(self) -> str:
         return f"<sink {self.session.socket_id}>"
 
-    def write(self, frames: bytes) -> None:
+    def write(self, data: bytes) -> None:
         assert self.closed is None, "written to after close"
-        self.writes.append(frames)
+        self.writes.append(data)
+
+    def ping(self) -> None:
+        assert self.closed is None, "pinged after close"
+        self.pings += 1
 
     def close(self, code: int, reason: str) -> None:
         assert self.closed is None, "closed twice"
@@ -42,8 +55,9 @@ class RecordingSink:
 
     @property
     def payloads(self) -> list[bytes]:
-        """The payloads of all frames so far."""
-        return payloads(b"".join(self.writes))
+        """The payloads of all messages so far."""
+        data = b"".join(self.writes)
+        return payloads(data) if self.encoding is text_frame else listed_payloads(data)
 
     @property
     def messages(self) -> list[dict[str, Any]]:
@@ -60,6 +74,15 @@ class RecordingSink:
         events = self.events
         self.writes.clear()
         return events
+
+
+def listed_payloads(lines: bytes) -> list[bytes]:
+    """Split what ``in_a_list`` has encoded."""
+    found = []
+    for line in lines.splitlines(keepends=True):
+        assert line[:2] + line[-2:] == b"a[]\n", f"a line was cut: {line!r}"
+        found += [text.encode() for text in json.loads(line[1:])]
+    return found
 
 
 def payloads(frames: bytes) -> list[bytes]:

@@ -2,13 +2,13 @@
 
 import pytest
 
-from sockudo_py.hub import Hub
+from sockudo_py.hub import Encoding, Hub
 from sockudo_py.hub.hub import FEW
 from sockudo_py.hub.outbox import SLICE_BYTES
 from sockudo_py.metrics import Metrics
-from sockudo_py.protocol.framing import text_frame
+from sockudo_py.ws.framing import text_frame
 from tests.support.fake_loop import FakeLoop
-from tests.support.sink import RecordingSink, make_app
+from tests.support.sink import RecordingSink, in_a_list, make_app
 
 APP = make_app()
 
@@ -21,10 +21,10 @@ class Bench:
         self.metrics = Metrics()
         self.hub = Hub(self.loop.call_soon, self.metrics, **bounds)
 
-    def sinks(self, number: int, *, on: str | None = None) -> list[RecordingSink]:
+    def sinks(self, number: int, *, on: str | None = None, encoding: Encoding = text_frame) -> list[RecordingSink]:
         made = []
         for _ in range(number):
-            sink = RecordingSink(APP, f"1.{self.hub.connections() + 1}")
+            sink = RecordingSink(APP, f"1.{self.hub.connections() + 1}", encoding)
             self.hub.add("1", sink)
             if on is not None:
                 self.hub.join("1", on, sink)
@@ -32,7 +32,7 @@ class Bench:
         return made
 
     def publish(self, text: str, channel: str = "c", exclude: RecordingSink | None = None) -> None:
-        self.hub.publish("1", channel, text_frame(text.encode()), exclude)
+        self.hub.publish("1", channel, text.encode(), exclude)
 
 
 def texts(sink: RecordingSink) -> list[str]:
@@ -251,7 +251,7 @@ def test_the_work_of_one_message_waits_with_whom_a_replay_is_on_its_way_to(bench
     bench.publish("b")
     bench.hub.end_work()
     assert sink.writes == []
-    bench.hub.release("1", "c", sink, share, text_frame(b"a"))
+    bench.hub.release("1", "c", sink, share, b"a")
     assert texts(sink) == ["a", "b"]
 
 
@@ -434,7 +434,7 @@ def test_a_held_subscriber_gets_the_replay_before_everything_else(bench: Bench) 
     bench.loop.turn()
     bench.publish("b")
     assert sink.writes == []
-    bench.hub.release("1", "c", sink, share, text_frame(b"replay"))
+    bench.hub.release("1", "c", sink, share, b"replay")
     assert texts(sink) == ["replay", "a", "b"]
     bench.publish("c")
     bench.loop.turn()
@@ -446,7 +446,7 @@ def test_a_replay_that_came_as_a_live_event_too_goes_out_once(bench: Bench) -> N
     share = bench.hub.hold("1", "c", sink)
     assert share is not None
     bench.publish("a")
-    bench.hub.release("1", "c", sink, share, text_frame(b"a"))
+    bench.hub.release("1", "c", sink, share, b"a")
     bench.loop.turn()
     assert texts(sink) == ["a"]
 
@@ -459,9 +459,9 @@ def test_the_replay_of_a_subscription_that_ended_is_dropped(bench: Bench) -> Non
     bench.hub.join("1", "c", sink)
     new = bench.hub.hold("1", "c", sink)
     assert new is not None
-    bench.hub.release("1", "c", sink, old, text_frame(b"old"))
+    bench.hub.release("1", "c", sink, old, b"old")
     assert sink.writes == []
-    bench.hub.release("1", "c", sink, new, text_frame(b"new"))
+    bench.hub.release("1", "c", sink, new, b"new")
     assert texts(sink) == ["new"]
 
 
@@ -476,7 +476,7 @@ def test_what_is_held_is_bounded_and_then_the_replay_is_out_of_date(bench: Bench
     bench.publish(large)
     bench.loop.turn()
     assert texts(sink) == [large, large]
-    bench.hub.release("1", "c", sink, share, text_frame(b"replay"))
+    bench.hub.release("1", "c", sink, share, b"replay")
     assert texts(sink) == [large, large]
 
 
@@ -553,3 +553,90 @@ def test_a_sink_that_breaks_its_promise_does_not_stop_the_flushes_of_others(benc
         bench.loop.turn()
     bench.loop.turn()
     assert texts(sink) == ["b"]
+
+
+def test_each_subscriber_gets_messages_in_the_encoding_of_its_transport(bench: Bench) -> None:
+    (socket,) = bench.sinks(1, on="c")
+    (other,) = bench.sinks(1, on="c", encoding=in_a_list)
+    bench.publish("a")
+    bench.publish("b")
+    bench.loop.turn()
+    assert socket.writes == [text_frame(b"a") + text_frame(b"b")]
+    assert other.writes == [b'a["a"]\na["b"]\n']
+
+
+def test_a_message_is_encoded_and_joined_once_for_all_who_share_an_encoding(bench: Bench) -> None:
+    encoded: list[bytes] = []
+
+    def counting(payload: bytes) -> bytes:
+        encoded.append(payload)
+        return in_a_list(payload)
+
+    bench.sinks(2, on="c")
+    one, two = bench.sinks(2, on="c", encoding=counting)
+    bench.publish("a")
+    bench.publish("b")
+    bench.loop.turn()
+    assert encoded == [b"a", b"b"]
+    assert one.writes[0] is two.writes[0]
+
+
+def test_an_encoding_that_no_subscriber_of_the_channel_has_costs_nothing(bench: Bench) -> None:
+    encoded: list[bytes] = []
+
+    def counting(payload: bytes) -> bytes:
+        encoded.append(payload)
+        return in_a_list(payload)
+
+    bench.sinks(1, on="c")
+    bench.sinks(1, on="d", encoding=counting)
+    (gone,) = bench.sinks(1, on="c", encoding=counting)
+    assert bench.hub.leave("1", "c", gone)
+    bench.publish("a")
+    bench.loop.turn()
+    assert encoded == []
+
+
+@pytest.mark.parametrize("first", [0, 1, 2])
+def test_a_channel_goes_when_the_last_of_all_encodings_leaves(bench: Bench, first: int) -> None:
+    encodings = [text_frame, in_a_list, lambda payload: b"<" + payload + b">"]
+    sinks = [bench.sinks(1, on="c", encoding=encoding)[0] for encoding in encodings]
+    counters = bench.metrics.app("1")
+    assert (counters.channels, counters.subscriptions) == (1, 3)
+    assert bench.hub.subscribers("1", "c") == sinks
+    order = sinks[first:] + sinks[:first]
+    while order:
+        assert set(bench.hub.subscribers("1", "c")) == set(order)
+        assert "c" in bench.hub.channels("1")
+        assert counters.channels == 1
+        assert bench.hub.drop("1", "c", order.pop(0))
+    assert "c" not in bench.hub.channels("1")
+    assert (counters.channels, counters.subscriptions) == (0, 0)
+
+
+def test_what_is_sent_is_counted_in_the_encoding_that_it_has(bench: Bench) -> None:
+    bench.sinks(1, on="c")
+    bench.sinks(1, on="c", encoding=in_a_list)
+    bench.publish("a")
+    bench.loop.turn()
+    counters = bench.metrics.app("1")
+    assert (counters.messages_sent, counters.sent_bytes) == (2, len(text_frame(b"a") + in_a_list(b"a")))
+
+
+def test_the_sender_of_a_client_event_is_left_out_beside_another_encoding(bench: Bench) -> None:
+    (socket,) = bench.sinks(1, on="c")
+    (other,) = bench.sinks(1, on="c", encoding=in_a_list)
+    bench.publish("a", exclude=other)
+    bench.publish("b", exclude=socket)
+    bench.loop.turn()
+    assert (texts(socket), texts(other)) == (["a"], ["b"])
+
+
+def test_the_work_of_one_message_reaches_every_encoding_at_once(bench: Bench) -> None:
+    (socket,) = bench.sinks(1, on="c")
+    (other,) = bench.sinks(1, on="c", encoding=in_a_list)
+    bench.hub.begin_work(alone=True)
+    bench.publish("a")
+    assert (texts(socket), texts(other)) == (["a"], ["a"])
+    bench.hub.end_work()
+    assert bench.hub.backlog == 0

@@ -103,11 +103,12 @@ def test_the_node_has_a_step_for_every_effect() -> None:
     assert set(Bench().node._steps) == set(get_args(Effect))
 
 
-def test_a_websocket_ping_is_an_empty_ping_frame() -> None:
+def test_a_ping_is_the_sinks_own_business_and_no_message() -> None:
     bench = Bench()
     client = bench.client()
     bench.node.perform(client, [Ping()])
-    assert client.writes == [b"\x89\x00"]
+    assert client.pings == 1
+    assert client.writes == []
 
 
 @pytest.mark.parametrize("channels", [1, 30])

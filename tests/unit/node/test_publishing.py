@@ -1,11 +1,12 @@
 """Events from the backend and from clients, and what comes from and goes to other nodes."""
 
+from collections.abc import Callable
+
 import pytest
 
 from sockudo_py.adapters.base import ChannelStats, Publication, UserMessage
 from sockudo_py.changes import ClientEventSent
-from sockudo_py.node import node
-from sockudo_py.protocol import framing
+from sockudo_py.protocol import codec
 from tests.unit.node.kit import Bench, SlowAdapter, make_app
 
 
@@ -79,12 +80,16 @@ def test_publishing_is_counted_per_event_and_delivery_per_subscriber() -> None:
 def test_a_lone_node_serves_whoever_is_there_and_makes_no_message_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[bytes] = []
 
-    def text_frame(payload: bytes) -> bytes:
-        made.append(payload)
-        return framing.text_frame(payload)
+    def kept(make: Callable[..., bytes]) -> Callable[..., bytes]:
+        def keep(*parts: object) -> bytes:
+            made.append(make(*parts))
+            return made[-1]
+
+        return keep
 
     monkeypatch.setattr(SlowAdapter, "alone", True)
-    monkeypatch.setattr(node, "text_frame", text_frame)
+    monkeypatch.setattr(codec, "server_event", kept(codec.server_event))
+    monkeypatch.setattr(codec, "event", kept(codec.event))
     bench = Bench()
     client = bench.subscriber("c")
     user = bench.client()

@@ -1,15 +1,19 @@
 """WebSocket frames of a server (RFC 6455): unmasked, unfragmented. Built once, written to every subscriber."""
 
+from typing import Final
+
+from sockudo_py.protocol.effects import cut_reason
+
 _TEXT = 0x81  # FIN, opcode 1
 _CLOSE = 0x88  # FIN, opcode 8
 _PONG = 0x8A  # FIN, opcode 10
-MAX_REASON_BYTES = 123  # a control frame carries 125 bytes, two of them are the code
+PING_FRAME: Final = b"\x89\x00"  # FIN, opcode 9, nothing in it
 
 _SHORT_HEADERS = tuple(bytes((_TEXT, length)) for length in range(126))
 
 
 def text_frame(payload: bytes) -> bytes:
-    """Return the complete frame that carries ``payload``, which is UTF-8."""
+    """Return the complete frame that carries ``payload``, which is UTF-8: the ``hub.Encoding`` of WebSocket clients."""
     length = len(payload)
     if length < 126:
         return _SHORT_HEADERS[length] + payload
@@ -27,11 +31,3 @@ def close_frame(code: int, reason: str) -> bytes:
 def pong_frame(payload: bytes) -> bytes:
     """Return the answer to a ping with this payload, which has at most 125 bytes."""
     return bytes((_PONG, len(payload))) + payload
-
-
-def cut_reason(reason: str) -> str:
-    """Return the longest beginning of ``reason`` that is at most 123 bytes of valid UTF-8."""
-    encoded = reason.encode("utf-8", "replace")
-    if len(encoded) <= MAX_REASON_BYTES:
-        return reason
-    return encoded[:MAX_REASON_BYTES].decode("utf-8", "ignore")

@@ -2,7 +2,8 @@ import pytest
 from websockets.frames import Close, Frame, Opcode
 from websockets.streams import StreamReader
 
-from sockudo_py.protocol.framing import MAX_REASON_BYTES, close_frame, cut_reason, text_frame
+from sockudo_py.protocol.effects import MAX_REASON_BYTES, cut_reason
+from sockudo_py.ws.framing import close_frame, text_frame
 
 
 def parse(data: bytes) -> Frame:
