@@ -3,26 +3,22 @@
 --
 -- KEYS[1], ARGV[1..2]  see queue_common.lua
 -- ARGV[3]  redrive | purge
--- ARGV[4]  endpoint, or '' for all
--- ARGV[5]  how many at most
--- ARGV[6]  how many of the oldest to leave out: those that were looked at before and are of other endpoints
+-- ARGV[4]  how many at most
+-- ARGV[5]  how many of the oldest to leave out: those that were looked at before and are not meant
+-- ARGV[6..] which, see queue_chosen.lua
 -- Returns {jobs moved or deleted, how many to leave out next time or -1 when done}.
 -- include queue_common.lua
+-- include queue_chosen.lua
 
-local verb, ep, most, skip = ARGV[3], ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
-local MOVES = 200
+local verb, most, skip = ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
+local LOOKS = 1000
 local GONE = 'moved by queue_dead' -- put in place of what goes: one LREM per job would walk over all that stays each time
-local page = redis.call('LRANGE', P .. 'failed', -skip - MOVES, -skip - 1)
+local page = redis.call('LRANGE', P .. 'failed', -skip - LOOKS, -skip - 1)
 local done, kept = 0, 0
 for at = #page, 1, -1 do
   if done >= most then break end
   local job = page[at]
-  local target = ''
-  if ep ~= '' then
-    local _, found = header(job)
-    target = found
-  end
-  if target == ep then
+  if is_chosen(job) then
     if verb == 'redrive' then redis.call('LPUSH', P .. 'default', job) end
     redis.call('LSET', P .. 'failed', at - #page - 1 - skip, GONE)
     done = done + 1
@@ -31,5 +27,5 @@ for at = #page, 1, -1 do
   end
 end
 if done > 0 then redis.call('LREM', P .. 'failed', -done, GONE) end
-if #page < MOVES or done >= most then return { done, -1 } end
+if #page < LOOKS or done >= most then return { done, -1 } end
 return { done, skip + kept }

@@ -23,7 +23,7 @@ crash it says whose end has yet to be told, and to whom.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from sockudo_py.errors import Unavailable
 from sockudo_py.protocol.source import Source
@@ -140,6 +140,31 @@ class Depths:
     failed: int = 0
     oldest_waiting_ms: int = 0
     lanes: tuple[LaneDepth, ...] = field(default=())
+
+
+MOST_IDS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetters:
+    """Which dead jobs are meant: those that fit every field that is given. None given: all.
+
+    ``ids`` are of jobs, at most 1,000. ``since_ms`` and ``until_ms`` are Unix milliseconds: it failed for good then or
+    later, and before. A text that is no job fits only when no field is given.
+    """
+
+    ids: frozenset[str] | None = None
+    endpoint: str | None = None
+    app_id: str | None = None
+    since_ms: int | None = None
+    until_ms: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.ids is not None and len(self.ids) > MOST_IDS:
+            raise ValueError(f"{len(self.ids)} ids of dead letters; at most {MOST_IDS} at a time")
+
+
+ALL_DEAD = DeadLetters()
 
 
 class QueueFull(Unavailable):
@@ -268,3 +293,20 @@ class Queue(Protocol):
         Knows the due times that the last claim saw, and what this process did since; what others do (an operator's
         ``rpoplpush``, other nodes) it notices within half a second.
         """
+
+
+@runtime_checkable
+class ChoosesDead(Protocol):
+    """What every queue but that of SQS can do besides: choose among its dead jobs.
+
+    It looks at them one by one, 1,000 at a time; so a call is not one step, and those that die meanwhile may be missed.
+    """
+
+    async def find_dead(self, which: DeadLetters, offset: int = 0, limit: int = 50) -> list[bytes]:
+        """Return dead jobs, newest first."""
+
+    async def redrive_dead(self, which: DeadLetters, limit: int = 1000) -> int:
+        """Move dead jobs, oldest first, back for delivery; return how many."""
+
+    async def purge_dead(self, which: DeadLetters) -> int:
+        """Delete dead jobs; return how many."""

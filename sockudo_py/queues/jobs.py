@@ -17,7 +17,7 @@ import orjson
 
 from sockudo_py.compact import compact
 from sockudo_py.errors import SockudoError
-from sockudo_py.queues.base import Append
+from sockudo_py.queues.base import ALL_DEAD, Append, DeadLetters
 
 _EVENTS = b',"events":['
 _HEAD = re.compile(
@@ -25,6 +25,8 @@ _HEAD = re.compile(
     rb'"attempt":(\d{1,9}),"redrives":(\d{1,9}),"created_ms":(\d{1,16}),"events":\['
 )
 _DEAD = re.compile(rb'(.*\]),"failed_ms":(\d+),"error":(\{.*\})\}', re.DOTALL)  # greedy: the last one counts
+
+_FAILED = re.compile(rb'\],"failed_ms":(\d{1,16}),"error":\{')
 
 
 class PoisonJob(SockudoError):
@@ -148,6 +150,23 @@ def app_of(text: bytes) -> str | None:
     """Return the app of a job that our own code made; None when it does not tell."""
     head = _HEAD.match(text)
     return head.group(3).decode() if head is not None and head.group(3) else None
+
+
+def fits(text: bytes, which: DeadLetters) -> bool:
+    """Return whether a dead job is one of these. ``queue_chosen.lua`` says the same."""
+    if which == ALL_DEAD:
+        return True
+    fields = _dead_fields(text)
+    if fields is None:
+        return False
+    ident, endpoint, app_id, failed_ms = fields
+    return (
+        (which.ids is None or ident in which.ids)
+        and which.endpoint in (None, endpoint)
+        and which.app_id in (None, app_id)
+        and (which.since_ms is None or failed_ms >= which.since_ms)
+        and (which.until_ms is None or failed_ms < which.until_ms)
+    )
 
 
 def merge(first: bytes, events: Sequence[bytes]) -> bytes:
@@ -274,6 +293,25 @@ def _decode_any(text: bytes) -> Job:
     _array(events_text)
     failed_ms = _count(fields, "failed_ms", None) if "failed_ms" in fields else None
     return Job(ident, endpoint, app_id, created_ms, events_text, attempt, redrives, failed_ms, _error(fields))
+
+
+def _dead_fields(text: bytes) -> tuple[object, object, object, int] | None:
+    """Return id, endpoint, app and ``failed_ms`` (0: none) of a dead job; None when the text is no JSON object."""
+    head = _HEAD.match(text)
+    failed = _FAILED.match(text, text.rfind(b'],"failed_ms":')) if head is not None else None
+    if head is not None and failed is not None:
+        ident, endpoint, app_id = (field.decode("utf-8", "replace") for field in head.groups()[:3])
+        return ident, endpoint, app_id, int(failed.group(1))
+    try:
+        fields = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
+    if not isinstance(fields, dict):
+        return None
+    failed_ms = fields.get("failed_ms")
+    if not isinstance(failed_ms, int) or isinstance(failed_ms, bool):
+        failed_ms = 0
+    return fields.get("id"), fields.get("ep"), fields.get("app"), failed_ms
 
 
 def _string(fields: Mapping[str, Any], key: str) -> str:

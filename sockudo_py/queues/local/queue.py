@@ -8,9 +8,11 @@ from collections.abc import Callable, Sequence
 from sockudo_py.metrics import Metrics
 from sockudo_py.queues import jobs
 from sockudo_py.queues.base import (
+    ALL_DEAD,
     ENDPOINT_DELETED,
     Append,
     Claim,
+    DeadLetters,
     Depths,
     LanePolicy,
     LedgerEntry,
@@ -150,12 +152,25 @@ class MemoryQueue(BookLanes):
         return len(taken)
 
     async def redrive(self, endpoint: str | None = None, limit: int = 1000) -> int:  # noqa: D102
+        return await self.redrive_dead(DeadLetters(endpoint=endpoint), limit)
+
+    async def failed(self, offset: int = 0, limit: int = 50) -> list[bytes]:  # noqa: D102
+        return await self.find_dead(ALL_DEAD, offset, limit)
+
+    async def purge(self, endpoint: str | None = None) -> int:  # noqa: D102
+        return await self.purge_dead(DeadLetters(endpoint=endpoint))
+
+    async def find_dead(self, which: DeadLetters, offset: int = 0, limit: int = 50) -> list[bytes]:  # noqa: D102
+        found = (text for text in self._failed if jobs.fits(text, which))
+        return list(itertools.islice(found, offset, offset + limit))
+
+    async def redrive_dead(self, which: DeadLetters, limit: int = 1000) -> int:  # noqa: D102
         now = self._now()
         done = 0
         kept: deque[bytes] = deque()
         for text in reversed(self._failed):
             head = jobs.header(text)
-            if done < limit and head is not None and endpoint in (None, head[1]):
+            if done < limit and head is not None and jobs.fits(text, which):
                 self._book.lanes.put(Entry(head[1], text), now, head=False)
                 done += 1
             else:
@@ -165,14 +180,9 @@ class MemoryQueue(BookLanes):
         self._waker.soon()
         return done
 
-    async def failed(self, offset: int = 0, limit: int = 50) -> list[bytes]:  # noqa: D102
-        return list(itertools.islice(self._failed, offset, offset + limit))
-
-    async def purge(self, endpoint: str | None = None) -> int:  # noqa: D102
+    async def purge_dead(self, which: DeadLetters) -> int:  # noqa: D102
         before = len(self._failed)
-        self._failed = deque(
-            text for text in self._failed if endpoint is not None and (jobs.header(text) or ("", ""))[1] != endpoint
-        )
+        self._failed = deque(text for text in self._failed if not jobs.fits(text, which))
         return before - len(self._failed)
 
     async def depths(self, lanes: int = 20) -> Depths:  # noqa: D102

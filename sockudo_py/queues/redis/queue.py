@@ -20,6 +20,7 @@ from sockudo_py.queues.base import (
     LONGEST_WAIT,
     Append,
     Claim,
+    DeadLetters,
     Depths,
     LaneDepth,
     LanePolicy,
@@ -30,7 +31,7 @@ from sockudo_py.queues.base import (
 from sockudo_py.queues.counters import Counters
 from sockudo_py.queues.local.classes import Shares
 from sockudo_py.queues.redis.ledger import RedisLedger, Word, words
-from sockudo_py.queues.redis.words import CHUNK, chunks, packed, tagged
+from sockudo_py.queues.redis.words import CHUNK, chosen, chunks, packed, tagged
 from sockudo_py.queues.waker import Waker
 
 _log = logging.getLogger(__name__)
@@ -297,10 +298,7 @@ class RedisQueue:
         return moved
 
     async def redrive(self, endpoint: str | None = None, limit: int = 1000) -> int:  # noqa: D102
-        done = await self._dead("redrive", endpoint, limit)
-        self._count.redriven.add(amount=done)
-        self._waker.soon()
-        return done
+        return await self.redrive_dead(DeadLetters(endpoint=endpoint), limit)
 
     async def failed(self, offset: int = 0, limit: int = 50) -> list[bytes]:  # noqa: D102
         if limit <= 0:
@@ -309,7 +307,24 @@ class RedisQueue:
         return texts
 
     async def purge(self, endpoint: str | None = None) -> int:  # noqa: D102
-        return await self._dead("purge", endpoint, 2**53)
+        return await self.purge_dead(DeadLetters(endpoint=endpoint))
+
+    async def find_dead(self, which: DeadLetters, offset: int = 0, limit: int = 50) -> list[bytes]:  # noqa: D102
+        found: list[bytes] = []
+        place = 0
+        while place >= 0 and len(found) < limit:
+            place, offset, *some = await self._call("find", place, offset, limit - len(found), *chosen(which))
+            found += some
+        return found
+
+    async def redrive_dead(self, which: DeadLetters, limit: int = 1000) -> int:  # noqa: D102
+        done = await self._dead("redrive", which, limit)
+        self._count.redriven.add(amount=done)
+        self._waker.soon()
+        return done
+
+    async def purge_dead(self, which: DeadLetters) -> int:  # noqa: D102
+        return await self._dead("purge", which, 2**53)
 
     async def depths(self, lanes: int = 20) -> Depths:  # noqa: D102
         waiting, active, delayed, failed, oldest, *rest = await self._call("depths", lanes)
@@ -337,10 +352,10 @@ class RedisQueue:
         self._waker.soon()
         return done == 1
 
-    async def _dead(self, verb: str, endpoint: str | None, limit: int) -> int:
+    async def _dead(self, verb: str, which: DeadLetters, limit: int) -> int:
         moved, skip = 0, 0
         while skip >= 0 and moved < limit:
-            done, skip = await self._call("dead", verb, endpoint or "", limit - moved, skip)
+            done, skip = await self._call("dead", verb, limit - moved, skip, *chosen(which))
             moved += done
         return moved
 

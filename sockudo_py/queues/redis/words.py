@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
-from sockudo_py.queues.base import LanePolicy
+from sockudo_py.queues.base import DeadLetters, LanePolicy
 
 CHUNK = 500  # events or policies in one script call; far below what Lua's unpack takes
 
@@ -24,6 +24,13 @@ def packed(policy: LanePolicy) -> str:
         policy.per_hour or 0,
     )
     return " ".join(map(str, numbers))
+
+
+def chosen(which: DeadLetters) -> list[str]:
+    """Return which dead jobs are meant as ``queue_chosen.lua`` reads it."""
+    text = [which.endpoint, which.app_id, which.since_ms, which.until_ms]
+    words = ["*" if word is None else f"={word}" for word in text]
+    return [*words, "*"] if which.ids is None else [*words, "=", *sorted(which.ids)]
 
 
 def tagged(prefix: str) -> bool:

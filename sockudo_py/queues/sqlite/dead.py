@@ -1,10 +1,14 @@
 """The dead jobs in the file of the SQLite queue: the rows of ``queue_jobs`` with a number in ``died``."""
 
 import sqlite3
+import sys
 
+from sockudo_py.queues import jobs
+from sockudo_py.queues.base import DeadLetters
 from sockudo_py.queues.local.lanes import Entry
 from sockudo_py.queues.sqlite import rows
 
+CHUNK = 1000  # dead jobs that one piece of work looks at: others wait for the file meanwhile
 _NEXT_DEATH = "(SELECT coalesce(max(died), 0) + 1 FROM queue_jobs WHERE died IS NOT NULL)"
 
 
@@ -43,23 +47,39 @@ class DeadJobs:
         self._number = dead - gone
         return gone
 
-    def purge(self, db: sqlite3.Connection, endpoint: str | None) -> int:
-        """Delete dead jobs (of one endpoint); returns how many."""
+    def purge(self, db: sqlite3.Connection, which: DeadLetters, after: int) -> tuple[int, int | None]:
+        """Delete those of some dead jobs that are meant. Returns how many, and where to go on as ``look`` does."""
         dead = self.count(db)
-        which = "died IS NOT NULL AND endpoint = coalesce(?, endpoint)"
-        gone = db.execute(f"DELETE FROM queue_jobs WHERE {which}", (endpoint,)).rowcount  # noqa: S608
-        self._number = dead - gone
-        return gone
+        found, go_on = look(db, which, after)
+        db.executemany("DELETE FROM queue_jobs WHERE row = ?", [(row,) for row, _, _ in found])
+        self._number = dead - len(found)
+        return len(found), go_on
 
-    def redrive(self, db: sqlite3.Connection, endpoint: str | None, limit: int) -> list[tuple[int, str, bytes]]:
-        """Write that dead jobs live again, oldest first; returns their row, endpoint and text."""
-        found = db.execute(
-            "SELECT row, endpoint, text FROM queue_jobs WHERE died IS NOT NULL AND endpoint = coalesce(?, endpoint)"
-            " ORDER BY died LIMIT ?",
-            (endpoint, limit),
-        ).fetchall()
-        alive = "UPDATE queue_jobs SET died = NULL, crashes = 0, due = 0, gated = 0 WHERE row = ?"
+    def redrive(
+        self, db: sqlite3.Connection, which: DeadLetters, limit: int, after: int
+    ) -> tuple[list[tuple[int, str, bytes]], int | None]:
+        """Write that some dead jobs live again, of those that are meant; returns as ``look`` does."""
         dead = self.count(db)
+        found, go_on = look(db, which, after)
+        found = found[:limit]
+        alive = "UPDATE queue_jobs SET died = NULL, crashes = 0, due = 0, gated = 0 WHERE row = ?"
         db.executemany(alive, [(row,) for row, _, _ in found])
         self._number = dead - len(found)
-        return found
+        return found, go_on
+
+
+def look(
+    db: sqlite3.Connection, which: DeadLetters, after: int = 0, *, newest_first: bool = False
+) -> tuple[list[tuple[int, str, bytes]], int | None]:
+    """Look at the next 1,000 dead jobs after a place: 0 is the start, of the oldest unless told otherwise.
+
+    Returns row, endpoint and text of those that are meant, and the place to go on from; None at the end.
+    """
+    order = "died < ? ORDER BY died DESC" if newest_first else "died > ? ORDER BY died"
+    page = db.execute(
+        "SELECT row, endpoint, text, died FROM queue_jobs WHERE died IS NOT NULL"  # noqa: S608
+        f" AND {order} LIMIT {CHUNK}",
+        (sys.maxsize if newest_first and not after else after,),
+    ).fetchall()
+    found = [(row, endpoint, text) for row, endpoint, text, _ in page if jobs.fits(text, which)]
+    return found, page[-1][3] if len(page) == CHUNK else None

@@ -10,6 +10,7 @@ import itertools
 import sqlite3
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import orjson
@@ -22,6 +23,7 @@ from sockudo_py.queues.base import (
     LONGEST_WAIT,
     Append,
     Claim,
+    DeadLetters,
     Depths,
     LanePolicy,
     LedgerEntry,
@@ -40,7 +42,7 @@ from sockudo_py.queues.local.room import Room
 from sockudo_py.queues.local.seen import SeenIds
 from sockudo_py.queues.sqlite import ledger as sqlite_ledger
 from sockudo_py.queues.sqlite import rows, schema
-from sockudo_py.queues.sqlite.dead import DeadJobs
+from sockudo_py.queues.sqlite.dead import DeadJobs, look
 from sockudo_py.queues.sqlite.packs import Packs, portions, unpack
 from sockudo_py.queues.waker import Waker
 
@@ -316,14 +318,7 @@ class SqliteQueue(BookLanes):
         return len(taken)
 
     async def redrive(self, endpoint: str | None = None, limit: int = 1000) -> int:  # noqa: D102
-        revived = await self._file.run(lambda db: self._dead_jobs.redrive(db, endpoint, limit))
-        now = self._now()
-        for row, target, text in revived:
-            self._book.lanes.put(Entry(target, text, row), now, head=False)
-        self._dead -= len(revived)
-        self._count.redriven.add(amount=len(revived))
-        self._waker.soon()
-        return len(revived)
+        return await self.redrive_dead(DeadLetters(endpoint=endpoint), limit)
 
     async def failed(self, offset: int = 0, limit: int = 50) -> list[bytes]:  # noqa: D102
         def work(db: sqlite3.Connection) -> list[bytes]:
@@ -333,9 +328,41 @@ class SqliteQueue(BookLanes):
         return await self._file.run(work)
 
     async def purge(self, endpoint: str | None = None) -> int:  # noqa: D102
-        gone = await self._file.run(lambda db: self._dead_jobs.purge(db, endpoint))
-        self._dead -= gone
-        return gone
+        return await self.purge_dead(DeadLetters(endpoint=endpoint))
+
+    async def find_dead(self, which: DeadLetters, offset: int = 0, limit: int = 50) -> list[bytes]:  # noqa: D102
+        texts: list[bytes] = []
+        place: int | None = 0
+        while place is not None and len(texts) < offset + limit:
+            some, place = await self._file.run(partial(look, which=which, after=place, newest_first=True))
+            texts += [text for _, _, text in some]
+        return texts[offset : offset + max(0, limit)]
+
+    async def redrive_dead(self, which: DeadLetters, limit: int = 1000) -> int:  # noqa: D102
+        done, place = 0, 0
+        while done < limit:
+            work = partial(self._dead_jobs.redrive, which=which, limit=limit - done, after=place)
+            revived, go_on = await self._file.run(work)
+            now = self._now()
+            for row, target, text in revived:
+                self._book.lanes.put(Entry(target, text, row), now, head=False)
+            done += len(revived)
+            self._dead -= len(revived)
+            self._count.redriven.add(amount=len(revived))
+            self._waker.soon()
+            if go_on is None:
+                break
+            place = go_on
+        return done
+
+    async def purge_dead(self, which: DeadLetters) -> int:  # noqa: D102
+        done = 0
+        place: int | None = 0
+        while place is not None:
+            gone, place = await self._file.run(partial(self._dead_jobs.purge, which=which, after=place))
+            done += gone
+            self._dead -= gone
+        return done
 
     async def depths(self, lanes: int = 20) -> Depths:  # noqa: D102
         oldest, deepest = self._book.deepest(lanes, self._now(), self._clock.wall())

@@ -5,7 +5,7 @@ import pytest
 
 from sockudo_py.protocol.source import Source
 from sockudo_py.queues import jobs
-from sockudo_py.queues.base import Append
+from sockudo_py.queues.base import Append, DeadLetters
 from sockudo_py.queues.jobs import Job, JobError, PoisonJob
 
 JOB = Job("e1", "wh_a", "app", 1700, b'[{"name":"a"}]', attempt=2, redrives=1)
@@ -163,3 +163,8 @@ def test_some_of_the_events_are_no_longer_own() -> None:
 def test_who_caused_an_event_is_not_in_its_job() -> None:
     told = Append("e1", "wh", "app", b"{}", 1)
     assert jobs.encode_event(told._replace(source=Source("app", "1.1", "192.0.2.1"))) == jobs.encode_event(told)
+
+
+def test_a_choice_of_dead_letters_has_no_more_ids_than_one_call_takes() -> None:
+    with pytest.raises(ValueError, match="at most 1000"):
+        DeadLetters(ids=frozenset(map(str, range(1001))))

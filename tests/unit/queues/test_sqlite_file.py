@@ -12,7 +12,7 @@ import pytest
 
 from sockudo_py.errors import Unavailable
 from sockudo_py.queues import jobs
-from sockudo_py.queues.base import Append, LanePolicy
+from sockudo_py.queues.base import ALL_DEAD, Append, LanePolicy
 from sockudo_py.queues.sqlite import rows
 from sockudo_py.queues.sqlite.queue import SqliteQueue
 
@@ -133,7 +133,7 @@ async def test_the_count_of_dead_jobs_is_right_after_redrive_purge_and_a_transac
     site: Site,
 ) -> None:
     def undo(db: sqlite3.Connection) -> None:
-        site.queue._dead_jobs.purge(db, None)
+        site.queue._dead_jobs.purge(db, ALL_DEAD, 0)
         raise sqlite3.OperationalError("disk I/O error")
 
     for number in range(5):
