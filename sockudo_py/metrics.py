@@ -13,8 +13,8 @@ from dataclasses import dataclass
 class AppCounters:
     """What one app did on this node since start.
 
-    ``connections``, ``subscriptions`` and ``channels`` go up and down, all else only grows. ``APP_METRICS`` tells what
-    each field counts.
+    ``connections``, ``subscriptions`` and ``channels`` go up and down, the others only grow. ``APP_METRICS`` has the
+    meaning of each field.
     """
 
     connections: int = 0
@@ -73,7 +73,7 @@ class Histogram:
     values: dict[tuple[str, ...], list[float]]
 
     def row(self, *labels: str) -> list[float]:
-        """Return the numbers with these label values, for who adds to them before a scrape."""
+        """Return the numbers with these label values, for a caller that adds to them before a scrape."""
         row = self.values.get(labels)
         if row is None:
             row = self.values[labels] = [0.0] * (len(self.buckets) + 2)

@@ -114,7 +114,7 @@ class FileApps:
             seen = await asyncio.to_thread(self._look, known)
         except OSError as error:
             if not self._away:
-                log.error("%s: can't be read: %s; the apps stay as they are", self._folder, error.strerror)
+                log.error("%s: can't be read: %s; the present apps stay in force", self._folder, error.strerror)
             self._away = True
             return
         self._away = False

@@ -9,7 +9,7 @@ from sockudo_py.errors import Unavailable
 
 @dataclass(frozen=True, slots=True)
 class CachedEvent:
-    """What a cache channel remembers: the message as clients receive it (unframed), and the seconds it has left."""
+    """The last event of a cache channel: the unframed message, and the seconds until it expires."""
 
     payload: bytes
     ttl: float
@@ -38,7 +38,7 @@ class Cache(Protocol):
 class IdempotencyKeys(Protocol):
     """Remembers a value per key of an app for a time. Bounded: a driver may forget the oldest when it is full.
 
-    What a ``claim`` says is true for the whole cluster: of several that come at once for one key, one gets None.
+    A ``claim`` holds for the whole cluster: of several simultaneous claims of one key, exactly one gets None.
     """
 
     def claim(

@@ -5,11 +5,11 @@ from collections.abc import Callable
 
 from sockudo_py.errors import Unavailable
 
-_ENTRY_BYTES = 300  # of Python's for a key and its value, besides their own
+_ENTRY_BYTES = 300  # overhead of Python for a key and its value
 
 
 class MemoryKeys:
-    """Values in a dict, an ``IdempotencyKeys``. When they come to too many bytes, those put there longest ago go."""
+    """Values in a dict, an ``IdempotencyKeys``. Past its bound in bytes the oldest entries go."""
 
     def __init__(self, clock: Callable[[], float], max_bytes: int = 67_108_864) -> None:
         """``clock`` is in seconds and never goes back. 64 MiB hold the keys of about 160,000 events without info."""

@@ -1,4 +1,4 @@
-"""No cache: cache channels remember nothing."""
+"""The cache driver ``none``: cache channels remember nothing."""
 
 from collections.abc import Callable
 

@@ -50,11 +50,11 @@ def _parser() -> argparse.ArgumentParser:
     _add_config(start)
     start.set_defaults(run=_start)
 
-    check = commands.add_parser("check-config", help="tell every mistake of a configuration, or what it amounts to")
+    check = commands.add_parser("check-config", help="validate a configuration: list every mistake, or summarise it")
     _add_config(check)
     check.set_defaults(run=_check)
 
-    show = commands.add_parser("print-config", help="print the configuration in effect, without its secrets")
+    show = commands.add_parser("print-config", help="print the effective configuration, secrets as ***")
     _add_config(show)
     kind = show.add_mutually_exclusive_group()
     kind.add_argument("--defaults", action="store_true", help="print every key with its default instead")
@@ -67,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_config(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--config", type=Path, metavar="FILE", help="the configuration; without it: the demo's")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="configuration file; the demo's when left out")
 
 
 def _start(options: argparse.Namespace, env: Mapping[str, str]) -> int:
@@ -82,7 +82,7 @@ def _start(options: argparse.Namespace, env: Mapping[str, str]) -> int:
     )
     for warning in config.warnings:
         logging.getLogger("sockudo_py.config").warning("%s", warning)
-    # Here, not above: the other commands must not pay for the whole server.
+    # Here, not above: the other commands need not import the whole server.
     with gc_paused():
         from sockudo_py.wiring import run
 
@@ -120,7 +120,7 @@ def _check(options: argparse.Namespace, env: Mapping[str, str]) -> int:
                 step(config)
             except ConfigError as error:
                 problems += error.problems
-        in_folder = config.app_manager.driver == "file"  # of others the reader has told
+        in_folder = config.app_manager.driver == "file"  # with the other drivers, load() has warned
         if config.queue.driver == "none" and in_folder and any(app.endpoints for app in apps):
             warnings.append(config.problem("queue.driver", *NO_QUEUE))
     if problems:

@@ -1,7 +1,7 @@
-"""``sockudo-py webhooks``: what an operator does about deliveries that failed.
+"""``sockudo-py webhooks``: commands for operators, about deliveries that failed.
 
-The commands open the queue that the configuration names, beside a running server. Nothing that they print holds a
-secret; what came from outside is printed without control characters, as a terminal would obey them.
+The commands open the queue that the configuration names, beside a running server. They print no secrets. They escape
+control characters in text from outside, since a terminal would obey them.
 """
 
 import argparse
@@ -48,29 +48,37 @@ def add_commands(
     failed = add("failed", _failed, "list dead letters, newest first")
     failed.add_argument("--app", metavar="ID", help="only of this app")
     failed.add_argument("--endpoint", metavar="UID", help="only of this endpoint")
-    failed.add_argument("--limit", type=_positive, default=20, metavar="N", help="at most so many (20)")
+    failed.add_argument("--limit", type=_positive, default=20, metavar="N", help="maximum number to show (default 20)")
     failed.add_argument("--json", action="store_true", help="print the whole jobs, events included")
 
     retry = add("retry", _retry, "send dead letters again, oldest first, with their whole schedule")
     retry.add_argument("--endpoint", metavar="UID", help="only of this endpoint")
     many = retry.add_mutually_exclusive_group()
-    many.add_argument("--limit", type=_positive, default=100, metavar="N", help="at most so many (100)")
-    many.add_argument("--all", action="store_true", help="all that are dead now")
+    many.add_argument(
+        "--limit", type=_positive, default=100, metavar="N", help="maximum number to send again (default 100)"
+    )
+    many.add_argument("--all", action="store_true", help="send all of them again")
 
     def test(options: argparse.Namespace, config: Config, env: Env) -> Coroutine[Any, Any, int]:
         return _test(options, config, apps(config, env, lambda warning: print(f"warning: {warning}")))
 
-    trial = add("test", test, "make one attempt at an endpoint, with its real target and signature")
+    trial = add("test", test, "send a test event to an endpoint, with its real target and signature")
     trial.add_argument("--endpoint", metavar="UID", required=True)
-    trial.add_argument("--event-type", metavar="TYPE", help="such as channel_occupied; any name will do")
+    trial.add_argument(
+        "--event-type",
+        metavar="TYPE",
+        help="event name, such as channel_occupied (default: one that the endpoint wants)",
+    )
     trial.add_argument("--json", action="store_true")
 
-    stats = add("stats", _stats, "count what waits, is under way, or is dead, per endpoint")
+    stats = add(
+        "stats", _stats, "show queue depths: waiting, in flight, delayed and dead jobs, and the deepest endpoints"
+    )
     stats.add_argument("--json", action="store_true")
 
     purge = add("purge", _purge, "delete the dead letters of an endpoint for good")
     purge.add_argument("--endpoint", metavar="UID", required=True)
-    purge.add_argument("--yes", action="store_true", help="do it")
+    purge.add_argument("--yes", action="store_true", help="confirm; without it nothing is deleted")
 
 
 def _positive(text: str) -> int:
@@ -97,7 +105,7 @@ def _shareable(config: Config) -> None:
 
 @asynccontextmanager
 async def _open_queue(config: Config) -> AsyncIterator[Queue]:
-    """The configured queue, open. Raises ConfigError when it can't be shared with a server."""
+    """Open the configured queue. Raises ConfigError when it can't be shared with a server."""
     from sockudo_py.wiring.drivers import make_queue
 
     _shareable(config)
@@ -118,7 +126,7 @@ async def _open_queue(config: Config) -> AsyncIterator[Queue]:
 
 
 class _Looking(Protocol):
-    """What the commands that only look ask of a queue."""
+    """The part of a queue that read-only commands use."""
 
     async def failed(self, offset: int = 0, limit: int = 50) -> list[bytes]: ...
 

@@ -1,4 +1,4 @@
-"""The configuration: what may be written, where it comes from, and what is wrong with it."""
+"""The configuration: its keys, its sources, and its mistakes."""
 
 from sockudo_py.config.advice import NO_QUEUE
 from sockudo_py.config.app import AppConfig, KeyPair

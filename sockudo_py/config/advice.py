@@ -1,4 +1,4 @@
-"""What a configuration may say, but hardly means: warnings."""
+"""Warnings about settings that are allowed but hardly meant."""
 
 import difflib
 import re
@@ -14,7 +14,7 @@ NO_QUEUE = ("is none, so the webhook endpoints get nothing", "set it to sqlite")
 
 
 def advice(config: Config, origins: Origins) -> list[str]:
-    """Return a line for all that is allowed but hardly meant."""
+    """Return one warning per line."""
     manager = config.app_manager
     found: list[Problem] = []
     base: Loc = ("app_manager", "array", "apps")
@@ -42,7 +42,7 @@ def advice(config: Config, origins: Origins) -> list[str]:
 
 
 def _outdone(config: Config) -> Iterator[Problem]:
-    """Yield the keys that were given, but count for nothing because of another one."""
+    """Yield the keys that have no effect because of another one."""
     driver, webhooks = config.queue.driver, config.webhooks
     if "ping_interval" in config.model_fields_set and config.ping_interval > config.activity_timeout:
         text = f"has no effect: activity_timeout is shorter ({config.activity_timeout:g}), and the shorter one counts"
@@ -61,7 +61,7 @@ def _outdone(config: Config) -> Iterator[Problem]:
 
 
 def _no_pace(app: AppConfig, base: Loc) -> Iterator[Problem]:
-    """Yield the one of the two keys about the pace of subscribing that counts for nothing without the other."""
+    """Yield the one of the two keys about the pace of subscribing that has no effect without the other."""
     pair = {"max_subscribes_per_second": app.max_subscribes_per_second, "subscribe_burst": app.subscribe_burst}
     for (key, value), other in zip(pair.items(), reversed(pair), strict=True):
         if key in app.model_fields_set and value is not None and pair[other] is None:
@@ -84,7 +84,7 @@ def _word(name: str) -> str:
 
 
 def endpoint_advice(app: AppConfig, base: Loc) -> list[Problem]:
-    """Return what is hardly meant about the endpoints of an app: no events, or an event that looks misspelt."""
+    """Return warnings about the endpoints of an app: no events, or an event that looks misspelt."""
     advice = []
     for index, endpoint in enumerate(app.webhooks):
         if not endpoint.event_types:

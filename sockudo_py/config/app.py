@@ -1,4 +1,4 @@
-"""An app as it is written in the configuration."""
+"""An app in the configuration."""
 
 from typing import Annotated
 
@@ -64,9 +64,8 @@ class AppConfig(Section):
     )
     max_subscribes_per_second: Limit = Field(
         default=200,
-        description="Subscriptions that a connection may ask for in the long run; signing in, and what is answered "
-        "with an error, counts as well. Past `subscribe_burst` it is not read for a moment, and gets no error for "
-        "that; 0, -1: any number.",
+        description="Subscriptions that a connection may ask for in the long run; sign-ins and refused messages count "
+        "too. Past `subscribe_burst` the server pauses reading the connection, without an error; 0, -1: any number.",
     )
     subscribe_burst: Limit = Field(
         default=500, description="Subscriptions (and the like) of a connection at once; 0, -1: any number."

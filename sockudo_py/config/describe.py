@@ -1,4 +1,4 @@
-"""What a configuration holds, for people: without its secrets."""
+"""A configuration without its secrets, and the list of its secrets."""
 
 import re
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Sections that choose a driver, and what each driver wants to know."""
+"""Sections that choose a driver, and the settings of each driver."""
 
 from typing import Literal, Self
 
@@ -35,7 +35,7 @@ class RedisAdapterConfig(Section):
 
 
 class ClusterHealthConfig(Section):
-    """How nodes notice that another one died."""
+    """How nodes notice that another node died."""
 
     enabled: bool = Field(default=True, description="Clean up after nodes that died.")
     heartbeat_interval_ms: PositiveMilliseconds = Field(default=10000, description="Milliseconds between heartbeats.")
@@ -96,7 +96,7 @@ class RedisCacheConfig(Section):
 
 
 class CacheConfig(Section):
-    """What cache channels remember."""
+    """The store of cache channels."""
 
     driver: Literal["memory", "redis", "none"] = Field(
         default="memory",

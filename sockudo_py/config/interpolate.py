@@ -14,7 +14,7 @@ def interpolate(value: Any, env: Mapping[str, str], problems: list[Problem], ori
     """Return ``value`` with every reference replaced, in objects and lists too; mistakes go to ``problems``.
 
     A variable that is unset or empty counts as missing, as in a shell's ``:-``. ``$${`` stands for a literal ``${``.
-    What comes out is text; a number or a flag is made of it where the key wants one. ``origins`` is told of every
+    The result is text; validation makes a number or a flag of it where the key wants one. ``origins`` notes every
     variable whose value is in a text.
     """
     if isinstance(value, str):

@@ -54,14 +54,14 @@ def read_app(content: bytes, file: str, env: Mapping[str, str]) -> tuple[AppConf
     raw = {"app_manager": {"array": {"apps": [app_raw]}}}
     config, warnings = _build(raw, env, origins)
     app = config.app_manager.array.apps[0]
-    told = [origins.line(problem) for problem in endpoint_advice(app, (*_FIRST_APP, "webhooks"))]
-    return app, (*warnings, *told)
+    more = [origins.line(problem) for problem in endpoint_advice(app, (*_FIRST_APP, "webhooks"))]
+    return app, (*warnings, *more)
 
 
 def read_endpoint(raw: Mapping[str, Any]) -> EndpointConfig:
     """Return the endpoint in a JSON object, such as the management API gets. Raises ConfigError as ``load`` does.
 
-    References to environment variables are not resolved: what comes from outside must not read them.
+    References to environment variables stay as they are: a request must not read the environment.
     """
     place: Loc = (*_FIRST_APP, "webhooks", 0)
     if "secret_env" in raw:
@@ -80,8 +80,8 @@ def _load_without_file(env: Mapping[str, str]) -> Config:
         raw = {"host": "127.0.0.1", "mode": "development", "app_manager": {"array": {"apps": [dict(DEMO_APP)]}}}
     origins = Origins("the demo" if demo else "environment")
     config, warnings = _build(raw, env, origins, environment=environment)
-    told = (*warnings, *_not_yet_warnings(config, origins), *advice(config, origins))
-    return config.noted(None, origins, (*((DEMO_WARNING.format(host=config.host),) if demo else ()), *told))
+    found = (*warnings, *_not_yet_warnings(config, origins), *advice(config, origins))
+    return config.noted(None, origins, (*((DEMO_WARNING.format(host=config.host),) if demo else ()), *found))
 
 
 def fetched(value: Any) -> frozenset[str]:
@@ -118,7 +118,7 @@ def _build(
     environment: Environment | None = None,
     references: bool = True,
 ) -> tuple[Config, list[str]]:
-    """Return the configuration that a document amounts to, and warnings."""
+    """Return the configuration of a document, and warnings."""
     problems: list[Problem] = []
     document = interpolate(raw, env, problems, origins) if references else raw
     unresolved = {problem.loc for problem in problems}
@@ -134,7 +134,7 @@ def _build(
     try:
         config = Config.model_validate(document)
     except ValidationError as error:
-        # Where a ${VAR} could not be resolved, what is left of it is no news.
+        # A ${VAR} that could not be resolved is reported already.
         problems += [p for p in translate(error, Config) if origins.find(p.loc)[1] not in unresolved]
     if problems or config is None:
         raise ConfigError(list(dict.fromkeys(origins.line(problem) for problem in problems)))

@@ -1,4 +1,4 @@
-"""The page for people who come from soketi or Sockudo, made from the tables: `docs/migrating.md`."""
+"""Makes `docs/migrating.md`, the page for people who come from soketi or Sockudo, from the tables."""
 
 from collections.abc import Iterable
 
@@ -13,15 +13,16 @@ Made by `sockudo-py print-config --migrating`; a test keeps it fresh. [Moving fr
 what clients and backends may notice.
 
 Keep your variables and your Sockudo file, and run `sockudo-py check-config --config FILE` (without `--config` when you
-have variables only). It tells what is taken over, what has no effect, and what can't be. The rules:
+have variables only). It lists the settings that have no effect and those that it refuses. The rules:
 
-- What you set and what has no effect here is named in a warning at the start.
-- What can't be done here and would leave the server more open than you meant stops the start, with what to write.
+- A warning at the start names the settings that have no effect here.
+- A setting that this server can't follow, and without which it would be more open than you meant, stops the start;
+  the message says what to write.
 - Numbers, flags and words may be text, in any case: `"port": "6001"`, `LOG_LEVEL=WARN`. A number is fine for an id, a
-  key or a secret. `null` is as good as nothing: the default holds. No limit is written as `0` or `-1`.
+  key or a secret. `null` means "not given": the default holds. No limit is written as `0` or `-1`.
 - A variable that is empty, the word `null`, or a link to a service (`SOKETI_PORT=tcp://10.0.0.1:6001`, as Kubernetes
-  and Docker set it) counts as not set. The last two are named in a warning.
-- Of two names of one setting the one without a prefix counts, then Sockudo's, then soketi's. The other is named.
+  and Docker set it) counts as not set. A warning names the last two.
+- Of two names of one setting the one without a prefix counts, then Sockudo's, then soketi's. A warning names the other.
 - Names without the prefix `SOKETI_` or `SOCKUDO_` may belong to other programs. A message about one says so.
 
 ## The app of variables

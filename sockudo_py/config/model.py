@@ -83,14 +83,14 @@ class Config(Section):
         default=4.0, description="Seconds that clients get to go elsewhere at shutdown."
     )
     trusted_proxies: tuple[Cidr, ...] = Field(
-        default=(), description="Proxies whose `X-Forwarded-Proto` and `X-Forwarded-For` are believed."
+        default=(), description="Proxies whose `X-Forwarded-Proto` and `X-Forwarded-For` the server believes."
     )
     websocket_max_payload_kb: Positive = Field(
         default=64, description="Largest message of a client; a larger one closes with 1009."
     )
     activity_timeout: PositiveSeconds = Field(
         default=120.0,
-        description="Seconds that clients are told: when the server is silent for so long, they ping it.",
+        description="Seconds of the server's silence after which clients ping it; sent to them when they connect.",
     )
     ping_interval: PositiveSeconds = Field(
         default=45.0,
@@ -108,7 +108,7 @@ class Config(Section):
     )
     subscription_error_style: Literal["pusher", "soketi", "both"] = Field(
         default="both",
-        description="How a refused subscription is told: `pusher:error`, `pusher:subscription_error`, or both.",
+        description="Message about a refused subscription: `pusher:error`, `pusher:subscription_error`, or both.",
     )
     websocket: WebSocketConfig = Field(default=WebSocketConfig(), description="Connections.")
     http_api: HttpApiConfig = Field(default=HttpApiConfig(), description="The HTTP API.")
@@ -133,7 +133,7 @@ class Config(Section):
     _warnings: tuple[str, ...] = PrivateAttr(default=())
 
     def noted(self, source: Path | None, origins: Origins, warnings: tuple[str, ...]) -> "Config":
-        """Return this configuration with where it and its values were read, and what is odd about it."""
+        """Return this configuration with the origins of its values, and its warnings."""
         copy = self.model_copy()
         copy._source = source
         copy._origins = origins
@@ -147,7 +147,7 @@ class Config(Section):
 
     @property
     def origin(self) -> str:
-        """Where it comes from, for people: the file, or that there is none."""
+        """Where it comes from, for messages: the file, or that there is none."""
         return self._origins.file
 
     def problem(self, key: str, text: str, remedy: str = "") -> str:
@@ -174,7 +174,7 @@ class Config(Section):
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What an operator should look at; none of it keeps the server from starting."""
+        """Warnings for the operator; the server starts all the same."""
         return self._warnings
 
     @property

@@ -1,4 +1,4 @@
-"""From the forms a configuration may have to the one that is validated. Works before types are checked."""
+"""Brings the forms that a configuration may have into the one that is validated. Works before types are checked."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -21,7 +21,7 @@ def _pascal(name: str) -> str:
     return _camel("_" + name)
 
 
-# What may be written (left) for a key (right). ``.*`` moves all that an object holds. Rows see what others above moved.
+# Other spellings (left) of a key (right). ``.*`` moves the whole content of an object. Rows see the moves above them.
 MOVES: tuple[tuple[str, str], ...] = (
     ("app_manager.apps", "app_manager.array.apps"),
     ("adapter.redis.redis_pub_options.url", "adapter.redis.url_override"),
@@ -70,7 +70,7 @@ def normalise(
 ) -> list[tuple[Loc, str]]:
     """Bring a document into its one form, in place.
 
-    Return the places of keys that have no effect here, each with what holds instead, or "".
+    Return the places of keys that have no effect here, each with its replacement, or "".
     """
     for old, new in MOVES:
         if old.endswith(".*"):

@@ -1,4 +1,4 @@
-"""The environment's part of a configuration: its variables over the file, and a word about each that has no effect."""
+"""Environment variables: they override the file, and a warning names each that has no effect."""
 
 import difflib
 import json
@@ -31,7 +31,7 @@ KNOWN = frozenset((*_INLINE, *WITHOUT_EFFECT, *(name for row in (*OVERRIDES, *DE
 
 
 class Environment:
-    """The variables of a process, as far as they concern the configuration, and what became of each.
+    """The variables of a process that concern the configuration, and the use that was made of each.
 
     Args:
         env: All variables.

@@ -1,4 +1,4 @@
-"""Mistakes in a configuration, told so that they can be mended. No message ever shows a value."""
+"""Mistakes in a configuration, each with its place and a remedy. No message ever shows a value."""
 
 import difflib
 import re

@@ -32,11 +32,11 @@ INTRODUCTION = """\
 # Configuration
 
 Made from the models by `sockudo-py print-config --reference`; a test keeps it fresh. `config.example.json` holds every
-key that has an effect, with its default. `sockudo-py check-config --config FILE` tells every mistake of a file at once.
+key that has an effect, with its default. `sockudo-py check-config --config FILE` lists every mistake of a file at once.
 
 - A file is one JSON object. Without a file the server is a demo on 127.0.0.1: app `app-id` / `app-key` / `app-secret`.
   With an app of [variables](#environment) it is no demo, and listens on all addresses.
-- `null` is as good as nothing: the default holds. Numbers and flags may be text, words may have any case, ids, keys and
+- `null` means "not given": the default holds. Numbers and flags may be text, words may have any case, ids, keys and
   secrets may be numbers.
 - `${NAME}` and `${NAME:-default}` stand for environment variables inside any text; `$${` is a literal `${`. A value
   that is only a reference may be a number or a flag. A variable that is unset or empty, without a default, is an error.

@@ -20,7 +20,7 @@ from sockudo_py.config.types import (
 
 
 class WebSocketConfig(Section):
-    """How a WebSocket connection is kept."""
+    """WebSocket connections."""
 
     max_bytes: Positive = Field(
         default=1048576,
@@ -110,7 +110,7 @@ class MetricsConfig(Section):
 
 
 class LoggingConfig(Section):
-    """What the log looks like. It goes to standard error."""
+    """The log. It goes to standard error."""
 
     level: Literal["debug", "info", "warning", "error"] | None = Field(
         default=None, description="Least level that is written; null: `debug` with `debug: true`, else `info`."

@@ -1,4 +1,4 @@
-"""The types that configuration keys are made of. Each one says its own rule in plain words when it is broken."""
+"""The types of configuration keys. Each one words the error for a value that breaks its rule."""
 
 import ipaddress
 import re

@@ -163,14 +163,14 @@ NOT_YET: Mapping[str, str] = {
     "queue.sqs.message_group_id": "FIFO queues are not supported yet",
     "rate_limiter.redis": "there is no rate limiter in Redis yet",
     "webhooks.admin": "there is no management API yet",
-    "webhooks.delivery.history": "no history is kept; log lines, metrics and dead letters tell of deliveries",
-    "webhooks.delivery.history_ttl_s": "no history is kept; log lines, metrics and dead letters tell of deliveries",
+    "webhooks.delivery.history": "no history is kept; log lines, metrics and dead letters show deliveries",
+    "webhooks.delivery.history_ttl_s": "no history is kept; log lines, metrics and dead letters show deliveries",
     "webhooks.signature.rotation_grace_s": "an endpoint's previous_secret_expires_at says until when the old one signs",
 }
 
 
 def is_blank(value: Any) -> bool:
-    """Return whether a value says that nothing is wanted: null, empty, false, or Sockudo's word ``default``."""
+    """Return whether a value asks for nothing: null, empty, false, or Sockudo's word ``default``."""
     if isinstance(value, dict):
         return all(is_blank(item) for item in value.values())
     if isinstance(value, str):
@@ -179,7 +179,7 @@ def is_blank(value: Any) -> bool:
 
 
 def without_effect(what: str, found: Iterable[tuple[str, str]]) -> Iterator[str]:
-    """Yield what a warning says of names, each with what holds instead or "". ``what`` tells what they are."""
+    """Yield warnings about names, each with its replacement or "". ``what`` describes the names."""
     names: dict[str, list[str]] = {}
     for name, instead in found:
         names.setdefault(instead, []).append(name)

@@ -43,7 +43,7 @@ def web_origin(value: str) -> str:
         raise ValueError('can never match: * stands alone, or as "*." in front of the host; a host alone is any port')
     host = _checked_host(host)
     if port and not (port.isdecimal() and 0 < int(port) < 65536):
-        raise ValueError("has a port that is none")
+        raise ValueError("has an invalid port")
     port = port.lstrip("0")
     if not scheme and port in _USUAL_PORTS.values():  # browsers leave it out, so the scheme says what was meant
         scheme = next(name for name, usual in _USUAL_PORTS.items() if usual == port)
@@ -65,7 +65,7 @@ def _checked_host(host: str) -> str:
         try:
             return f"[{ipaddress.IPv6Address(host[1:-1])}]"
         except ValueError:
-            raise ValueError("has an IPv6 address that is none") from None
+            raise ValueError("has an invalid IPv6 address") from None
     wildcard, name = ("*.", host[2:]) if host.startswith("*.") else ("", host)
     if not name.isascii():
         import idna  # needed by few, so not above
@@ -73,7 +73,7 @@ def _checked_host(host: str) -> str:
         try:
             name = idna.encode(name, uts46=True).decode()
         except idna.IDNAError:
-            raise ValueError("has a host name that can't be") from None
+            raise ValueError("has an invalid host name") from None
     if not _NAME.fullmatch(name):
         raise ValueError(f"can never match: it has no host name; write it as {_EXAMPLE}")
     return wildcard + name

@@ -1,4 +1,4 @@
-"""The section `webhooks`: what holds for every endpoint that does not say otherwise."""
+"""The section `webhooks`: defaults of every endpoint, and settings of delivery as a whole."""
 
 from typing import Annotated, Literal, Self
 
@@ -55,7 +55,7 @@ class RetryConfig(RetryOverrides):
 
 
 class DeliveryConfig(Section):
-    """How deliveries share the workers, and what is remembered of them."""
+    """How deliveries share the workers, and how long attempts are remembered."""
 
     max_in_flight_per_endpoint: Positive = Field(default=8, description="Requests to one endpoint at a time.")
     slow_start: bool = Field(default=True, description="An endpoint earns its requests at a time by answering.")
@@ -102,7 +102,7 @@ class CircuitBreakerConfig(Section):
 
 
 class AutoDisableConfig(Section):
-    """Switching off endpoints that are gone. What waits for them is kept until a restart or a change of the app."""
+    """Switching off endpoints that are gone. Their jobs are kept until a restart or a change of the app."""
 
     enabled: bool = Field(default=False, description="Disable an endpoint that has only failed for `failing_for_s`.")
     failing_for_s: Positive = Field(default=432000, description="Seconds without a success.")
@@ -112,7 +112,7 @@ class AutoDisableConfig(Section):
 
 
 class SecurityConfig(Section):
-    """Where requests may go. Link-local addresses and the metadata services of clouds are out of bounds for all."""
+    """Where requests may go. No endpoint may reach link-local addresses or the metadata services of clouds."""
 
     require_https: bool = Field(default=False, description="Refuse http:// endpoints.")
     allow_private_networks: bool = Field(
@@ -129,8 +129,8 @@ class SecurityConfig(Section):
     max_header_value_bytes: Positive = Field(default=4096, le=4096, description="Bytes of one custom header's value.")
     egress_proxy: ProxyUrl | None = Field(
         default=None,
-        description="`http://[user:password@]host:port` of a proxy for all requests. Which addresses names lead to is "
-        "then its affair: it has to refuse private ones. Addresses and metadata services in URLs are still checked.",
+        description="`http://[user:password@]host:port` of a proxy for all requests. It resolves names then and has "
+        "to refuse private addresses; the server still checks addresses and metadata services in URLs.",
     )
     ca_bundle: Text | None = Field(
         default=None, description="PEM file of certificate authorities to trust besides the system's."
@@ -168,9 +168,9 @@ class SpoolConfig(Section):
     max_bytes: Positive = Field(default=67108864, description="Bytes it holds; an event counts with its text and 280.")
     path: Text | None = Field(
         default=None,
-        description="What the queue has not taken at shutdown is written to `PATH.<random id>`; a start reads each "
-        "such file that no living process uses. null: `PATH` is `queue.sqlite.path` with `.spool` after it, and with "
-        "other queue drivers these events are lost.",
+        description="At shutdown the server writes events that the queue has not taken to `PATH.<random id>`; a start "
+        "reads each such file that no living process uses. null: `PATH` is `queue.sqlite.path` with `.spool` after "
+        "it, and with other queue drivers these events are lost.",
     )
 
 

@@ -48,8 +48,8 @@ class Api:
         metrics: Counts requests, bytes and errors per app.
         keys: Where idempotency keys are remembered.
         limiter: For the limits of apps and of addresses; None: no limits.
-        clock: Unix seconds; timestamps of requests are held against it.
-        timer: Seconds that never go back, to tell how long answers take.
+        clock: Unix seconds, compared with the timestamps of requests.
+        timer: Seconds that never go back, to measure how long answers take.
         health: Answers the open routes; without it they are not found.
         address_limit: What one address may ask for, over all apps and routes but the open ones; None is no limit.
         path_prefix: The configured prefix (like ``/realtime``), which is cut from paths before they get here.
@@ -121,7 +121,7 @@ class Api:
         return answer
 
     def observe(self, status: int, seconds: float) -> None:
-        """Count one answer that took so long, also for whoever answers without asking ``handle``."""
+        """Count one answer that took this long; for callers that answer without ``handle``."""
         self._durations.observe(str(status), value=seconds)
 
     def _add_quick(self) -> None:
@@ -161,7 +161,7 @@ class Api:
 
         params = _NO_PARAMETERS
         app = self._apps.by_id(match.segments[0]) if match.names_app else None
-        clock = self._clock  # called as self._clock() it would be looked for in the class first, each time
+        clock = self._clock  # a local: self._clock() would search the class first, each time
         if app is None or not is_signed_as_usual(request, app, clock()):
             found = self._authenticate(request, match, app)
             if isinstance(found, ApiResponse):
@@ -237,7 +237,7 @@ class Api:
         return answer if counters is None else _count(counters, answer)
 
     def _crashed(self, request: ApiRequest) -> ApiResponse:
-        """Log what is being handled, and tell the client only how to find it in the log."""
+        """Log the exception being handled; the answer holds only the id of its log line."""
         request_id = secrets.token_hex(8)
         self._crashes.add()
         log.exception("request %s failed: %s %s", request_id, request.method, echo(request.path))
@@ -252,7 +252,7 @@ def _count(counters: AppCounters, answer: ApiResponse) -> ApiResponse:
 
 
 def _tell(request: ApiRequest, answer: ApiResponse) -> None:
-    """Tell whoever looks for the trouble of one backend. The query has signatures in it and is left out."""
+    """Log a refusal at level debug, to find the trouble of one backend. The query holds signatures and is left out."""
     if log.isEnabledFor(logging.DEBUG):
         about = {"status": answer.status, "address": request.remote, "error": quoted(answer.body, 300)}
         log.debug("%s %s refused", request.method, echo(request.path), extra=about)

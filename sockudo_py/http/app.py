@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 CLOSE = ("Connection", "close")
 
-# What clients do wrong, or don't wait for, in aiohttp's words.
+# How aiohttp reports malformed requests and clients that left.
 _MISTAKES = (HttpProcessingError, InvalidURL, web.RequestPayloadError, ConnectionError)
 
 
@@ -76,8 +76,8 @@ def build_app(
         cors: What browsers of other origins may do with the API; None: nothing.
         max_body_bytes: A longer body is answered with 413.
         body_timeout: Seconds in which a body has to arrive, else 408.
-        max_held_bytes: What all bodies that are on their way may come to; past it one that grows is answered with 503.
-        remote: Returns the client's address, where a trusted proxy tells it; else it is the peer's.
+        max_held_bytes: Bound on all bodies that are being received, together; past it a growing one gets 503.
+        remote: Returns the client's address as a trusted proxy gives it; else the peer's.
         mounts: Functions that add routes.
     """
     app = web.Application(middlewares=[plain_errors], client_max_size=max_body_bytes)
@@ -150,7 +150,7 @@ async def read_body(
 
 def to_aiohttp(answer: ApiResponse, added: tuple[tuple[str, str], ...] = ()) -> web.Response:
     """Return the response for aiohttp, with ``added`` headers."""
-    headers = [*answer.headers, *added, ("Server", "sockudo_py")]  # aiohttp would tell its and Python's versions
+    headers = [*answer.headers, *added, ("Server", "sockudo_py")]  # aiohttp would send its and Python's versions
     if answer.status != 204:
         headers.append(("Content-Type", answer.content_type))
     response = web.Response(status=answer.status, body=answer.body or None, headers=headers)

@@ -1,7 +1,7 @@
 """Who sent this request: the signature of the HTTP API (section 6.1 of the protocol reference).
 
-Everything is verified over what was received: the body's bytes, the path as it came (then percent-decoded, because the
-SDKs sign what they meant and their HTTP stacks may encode it), the query's values decoded once.
+The check covers the request as received: the body's bytes, the path as it came (then percent-decoded, because the SDKs
+sign the path before their HTTP stacks encode it), and the query's values, decoded once.
 """
 
 import hashlib
@@ -32,9 +32,9 @@ _EARLIEST, _LATEST = -float(GRACE), GRACE + 1.0
 def is_signed_as_usual(request: ApiRequest, app: App, now: float) -> bool:
     """Return True when the request is signed by a key of ``app`` and its query has what signs it, and nothing else.
 
-    So it is with nearly every publish. True is said only where ``authenticate`` would accept too; False means that
-    ``authenticate`` has to say, which takes the query apart by all rules. Nothing here is decoded: names and values
-    have to stand there as they are signed, in that order, but for the signature itself (Go's SDK sorts it in).
+    Nearly every publish is signed so. True implies that ``authenticate`` would accept; on False, call ``authenticate``,
+    which reads the query by all rules. This function decodes nothing: names and values must stand in the query as they
+    are signed, in that order. Only the signature may stand anywhere (Go's SDK sorts it in).
 
     Args:
         request: The request as it came.

@@ -1,4 +1,4 @@
-"""GET channels, channel, users: who is where."""
+"""GET channels, channel, users: occupied channels and members of presence channels."""
 
 import math
 
@@ -36,7 +36,7 @@ async def channels(call: Call) -> ApiResponse:
 
 
 async def channel(call: Call) -> ApiResponse:
-    """Tell whether a channel is occupied (an unknown one is not), with the attributes that ``info`` asks for."""
+    """Answer whether a channel is occupied (an unknown one is not), with the attributes that ``info`` asks for."""
     refused = call.spend_read() or _invalid_name(call)
     if refused is not None:
         return refused

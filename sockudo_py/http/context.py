@@ -1,4 +1,4 @@
-"""What the handlers of the HTTP API work with."""
+"""Values and contracts for the handlers of the HTTP API."""
 
 import math
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from sockudo_py.protocol.app import App
 
 
 class NodeApi(Protocol):
-    """What the HTTP API asks of the node (``node.Node`` is one). The async questions raise ``Unavailable``."""
+    """The part of the node that the HTTP API uses (``node.Node`` is one). The async methods raise ``Unavailable``."""
 
     @property
     def draining(self) -> bool:
@@ -36,7 +36,7 @@ class NodeApi(Protocol):
         """Return the user ids of a presence channel."""
 
     async def cached(self, app: App, name: str) -> CachedEvent | None:
-        """Return what a cache channel remembers."""
+        """Return the last event of a cache channel."""
 
     def terminate_user(self, app: App, user_id: str, *, reconnect: bool = False) -> None:
         """Close all signed-in connections of a user; with ``reconnect`` they come back at once."""

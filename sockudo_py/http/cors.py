@@ -1,4 +1,4 @@
-"""Cross-origin requests: what browsers may ask of the HTTP API."""
+"""Cross-origin rules of the HTTP API for browsers."""
 
 from dataclasses import dataclass, field
 

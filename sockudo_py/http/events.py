@@ -30,15 +30,15 @@ _SOCKET_ID = re.compile(r"[0-9]{1,20}\.[0-9]{1,20}")
 _BODY_PARAMS = frozenset(("name", "data", "channel", "channels", "socket_id", "info", "idempotency_key"))
 
 
-# One event to publish, checked: its name, its data, its channels, the socket that is left out, and the attributes that
-# are asked for each channel. A plain tuple, since every publish makes one.
+# One checked event: name, data, channels, the socket that does not get it, and the attributes that were asked for each
+# channel. A plain tuple, since every publish makes one.
 Event = tuple[str, str, tuple[str, ...], str | None, frozenset[str]]
 
 
 def publish(call: Call) -> ApiResponse | Awaitable[ApiResponse]:
     """Publish one event to one or more channels. Answers ``{}`` at once, later when info was asked for."""
     params = read_body(call)
-    if not isinstance(params, dict):  # as it is nearly always: "no" costs isinstance three times what "yes" does
+    if not isinstance(params, dict):  # asked for the usual case: isinstance is three times as fast when it says yes
         return params
     app = call.app
     event = check(params, app)
@@ -239,8 +239,8 @@ def info_answer(figures: dict[str, object]) -> ApiResponse:
 async def figures(node: NodeApi, app: App, channel: str, asked: frozenset[str]) -> dict[str, int]:
     """Return those attributes that apply to this class of channel.
 
-    The event is out already: when the cluster can't be asked, the figures are left out instead of failing a request
-    that its sender would repeat.
+    The event has been sent already. When the cluster is away, the answer leaves the figures out: an error would make
+    the sender repeat the event.
     """
     presence = classify(channel).presence
     if ("user_count" if presence else "subscription_count") not in asked:
@@ -248,7 +248,7 @@ async def figures(node: NodeApi, app: App, channel: str, asked: frozenset[str]) 
     try:
         stats = await node.channel(app, channel)
     except Unavailable as problem:
-        log.warning("published to %s of app %s, but its figures can't be had: %s", channel, app.id, problem)
+        log.warning("published to %s of app %s, but can't get its counts: %s", channel, app.id, problem)
         return {}
     stats = stats or ChannelStats(0, 0)
     return {"user_count": stats.user_count or 0} if presence else {"subscription_count": stats.subscription_count}

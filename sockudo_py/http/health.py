@@ -1,4 +1,4 @@
-"""The open routes: is this server up, is it alive, what does it use."""
+"""The open routes: ``/up``, ``/live`` and ``/usage``."""
 
 import logging
 import os
@@ -104,7 +104,7 @@ class Health:
             try:
                 usage["webhooks"] = await self._webhooks()
             except Unavailable as problem:
-                log.warning("/usage can't show webhooks: %s", problem)
+                log.warning("/usage leaves out webhooks: %s", problem)
                 usage["webhooks"] = {"error": "the webhook store can't be reached right now"}
         return ApiResponse(200, orjson.dumps(usage), headers=UP.headers)
 
@@ -117,6 +117,6 @@ def _memory() -> dict[str, int | float]:
     try:
         with open("/proc/self/statm", "rb") as statm:
             rss = int(statm.read().split()[1]) * page
-    except OSError:  # no Linux: the peak is the best that there is without another library
+    except OSError:  # not Linux: the peak is the nearest figure that the standard library has
         rss = peak
     return {"rss": rss, "peak_rss": peak, "total": total, "percent": round(100 * rss / total, 2)}

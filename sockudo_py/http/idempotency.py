@@ -1,7 +1,7 @@
-"""Publishing once, however often it is asked for: the idempotency keys of events and batches.
+"""Idempotency keys of events and batches: a repeated request is published once.
 
 A backend that got no answer can't know whether its event went out. With the same key it may ask again: it gets the
-first answer, and nothing is published a second time. Decision 0020 tells what was weighed.
+first answer, and nothing is published a second time. Decision 0020 has the alternatives.
 """
 
 import asyncio
@@ -24,8 +24,8 @@ _KEY = re.compile(rf"[^\x00-\x1f\x7f\ud800-\udfff]{{1,{MAX_KEY}}}")
 
 KEPT = 300.0  # seconds that the first answer is repeated
 CLAIMED = 30.0  # seconds after which a request without answer counts as lost, with the node that worked on it
-_LOOKS = 100  # that a request takes at the answer to the one that works under its key ...
-_BETWEEN = 0.05  # ... with so many seconds between them
+_LOOKS = 100  # times that a request looks for the answer of the one that works under its key ...
+_BETWEEN = 0.05  # ... seconds between two looks
 
 _WORKING, _DONE = b"w", b"d"
 _FINGERPRINT = 16  # bytes
@@ -45,7 +45,7 @@ def read_key(in_body: object, in_header: str | None) -> str | ApiResponse | None
 
 
 def fingerprint(asked: object) -> bytes:
-    """Return what tells one request from another. ``asked`` is what a request means, as JSON values."""
+    """Return a digest that differs between requests. ``asked`` is the meaning of a request, as JSON values."""
     return sha256(orjson.dumps(asked)).digest()[:_FINGERPRINT]
 
 
@@ -137,9 +137,9 @@ class Idempotency:
         return self.in_the_end(_once(key, counters, publish))
 
     def in_the_end(self, work: Coroutine[None, None, ApiResponse]) -> Awaitable[ApiResponse]:
-        """Return an awaitable of the answer. Who stops waiting for it does not stop the work.
+        """Return an awaitable of the answer. The work goes on when nobody waits for it any more.
 
-        A client that went away is the one that asks again.
+        A client that went away will repeat its request.
         """
         task = asyncio.get_running_loop().create_task(work)
         self._under_way.add(task)
@@ -154,7 +154,7 @@ async def _once(
     try:
         first = await key.claim()
     except Unavailable as problem:
-        log.warning("idempotency keys can't be looked up: %s", problem)
+        log.warning("can't look up idempotency keys: %s", problem)
         return UNAVAILABLE
     if first is not None:
         counters.idempotent_duplicates += first.status < 400

@@ -1,4 +1,4 @@
-"""The metrics port: what ``Metrics`` counted, in the words of Prometheus."""
+"""The metrics port: renders ``Metrics`` in Prometheus' formats."""
 
 from collections.abc import Iterator
 
@@ -25,11 +25,11 @@ class MetricsCollector(Collector):
         self._prefix = prefix
 
     def describe(self) -> list[Metric]:
-        """Return nothing: what there is, is only known at scrape time."""
+        """Return nothing: the families are only known at scrape time."""
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """Yield every family, also those that nothing was counted for yet."""
+        """Yield every family, also those without a value yet."""
         for refresh in self._metrics.before_scrape:
             refresh()
         for row in APP_METRICS:
@@ -73,7 +73,9 @@ def _family(name: str, help_text: str, labels: tuple[str, ...], kind: str) -> Co
 
 def build_metrics_app(metrics: Metrics, *, prefix: str = "sockudo_") -> web.Application:
     """Return the application of the metrics port: ``GET /metrics``, with the figures of the process besides."""
-    metrics.gauge("build_info", "Always 1; the labels tell what runs", ("version",)).set(__version__, value=1)
+    metrics.gauge("build_info", "Always 1; the label version is the version that runs", ("version",)).set(
+        __version__, value=1
+    )
     registry = CollectorRegistry()
     registry.register(MetricsCollector(metrics, prefix))
     ProcessCollector(registry=registry)

@@ -34,7 +34,7 @@ def parse(query: str) -> Pairs:
 def collapse(pairs: Pairs) -> dict[str, str]:
     """Return the parameters by name, with each array (``k[0]=a&k[1]=b``, ``k[]=a&k[]=b``, ``k=a&k=b``) as ``k=a,b``.
 
-    Exactly so ``protocol.signatures`` reads them too: a request means what was signed.
+    ``protocol.signatures`` reads them in the same way, so a request means what was signed.
     """
     return {name: ",".join(values) for name, values in grouped(pairs).items()}
 
@@ -44,7 +44,7 @@ def read(query: str) -> tuple[Pairs, dict[str, str]]:
     pairs = parse(query)
     if "]" not in query and "%" not in query:
         params = dict(pairs)
-        if len(params) == len(pairs):  # no arrays, as nearly always
+        if len(params) == len(pairs):  # the usual case: no arrays
             return pairs, params
     return pairs, collapse(pairs)
 

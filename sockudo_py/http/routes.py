@@ -83,7 +83,7 @@ class Router:
     """Finds the route of a request."""
 
     def __init__(self, routes: tuple[Route, ...] = ROUTES) -> None:
-        self._found: dict[tuple[str, str], Match] = {}  # what backends ask for again and again; bounded
+        self._found: dict[tuple[str, str], Match] = {}  # matches of repeated requests; bounded
         self._by_length: dict[int, list[_Compiled]] = {}
         for route in routes:
             parts = route.pattern.split("/")
@@ -126,8 +126,7 @@ _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://[^/?#]*")
 def origin_form(target: str) -> str:
     """Return a request target as path and query, also when it came in absolute form (RFC 9112, section 3.2.2).
 
-    So it comes from clients that take the server for a proxy: ``http://host/up``. Which host they name makes no
-    difference.
+    Clients that take the server for a proxy send the absolute form: ``http://host/up``. The host in it is ignored.
     """
     if target.startswith("/"):
         return target
@@ -139,7 +138,7 @@ def origin_form(target: str) -> str:
 
 
 def cut_prefix(path: str, prefix: str) -> str:
-    """Return the path as the API's routes know it; one that lies outside the prefix becomes a path that nobody has."""
+    """Return the path as the API's routes know it; a path outside the prefix becomes one without a route."""
     if not prefix:
         return path
     if path.startswith(prefix + "/"):

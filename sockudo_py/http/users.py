@@ -1,4 +1,4 @@
-"""The connections of an app and of its users: how many there are, and ending those of one user."""
+"""Connections: count those of an app, close those of a user."""
 
 import re
 

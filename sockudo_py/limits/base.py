@@ -6,7 +6,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """The answer to one request: was it within the limit, and in how many seconds it is worth asking again."""
+    """The answer to one request: whether it was within the limit, and the seconds after which to ask again."""
 
     allowed: bool
     retry_after: float = 0.0
@@ -15,9 +15,8 @@ class Allowance:
 class RateLimiter(Protocol):
     """Counts per key over a window of seconds. Bounded: keys that were not used for a window are forgotten.
 
-    ``take`` never blocks and never raises: a driver with a service behind it keeps a local view and settles with the
-    service in
-    the background, so a limit may be exceeded by what arrives within one settling interval.
+    ``take`` never blocks and never raises. A driver with a service behind it keeps a local view and synchronises it in
+    the background, so requests of one synchronisation interval may exceed a limit.
     """
 
     def take(self, key: str, limit: int, window: float, cost: int = 1) -> Allowance:

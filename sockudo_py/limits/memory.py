@@ -13,7 +13,7 @@ _YES: Final = Allowance(True)
 
 
 class _Taken:
-    """What was taken from ``first`` to ``last``. All of it counts until ``last`` is a window ago."""
+    """The cost taken from ``first`` to ``last``. All of it counts until ``last`` is a window ago."""
 
     __slots__ = ("cost", "first", "last")
 
@@ -38,7 +38,7 @@ class MemoryRateLimiter:
     """An exact sliding window, a ``RateLimiter``: never more than the limit in any window, wherever it begins.
 
     A key holds up to about 128 entries. Once it has 64, takings within 1/64 of the window become one entry that expires
-    with its youngest, so a busy key may have to wait up to 1/64 of its window longer than it had to.
+    with its youngest, so a busy key may wait up to 1/64 of its window too long.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:

@@ -1,8 +1,8 @@
 """The file descriptors of this process: a client takes one, and so does nearly everything else.
 
-The kernel gives a new descriptor the lowest number that is free. So that number, right after a connection was accepted,
-tells how many are open, whoever opened them; nothing has to be counted. When it is too high, the connection is one too
-many.
+The kernel gives a new descriptor the lowest free number. So the number of a descriptor that was opened right after a
+connection shows how many are open, whoever opened them, and nobody has to count. When the number is too high, the
+connection has to go.
 """
 
 import errno
@@ -28,11 +28,11 @@ _MOST_IDLE = 512  # connections to receivers that are kept open for the next req
 _MARGIN = 16  # connections past the last one that may stay if somebody who waits for a request goes instead
 _OPEN = 2  # a descriptor that is open already: standard error
 _QUIET = 60.0  # seconds between two warnings
-_ENDLESS = 1 << 20  # what is asked for where the hard limit is none; kernels refuse more (fs.nr_open)
+_ENDLESS = 1 << 20  # wanted where there is no hard limit; kernels refuse more (fs.nr_open)
 
 
 def raise_limit() -> None:
-    """Raise the soft limit of open files to the hard one; where that can't be done it stays."""
+    """Raise the soft limit of open files to the hard one; log a warning when the system refuses."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = _ENDLESS if hard == resource.RLIM_INFINITY else hard
     if soft == resource.RLIM_INFINITY or soft >= wanted:
@@ -40,7 +40,7 @@ def raise_limit() -> None:
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
     except (OSError, ValueError) as problem:
-        log.warning("the limit of %d open files stays: it can't be raised to %d (%s)", soft, wanted, problem)
+        log.warning("can't raise the limit of open files from %d to %d (%s)", soft, wanted, problem)
 
 
 def open_limit() -> int:
@@ -63,14 +63,14 @@ def lowest_free() -> int:
     except OSError as problem:
         if is_shortage(problem):
             return sys.maxsize
-        with socket.socket(socket.AF_UNIX) as probe:  # standard error is closed: then so, three times as slow
+        with socket.socket(socket.AF_UNIX) as probe:  # standard error is closed: this way takes three times as long
             return probe.fileno()
     os.close(number)
     return number
 
 
 class Descriptors:
-    """Who may take the last descriptors, and the one warning that they run short.
+    """Decides who may take the last descriptors, and warns when they run short.
 
     From the lowest number up: the clients and whoever else connects; then the metrics port; the rest is the server's.
 
@@ -94,7 +94,7 @@ class Descriptors:
         lowest_free: Callable[[], int] = lowest_free,
     ) -> None:
         if limit < LEAST:
-            raise SockudoError(f"only {limit} files may be open, at least {LEAST} are needed; {REMEDY}")
+            raise SockudoError(f"the limit of open files is {limit}, at least {LEAST} are needed; {REMEDY}")
         self.limit = limit
         self.idle_requests = min(_MOST_IDLE, limit // 16)
         needed = _OWN + deliveries + self.idle_requests
@@ -105,7 +105,7 @@ class Descriptors:
         self.clients = self.connections - _AT_START - min(_VISITORS, limit // 8)
         self._short = metrics.counter(
             "out_of_descriptors_total",
-            "Times that no file descriptor was left for something, by what it was for",
+            "Times that no file descriptor was free, by the use that needed it",
             ("use",),
         )
         self._clock = clock
@@ -142,7 +142,7 @@ class Descriptors:
             return
         self._quiet_until = now + _QUIET
         log.warning(
-            "out of file descriptors, this time for: %s. %d files may be open, %d of them for connections; %s",
+            "out of file descriptors, needed for: %s. The limit is %d open files, %d of them for connections; %s",
             use,
             self.limit,
             self.connections,

@@ -1,8 +1,8 @@
-"""The pauses of Python's garbage collector: measured, and kept short.
+"""Measures the pauses of Python's garbage collector, and keeps them short.
 
-Nearly everything here dies by reference counting. What a full collection looks at is what lives: with 100,000 channels
-it stops the process for 75 ms to find nothing. So what has survived one is set aside and not looked at again by the
-next. A cycle among such objects that dies later would never be found; so now and then all are looked at after all.
+Reference counting frees nearly everything here. A full collection examines what lives: with 100,000 channels it stops
+the process for 75 ms and finds nothing. So objects that survive one are frozen, and the next collection skips them. It
+would never find a cycle among them that dies later, so every 32nd full collection examines the frozen objects too.
 """
 
 import gc
@@ -15,12 +15,12 @@ BUCKETS = (0.0001, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0)
 
 
 class GcTuner:
-    """Sets aside what survives full collections, and records how long each collection took.
+    """Freezes the objects that survive full collections, and records how long each collection took.
 
     Args:
         metrics: Gets ``gc_pause_seconds`` by generation.
-        everything_every: After how many full collections what was set aside is looked at again. Each comes after at
-            least 70,000 objects more than died.
+        everything_every: How many full collections come before one that examines the frozen objects too. The
+            interpreter makes one after at least 70,000 more objects were made than died.
         clock: Seconds.
     """
 
@@ -36,18 +36,18 @@ class GcTuner:
         self._full = 0
 
     def start(self) -> None:
-        """Collect once, set the rest aside, and begin."""
+        """Collect once, freeze the survivors, and begin."""
         gc.callbacks.append(self.collecting)
         gc.collect()
 
     def stop(self) -> None:
-        """Leave the collector as it was. Harmless when it never began."""
+        """Restore the collector. Harmless when it never began."""
         if self.collecting in gc.callbacks:
             gc.callbacks.remove(self.collecting)
             gc.unfreeze()
 
     def collecting(self, phase: str, info: dict[str, int]) -> None:
-        """Take note of a collection; the interpreter calls this before and after each."""
+        """Note a collection; the interpreter calls this before and after each."""
         if phase == "start":
             self._begun = self._clock()
             return

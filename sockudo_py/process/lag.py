@@ -1,4 +1,4 @@
-"""How late the event loop runs what is due: the one figure that shows a loop that is too busy or blocked."""
+"""How late the event loop runs calls that are due: it shows a loop that is too busy or blocked."""
 
 import asyncio
 import logging

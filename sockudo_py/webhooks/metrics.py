@@ -1,4 +1,4 @@
-"""The numbers of webhook delivery. Endpoints are labelled by uid, never by URL; uids are bounded by configuration."""
+"""Metrics of webhook delivery. Endpoints are labelled by uid, never by URL; the configuration bounds the uids."""
 
 from sockudo_py.metrics import Metrics
 
@@ -16,7 +16,7 @@ class WebhookMetrics:
         self.events = counter(
             "webhook_events_total", "Events that happened in apps with an interested endpoint", ("app_id", "event")
         )
-        self.filtered = counter("webhook_events_filtered_total", "Events kept back by a channel filter")
+        self.filtered = counter("webhook_events_filtered_total", "Events that a channel filter held back")
         self.enqueued = counter("webhook_enqueued_total", "Events handed to the queue, per endpoint", ("app_id",))
         self.enqueue_failures = counter(
             "webhook_enqueue_failures_total", "Attempts to hand events to the queue that failed", ("reason",)
@@ -41,14 +41,16 @@ class WebhookMetrics:
             "webhook_dead_letters_total", "Jobs that became dead letters", ("app_id", "webhook", "class")
         )
         self.endpoint_info = gauge(
-            "webhook_endpoint_info", "Always 1; tells the name of an endpoint", ("app_id", "webhook", "name")
+            "webhook_endpoint_info",
+            "Always 1; the label name is the name of the endpoint",
+            ("app_id", "webhook", "name"),
         )
         self.attempts = counter(
             "webhook_attempts_total", "Requests to endpoints", ("webhook", "target", "outcome", "class")
         )
-        self.retries = counter("webhook_retries_total", "Deliveries put off for another attempt", ("webhook",))
+        self.retries = counter("webhook_retries_total", "Attempts that failed and will be repeated", ("webhook",))
         self.attempt_duration = histogram(
-            "webhook_attempt_duration_seconds", "Time an attempt took", ("target",), _SECONDS
+            "webhook_attempt_duration_seconds", "Duration of one attempt", ("target",), _SECONDS
         )
         self.delivery_latency = histogram(
             "webhook_delivery_latency_seconds", "Time from the first event of a delivery to its success", (), _LATENCY
@@ -59,13 +61,11 @@ class WebhookMetrics:
         self.queue_oldest = gauge("webhook_queue_oldest_seconds", "Age of the oldest waiting job")
         self.lane_depth = gauge("webhook_lane_depth", "Jobs waiting for an endpoint (the deepest ones)", ("webhook",))
         self.lane_pace = gauge(
-            "webhook_lane_pace_seconds", "Seconds that an attempt at an endpoint takes lately", ("webhook",)
+            "webhook_lane_pace_seconds", "Smoothed duration of recent delivery attempts, per endpoint", ("webhook",)
         )
         self.in_flight = gauge("webhook_in_flight", "Requests under way from this process", ("webhook",))
         self.rate_limited = counter("webhook_rate_limited_total", "Waits for the rate limit of this process")
-        self.lost_acks = counter(
-            "webhook_lost_ack_total", "Results that came after the lease was given to another worker"
-        )
+        self.lost_acks = counter("webhook_lost_ack_total", "Results that came after their lease was lost")
         self.poison = counter("webhook_poison_total", "Jobs that could not be read")
         self.circuit_state = gauge(
             "webhook_circuit_state",

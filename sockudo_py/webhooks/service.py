@@ -189,7 +189,7 @@ class WebhookService:
         if threshold and count >= threshold and abs(now - self._warned) >= WARN_INTERVAL:  # the clock may jump
             self._warned = now
             log.warning(
-                "%d webhook deliveries have failed for good; look with `sockudo-py webhooks failed`, "
+                "%d webhook deliveries are dead letters; list them with `sockudo-py webhooks failed`, "
                 "send them again with `sockudo-py webhooks retry`",
                 count,
             )

@@ -117,7 +117,7 @@ async def test_F24_a_stop_while_redis_is_frozen_ends_in_time_and_says_what_is_le
     said = [(one.getMessage(), getattr(one, "jobs", getattr(one, "events", 0))) for one in caplog.records]
     assert [one for one in said if one[1]] == [
         ("webhook events are lost at shutdown: the queue did not take them and webhooks.spool.path is not set", 5),
-        ("webhook jobs could not be given back; their leases will expire", 1),
+        ("the webhook queue did not take jobs back at shutdown; their leases will expire", 1),
     ]
 
 
@@ -140,7 +140,7 @@ async def test_F24_an_idle_stop_while_redis_is_frozen_is_told(
         finally:
             private_redis.thaw()
     assert [one.getMessage() for one in caplog.records if "at shutdown" in one.getMessage()] == [
-        "the webhook queue does not answer at shutdown; what it hands out last waits for its lease"
+        "the webhook queue does not answer at shutdown; its last jobs wait for their leases to expire"
     ]
 
 

@@ -59,7 +59,7 @@ def test_what_is_kept_for_the_server_grows_with_the_deliveries_but_not_beyond_on
 
 
 def test_a_limit_that_leaves_no_room_ends_the_start_with_a_remedy() -> None:
-    with pytest.raises(SockudoError, match=r"only 127 files may be open, at least 128 are needed; .*ulimit -n"):
+    with pytest.raises(SockudoError, match=r"the limit of open files is 127, at least 128 are needed; .*ulimit -n"):
         Bench(limit=LEAST - 1).make()
 
 
@@ -127,7 +127,7 @@ def test_a_shortage_is_told_once_a_minute_and_counted_every_time(caplog: pytest.
         descriptors.short("connection")
     assert bench.counted == {("connection",): 5}
     assert [record.levelno for record in caplog.records] == [logging.WARNING] * 2
-    assert "1024 files may be open" in caplog.text
+    assert "The limit is 1024 open files" in caplog.text
     assert "ulimit -n" in caplog.text
     assert "LimitNOFILE" in caplog.text
 
@@ -170,4 +170,4 @@ def test_a_limit_that_can_not_be_raised_stays_and_is_told(
     monkeypatch.setattr(resource, "getrlimit", lambda _: (256, resource.RLIM_INFINITY))
     monkeypatch.setattr(resource, "setrlimit", refuse)
     raise_limit()
-    assert "the limit of 256 open files stays" in caplog.text
+    assert "can't raise the limit of open files from 256" in caplog.text

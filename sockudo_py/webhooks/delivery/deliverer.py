@@ -166,7 +166,7 @@ class Deliverer:
             log.error("a webhook attempt was cancelled", extra={"webhook": endpoint.uid, "delivery": job.id})
             return Failure("internal", "CancelledError"), job
         except Exception as error:  # a bug: this job is retried like any other, and the rest goes on
-            log.exception("making a webhook attempt broke", extra={"webhook": endpoint.uid, "delivery": job.id})
+            log.exception("a webhook attempt broke", extra={"webhook": endpoint.uid, "delivery": job.id})
             return Failure("internal", type(error).__name__), job
         if not large:
             return outcome or Failure("poison", "the job has no events"), job
@@ -192,7 +192,10 @@ class Deliverer:
                 taken = await answer()
             except Unavailable as error:
                 if wait == FIRST_WAIT:
-                    log.error("the result of a webhook delivery can't be stored", extra={"error": str(error)})
+                    log.error(
+                        "the webhook queue does not take the result of a delivery; trying again",
+                        extra={"error": str(error)},
+                    )
                 await asyncio.sleep(wait)
                 wait = min(wait * 2, LONGEST_WAIT)
                 continue

@@ -73,7 +73,7 @@ class EndpointHealth:
             self._failing_since.pop(uid, None)
         if self._breakers is not None and self._breakers.succeeded(uid):
             self._show(uid)
-            log.info("a webhook endpoint answers again; its circuit is closed", extra={"webhook": uid})
+            log.info("a webhook endpoint answers again; its circuit breaker is closed", extra={"webhook": uid})
             await self._gate(uid, 0.0)
 
     async def failed(self, endpoint: Endpoint, token: str, failure: Failure) -> bool:
@@ -94,7 +94,7 @@ class EndpointHealth:
             if seconds:
                 self._show(uid)
                 log.warning(
-                    "a webhook endpoint keeps failing; its circuit is open",
+                    "a webhook endpoint keeps failing; its circuit breaker is open",
                     extra={"webhook": uid, "failures": self._breakers.failures(uid), "seconds": seconds},
                 )
                 await self._gate(uid, seconds)

@@ -69,7 +69,9 @@ class LaneKeeper:
             # Disabled, and removed while this process was down. Nobody would resume it: let the worker see its jobs.
             if self._registry.by_uid(uid) is None:
                 await self._queue.resume(uid)
-                log.info("the lane of a webhook endpoint that is unknown here goes on", extra={"webhook": uid})
+                log.info(
+                    "resumed the lane of a webhook endpoint that this server does not know", extra={"webhook": uid}
+                )
         self._task = asyncio.create_task(self._run(), name="webhook-lanes")
 
     async def stop(self) -> None:
@@ -104,7 +106,7 @@ class LaneKeeper:
             except Unavailable:
                 pass  # the dispatcher and the worker say so
             except Exception:
-                log.exception("telling the queue about a webhook endpoint failed")
+                log.exception("setting the queue's lane of a webhook endpoint failed")
             if self._changed or self._deleted:
                 await asyncio.sleep(wait)
                 wait = min(wait * 2, _LONGEST_WAIT)

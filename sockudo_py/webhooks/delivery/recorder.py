@@ -66,7 +66,7 @@ class Recorder:
         self.metrics.deliveries.add(job.app_id, job.endpoint, "failed")
         self.metrics.dead_letters.add(job.app_id, job.endpoint, ENDPOINT_DELETED)
         log.error(
-            "a webhook job has no endpoint; it is among the dead letters",
+            "the endpoint of a webhook job does not exist; the job is now a dead letter",
             extra={"webhook": job.endpoint, "delivery": job.id, "class": ENDPOINT_DELETED},
         )
 
@@ -74,14 +74,12 @@ class Recorder:
         """Record a job that can't be read."""
         self._stats.failed(self._clock())
         self.metrics.poison.add()
-        log.error(
-            "a webhook job can't be read; it is among the dead letters", extra={"error": problem, "class": "poison"}
-        )
+        log.error("a webhook job can't be read; it is now a dead letter", extra={"error": problem, "class": "poison"})
 
     def lost(self, token: str) -> None:
         """Record a result that came after the lease was gone: the delivery happens again."""
         self.metrics.lost_acks.add()
-        log.warning("the lease of a webhook delivery was lost; it is delivered again", extra={"token": token})
+        log.warning("a webhook delivery lost its lease; another worker delivers it again", extra={"token": token})
 
     def _log(self, attempt: Attempt, endpoint: Endpoint, failure: Failure) -> None:
         dead = attempt.status == "failed"

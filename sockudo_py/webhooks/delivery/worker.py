@@ -108,7 +108,9 @@ class Worker:
             patience = min(1.0 + self._settings.poll_interval, _until(deadline) + LAST_WORDS / 2)
             _, stuck = await asyncio.wait(self._tasks[:2], timeout=patience)
             if stuck and not self._active:
-                log.warning("the webhook queue does not answer at shutdown; what it hands out last waits for its lease")
+                log.warning(
+                    "the webhook queue does not answer at shutdown; its last jobs wait for their leases to expire"
+                )
         if self._active:
             await asyncio.wait(self._active.values(), timeout=_until(deadline))
         await _cancel([*self._tasks, *self._active.values()])
@@ -129,7 +131,10 @@ class Worker:
                         raise error
                 if not broken:
                     return
-        log.warning("webhook jobs could not be given back; their leases will expire", extra={"jobs": len(tokens)})
+        log.warning(
+            "the webhook queue did not take jobs back at shutdown; their leases will expire",
+            extra={"jobs": len(tokens)},
+        )
 
     @property
     def in_flight(self) -> Mapping[str, int]:
@@ -256,11 +261,11 @@ class Worker:
         except asyncio.CancelledError:
             if self._stopping:
                 raise  # stop() gives back what is still listed
-            log.error("a webhook delivery was cancelled; it is given back")
+            log.error("a webhook delivery was cancelled; its job goes back to the queue")
             with contextlib.suppress(Unavailable):  # or its lease expires
                 await self._queue.release(claim.token)
         except Exception:
-            log.exception("a webhook delivery broke; its lease will expire")
+            log.exception("a webhook delivery broke; its job comes back when its lease expires")
         del self._active[claim.token]
         self._deliverer.lost.discard(claim.token)
         self._wake.set()

@@ -57,7 +57,7 @@ class UnknownEndpoints:
         watch = self._watched.get(uid)
         if watch is None:
             log.warning(
-                "a webhook job is for an endpoint that this process does not know; it is left to others for now",
+                "this server does not know the endpoint of a webhook job; it leaves the job to other servers for now",
                 extra={"webhook": uid, "delivery": job.id, "grace": self._grace},
             )
         if watch is None or now - watch.seen > _STALE:

@@ -271,7 +271,7 @@ async def test_a_folder_that_goes_away_takes_no_app_with_it(folder: Folder, capl
     assert await folder.look(2) == []
     assert folder.ids() == ["a"]
     assert len(caplog.records) == 1
-    assert "the apps stay as they are" in caplog.text
+    assert "the present apps stay in force" in caplog.text
 
 
 async def until(condition: Callable[[], bool]) -> None:
