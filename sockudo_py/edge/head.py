@@ -84,7 +84,8 @@ class Fields:
         self.text_headers = TextHeaders(headers)
         self.origin = _text(headers.get(b"origin"))
         self.forwarded_for = _text(headers.get(b"x-forwarded-for"))
-        self.idempotency_key = _text(headers.get(b"x-idempotency-key"))
+        key = headers.get(b"x-idempotency-key")  # as aiohttp reads it and a body has it, so that it is the same key
+        self.idempotency_key = None if key is None else key.decode("utf-8", "surrogateescape")
         self.usual = self.keep_alive and self.origin is None
 
 

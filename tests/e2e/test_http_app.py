@@ -137,11 +137,12 @@ async def test_a_request_in_absolute_form_is_understood(wire: Wire, host: str) -
     assert (await wire.ask("GET", f"{host}/up")).body == b"OK"
 
 
-async def test_the_idempotency_key_is_read_from_its_header(wire: Wire, world: World) -> None:
-    request = post(EVENT)
-    chunked = f"{len(request.body):x}\r\n".encode() + request.body + b"\r\n0\r\n\r\n"
-    for _ in range(2):
-        lines = (f"POST /apps/3/events?{request.query} HTTP/1.1", "Host: x", "X-Idempotency-Key: k")
+@pytest.mark.parametrize("key", ["k", "é"])
+async def test_the_idempotency_key_of_a_header_is_the_same_as_in_a_body(wire: Wire, world: World, key: str) -> None:
+    for body, line in ((EVENT, f"X-Idempotency-Key: {key}"), ({**EVENT, "idempotency_key": key}, "X: y")):
+        request = post(body)
+        chunked = f"{len(request.body):x}\r\n".encode() + request.body + b"\r\n0\r\n\r\n"
+        lines = (f"POST /apps/3/events?{request.query} HTTP/1.1", "Host: x", line)
         wire.writer.write("\r\n".join([*lines, "Transfer-Encoding: chunked", "", ""]).encode() + chunked)
         assert (await wire.answer()).body == b"{}"
     assert len(world.node.published) == 1

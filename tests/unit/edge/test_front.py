@@ -330,11 +330,11 @@ def test_a_websocket_may_follow_on_the_same_connection(bench: Bench, client: Pee
 
 def test_the_api_is_told_the_idempotency_key_of_each_request(bench: Bench, client: Peer) -> None:
     known = len(bench.context.reader)
-    for key in ("a", "b", "b"):
+    for key in ("a", "b", "b", "é"):
         client.send(post(b"{}", "/apps/3/events?x=1", f"X-Idempotency-Key: {key}"))
     assert len(bench.context.reader) == known  # no other request has these lines
     client.send(post())
-    assert [request.idempotency_key for request in bench.api.requests] == ["a", "b", "b", None]
+    assert [request.idempotency_key for request in bench.api.requests] == ["a", "b", "b", "é", None]
 
 
 @pytest.mark.parametrize("host", ["http://localhost", "https://a.example:6001", "HTTP://u:p@[::1]:6001"])
