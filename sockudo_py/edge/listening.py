@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import ipaddress
 import logging
 import socket
 
@@ -40,13 +41,20 @@ async def _addresses(host: str) -> list[Address]:
     found = await asyncio.get_running_loop().getaddrinfo(
         host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE, proto=socket.IPPROTO_TCP
     )
-    addresses = [
-        (family, str(place[0]), int(place[3]) if family == socket.AF_INET6 and len(place) > 3 else 0)
-        for family, _, _, _, place in found
-    ]
+    addresses = [_plain(family, place) for family, _, _, _, place in found]
     if any(address == "::" for _, address, _ in addresses):
         addresses.append((socket.AF_INET, "0.0.0.0", 0))  # noqa: S104 - what :: stands for
     return list(dict.fromkeys(addresses))
+
+
+def _plain(family: socket.AddressFamily, place: tuple[str | int | bytes, ...]) -> Address:
+    address = str(place[0])
+    if family != socket.AF_INET6:
+        return family, address, 0
+    mapped = ipaddress.IPv6Address(address.partition("%")[0]).ipv4_mapped  # ::ffff:127.0.0.1 is no address of IPv6
+    if mapped is not None:
+        return socket.AF_INET, str(mapped), 0
+    return family, address, int(place[3]) if len(place) > 3 else 0
 
 
 def _bind_all(host: str, addresses: list[Address], port: int, reuse_port: bool) -> list[socket.socket]:

@@ -110,3 +110,9 @@ async def test_a_free_port_is_looked_for_again_when_it_is_not_free_for_all(monke
 )
 def test_an_address_of_ipv6_is_shown_in_brackets(host: str, text: str) -> None:
     assert listening.shown(host, 6001) == text
+
+
+async def test_an_address_of_ipv4_within_ipv6_is_listened_on_as_what_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers(monkeypatch, "::ffff:127.0.0.1", "127.0.0.1")
+    with closed(await bind("::ffff:127.0.0.1", 0)) as sockets:
+        assert [each.getsockname()[0] for each in sockets] == ["127.0.0.1"]
