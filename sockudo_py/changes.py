@@ -1,11 +1,17 @@
 """What happened: the facts that webhooks are made of.
 
 A ``Change`` is decided once per cluster by whoever made the step, and handed to ``on_change`` of the node.
-Times are not in here: the receiver of a change stamps it. ``source`` is the connection that caused the change, None
-when no client did or nobody knows; it bounds what a client can cause and is never told to anybody.
+``source`` is the connection that caused the change, None when no client did or nobody knows; it bounds what a client
+can cause and is never told to anybody.
+
+A *transition* of a shared adapter has an ``id``, which names it in the whole cluster, and ``time_ms``, the Unix
+milliseconds at which it was decided: whoever tells of it, once or again, uses both. Without them, and for all other
+changes, the receiver stamps the change.
 """
 
+from collections.abc import Callable
 from dataclasses import field
+from typing import Protocol
 
 from sockudo_py.protocol.source import Source
 from sockudo_py.protocol.values import value
@@ -18,6 +24,8 @@ class ChannelOccupied:
     app_id: str
     channel: str
     source: Source | None = field(default=None, repr=False, compare=False)
+    id: str | None = field(default=None, compare=False)
+    time_ms: int | None = field(default=None, compare=False)
 
 
 @value
@@ -27,6 +35,8 @@ class ChannelVacated:
     app_id: str
     channel: str
     source: Source | None = field(default=None, repr=False, compare=False)
+    id: str | None = field(default=None, compare=False)
+    time_ms: int | None = field(default=None, compare=False)
 
 
 @value
@@ -39,6 +49,8 @@ class MemberAdded:
     socket_id: str | None = None
     user_info: str | None = None
     source: Source | None = field(default=None, repr=False, compare=False)
+    id: str | None = field(default=None, compare=False)
+    time_ms: int | None = field(default=None, compare=False)
 
 
 @value
@@ -51,6 +63,8 @@ class MemberRemoved:
     socket_id: str | None = None
     user_info: str | None = None
     source: Source | None = field(default=None, repr=False, compare=False)
+    id: str | None = field(default=None, compare=False)
+    time_ms: int | None = field(default=None, compare=False)
 
 
 @value
@@ -107,14 +121,18 @@ class ConnectionTerminated:
     source: Source | None = field(default=None, repr=False, compare=False)
 
 
+Transition = ChannelOccupied | ChannelVacated | MemberAdded | MemberRemoved
 Change = (
-    ChannelOccupied
-    | ChannelVacated
-    | MemberAdded
-    | MemberRemoved
-    | ClientEventSent
-    | CacheMissed
-    | SubscriptionCountChanged
-    | ConnectionEstablished
-    | ConnectionTerminated
+    Transition | ClientEventSent | CacheMissed | SubscriptionCountChanged | ConnectionEstablished | ConnectionTerminated
 )
+
+
+class OnChange(Protocol):
+    """Takes a change, at once and in order.
+
+    ``stored``, which only transitions come with, is called once: when the change need not be told again. That is when
+    the webhook queue has all events about it, or nobody wants them, or they were dropped and counted.
+    """
+
+    def __call__(self, change: Change, stored: Callable[[], None] | None = None, /) -> None:
+        """Take it. Never blocks, never raises."""

@@ -2,13 +2,14 @@
 
 An adapter holds what is true for the whole cluster: how many connections are subscribed to a channel, which users
 are members of a presence channel, which users are signed in. A node tells it about the steps of its own sockets, and
-the adapter says what each step meant (first, last, who is there).
+the adapter says what each step meant (first, last, who is there). It also delivers what other nodes published, and
+what their steps changed.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
-from sockudo_py.changes import Change, ChannelVacated, MemberRemoved
+from sockudo_py.changes import ChannelVacated, MemberRemoved, OnChange
 from sockudo_py.errors import Unavailable
 from sockudo_py.protocol.effects import Member
 from sockudo_py.protocol.source import Source
@@ -41,6 +42,17 @@ class ChannelFull:
     """The join was refused: the presence channel already has ``limit`` other users. Nothing was counted."""
 
     limit: int
+
+
+@value
+class SignedIn:
+    """A sign-in that counts. ``first`` is True when the user was not signed in anywhere in the cluster before.
+
+    ``online`` is who of the watchlist is signed in now, the user itself included.
+    """
+
+    first: bool
+    online: frozenset[str] = frozenset()
 
 
 @value
@@ -89,33 +101,88 @@ class UserStatus:
     online: bool
 
 
-Envelope = Publication | UserMessage | UserTermination | UserStatus
+@value
+class MemberCame:
+    """Envelope of the news that a user became a member of a presence channel. ``user_info`` is JSON text."""
+
+    app_id: str
+    channel: str
+    user_id: str
+    user_info: str = "null"
+
+
+@value
+class MemberWent:
+    """Envelope of the news that a user is no member of a presence channel any more."""
+
+    app_id: str
+    channel: str
+    user_id: str
+
+
+@value
+class CountChanged:
+    """Envelope of the news how many subscriptions a channel has in the cluster."""
+
+    app_id: str
+    channel: str
+    subscription_count: int
+
+
+Message = Publication | UserMessage | UserTermination  # what nodes publish
+News = UserStatus | MemberCame | MemberWent | CountChanged  # what only adapters deliver
+Envelope = Message | News
 JoinDone = Callable[[Joined | ChannelFull | Unavailable], None]
-LeaveDone = Callable[[Left | Unavailable], None]
+LeaveDone = Callable[[Left], None]
+SignInDone = Callable[[SignedIn | Unavailable], None]
+SignOutDone = Callable[[bool], None]
 
 
 class Adapter(Protocol):
     """Occupancy of the cluster, and the way to the other nodes.
 
-    Atomicity: each step is atomic in the cluster, and steps of one channel are answered in the order in which they took
-    effect. ``done`` is called exactly once per step, on the event loop, perhaps before the method returns; a join or
-    leave that can't be carried out is answered with ``Unavailable`` and was not counted. No method blocks or raises for
-    reasons of the service behind it, except the ``async`` queries, which raise ``Unavailable``.
+    **Life.** ``start`` by the node, then ``open``; at the end ``stop``, and ``close`` when the webhook queue has what
+    ``stop`` told. ``close`` may be called without the others.
 
-    Transitions (``ChannelOccupied``, ``ChannelVacated``, ``MemberAdded``, ``MemberRemoved``) go to ``on_change``,
-    once per cluster:
-    the occupied and added ones at once, before ``done``; the vacated and removed ones after the vacate delay. Who comes
-    back within the delay cancels the pending change and causes no opposite one. A change names the ``source`` of the
-    step that it comes from, where that was a step on this node.
+    **Steps** (``join``, ``leave``, ``sign_in``, ``sign_out``) are atomic in the cluster. Those of one node on one
+    channel, or for one user, are answered in the order in which they were asked. ``done`` is called exactly once per
+    step, on the event loop, perhaps before the method returns. A join or sign-in that can't be carried out is answered
+    with ``Unavailable`` and was not counted. A leave or sign-out always takes effect: while the cluster is away its
+    answer waits, and may come when the client is long gone. No method blocks or raises for reasons of the service
+    behind it, except ``open`` and the ``async`` queries, which raise ``Unavailable``.
+
+    **Order.** What an adapter delivers before it answers a step is contained in the answer (roster, count, who is
+    online); what it delivers later is not. So the node holds nothing back: it shows what is delivered to the clients
+    that are subscribed by then, and a client subscribes when its join is answered.
+
+    **News.** What a step changed for clients (a member came or went, the count, a user's status) is known to its own
+    node by the answer. To the others with subscribers or watchers the adapter delivers it, in the order in which the
+    steps took effect in the cluster. So it does with steps that no node asked for, such as those of a node that died.
+
+    **Transitions** (``ChannelOccupied``, ``ChannelVacated``, ``MemberAdded``, ``MemberRemoved``) go to ``on_change`` of
+    one node, once per cluster: the occupied and added ones at once, before ``done``; the vacated and removed ones after
+    the vacate delay. Who comes back within the delay cancels the pending change and causes no opposite one. A change
+    names the ``source`` of the step that it comes from, where that was a step on this node. A shared adapter gives each
+    an ``id`` and a ``time_ms``, and remembers it until ``stored`` (see ``OnChange``) is called: should the node die
+    before, another one is told of it, with the same id and time.
     """
 
-    alone: bool  # there are no other nodes, ever: ``publish`` does nothing, and need not be called
+    alone: bool  # there can be no other nodes: ``publish`` need not be called. False with every shared adapter
 
-    def start(self, deliver: Callable[[Envelope], None], on_change: Callable[[Change], None]) -> None:
-        """Begin. ``deliver`` receives what *other* nodes sent, ``on_change`` the transitions."""
+    def start(self, deliver: Callable[[Envelope], None], on_change: OnChange) -> None:
+        """Begin. ``deliver`` receives what *other* nodes sent and did, ``on_change`` the transitions."""
+
+    async def open(self) -> None:
+        """Connect, check the service, and be a node. Raises SockudoError with key and remedy when it is not usable."""
 
     async def stop(self) -> None:
-        """Emit pending vacates and removals that belong to this node, then let go of everything."""
+        """Be no node any more: there are no further steps, and nothing is delivered.
+
+        The last node of a cluster tells what is pending without waiting for its time; else that is for those who stay.
+        """
+
+    async def close(self) -> None:
+        """Let go of connections; what was stored until now is forgotten before."""
 
     def join(
         self,
@@ -124,29 +191,30 @@ class Adapter(Protocol):
         source: Source,
         member: Member | None,
         max_members: int,
+        tell_count: bool,
         done: JoinDone,
     ) -> None:
         """Count one subscription of this node. With a member: as one more connection of that user.
 
         A user who is already a member is admitted past ``max_members``; the info shown is that of the user's first
-        connection.
+        connection. With ``tell_count`` other nodes that have subscribers hear of the new count.
         """
 
-    def leave(self, app_id: str, channel: str, source: Source, member: Member | None, done: LeaveDone) -> None:
+    def leave(
+        self, app_id: str, channel: str, source: Source, member: Member | None, tell_count: bool, done: LeaveDone
+    ) -> None:
         """Undo one join. Must not be called without a join that was answered ``Joined``."""
 
-    def sign_in(self, app_id: str, user_id: str, done: Callable[[bool | Unavailable], None]) -> None:
-        """Count one signed-in connection of a user; answer True when it is the first in the cluster."""
+    def sign_in(self, app_id: str, user_id: str, watchlist: Sequence[str], done: SignInDone) -> None:
+        """Count one signed-in connection of a user, which watches the users of ``watchlist`` from now on."""
 
-    def sign_out(self, app_id: str, user_id: str, done: Callable[[bool | Unavailable], None]) -> None:
-        """Undo one sign_in; answer True when it was the last in the cluster."""
+    def sign_out(self, app_id: str, user_id: str, watchlist: Sequence[str], done: SignOutDone) -> None:
+        """Undo one sign_in; answer True when the user is not signed in anywhere any more.
 
-    def online(
-        self, app_id: str, user_ids: Collection[str], done: Callable[[frozenset[str] | Unavailable], None]
-    ) -> None:
-        """Answer which of the users are signed in somewhere in the cluster."""
+        Must not be called without a sign-in that was answered ``SignedIn``.
+        """
 
-    def publish(self, envelope: Envelope) -> None:
+    def publish(self, message: Message) -> None:
         """Send to all other nodes that have somebody who wants it. At most once, in order per channel or user."""
 
     async def channels(self, app_id: str, prefix: str = "") -> dict[str, ChannelStats]:

@@ -1,7 +1,7 @@
 """The adapter of a server that is alone: everything is known here, and every question is answered at once."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from sockudo_py.adapters.base import (
@@ -12,10 +12,13 @@ from sockudo_py.adapters.base import (
     Joined,
     LeaveDone,
     Left,
+    Message,
+    SignedIn,
+    SignInDone,
+    SignOutDone,
 )
 from sockudo_py.adapters.missed import Key, Missed
-from sockudo_py.changes import Change, ChannelOccupied, ChannelVacated, MemberAdded, MemberRemoved
-from sockudo_py.errors import Unavailable
+from sockudo_py.changes import Change, ChannelOccupied, ChannelVacated, MemberAdded, MemberRemoved, OnChange, Transition
 from sockudo_py.protocol.effects import Member
 from sockudo_py.protocol.source import Source
 
@@ -58,19 +61,25 @@ class LocalAdapter:
         self._vacate_delay = vacate_delay
         self._call_later = call_later
         self._clock = clock
-        self._on_change: Callable[[Change], None] = _nobody
+        self._on_change: OnChange = _nobody
         self._channels: dict[str, dict[str, _Occupied]] = {}
         self._users: dict[str, dict[str, int]] = {}
         # An OrderedDict, since taking the first of a plain dict gets slower with everything taken before.
-        self._pending: OrderedDict[Key, tuple[float, Change]] = OrderedDict()
+        self._pending: OrderedDict[Key, tuple[float, Transition]] = OrderedDict()
         self._armed = False
         self._missed: Missed | None = None
         self._waits: Callable[[Source], bool] = _no
-        self._put_off: OrderedDict[Key, Change] = OrderedDict()  # due, and not told yet
+        self._put_off: OrderedDict[Key, Transition] = OrderedDict()  # due, and not told yet
 
-    def start(self, deliver: Callable[[Envelope], None], on_change: Callable[[Change], None]) -> None:
+    def start(self, deliver: Callable[[Envelope], None], on_change: OnChange) -> None:
         """Begin. There are no others, so nothing is ever delivered."""
         self._on_change = on_change
+
+    async def open(self) -> None:
+        """Do nothing: there is no service behind it."""
+
+    async def close(self) -> None:
+        """Do nothing, as ``open``."""
 
     async def stop(self) -> None:
         """Emit what is pending, in order, without waiting for its time."""
@@ -123,7 +132,14 @@ class LocalAdapter:
         return bool(self._put_off)
 
     def join(
-        self, app_id: str, channel: str, source: Source, member: Member | None, max_members: int, done: JoinDone
+        self,
+        app_id: str,
+        channel: str,
+        source: Source,
+        member: Member | None,
+        max_members: int,
+        tell_count: bool,
+        done: JoinDone,
     ) -> None:
         """Count one subscription."""
         occupied = self._channels.get(app_id, {}).get(channel)
@@ -150,7 +166,9 @@ class LocalAdapter:
                 self._on_change(MemberAdded(app_id, channel, user_id, source.socket_id, user_info, source))
         done(Joined(occupied.subscriptions, before == 0, occupied.roster))
 
-    def leave(self, app_id: str, channel: str, source: Source, member: Member | None, done: LeaveDone) -> None:
+    def leave(
+        self, app_id: str, channel: str, source: Source, member: Member | None, tell_count: bool, done: LeaveDone
+    ) -> None:
         """Undo one join."""
         channels = self._channels[app_id]
         occupied = channels[channel]
@@ -172,13 +190,13 @@ class LocalAdapter:
             self._postpone((app_id, channel, None), ChannelVacated(app_id, channel, source))
         done(Left(occupied.subscriptions, last_of_user))
 
-    def sign_in(self, app_id: str, user_id: str, done: Callable[[bool | Unavailable], None]) -> None:
-        """Count one signed-in connection."""
+    def sign_in(self, app_id: str, user_id: str, watchlist: Sequence[str], done: SignInDone) -> None:
+        """Count one signed-in connection. Nobody signs in elsewhere, so nobody has to be watched there."""
         users = self._users.setdefault(app_id, {})
         users[user_id] = users.get(user_id, 0) + 1
-        done(users[user_id] == 1)
+        done(SignedIn(users[user_id] == 1, frozenset(watched for watched in watchlist if watched in users)))
 
-    def sign_out(self, app_id: str, user_id: str, done: Callable[[bool | Unavailable], None]) -> None:
+    def sign_out(self, app_id: str, user_id: str, watchlist: Sequence[str], done: SignOutDone) -> None:
         """Undo one sign_in."""
         users = self._users[app_id]
         users[user_id] -= 1
@@ -189,14 +207,7 @@ class LocalAdapter:
                 del self._users[app_id]
         done(last)
 
-    def online(
-        self, app_id: str, user_ids: Collection[str], done: Callable[[frozenset[str] | Unavailable], None]
-    ) -> None:
-        """Answer who is signed in."""
-        users = self._users.get(app_id, {})
-        done(frozenset(user_id for user_id in user_ids if user_id in users))
-
-    def publish(self, envelope: Envelope) -> None:
+    def publish(self, message: Message) -> None:
         """Do nothing: there is no other node."""
 
     async def channels(self, app_id: str, prefix: str = "") -> dict[str, ChannelStats]:
@@ -233,7 +244,7 @@ class LocalAdapter:
             return True
         return self._missed is not None and self._missed.back(key)
 
-    def _postpone(self, key: Key, change: Change) -> None:
+    def _postpone(self, key: Key, change: Transition) -> None:
         if self._vacate_delay <= 0:
             self._tell(key, change)
             return
@@ -256,7 +267,7 @@ class LocalAdapter:
             del self._pending[key]
             self._tell(key, change)
 
-    def _tell(self, key: Key, change: Change) -> None:
+    def _tell(self, key: Key, change: Transition) -> None:
         if change.source is None or not self._waits(change.source):
             self._on_change(change)
             return
@@ -269,7 +280,7 @@ def _no(source: Source) -> bool:
     return False
 
 
-def _nobody(change: Change) -> None:
+def _nobody(change: Change, stored: Callable[[], None] | None = None) -> None:
     raise RuntimeError("LocalAdapter was used before start()")
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import Final
 
-from sockudo_py.changes import Change, ChannelVacated, MemberRemoved
+from sockudo_py.changes import ChannelVacated, MemberRemoved
 
 Key = tuple[str, str, str | None]  # app id, channel, user id (None: the channel itself)
 
@@ -23,13 +23,13 @@ class Missed:
         self,
         call_later: Callable[[float, Callable[[], None]], object],
         clock: Callable[[], float],
-        tell: Callable[[Change], None],
+        tell: Callable[[ChannelVacated | MemberRemoved], None],
     ) -> None:
         self._call_later = call_later
         self._clock = clock
         self._tell = tell
         self._ready: Callable[[], bool] = _always
-        self._changes: OrderedDict[Key, tuple[float, Change]] = OrderedDict()
+        self._changes: OrderedDict[Key, tuple[float, ChannelVacated | MemberRemoved]] = OrderedDict()
         self._armed = False
 
     def __len__(self) -> int:

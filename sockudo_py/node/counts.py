@@ -11,21 +11,24 @@ INTERVAL: Final = 5.0  # seconds between two counts above that
 
 
 class SubscriptionCounts:
-    """Passes counts on, those over 100 at most once per 5 s and channel; the last one of them always comes through."""
+    """Passes counts on, those over 100 at most once per 5 s and channel; the last one of them always comes through.
+
+    Each comes with the source of the step that changed it, where that was a step of this node.
+    """
 
     def __init__(
         self,
-        send: Callable[[str, str, int, Source], None],
+        send: Callable[[str, str, int, Source | None], None],
         call_later: Callable[[float, Callable[[], None]], object],
     ) -> None:
-        """``send`` takes app id, channel, count and who changed it last; ``call_later`` seconds and a function."""
+        """``send`` takes app id, channel, count and source; ``call_later`` seconds and a function."""
         self._send = send
         self._call_later = call_later
         # Channels that were told less than an interval ago, with the count that waits for the interval to end.
-        self._waiting: dict[tuple[str, str], tuple[int, Source] | None] = {}
+        self._waiting: dict[tuple[str, str], tuple[int, Source | None] | None] = {}
 
-    def changed(self, app_id: str, channel: str, count: int, source: Source) -> None:
-        """Take note of a new count, and whose step it comes from."""
+    def changed(self, app_id: str, channel: str, count: int, source: Source | None) -> None:
+        """Take note of a new count, and of whose step it comes from; None: one of another node."""
         key = (app_id, channel)
         throttled = key in self._waiting
         if count > UNTHROTTLED:

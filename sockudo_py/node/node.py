@@ -10,7 +10,10 @@ from typing import Any, Final, assert_never
 from sockudo_py.adapters.base import (
     Adapter,
     ChannelStats,
+    CountChanged,
     Envelope,
+    MemberCame,
+    MemberWent,
     Publication,
     UserMessage,
     UserStatus,
@@ -18,10 +21,10 @@ from sockudo_py.adapters.base import (
 )
 from sockudo_py.caches.base import Cache, CachedEvent
 from sockudo_py.changes import (
-    Change,
     ClientEventSent,
     ConnectionEstablished,
     ConnectionTerminated,
+    OnChange,
 )
 from sockudo_py.errors import Unavailable
 from sockudo_py.hub import Hub, Sink
@@ -81,10 +84,10 @@ class Node:
         call_later: Callable[[float, Callable[[], None]], object],
         clock: Callable[[], float],
         max_connections: int | None,
-        on_change: Callable[[Change], None],
+        on_change: OnChange,
         on_full: Callable[[], None] = lambda: None,
     ) -> None:
-        """Make a node and start its adapter; stopping the adapter, after ``drain``, is the caller's business.
+        """Make a node and start its adapter. To open it, and to stop it after ``drain``, is the caller's business.
 
         Args:
             adapter: Not started yet.
@@ -118,7 +121,6 @@ class Node:
             call_later=call_later,
             clock=clock,
             perform=self.perform,
-            broadcast=self._broadcast,
             on_change=on_change,
         )
         self._departures = Departures(self._leave_gone, call_soon)
@@ -229,7 +231,8 @@ class Node:
 
         With ``reconnect`` it is 4200: they are to come back at once.
         """
-        self._broadcast(UserTermination(app.id, user_id, reconnect))
+        self._users.terminate(app.id, user_id, reconnect)
+        self._adapter.publish(UserTermination(app.id, user_id, reconnect))
 
     async def app_connections(self, app: App) -> int:
         """Return how many clients of the app are connected to the cluster. Raises Unavailable."""
@@ -370,12 +373,8 @@ class Node:
 
     # -- the cluster --
 
-    def _broadcast(self, envelope: Envelope) -> None:
-        self._deliver(envelope)
-        self._adapter.publish(envelope)
-
     def _deliver(self, envelope: Envelope) -> None:
-        """Do the local part of what an envelope says, whoever sent it."""
+        """Show the clients here what another node sent, or what its steps changed."""
         match envelope:
             case Publication(app_id, channel, payload, exclude_socket):
                 self._publish_here(app_id, channel, payload, exclude_socket)
@@ -385,6 +384,12 @@ class Node:
                 self._users.terminate(app_id, user_id, reconnect)
             case UserStatus(app_id, user_id, online):
                 self._users.tell_watchers(app_id, user_id, online)
+            case MemberCame(app_id, channel, user_id, user_info):
+                self._subscriptions.member_came(app_id, channel, Member(user_id, user_info))
+            case MemberWent(app_id, channel, user_id):
+                self._subscriptions.member_went(app_id, channel, user_id)
+            case CountChanged(app_id, channel, count):
+                self._subscriptions.count_changed(app_id, channel, count)
             case _:
                 assert_never(envelope)
 

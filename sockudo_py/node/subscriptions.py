@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from sockudo_py.adapters.base import Adapter, ChannelFull, Envelope, Joined, Left, Publication
+from sockudo_py.adapters.base import Adapter, ChannelFull, Joined, Left
 from sockudo_py.caches.base import Cache, CachedEvent
 from sockudo_py.changes import CacheMissed, Change, SubscriptionCountChanged
 from sockudo_py.errors import Unavailable
@@ -22,6 +22,8 @@ class Subscriptions:
 
     A new subscriber sees, in this order: the confirmation, on cache channels the last event or the news that there is
     none, the subscription count, and then whatever is published from now on.
+
+    What a step changed is told here to the subscribers on this node only: the adapter delivers it to the others.
     """
 
     def __init__(
@@ -33,15 +35,13 @@ class Subscriptions:
         call_later: Callable[[float, Callable[[], None]], object],
         clock: Callable[[], float],
         perform: Callable[[Sink, Sequence[Effect]], None],
-        broadcast: Callable[[Envelope], None],
         on_change: Callable[[Change], None],
     ) -> None:
-        """``perform`` carries out what the sessions answer, ``broadcast`` reaches all subscribers in the cluster."""
+        """``perform`` carries out what the sessions answer."""
         self._hub = hub
         self._adapter = adapter
         self._cache = cache
         self._perform = perform
-        self._broadcast = broadcast
         self._on_change = on_change
         self._counts = SubscriptionCounts(self._send_count, call_later)
         self._misses = CacheMisses(clock)
@@ -55,6 +55,7 @@ class Subscriptions:
             session.source,
             request.member,
             session.app.max_presence_members,
+            _counts(session.app, request.member),
             partial(self._joined, client, request),
         )
 
@@ -62,7 +63,21 @@ class Subscriptions:
         """Undo a join that was counted; the hub knows of it already."""
         session = client.session
         done = partial(self._left, session.app, channel, member, session.source)
-        self._adapter.leave(session.app.id, channel, session.source, member, done)
+        tell_count = _counts(session.app, member)
+        self._adapter.leave(session.app.id, channel, session.source, member, tell_count, done)
+
+    def member_came(self, app_id: str, channel: str, member: Member) -> None:
+        """Tell the subscribers here of a new member, wherever in the cluster it is."""
+        self._tell(app_id, channel, codec.member_added(channel, member))
+
+    def member_went(self, app_id: str, channel: str, user_id: str) -> None:
+        """Tell the subscribers here that somebody is no member any more."""
+        self._tell(app_id, channel, codec.member_removed(channel, user_id))
+
+    def count_changed(self, app_id: str, channel: str, count: int) -> None:
+        """Tell the subscribers here of a count that a step of another node changed; webhooks hear of it there."""
+        if channel in self._hub.channels(app_id):
+            self._counts.changed(app_id, channel, count, None)
 
     def _joined(self, client: Sink, request: Join, outcome: Joined | ChannelFull | Unavailable) -> None:
         session, channel, member = client.session, request.channel, request.member
@@ -77,7 +92,7 @@ class Subscriptions:
         if member is not None and outcome.first_of_user:
             # Before the joiner is on the channel, since it is for the others. Also when the joiner is gone already: its
             # leave, which comes next, will tell them of a member removed.
-            self._broadcast(Publication(app.id, channel, codec.member_added(channel, member)))
+            self.member_came(app.id, channel, member)
         if type(effects[0]) is Leave:  # it is not wanted any more
             self._count(app, channel, member, outcome.subscription_count, session.source)
             self._perform(client, effects)
@@ -90,11 +105,9 @@ class Subscriptions:
         if app.subscription_count:
             self._count(app, channel, member, outcome.subscription_count, session.source)
 
-    def _left(self, app: App, channel: str, member: Member | None, source: Source, outcome: Left | Unavailable) -> None:
-        if isinstance(outcome, Unavailable):
-            return  # the adapter compares what it holds with the cluster when that is back
+    def _left(self, app: App, channel: str, member: Member | None, source: Source, outcome: Left) -> None:
         if member is not None and outcome.last_of_user:
-            self._broadcast(Publication(app.id, channel, codec.member_removed(channel, member.user_id)))
+            self.member_went(app.id, channel, member.user_id)
         self._count(app, channel, member, outcome.subscription_count, source)
 
     def _replay(self, client: Sink, channel: str) -> None:
@@ -113,9 +126,18 @@ class Subscriptions:
             self._on_change(CacheMissed(app_id, channel, client.session.source))
 
     def _count(self, app: App, channel: str, member: Member | None, count: int, source: Source) -> None:
-        if app.subscription_count and member is None:  # never on presence channels, which have members
+        if _counts(app, member):
             self._counts.changed(app.id, channel, count, source)
 
-    def _send_count(self, app_id: str, channel: str, count: int, source: Source) -> None:
-        self._broadcast(Publication(app_id, channel, codec.subscription_count(channel, count)))
-        self._on_change(SubscriptionCountChanged(app_id, channel, count, source))
+    def _send_count(self, app_id: str, channel: str, count: int, source: Source | None) -> None:
+        self._tell(app_id, channel, codec.subscription_count(channel, count))
+        if source is not None:
+            self._on_change(SubscriptionCountChanged(app_id, channel, count, source))
+
+    def _tell(self, app_id: str, channel: str, payload: bytes) -> None:
+        self._hub.publish(app_id, channel, text_frame(payload), None)
+
+
+def _counts(app: App, member: Member | None) -> bool:
+    """Return whether the app's subscribers are told how many they are. Presence channels have members instead."""
+    return app.subscription_count and member is None

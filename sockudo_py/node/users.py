@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from sockudo_py.adapters.base import Adapter, UserStatus
+from sockudo_py.adapters.base import Adapter, SignedIn
 from sockudo_py.errors import Unavailable
 from sockudo_py.hub import Hub, Sink
 from sockudo_py.protocol import codec
@@ -34,7 +34,8 @@ class Users:
 
     def sign_in(self, client: Sink, request: SignIn) -> None:
         """Count a connection as one of the user's, and tell its session how that went."""
-        self._adapter.sign_in(client.session.app.id, request.user_id, partial(self._counted, client, request))
+        done = partial(self._counted, client, request)
+        self._adapter.sign_in(client.session.app.id, request.user_id, request.watchlist, done)
 
     def sign_out(self, client: Sink) -> None:
         """Undo ``sign_in`` for a connection that is gone; without effect when it never signed in."""
@@ -44,7 +45,7 @@ class Users:
             self._hub.drop(app_id, user_channel(request.user_id), client)
             for watched in request.watchlist:
                 self._hub.drop(app_id, _watch_channel(watched), client)
-            self._uncount(app_id, request.user_id)
+            self._uncount(app_id, request)
 
     def terminate(self, app_id: str, user_id: str, reconnect: bool) -> None:
         """Close the connections that the user has on this node; with ``reconnect`` they come back at once."""
@@ -57,42 +58,28 @@ class Users:
         came, went = ([user_id], []) if online else ([], [user_id])
         self._hub.publish(app_id, _watch_channel(user_id), codec.watchlist_events(came, went))
 
-    def _counted(self, client: Sink, request: SignIn, first: bool | Unavailable) -> None:
+    def _counted(self, client: Sink, request: SignIn, outcome: SignedIn | Unavailable) -> None:
         session, user_id = client.session, request.user_id
         app_id = session.app.id
-        if isinstance(first, Unavailable):
+        if isinstance(outcome, Unavailable):
             self._perform(client, session.sign_in_failed(user_id))
             return
-        if first:
-            self._announce(app_id, user_id, True)
+        if outcome.first:
+            self.tell_watchers(app_id, user_id, True)
         if not self._hub.has(app_id, client):  # it didn't wait for the answer
-            self._uncount(app_id, user_id)
+            self._uncount(app_id, request)
             return
         self._signed_in[client] = request
         self._hub.join(app_id, user_channel(user_id), client)
-        if not request.watchlist:
-            self._perform(client, session.signed_in(user_id, None))
-            return
         for watched in request.watchlist:
             self._hub.join(app_id, _watch_channel(watched), client)
-        self._adapter.online(app_id, request.watchlist, partial(self._looked_up, client, request))
+        self._perform(client, session.signed_in(user_id, outcome.online if request.watchlist else None))
 
-    def _looked_up(self, client: Sink, request: SignIn, online: frozenset[str] | Unavailable) -> None:
-        if self._signed_in.get(client) is not request:
-            return
-        if isinstance(online, Unavailable):
-            self.sign_out(client)
-            self._perform(client, client.session.sign_in_failed(request.user_id))
-        else:
-            self._perform(client, client.session.signed_in(request.user_id, online))
+    def _uncount(self, app_id: str, request: SignIn) -> None:
+        self._adapter.sign_out(
+            app_id, request.user_id, request.watchlist, partial(self._uncounted, app_id, request.user_id)
+        )
 
-    def _uncount(self, app_id: str, user_id: str) -> None:
-        def uncounted(last: bool | Unavailable) -> None:
-            if last is True:
-                self._announce(app_id, user_id, False)
-
-        self._adapter.sign_out(app_id, user_id, uncounted)
-
-    def _announce(self, app_id: str, user_id: str, online: bool) -> None:
-        self.tell_watchers(app_id, user_id, online)
-        self._adapter.publish(UserStatus(app_id, user_id, online))
+    def _uncounted(self, app_id: str, user_id: str, last: bool) -> None:
+        if last:
+            self.tell_watchers(app_id, user_id, False)

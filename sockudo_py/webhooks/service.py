@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sockudo_py.adapters.base import Restorable
-from sockudo_py.changes import Change
+from sockudo_py.changes import OnChange
 from sockudo_py.endpoints import Endpoint
 from sockudo_py.errors import SockudoError, Unavailable
 from sockudo_py.metrics import Metrics
@@ -101,7 +101,7 @@ class WebhookService:
         if ledger is not None and occupancy is not None:
             grace = self._settings.reconnect_grace
             self._recovery = Recovery(queue, ledger, self.dispatcher, occupancy, self.registry, grace=grace)
-        self.add: Callable[[Change], None] = self.dispatcher.add  # for ``Node``'s ``on_change``
+        self.add: OnChange = self.dispatcher.add  # for ``Node``'s ``on_change``
         self.worker = Worker(
             queue,
             self.registry,

@@ -10,7 +10,7 @@ from pathlib import Path
 from sockudo_py import logs
 from sockudo_py.adapters.base import Restorable
 from sockudo_py.apps.base import AppChanged, AppDefinition
-from sockudo_py.changes import Change
+from sockudo_py.changes import Change, OnChange
 from sockudo_py.config import NO_QUEUE, Config
 from sockudo_py.edge.context import FrontContext, FrontLimits
 from sockudo_py.edge.listening import shown
@@ -100,7 +100,7 @@ class Server:
             occupancy=adapter if isinstance(adapter, Restorable) else None,
             brake=self,
         )
-        on_change: Callable[[Change], None] = self.webhooks.add if config.sends_webhooks else _ignore
+        on_change: OnChange = self.webhooks.add if config.sends_webhooks else _ignore
         self.node = Node(
             adapter=adapter,
             cache=self._cache,
@@ -189,6 +189,7 @@ class Server:
             logs.hide(_secrets(definition))
             self.webhooks.replace(definition.app.id, CONFIG, definition.endpoints)
             self._warn_of_no_queue(definition)
+        opened.push_async_callback(self._adapter.close)  # when the webhooks are stopped: it hears what is stored
         self._gc_tuner.start()  # before webhooks, which may find much that was left
         opened.callback(self._gc_tuner.stop)
         if config.sends_webhooks:
@@ -199,7 +200,9 @@ class Server:
                 )
             await self.webhooks.start()
             opened.push_async_callback(self.webhooks.stop)
-        opened.push_async_callback(self._adapter.stop)  # the node started it
+        with _naming(config, *_ADAPTER_KEYS[config.adapter.driver]):
+            await self._adapter.open()
+        opened.push_async_callback(self._adapter.stop)
         self._wheel.start()
         opened.callback(self._wheel.stop)
         opened.push_async_callback(self._web.close_api)
@@ -394,11 +397,13 @@ def _gathered(problems: list[str]) -> Iterator[None]:
         problems += error.problems
 
 
+_REDIS_KEYS = tuple(f"database.redis.{key}" for key in ("url", "host", "port", "db", "username", "password"))
+_ADAPTER_KEYS: Mapping[str, tuple[str, ...]] = {"local": (), "redis": _REDIS_KEYS}
 _QUEUE_KEYS: Mapping[str, tuple[str, ...]] = {
     "memory": (),
     "none": (),
     "sqlite": ("queue.sqlite.path",),
-    "redis": tuple(f"database.redis.{key}" for key in ("url", "host", "port", "db", "username", "password")),
+    "redis": _REDIS_KEYS,
     "sqs": ("queue.sqs.region", "queue.sqs.endpoint_url"),
 }
 
@@ -423,5 +428,7 @@ def _secrets(definition: AppDefinition) -> Iterator[str]:
             yield secret.value
 
 
-def _ignore(change: Change) -> None:
+def _ignore(change: Change, stored: Callable[[], None] | None = None) -> None:
     """Take the place of the webhooks where they are switched off."""
+    if stored is not None:
+        stored()

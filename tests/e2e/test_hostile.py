@@ -144,7 +144,7 @@ def test_who_asks_for_rosters_and_reads_none_does_not_fill_the_memory_within_one
     bench = Bench(max_unsent_bytes=100_000)
     roster = {str(number): Member(str(number), '"' + "x" * 1000 + '"') for number in range(40)}
     for user_id, one in roster.items():
-        bench.adapter.join("3", "presence-big", Source("3", user_id), one, 100, lambda _: None)
+        bench.adapter.join("3", "presence-big", Source("3", user_id), one, 100, False, lambda _: None)
     client = bench.websocket()
     me = member("me")
     auth = channel_auth(TestApp(), client.socket_id, "presence-big", me)

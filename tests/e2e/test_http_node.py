@@ -15,7 +15,6 @@ from aiohttp import web
 from sockudo_py.adapters.local import LocalAdapter
 from sockudo_py.caches.memory import MemoryCache
 from sockudo_py.caches.memory_keys import MemoryKeys
-from sockudo_py.changes import Change
 from sockudo_py.http.api import Api, ApiResponse
 from sockudo_py.http.app import build_app
 from sockudo_py.http.health import Health
@@ -23,6 +22,7 @@ from sockudo_py.limits.memory import MemoryRateLimiter
 from sockudo_py.metrics import Metrics
 from sockudo_py.node import Node
 from sockudo_py.protocol.app import App
+from tests.support.changes import Changes
 from tests.support.sink import RecordingSink
 from tests.unit.http.support import APP, KEY, SECRET, FakeApps, post, signed
 
@@ -35,7 +35,7 @@ class Stack:
     def __init__(self, app: App) -> None:
         loop = asyncio.get_running_loop()
         self.app = app
-        self.changes: list[Change] = []
+        self.changes = Changes()
         self.metrics = Metrics()
         apps = FakeApps(app)
         self.node = Node(
@@ -46,7 +46,7 @@ class Stack:
             call_later=loop.call_later,
             clock=loop.time,
             max_connections=None,
-            on_change=self.changes.append,
+            on_change=self.changes,
         )
         self.api = Api(
             node=self.node,

@@ -23,6 +23,7 @@ from sockudo_py.protocol.app import App, AppKey
 from sockudo_py.protocol.session import Settings
 from sockudo_py.ws.context import ConnectionContext
 from sockudo_py.ws.wheel import Wheel
+from tests.support.changes import Changes
 
 KEY = "278d425bdf160c739803"
 SECRET = "7ad3773142a6692b25b8"
@@ -286,7 +287,7 @@ class Bench:
     ) -> None:
         self.loop = loop = FakeLoop()
         self.metrics = Metrics()
-        self.changes: list[object] = []
+        self.changes = Changes()
         self.adapter = LocalAdapter(0.0, loop.call_later, loop.clock)
         self.node = Node(
             adapter=self.adapter,
@@ -296,7 +297,7 @@ class Bench:
             call_later=loop.call_later,
             clock=loop.clock,
             max_connections=max_connections,
-            on_change=self.changes.append,
+            on_change=self.changes,
         )
         self.wheel = Wheel(loop.clock, loop.call_later)
         self.wheel.start()

@@ -29,6 +29,7 @@ from sockudo_py.protocol.session import Settings
 from sockudo_py.ws.context import ConnectionContext
 from sockudo_py.ws.wheel import Wheel
 from tests.support.api import auth_pairs, encode, signature
+from tests.support.changes import Changes
 from tests.support.edge_bench import APP, Apps, parse_response, server_frames, upgrade
 from tests.support.server import TestApp
 
@@ -66,7 +67,7 @@ class Stage:
             call_later=loop.call_later,
             clock=loop.time,
             max_connections=None,
-            on_change=lambda change: None,
+            on_change=Changes(),
         )
         self.wheel = Wheel(loop.time, loop.call_later, tick)
         self.connections = ConnectionContext(

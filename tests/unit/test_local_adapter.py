@@ -4,8 +4,9 @@ import pytest
 
 from sockudo_py.adapters.base import Left
 from sockudo_py.adapters.local import LocalAdapter
-from sockudo_py.changes import Change, ChannelVacated
+from sockudo_py.changes import ChannelVacated
 from sockudo_py.protocol.source import Source
+from tests.support.changes import Changes
 from tests.support.fake_loop import FakeLoop
 
 SOURCE = Source("1", "1.1", "192.0.2.1")
@@ -15,10 +16,10 @@ def ignore(outcome: object) -> None:
     pass
 
 
-def started(loop: FakeLoop, delay: float = 3.0) -> tuple[LocalAdapter, list[Change]]:
+def started(loop: FakeLoop, delay: float = 3.0) -> tuple[LocalAdapter, Changes]:
     adapter = LocalAdapter(delay, loop.call_later, loop.clock)
-    changes: list[Change] = []
-    adapter.start(ignore, changes.append)
+    changes = Changes()
+    adapter.start(ignore, changes)
     return adapter, changes
 
 
@@ -26,8 +27,8 @@ def test_one_timer_serves_all_pending_changes_each_at_its_time() -> None:
     loop = FakeLoop()
     adapter, changes = started(loop)
     for number in range(3):
-        adapter.join("1", f"c{number}", SOURCE, None, 100, ignore)
-        adapter.leave("1", f"c{number}", SOURCE, None, ignore)
+        adapter.join("1", f"c{number}", SOURCE, None, 100, False, ignore)
+        adapter.leave("1", f"c{number}", SOURCE, None, False, ignore)
         assert len(loop.timers) == 1
         loop.advance(1.0)
     changes_at = []
@@ -42,8 +43,8 @@ def test_flapping_leaves_nothing_behind() -> None:
     loop = FakeLoop()
     adapter, changes = started(loop)
     for _ in range(1000):
-        adapter.join("1", "c", SOURCE, None, 100, ignore)
-        adapter.leave("1", "c", SOURCE, None, ignore)
+        adapter.join("1", "c", SOURCE, None, 100, False, ignore)
+        adapter.leave("1", "c", SOURCE, None, False, ignore)
     assert len(loop.timers) == 1
     loop.advance(3.0)
     assert len(changes) == 2
@@ -55,23 +56,25 @@ def test_there_is_a_bound_to_what_is_put_off(monkeypatch: pytest.MonkeyPatch) ->
     adapter, changes = started(FakeLoop(), delay=0.0)
     adapter.put_off(lambda source: True)
     for number in range(5):
-        adapter.join("1", f"c{number}", SOURCE, None, 100, ignore)
-        adapter.leave("1", f"c{number}", SOURCE, None, ignore)
+        adapter.join("1", f"c{number}", SOURCE, None, 100, False, ignore)
+        adapter.leave("1", f"c{number}", SOURCE, None, False, ignore)
     assert [change.channel for change in changes if isinstance(change, ChannelVacated)] == ["c0", "c1"]
 
 
 def test_answers_come_before_the_call_returns() -> None:
     adapter, _ = started(FakeLoop())
     answers: list[object] = []
-    adapter.join("1", "c", SOURCE, None, 100, answers.append)
-    adapter.leave("1", "c", SOURCE, None, answers.append)
+    adapter.join("1", "c", SOURCE, None, 100, False, answers.append)
+    adapter.leave("1", "c", SOURCE, None, False, answers.append)
     assert answers[1:] == [Left(0)]
 
 
 def test_an_answer_may_lead_to_the_next_step() -> None:
     adapter, _ = started(FakeLoop())
     answers: list[object] = []
-    adapter.join("1", "c", SOURCE, None, 100, lambda _: adapter.leave("1", "c", SOURCE, None, answers.append))
+    adapter.join(
+        "1", "c", SOURCE, None, 100, False, lambda _: adapter.leave("1", "c", SOURCE, None, False, answers.append)
+    )
     assert answers == [Left(0)]
 
 
@@ -79,4 +82,4 @@ def test_an_adapter_that_was_not_started_says_so() -> None:
     loop = FakeLoop()
     adapter = LocalAdapter(3.0, loop.call_later, loop.clock)
     with pytest.raises(RuntimeError, match="before start"):
-        adapter.join("1", "c", SOURCE, None, 100, ignore)
+        adapter.join("1", "c", SOURCE, None, 100, False, ignore)

@@ -3,9 +3,10 @@
 import pytest
 
 from sockudo_py.adapters.local import LocalAdapter
-from sockudo_py.changes import Change, ChannelOccupied, ChannelVacated, MemberAdded, MemberRemoved
+from sockudo_py.changes import ChannelOccupied, ChannelVacated, MemberAdded, MemberRemoved
 from sockudo_py.protocol.effects import Member
 from sockudo_py.protocol.source import Source
+from tests.support.changes import Changes
 from tests.support.fake_loop import FakeLoop
 
 ANN, BOB = Member("ann", "null"), Member("bob", "null")
@@ -26,14 +27,14 @@ class Stage:
     def __init__(self, vacate_delay: float = 3.0) -> None:
         self.loop = FakeLoop()
         self.adapter = LocalAdapter(vacate_delay, self.loop.call_later, self.loop.clock)
-        self.changes: list[Change] = []
-        self.adapter.start(ignore, self.changes.append)
+        self.changes = Changes()
+        self.adapter.start(ignore, self.changes)
 
     def join(self, channel: str, member: Member | None = None) -> None:
-        self.adapter.join("1", channel, SOCKET, member, 100, ignore)
+        self.adapter.join("1", channel, SOCKET, member, 100, False, ignore)
 
     def leave(self, channel: str, member: Member | None = None) -> None:
-        self.adapter.leave("1", channel, SOCKET, member, ignore)
+        self.adapter.leave("1", channel, SOCKET, member, False, ignore)
 
 
 @pytest.mark.parametrize("vacate_delay", [0.0, 3.0])

@@ -8,12 +8,13 @@ from collections import Counter
 from collections.abc import Callable, Collection
 from itertools import groupby
 
-from sockudo_py.changes import Change
+from sockudo_py.changes import OnChange
 from sockudo_py.errors import Unavailable
 from sockudo_py.queues.base import Append, LedgerEntry, Queue, QueueFull, app_id_of
 from sockudo_py.webhooks.endpoints.registry import EndpointRegistry
 from sockudo_py.webhooks.intake.ledger import Ledger
 from sockudo_py.webhooks.intake.occupancies import Occupancies
+from sockudo_py.webhooks.intake.receipts import Receipts
 from sockudo_py.webhooks.intake.refusals import FIRST_WAIT, LONGEST_WAIT, Refusals
 from sockudo_py.webhooks.intake.runs import Intake
 from sockudo_py.webhooks.metrics import WebhookMetrics
@@ -66,10 +67,17 @@ class Dispatcher:
         self.occupancies = (
             None if ledger is None else Occupancies(ledger, registry.routes, metrics, put=self._put, clock=clock)
         )
+        self._receipts = Receipts()
         self._intake = Intake(
-            registry.routes, metrics, put=self._put, wake=self._wake.set, occupancies=self.occupancies, clock=clock
+            registry.routes,
+            metrics,
+            put=self._put,
+            wake=self._wake.set,
+            receipts=self._receipts,
+            occupancies=self.occupancies,
+            clock=clock,
         )
-        self.add: Callable[[Change], None] = self._intake.add  # no call in between: it is on the hot path
+        self.add: OnChange = self._intake.add  # no call in between: it is on the hot path
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._last_drop = 0.0
@@ -237,6 +245,8 @@ class Dispatcher:
         self._in_hand, self._entries = [], []
         if self._ledger is not None:
             self._ledger.taken(events)
+        if self._receipts:
+            self._receipts.settle(events)
         if self._refusals:
             self._probed({event.endpoint for event in events if event.endpoint not in refused})
         self._metrics.spool_events.set(value=self.waiting)
@@ -295,6 +305,7 @@ class Dispatcher:
         events = self._spool.overflow()
         if self._ledger is not None:
             self._ledger.dropped(events)
+        self._receipts.settle(events)
         dropped = Counter(map(app_id_of, events))
         for app_id, count in dropped.items():
             self._metrics.spool_dropped.add(app_id, amount=count)

@@ -6,14 +6,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import repeat
 from typing import TypeGuard
 
-from sockudo_py.changes import Change, ChannelOccupied, ChannelVacated, MemberAdded, MemberRemoved
+from sockudo_py.changes import Change, ChannelOccupied, ChannelVacated, MemberAdded, MemberRemoved, Transition
 from sockudo_py.queues.base import Append, Occupancy
 from sockudo_py.webhooks.endpoints.registry import Route, Routes
 from sockudo_py.webhooks.events import EVENT_NAMES, shares, texts_of
 from sockudo_py.webhooks.intake.ledger import Key, Ledger, Owed
 from sockudo_py.webhooks.metrics import WebhookMetrics
-
-Turn = ChannelOccupied | ChannelVacated | MemberAdded | MemberRemoved
 
 _new = tuple.__new__  # as in intake.py
 
@@ -46,7 +44,7 @@ class Occupancies:
         self._id_prefix = f"dl_{secrets.token_hex(8)}_"
         self._made = 0
 
-    def settle(self, wanted: tuple[Route, ...], run: Sequence[Turn], time_ms: int) -> None:
+    def settle(self, wanted: tuple[Route, ...], run: Sequence[Transition], time_ms: int) -> None:
         """Note changes of one kind in one app, and put the events about them."""
         begins = type(run[0]) in (ChannelOccupied, MemberAdded)
         told = [route for route in wanted if route.told]
@@ -118,9 +116,9 @@ def ending(occupancy: Occupancy) -> ChannelVacated | MemberRemoved:
     return MemberRemoved(app_id, channel, user_id, socket_id)
 
 
-def turns(run: list[Change]) -> TypeGuard[list[Turn]]:
+def transitions(run: list[Change]) -> TypeGuard[list[Transition]]:
     """Return whether the ledger goes with this run, which is of one kind."""
-    return type(run[0]) in _TURNS
+    return type(run[0]) in _TRANSITIONS
 
 
-_TURNS = frozenset({ChannelOccupied, ChannelVacated, MemberAdded, MemberRemoved})
+_TRANSITIONS = frozenset({ChannelOccupied, ChannelVacated, MemberAdded, MemberRemoved})

@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterable
 from itertools import compress, repeat
 from operator import attrgetter
 
-from sockudo_py.changes import Change
+from sockudo_py.changes import Change, Transition
 from sockudo_py.protocol.source import Source
 from sockudo_py.queues.base import Append
 from sockudo_py.webhooks.endpoints.filters import ChannelTest
 from sockudo_py.webhooks.endpoints.registry import Route, Routes
 from sockudo_py.webhooks.events import CONNECTION_EVENTS, EVENT_NAMES, shares, texts_of
-from sockudo_py.webhooks.intake.occupancies import Occupancies, turns
+from sockudo_py.webhooks.intake.occupancies import Occupancies, transitions
+from sockudo_py.webhooks.intake.receipts import Receipts
 from sockudo_py.webhooks.metrics import WebhookMetrics
 
 LONGEST_RUN = 256  # changes; they are in memory beyond the bounds of the spool
@@ -36,6 +37,7 @@ class Intake:
         metrics: Where to count.
         put: Gets the events of one endpoint, in order. At ``settle``, or when the next run begins.
         wake: Called when a run begins: ``settle`` is to be called soon.
+        receipts: Gets to know what is to be called when the queue has the events of a change.
         occupancies: What deals with those kinds that the ledger goes with, where there is one.
         clock: Unix seconds.
     """
@@ -47,6 +49,7 @@ class Intake:
         *,
         put: Callable[[str, list[Append]], None],
         wake: Callable[[], None],
+        receipts: Receipts,
         occupancies: Occupancies | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -55,6 +58,7 @@ class Intake:
         self._metrics = metrics
         self._put = put
         self._wake = wake
+        self._receipts = receipts
         self._clock = clock
         self._run: list[Change] = []
         self._wanted: tuple[Route, ...] | None = None  # by whom; an object of this app and this kind of change alone
@@ -62,12 +66,16 @@ class Intake:
         self._id_prefix = f"dl_{secrets.token_hex(8)}_"
         self._groups = 0
 
-    def add(self, change: Change) -> None:
-        """Make an event for every endpoint that wants to hear of ``change``. Never blocks, never raises."""
+    def add(self, change: Change, stored: Callable[[], None] | None = None, /) -> None:
+        """Make an event for every endpoint that wants to hear of ``change``. Never blocks, never raises.
+
+        ``stored`` is called when the queue has them all, see ``OnChange``.
+        """
         routes = self._routes.get(change.app_id)
-        if routes is None:
+        wanted = None if routes is None else routes.get(type(change))
+        if stored is not None and isinstance(change, Transition):
+            self._add_transition(wanted or (), change, stored)
             return
-        wanted = routes.get(type(change))
         if wanted is None:
             return
         now = self._clock()
@@ -79,13 +87,35 @@ class Intake:
             self._wake()
         self._run.append(change)
 
+    def _add_transition(self, wanted: tuple[Route, ...], change: Transition, stored: Callable[[], None]) -> None:
+        """Put the events of a change that somebody answers for until ``stored``: they keep its id and its time."""
+        self.settle()  # what came before goes before
+        channel, name = change.channel, EVENT_NAMES[type(change)]
+        hearing = [route.endpoint for route in wanted if route.test is None or route.test(channel)]
+        if wanted:
+            self._metrics.events.add(change.app_id, name)
+            self._metrics.filtered.add(amount=len(wanted) - len(hearing))
+        if not hearing:
+            stored()
+            return
+        time_ms = int(self._clock() * 1000) if change.time_ms is None else change.time_ms
+        text, solo = texts_of((change,), time_ms)[0], not shares(name, channel)
+        events = [
+            Append(f"t_{change.id}_{endpoint}", endpoint, change.app_id, text, time_ms, solo, True, change.source)
+            for endpoint in hearing
+        ]
+        self._receipts.expect([event.id for event in events], stored)
+        for event in events:
+            self._put(event.endpoint, [event])
+        self._wake()
+
     def settle(self) -> None:
         """End the run: put its events."""
         wanted, run = self._wanted, self._run
         if wanted is None:
             return
         self._wanted, self._run = None, []
-        if self._occupancies is not None and turns(run):
+        if self._occupancies is not None and transitions(run):
             self._occupancies.settle(wanted, run, self._time_ms)
             return
         name, time_ms = EVENT_NAMES[type(run[0])], self._time_ms

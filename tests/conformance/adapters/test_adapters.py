@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from sockudo_py.adapters.base import ChannelFull, ChannelStats, Joined, Left, Publication
+from sockudo_py.adapters.base import ChannelFull, ChannelStats, Joined, Left, Publication, SignedIn
 from sockudo_py.changes import ChannelOccupied, ChannelVacated, MemberAdded, MemberRemoved
 from sockudo_py.protocol.effects import Member
 from tests.conformance.adapters.drivers import APP, DRIVERS, Driven
@@ -42,7 +42,9 @@ async def test_channels_and_apps_are_counted_apart(driven: Driven) -> None:
 
 async def test_the_first_join_occupies_and_it_is_told_before_the_answer(driven: Driven) -> None:
     told: list[int] = []
-    driven.adapter.join(APP, "c", driven.source("1.1"), None, 100, lambda outcome: told.append(len(driven.changes)))
+    driven.adapter.join(
+        APP, "c", driven.source("1.1"), None, 100, False, lambda outcome: told.append(len(driven.changes))
+    )
     await driven.join("c", socket="1.2")
     assert told == [1]
     assert driven.changes == [ChannelOccupied(APP, "c")]
@@ -224,8 +226,8 @@ async def test_answers_come_in_the_order_of_the_steps(driven: Driven) -> None:
         answers.append(outcome.subscription_count)
 
     for number in range(3):
-        driven.adapter.join(APP, "c", driven.source(f"1.{number}"), None, 100, joined)
-    driven.adapter.leave(APP, "c", driven.source("1.0"), None, left)
+        driven.adapter.join(APP, "c", driven.source(f"1.{number}"), None, 100, False, joined)
+    driven.adapter.leave(APP, "c", driven.source("1.0"), None, False, left)
     await driven.join("c", socket="1.9")
     assert answers == [1, 2, 3, 2]
 
@@ -269,21 +271,37 @@ async def test_user_ids_of_any_text_are_kept_apart(driven: Driven) -> None:
 
 
 async def test_sign_ins_are_first_and_last_once_per_user(driven: Driven) -> None:
-    assert await driven.sign_in("ann") is True
-    assert await driven.sign_in("ann") is False
-    assert await driven.sign_in("bob") is True
-    assert await driven.sign_in("ann", app_id="2") is True
+    assert await driven.sign_in("ann") == SignedIn(True)
+    assert await driven.sign_in("ann") == SignedIn(False)
+    assert await driven.sign_in("bob") == SignedIn(True)
+    assert await driven.sign_in("ann", app_id="2") == SignedIn(True)
     assert await driven.sign_out("ann") is False
     assert await driven.sign_out("ann") is True
-    assert await driven.sign_in("ann") is True
+    assert await driven.sign_in("ann") == SignedIn(True)
 
 
-async def test_who_is_signed_in_is_online(driven: Driven) -> None:
+async def test_a_sign_in_tells_who_of_the_watchlist_is_online(driven: Driven) -> None:
     await driven.sign_in("ann")
     await driven.sign_in("bob")
     await driven.sign_out("bob")
-    assert await driven.online("ann", "bob", "cid") == frozenset({"ann"})
-    assert await driven.online("ann", app_id="2") == frozenset()
+    assert await driven.sign_in("dan", ["ann", "bob", "cid"]) == SignedIn(True, frozenset({"ann"}))
+    assert await driven.sign_in("dan", ["ann"], app_id="2") == SignedIn(True)
+
+
+async def test_who_watches_itself_is_online(driven: Driven) -> None:
+    assert await driven.sign_in("ann", ["ann"]) == SignedIn(True, frozenset({"ann"}))
+
+
+async def test_what_the_node_did_itself_is_not_delivered_to_it(driven: Driven) -> None:
+    await driven.sign_in("ann", ["ann", "bob"])
+    await driven.sign_in("bob")
+    for socket in ("1.1", "1.2"):
+        await driven.join("c", socket=socket, tell_count=True)
+        await driven.join("presence-c", ANN if socket == "1.1" else BOB, socket=socket)
+    await driven.leave("c", tell_count=True)
+    await driven.leave("presence-c", ANN)
+    await driven.sign_out("bob")
+    assert driven.delivered == []
 
 
 async def test_what_a_node_publishes_does_not_come_back_to_it(driven: Driven) -> None:

@@ -1,103 +1,25 @@
 """A node with a loop that is moved by hand, and clients that remember what they were sent."""
 
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import Any
 
-from sockudo_py.adapters.base import Envelope, JoinDone, LeaveDone
-from sockudo_py.adapters.local import LocalAdapter
 from sockudo_py.caches.base import Cache, CachedEvent
 from sockudo_py.caches.memory import MemoryCache
-from sockudo_py.changes import Change
 from sockudo_py.errors import Unavailable
 from sockudo_py.metrics import Metrics
 from sockudo_py.node import Node
 from sockudo_py.protocol.app import App
-from sockudo_py.protocol.effects import Member
 from sockudo_py.protocol.opening import Refusal
 from sockudo_py.protocol.signatures import channel_string, sign, user_string
-from sockudo_py.protocol.source import Source
+from tests.conformance.adapters.late import LateAdapter, LateCluster
+from tests.support.changes import Changes
 from tests.support.fake_loop import FakeLoop
 from tests.support.sink import KEY, RecordingSink, make_app
 
 VACATE_DELAY = 3.0
 
-__all__ = ["KEY", "VACATE_DELAY", "Bench", "RecordingSink", "SlowAdapter", "SlowCache", "make_app"]
-
-
-class SlowAdapter(LocalAdapter):
-    """A local adapter whose answers come when the test says so, in the order of the questions.
-
-    ``away`` makes it answer that the cluster can't be reached. ``published`` is what it was to send to other nodes.
-    """
-
-    def __init__(self, loop: FakeLoop, vacate_delay: float = VACATE_DELAY) -> None:
-        super().__init__(vacate_delay, loop.call_later, loop.clock)
-        self.waiting: list[Callable[[], None]] = []
-        self.published: list[Envelope] = []
-        self.slow = True
-        self.away = False
-        self.elsewhere = 0
-        self.deliver: Callable[[Envelope], None] | None = None
-
-    alone = False
-
-    def start(self, deliver: Callable[[Envelope], None], on_change: Callable[[Change], None]) -> None:
-        super().start(deliver, on_change)
-        self.deliver = deliver
-
-    async def connections_elsewhere(self, app_id: str) -> int:
-        return self.elsewhere
-
-    def _later(self, step: Callable[[], None]) -> None:
-        self.waiting.append(step)
-        if not self.slow:
-            self.answer()
-
-    def answer(self, number: int | None = None) -> None:
-        """Carry out the first ``number`` steps that wait, or all and what they lead to."""
-        while self.waiting and (number is None or number > 0):
-            self.waiting.pop(0)()
-            number = None if number is None else number - 1
-
-    def join(
-        self, app_id: str, channel: str, source: Source, member: Member | None, max_members: int, done: JoinDone
-    ) -> None:
-        join = super().join
-
-        def step() -> None:
-            if self.away:
-                done(Unavailable("the cluster is away"))
-            else:
-                join(app_id, channel, source, member, max_members, done)
-
-        self._later(step)
-
-    def leave(self, app_id: str, channel: str, source: Source, member: Member | None, done: LeaveDone) -> None:
-        leave = super().leave
-
-        def step() -> None:
-            if self.away:
-                done(Unavailable("the cluster is away"))
-            else:
-                leave(app_id, channel, source, member, done)
-
-        self._later(step)
-
-    def sign_in(self, app_id: str, user_id: str, done: Callable[[bool | Unavailable], None]) -> None:
-        sign_in = super().sign_in
-        self._later(
-            lambda: done(Unavailable("the cluster is away")) if self.away else sign_in(app_id, user_id, done),
-        )
-
-    def online(
-        self, app_id: str, user_ids: Collection[str], done: Callable[[frozenset[str] | Unavailable], None]
-    ) -> None:
-        online = super().online
-        self._later(lambda: done(Unavailable("the cluster is away")) if self.away else online(app_id, user_ids, done))
-
-    def publish(self, envelope: Envelope) -> None:
-        self.published.append(envelope)
+__all__ = ["KEY", "VACATE_DELAY", "Bench", "RecordingSink", "SlowCache", "make_app"]
 
 
 class SlowCache(MemoryCache):
@@ -121,7 +43,7 @@ class SlowCache(MemoryCache):
 
 
 class Bench:
-    """A node and everything around it."""
+    """A node and everything around it. ``beside`` is another one: then both are of one cluster and share the loop."""
 
     def __init__(
         self,
@@ -131,12 +53,16 @@ class Bench:
         slow_cache: bool = False,
         max_connections: int | None = None,
         vacate_delay: float = VACATE_DELAY,
+        beside: "Bench | None" = None,
     ) -> None:
-        self.app = app or make_app()
-        self.loop = FakeLoop()
+        self.app: App = app or (make_app() if beside is None else beside.app)
+        self.loop: FakeLoop = FakeLoop() if beside is None else beside.loop
         self.metrics = Metrics()
-        self.changes: list[Change] = []
-        self.adapter = SlowAdapter(self.loop, vacate_delay)
+        self.changes = Changes()
+        self.cluster = LateCluster(vacate_delay, self.loop.call_later, self.loop.clock)
+        if beside is not None:
+            self.cluster = beside.cluster
+        self.adapter = LateAdapter(self.cluster)
         self.adapter.slow = slow_adapter
         self.slow_cache = SlowCache(self.loop)
         self.cache: Cache = self.slow_cache if slow_cache else MemoryCache(self.loop.clock)
@@ -148,13 +74,14 @@ class Bench:
             call_later=self.loop.call_later,
             clock=self.loop.clock,
             max_connections=max_connections,
-            on_change=self.changes.append,
+            on_change=self.changes,
         )
         self._made = 0
+        self._number = len(self.cluster.nodes)
 
     def try_to_connect(self, app: App | None = None) -> tuple[RecordingSink, Refusal | None]:
         self._made += 1
-        client = RecordingSink(app or self.app, f"1.{self._made}")
+        client = RecordingSink(app or self.app, f"{self._number}.{self._made}")
         return client, self.node.connect(client)
 
     def client(self, app: App | None = None) -> RecordingSink:

@@ -24,7 +24,7 @@ class Counted:
         self.sent: list[int] = []
         self.counts = SubscriptionCounts(self._send, self.loop.call_later)
 
-    def _send(self, app_id: str, channel: str, number: int, source: Source) -> None:
+    def _send(self, app_id: str, channel: str, number: int, source: Source | None) -> None:
         self.sent.append(number)
 
     def changed(self, *numbers: int) -> None:

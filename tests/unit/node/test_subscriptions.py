@@ -68,6 +68,7 @@ def test_unsubscribing_while_the_join_is_under_way_ends_unsubscribed() -> None:
     assert client.take() == []
     assert bench.metrics.app("1").subscriptions == 0
     bench.loop.advance(VACATE_DELAY)
+    bench.adapter.answer()
     assert bench.changes[1:] == [ChannelOccupied("1", "c"), ChannelVacated("1", "c")]
 
 
@@ -82,6 +83,7 @@ def test_a_client_that_goes_while_the_join_is_under_way_leaves_nothing_behind() 
     assert client.writes == []
     assert watcher.take() == [added("2"), removed("2")]
     bench.loop.advance(VACATE_DELAY)
+    bench.adapter.answer()
     assert [change for change in bench.changes if isinstance(change, MemberAdded | MemberRemoved)] == [
         MemberAdded("1", "presence-c", "1", "1.1"),
         MemberAdded("1", "presence-c", "2", "1.2"),

@@ -20,6 +20,7 @@ from sockudo_py.queues.base import Append
 from sockudo_py.webhooks.endpoints.registry import EndpointRegistry, Route
 from sockudo_py.webhooks.intake.ledger import Ledger
 from sockudo_py.webhooks.intake.occupancies import Occupancies
+from sockudo_py.webhooks.intake.receipts import Receipts
 from sockudo_py.webhooks.intake.runs import Intake
 from sockudo_py.webhooks.metrics import WebhookMetrics
 from tests.unit.webhooks.make import NOW, NOW_MS, endpoint
@@ -50,6 +51,7 @@ class Desk:
             routes,
             self.metrics,
             put=self.put,
+            receipts=Receipts(),
             wake=lambda: None,
             occupancies=occupancies if ledger else None,
             clock=lambda: NOW,

@@ -110,10 +110,10 @@ class Run:
         self.recovery.start()
 
     def come(self, channel: str, member: Member | None = None) -> None:
-        self.adapter.join("app-1", channel, Source("app-1", "1.2"), member, 100, lambda outcome: None)
+        self.adapter.join("app-1", channel, Source("app-1", "1.2"), member, 100, False, lambda outcome: None)
 
     def go(self, channel: str, member: Member | None = None) -> None:
-        self.adapter.leave("app-1", channel, Source("app-1", "1.2"), member, lambda outcome: None)
+        self.adapter.leave("app-1", channel, Source("app-1", "1.2"), member, False, lambda outcome: None)
 
     async def settled(self) -> None:
         """Wait until the queue has all that it takes now."""
