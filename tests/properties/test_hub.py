@@ -293,6 +293,7 @@ class Occupancy(RuleBasedStateMachine):
     def teardown(self) -> None:
         self.everything_agrees_when_all_is_answered()
         self.bench.loop.advance(VACATE_DELAY)
+        self.bench.adapter.answer()
         last = dict(step(change) for change in self.bench.changes if isinstance(change, Transition))
         wanted = [item for channels in self.wanted.values() for item in channels.items()]
         expected = {(channel, None) for channel, _ in wanted} | {item for item in wanted if item[1] is not None}

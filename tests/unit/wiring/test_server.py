@@ -15,6 +15,8 @@ from typing import Any
 import aiohttp
 import pytest
 
+from sockudo_py.adapters.local import LocalAdapter
+from sockudo_py.changes import ChannelVacated
 from sockudo_py.config import load
 from sockudo_py.edge.later import Later
 from sockudo_py.errors import ConfigError, SockudoError
@@ -363,3 +365,52 @@ async def test_the_brake_of_the_webhooks_holds_clients_and_new_ones_of_their_add
             assert json.loads((await client.receive()).data)["event"] == "pusher:pong"
             async with await late as other:
                 assert json.loads((await other.receive()).data)["event"] == "pusher:connection_established"
+
+
+class RemoteAdapter(LocalAdapter):
+    """An adapter over a service: opening it may fail, and it remembers what happened to it in which order."""
+
+    def __init__(self, problem: SockudoError | None = None) -> None:
+        loop = asyncio.get_running_loop()
+        super().__init__(3.0, loop.call_later, loop.time)
+        self.problem = problem
+        self.happened: list[str] = []
+
+    async def open(self) -> None:
+        self.happened.append("open")
+        if self.problem is not None:
+            raise self.problem
+
+    async def stop(self) -> None:
+        self.happened.append("stop")
+        change = ChannelVacated(APP["id"], "c", id="e.1-1", time_ms=1)
+        self._on_change(change, lambda: self.happened.append("stored"))
+
+    async def close(self) -> None:
+        self.happened.append("close")
+
+
+@pytest.mark.parametrize("driver", ["memory", "none"])
+async def test_the_adapter_is_stopped_before_the_webhooks_and_closed_when_they_have_its_last_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, driver: str
+) -> None:
+    adapter = RemoteAdapter()
+    monkeypatch.setattr("sockudo_py.wiring.server.make_adapter", lambda *_: adapter)
+    endpoint = {"url": "http://127.0.0.1:9/", "event_types": ["*"]}
+    async with running(write(tmp_path, app={"webhooks": [endpoint]}, queue={"driver": driver})):
+        assert adapter.happened == ["open"]
+    assert adapter.happened == ["open", "stop", "stored", "close"]
+
+
+async def test_an_adapter_that_can_not_be_opened_ends_the_start_with_its_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = asyncio.all_tasks()
+    adapter = RemoteAdapter(SockudoError("database.redis.url: Redis can't be reached; start it"))
+    monkeypatch.setattr("sockudo_py.wiring.server.make_adapter", lambda *_: adapter)
+    server = Server(load(write(tmp_path), {}))
+    with pytest.raises(SockudoError, match=r"database.redis.url: .*; start it"):
+        await server.start()
+    await server.stop()
+    assert adapter.happened == ["open", "close"]
+    assert asyncio.all_tasks() == before
