@@ -68,7 +68,7 @@ class LocalAdapter:
         self._pending: OrderedDict[Key, tuple[float, Transition]] = OrderedDict()
         self._armed = False
         self._missed: Missed | None = None
-        self._waits: Callable[[Source], bool] = _no
+        self._waits: Callable[[Source], bool] | None = None
         self._put_off: OrderedDict[Key, Transition] = OrderedDict()  # due, and not told yet
 
     def start(self, deliver: Callable[[Envelope], None], on_change: OnChange) -> None:
@@ -122,7 +122,7 @@ class LocalAdapter:
 
         They go on being pending, so whoever comes back cancels them. Those that wait are told by ``tell_put_off``.
         """
-        self._waits = waits or _no
+        self._waits = waits
 
     def tell_put_off(self, most: int) -> bool:
         """Tell the oldest of what was put off; return whether there is more."""
@@ -268,16 +268,13 @@ class LocalAdapter:
             self._tell(key, change)
 
     def _tell(self, key: Key, change: Transition) -> None:
-        if change.source is None or not self._waits(change.source):
+        waits = self._waits
+        if waits is None or change.source is None or not waits(change.source):
             self._on_change(change)
             return
         self._put_off[key] = change
         if len(self._put_off) > PUT_OFF_AT_MOST:
             self.tell_put_off(1)
-
-
-def _no(source: Source) -> bool:
-    return False
 
 
 def _nobody(change: Change, stored: Callable[[], None] | None = None) -> None:
