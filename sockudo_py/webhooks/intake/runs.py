@@ -72,11 +72,12 @@ class Intake:
         ``stored`` is called when the queue has them all, see ``OnChange``.
         """
         routes = self._routes.get(change.app_id)
-        wanted = None if routes is None else routes.get(type(change))
-        if stored is not None and isinstance(change, Transition):
-            self._add_transition(wanted or (), change, stored)
+        if routes is None or (wanted := routes.get(type(change))) is None:
+            if stored is not None:
+                stored()
             return
-        if wanted is None:
+        if stored is not None and isinstance(change, Transition):
+            self._add_transition(wanted, change, stored)
             return
         now = self._clock()
         if wanted is not self._wanted or not self._since <= now < self._until or len(self._run) == LONGEST_RUN:
@@ -92,8 +93,8 @@ class Intake:
         self.settle()  # what came before goes before
         channel, name = change.channel, EVENT_NAMES[type(change)]
         hearing = [route.endpoint for route in wanted if route.test is None or route.test(channel)]
-        if wanted:
-            self._metrics.events.add(change.app_id, name)
+        self._metrics.events.add(change.app_id, name)
+        if len(hearing) < len(wanted):
             self._metrics.filtered.add(amount=len(wanted) - len(hearing))
         if not hearing:
             stored()
