@@ -135,7 +135,7 @@ class Subscriptions:
             self._on_change(SubscriptionCountChanged(app_id, channel, count, source))
 
     def _tell(self, app_id: str, channel: str, payload: bytes) -> None:
-        self._hub.publish(app_id, channel, text_frame(payload), None)
+        self._hub.publish(app_id, channel, payload, None)
 
 
 def _counts(app: App, member: Member | None) -> bool:

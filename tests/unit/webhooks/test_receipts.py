@@ -28,7 +28,7 @@ class Told:
 @asynccontextmanager
 async def site(*uids: str, spool: SpoolLimits | None = None) -> AsyncIterator[Site]:
     async with running(spool) as started:
-        started.registry.replace("app-1", [endpoint(uid) for uid in uids])
+        started.registry.replace("app-1", "config", [endpoint(uid) for uid in uids])
         yield started
 
 
@@ -58,9 +58,9 @@ async def test_a_change_that_nobody_wants_is_stored_at_once() -> None:
     async with site("wh_1") as running:
         told = Told()
         running.dispatcher.add(ChannelOccupied("app-2", "c", id="1", time_ms=1), told)
-        running.registry.replace("app-1", [endpoint("wh_1", event_types=frozenset({"member_added"}))])
+        running.registry.replace("app-1", "config", [endpoint("wh_1", event_types=frozenset({"member_added"}))])
         running.dispatcher.add(CAME, told)
-        running.registry.replace("app-1", [endpoint("wh_1", filter=ChannelFilter(channel_type="presence"))])
+        running.registry.replace("app-1", "config", [endpoint("wh_1", filter=ChannelFilter(channel_type="presence"))])
         running.dispatcher.add(CAME, told)
         assert told.times == 3
         assert running.metrics.filtered.values == {(): 1}
