@@ -161,8 +161,11 @@ class FrontContext:
             pass
 
     def make_room(self) -> bool:
-        """Send away whoever has waited longest for a client to ask for something; return False when nobody waits."""
-        return self.idle.crowd_out() or self.heads.crowd_out()
+        """Send away whoever waits because its address causes too much, or else has waited longest to ask for something.
+
+        Return False when nobody waits.
+        """
+        return self.newcomers.crowd_out() or self.idle.crowd_out() or self.heads.crowd_out()
 
     def count_dropped(self, room: WaitingRoom) -> None:
         """Count a connection that had to leave a room because others came."""

@@ -34,7 +34,15 @@ class Newcomers:
         """Let one more wait."""
         self._waiting[newcomer] = None
         if len(self._waiting) > CAPACITY:
-            next(iter(self._waiting)).drop()
+            self.crowd_out()
+
+    def crowd_out(self) -> bool:
+        """Drop who has waited longest; return False when nobody is here."""
+        oldest = next(iter(self._waiting), None)
+        if oldest is None:
+            return False
+        oldest.drop()
+        return True
 
     def leave(self, newcomer: "Newcomer") -> None:
         """Forget one; it need not be here."""

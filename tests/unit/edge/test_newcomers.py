@@ -58,6 +58,19 @@ def test_an_app_that_is_not_there_is_told_so_at_once(bench: Bench) -> None:
     client.lose()
 
 
+def test_when_there_is_no_room_the_one_that_waited_longest_goes_before_those_who_only_ask(bench: Bench) -> None:
+    first, second, asks = knock(bench), knock(bench), bench.dial(peer="192.0.2.2")
+    assert bench.context.make_room()
+    assert [client.transport.aborted for client in (first, second, asks)] == [True, False, False]
+    first.lose()
+    assert bench.context.make_room()
+    second.lose()
+    assert bench.context.make_room()
+    assert asks.transport.aborted
+    asks.lose()
+    assert not bench.context.make_room()
+
+
 def test_one_that_gives_up_is_forgotten(bench: Bench) -> None:
     knock(bench).lose()
     assert len(bench.context.newcomers) == 0
