@@ -207,7 +207,7 @@ class Dispatcher:
             if self._spool.put(event):
                 self._grown()
         if events:
-            log.info("webhook events of an earlier shutdown are back", extra={"events": len(events)})
+            log.info("webhook events of an earlier shutdown were read from their files", extra={"events": len(events)})
             self._wake.set()
 
     def _next(self) -> list[Append]:
