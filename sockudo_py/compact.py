@@ -1,4 +1,4 @@
-"""Bytes that are to be kept take the memory of their length."""
+"""Copies bytes that are kept for long, so that they take only the memory of their length."""
 
 
 def compact(data: bytes) -> bytes:

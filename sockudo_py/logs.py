@@ -21,7 +21,7 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 _FIRST_FIELDS = ("app_id", "socket_id", "request_id")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _COLOURS = {logging.DEBUG: "2", logging.WARNING: "33", logging.ERROR: "31", logging.CRITICAL: "31;1"}
-# Secrets that show by their place, whoever wrote them: URLs with passwords, authorisation headers, signed queries.
+# Secrets that their place gives away: URLs with passwords, authorisation headers, signed queries.
 _TELLTALE = re.compile(
     r"(?P<url>\b[a-z][a-z0-9+.-]{0,15}://[^\s/@:]*:)[^\s/@]+(?=@)"
     r"|(?P<header>\bauthorization[\"']?\s*[:=]\s*[\"']?(?:bearer|basic)\s+)[^\s\"',}]+"
@@ -52,7 +52,7 @@ class Secrets:
             self._pattern = re.compile("|".join(map(re.escape, longest_first)))
 
     def scrub(self, text: str) -> str:
-        """Return ``text`` with ``***`` for every known secret and for what looks like one by its place."""
+        """Return ``text`` with ``***`` for every known secret and for text in the place of one."""
         if self._pattern is not None:
             text = self._pattern.sub(HIDDEN, text)
         return _TELLTALE.sub(lambda match: f"{match[match.lastgroup or 0]}{HIDDEN}", text)

@@ -1,4 +1,4 @@
-"""For programs that receive webhooks: check that a request is genuine, and read it.
+"""Verifies and reads webhooks, for programs that receive them.
 
 Only the standard library is needed, and nothing else of this package, so this file may also be copied into a program
 (that is why it is a single one, and longer than most)::
@@ -36,7 +36,7 @@ _TIMESTAMP = re.compile(r"[0-9]{1,12}")  # not \d: int() takes digits of every s
 
 
 class VerificationError(Exception):
-    """The request is not genuine, or too old, or can't be read: answer 401 and drop it.
+    """The request is forged, too old, or unreadable: answer 401 and drop it.
 
     ``reason`` is one of a fixed set. The text names the header or the part of the body; it never holds a secret, a
     signature or anything else that the sender chose.
@@ -126,7 +126,7 @@ def verify(
     tolerance: float | None = TOLERANCE,
     now: float | None = None,
 ) -> Delivery:
-    """Return what a genuine request says.
+    """Return the delivery in a genuine request.
 
     Args:
         body: The bytes as they came, never JSON that was parsed and written again.

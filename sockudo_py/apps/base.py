@@ -27,7 +27,7 @@ class AppChanged:
 class AppManager(Protocol):
     """The apps of this server. Look-ups answer from memory at once: they are on the path of every connect and publish.
 
-    A driver with a store elsewhere keeps a view in memory, fresh before ``start`` returns, and tells of changes
+    A driver with a store elsewhere keeps a view in memory, complete before ``start`` returns, and reports changes
     through ``on_change``.
     """
 

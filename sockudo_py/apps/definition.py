@@ -1,4 +1,4 @@
-"""From an app's configuration to the app itself: every default of the server merged in."""
+"""Makes an app of its configuration, with every default of the server merged in."""
 
 import base64
 import hashlib
@@ -85,7 +85,7 @@ def define_apps(config: Config, check: EndpointCheck | None = None) -> list[AppD
 
 
 def longest_wait(config: Config) -> float:
-    """Return the seconds that a retry may be put off at most: by any preset, or any endpoint of the configuration."""
+    """Return the longest wait for a retry in seconds, by any preset or any endpoint of the configuration."""
     common = config.webhooks.retry
     presets = [
         replace(preset.policy(), jitter=common.jitter, retry_after_max=common.retry_after_max_ms / 1000)
@@ -102,7 +102,7 @@ def app_reader(
     check: EndpointCheck | None = None,
     on_warning: Callable[[str], None] = lambda _: None,
 ) -> Callable[[bytes, str], AppDefinition]:
-    """Return what the folder driver needs: a function from a file's content and name to its app; raises ConfigError."""
+    """Return a function from a file's content and name to its app, for the folder driver; it raises ConfigError."""
 
     def read(content: bytes, file: str) -> AppDefinition:
         app, warnings = read_app(content, file, env)

@@ -1,9 +1,9 @@
-"""Apps in a folder: one JSON file each, taken over while running when a file changes.
+"""Apps in a folder: one JSON file each. Changes of the files take effect while the server runs.
 
-The folder is looked at in a thread, about once a second. An edit that can't be used keeps what was there and is logged
-once, with file, key and remedy. Writers may replace a file by renaming, or write into it: a mistake is told only when
-the file has kept still for one interval, and its absence is believed only then, because taking an app away closes its
-connections.
+A thread looks at the folder about once a second. When an edit can't be used, the last good version stays in force, and
+the log says so once, with file, key and remedy. Writers may replace a file by renaming, or write into it. So we log a
+mistake only when the file has been still for one interval, and believe its absence only then: removing an app closes
+its connections.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ SETTLED_NS = 100_000_000  # a file system's clock ticks a few ms at a time: a yo
 
 @dataclass(slots=True)
 class _Entry:
-    """What is known of one file."""
+    """The state of one file."""
 
     stamp: Stamp | None = None
     content: bytes | None = None
@@ -41,7 +41,7 @@ class _Entry:
 
 @dataclass(frozen=True, slots=True)
 class _Sight:
-    """What a look found of one file. ``outcome``: its app, or what is wrong with it; None: nothing new."""
+    """One look at a file. ``outcome``: its app, or its mistakes; None: nothing new."""
 
     stamp: Stamp | None
     content: bytes | None = None
@@ -57,7 +57,7 @@ class FileApps:
         read: Makes an app of a file's content and its path; raises ConfigError. Called in a thread.
         interval: Seconds between looks.
         watch: Look for changes after the start.
-        named: What a message about the folder says of where its path comes from.
+        named: Text for messages about the folder that names the variable with its path.
     """
 
     def __init__(self, folder: Path, read: Read, *, interval: float = 1.0, watch: bool = True, named: str = "") -> None:
@@ -125,7 +125,7 @@ class FileApps:
             await asyncio.sleep(self._interval)
             try:
                 await self.look()
-            except Exception:  # the top loop of the task: whatever it was, keep watching
+            except Exception:  # top of the task: keep watching
                 log.exception("%s: looking for changed apps failed", self._folder)
 
     # -- in a thread --
@@ -194,7 +194,7 @@ class FileApps:
                 log.error("%s; the last good version stays in force", problem)
 
     def _take_over(self) -> None:
-        """Bring candidates into force, all at once, except those that claim another file's id or key."""
+        """Bring candidates into force together, except those that claim another file's id or key."""
         refused: dict[str, tuple[str, ...]] = {}
         view = self._arrange(refused)
         while view is None:

@@ -1,4 +1,4 @@
-"""Apps in memory, found by id and by key. What both drivers are made of."""
+"""Apps in memory, found by id and by key. Both drivers use it."""
 
 from collections.abc import Iterable
 

@@ -39,7 +39,7 @@ _LANES_SHOWN = 20
 
 @dataclass(frozen=True, slots=True)
 class DeliverySettings:
-    """Everything that the configuration says about delivery, but for the endpoints. Seconds."""
+    """The settings of delivery, without the endpoints. Seconds."""
 
     worker: WorkerSettings = field(default_factory=WorkerSettings)
     spool: SpoolLimits = field(default_factory=SpoolLimits)

@@ -1,4 +1,4 @@
-"""Figures of the last hour, for ``/usage`` and the queue statistics. Of this process; the metrics have all of them."""
+"""Figures of this process over the last hour, for ``/usage`` and the queue statistics."""
 
 from dataclasses import dataclass
 from typing import Any

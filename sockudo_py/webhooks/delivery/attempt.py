@@ -12,7 +12,7 @@ from sockudo_py.webhooks.targets.base import Outcome, Request
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What happened at one attempt of a delivery; for history and statistics.
+    """The record of one attempt, for history and statistics.
 
     ``status`` is "delivered", "retrying" (``retry_in`` seconds from now) or "failed"; ``number`` is 1 at first.
     """

@@ -22,7 +22,7 @@ class _Breaker:
         self.state = CLOSED
         self.open_for = 0.0
         self.until = 0.0  # open: until then nothing is sent; half-open: until then the probe must have its result
-        self.probe = ""  # token of the one delivery that may go while it is half-open
+        self.probe = ""  # half-open: token of the one delivery that may go
 
 
 class Breakers:
@@ -65,7 +65,7 @@ class Breakers:
     def failed(self, uid: str, token: str, now: float) -> float:
         """Note a failure. Return for how long the breaker is open from now on; 0 when this failure changed nothing.
 
-        What was under way when it opened, and fails later, does not prolong the time.
+        Deliveries that were under way when it opened, and fail later, do not prolong the time.
         """
         breaker = self._breakers.get(uid)
         if breaker is None:

@@ -28,7 +28,7 @@ LONGEST_WAIT = 5.0
 
 
 class Deliverer:
-    """Takes claims to their endpoints. ``lost``: tokens whose lease is known to be gone; nobody waits for their end."""
+    """Delivers claimed jobs. ``lost``: tokens whose lease is known to be gone; their results are not stored."""
 
     def __init__(
         self,
@@ -75,10 +75,10 @@ class Deliverer:
             self._recorder.orphan(job)
             await self._bury(token, claim.job, JobError(ENDPOINT_DELETED, "there is no such endpoint"), healthy=True)
             return False
-        if not endpoint.enabled:  # disabled while the job was being claimed
+        if not endpoint.enabled:  # somebody disabled it during the claim
             await self._settle(token, lambda: self._queue.pause(uid))
             endpoint = self._registry.by_uid(uid)
-            if endpoint is not None and endpoint.enabled:  # again: the lane keeper's resume may have come before
+            if endpoint is not None and endpoint.enabled:  # enabled again: its resume may have come before our pause
                 await self._settle(token, lambda: self._queue.resume(uid))
             await self._settle(token, lambda: self._queue.release(token))
             return False
@@ -118,7 +118,7 @@ class Deliverer:
             return
         decision = self._decide(endpoint, job, outcome, number)
         healthy = outcome.error_class in ANSWERED
-        # Before the queue has its answer: what happens to the lane must hold when the next job is claimed from it.
+        # Before the queue gets its answer: a gate or pause must hold when the next job of the lane is claimed.
         if await self._health.failed(endpoint, token, outcome):
             decision = GiveUp(outcome.error_class)
         if isinstance(decision, Retry):
@@ -143,8 +143,8 @@ class Deliverer:
     async def _send_all(self, target: Target, endpoint: Endpoint, job: Job) -> tuple[Outcome, Job]:
         """Send every request of a job, in order, until one fails. Its retry sends all again, with the same ids.
 
-        Returns the outcome and what of the job that is about: all of it, or the events that are too large to be sent
-        when the others were delivered.
+        Returns the outcome and the job that it concerns: the whole job, or, when the others were delivered, one with
+        the events that are too large.
         """
         limit = self._max_payload_bytes
         outcome: Outcome | None = None
@@ -162,7 +162,7 @@ class Deliverer:
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
-            # Nobody cancelled us: a library let the end of a task of its own get out.
+            # Nobody cancelled this task: a library leaked the cancellation of a task of its own.
             log.error("a webhook attempt was cancelled", extra={"webhook": endpoint.uid, "delivery": job.id})
             return Failure("internal", "CancelledError"), job
         except Exception as error:  # a bug: this job is retried like any other, and the rest goes on
@@ -185,7 +185,7 @@ class Deliverer:
         await self._settle(token, lambda: self._queue.fail(token, dead, healthy=healthy))
 
     async def _settle(self, token: str, answer: Callable[[], Awaitable[bool | None]]) -> None:
-        """Give the queue an answer, until it has it. The slot stays taken meanwhile, and the lease is renewed."""
+        """Repeat an answer to the queue until it takes it. Meanwhile the slot stays taken and the lease is renewed."""
         wait = FIRST_WAIT
         while token not in self.lost:
             try:

@@ -63,8 +63,8 @@ def batched(endpoint: Endpoint) -> bool:
 def bodies(endpoint: Endpoint, job: Job, now_ms: Callable[[], int], max_bytes: int | None = None) -> Iterator[Body]:
     """Make the bodies that carry a job's events to this endpoint, each when it is asked for.
 
-    One; or one per event, where the envelope holds one; or several that have ``max_bytes`` at most. Only a single event
-    may be larger than that. The same events come under the same ids whenever these are asked for.
+    One body; or one per event, where the envelope holds one; or several of at most ``max_bytes``. Only a body of a
+    single event may be larger. The same events have the same ids on every call.
     """
     make = _batch if batched(endpoint) else _single
     yield from _halves(make, endpoint, job, range(job.count()), now_ms, max_bytes)

@@ -1,7 +1,7 @@
-"""What follows when an endpoint keeps failing: its circuit breaker opens, or it is disabled. Both are off by default.
+"""Protects endpoints that keep failing: opens their circuit breaker, or disables them. Both are off by default.
 
-Each process judges by the deliveries that it made itself. What it decides holds for all of them where that protects the
-endpoint: the lane in the queue is gated, or paused. See ``docs/decisions/0004-breakers-and-auto-disable.md``.
+Each process judges by its own deliveries. Its decision holds for all processes where that protects the endpoint: it
+gates or pauses the lane in the queue. See ``docs/decisions/0004-breakers-and-auto-disable.md``.
 """
 
 import contextlib
@@ -21,7 +21,7 @@ from sockudo_py.webhooks.targets.base import FINAL, Failure
 log = logging.getLogger(__name__)
 
 GONE = 410
-# Says nothing about the endpoint: the job is at fault, or we are.
+# Failures that say nothing about the endpoint: the job or this server is at fault.
 _NOT_ITS_FAULT = FINAL | {"internal"}
 
 
@@ -34,7 +34,7 @@ class HealthSettings:
 
 
 class EndpointHealth:
-    """Watches how deliveries end, and holds back those that would only fail. Times are of a monotonic clock."""
+    """Watches the outcomes of deliveries, and holds back those that would fail. Times are of a monotonic clock."""
 
     def __init__(
         self,
@@ -128,5 +128,5 @@ class EndpointHealth:
             self._metrics.circuit_state.set(uid, value=self._breakers.state(uid))
 
     async def _gate(self, uid: str, seconds: float) -> None:
-        with contextlib.suppress(Unavailable):  # then ``hold`` keeps back what is claimed, and gates again
+        with contextlib.suppress(Unavailable):  # then ``hold`` holds back claimed jobs, and gates the lane again
             await self._queue.gate(uid, seconds)

@@ -1,4 +1,4 @@
-"""Keeps the queue's lanes as the endpoints say: policy, pause, and the end of a deleted endpoint's jobs."""
+"""Sets the queue's lanes as the endpoints say: policies, pauses, and the end of a deleted endpoint's jobs."""
 
 import asyncio
 import contextlib
@@ -38,7 +38,7 @@ def lane_policy(endpoint: Endpoint, *, slow_start: bool = True, max_payload_byte
 
 
 class LaneKeeper:
-    """Tells the queue about endpoints: all at the start, then each change, until the queue has heard it."""
+    """Passes endpoints on to the queue: all at the start, then each change, repeated until the queue takes it."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class LaneKeeper:
         self._slow_start = slow_start
         self._max_payload_bytes = max_payload_bytes
         self._changed: set[str] = set()
-        self._freed: set[str] = set()  # enabled, or with another target: what held the lane back counts no more
+        self._freed: set[str] = set()  # enabled, or with another target: the lane's gate has to go
         self._deleted: set[str] = set()
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -66,7 +66,7 @@ class LaneKeeper:
         for start in range(0, len(uids), _AT_ONCE):
             await asyncio.gather(*(self._set(uid) for uid in uids[start : start + _AT_ONCE]))
         for uid in await self._queue.paused_lanes():
-            # Disabled, and removed while this process was down. Nobody would resume it: let the worker see its jobs.
+            # It was disabled, and removed while this process was down. Nobody else resumes it, and its jobs would stay.
             if self._registry.by_uid(uid) is None:
                 await self._queue.resume(uid)
                 log.info(
@@ -75,7 +75,7 @@ class LaneKeeper:
         self._task = asyncio.create_task(self._run(), name="webhook-lanes")
 
     async def stop(self) -> None:
-        """Stop. Changes that the queue has not heard of are set at the next start."""
+        """Stop. The next start passes on the changes that the queue has not taken."""
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -104,7 +104,7 @@ class LaneKeeper:
                 await self._settle()
                 wait = _FIRST_WAIT
             except Unavailable:
-                pass  # the dispatcher and the worker say so
+                pass  # the dispatcher and the worker log it
             except Exception:
                 log.exception("setting the queue's lane of a webhook endpoint failed")
             if self._changed or self._deleted:
@@ -113,7 +113,7 @@ class LaneKeeper:
                 self._wake.set()
 
     async def _settle(self) -> None:
-        # Out of the set first: a change that comes while the queue is told must be told, too.
+        # Out of the set first: a change that comes during the call must be passed on, too.
         for uid in list(self._changed):
             self._changed.discard(uid)
             try:

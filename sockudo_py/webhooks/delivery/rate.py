@@ -1,4 +1,4 @@
-"""A limit on what one process sends. Pure: times are arguments."""
+"""A limit on the deliveries of one process. Pure: times are arguments."""
 
 from collections import deque
 
@@ -24,7 +24,7 @@ class RateWindow:
         self._taken.append(now)
 
     def give_back(self) -> None:
-        """Give back the one taken last: it was not used."""
+        """Give back the one taken last, unused."""
         if self._taken:
             self._taken.pop()
 

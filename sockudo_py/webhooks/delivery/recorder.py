@@ -1,4 +1,4 @@
-"""What is told about deliveries: metrics, figures of the last hour, log lines, and whoever keeps a history."""
+"""Records deliveries: metrics, figures of the last hour, log lines, and a history if somebody keeps one."""
 
 import logging
 import time
@@ -77,7 +77,7 @@ class Recorder:
         log.error("a webhook job can't be read; it is now a dead letter", extra={"error": problem, "class": "poison"})
 
     def lost(self, token: str) -> None:
-        """Record a result that came after the lease was gone: the delivery happens again."""
+        """Record a result that came after the lease was gone: another worker delivers the job again."""
         self.metrics.lost_acks.add()
         log.warning("a webhook delivery lost its lease; another worker delivers it again", extra={"token": token})
 

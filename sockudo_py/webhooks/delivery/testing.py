@@ -1,6 +1,6 @@
-"""One attempt at an endpoint, asked for by a person: a made-up event, with the real target, signature and headers.
+"""Test deliveries: a person sends a made-up event to an endpoint, with the real target, signature and headers.
 
-It goes past the queue: no retry, no statistics, no place among the dead letters.
+A test delivery bypasses the queue: no retry, no statistics, no dead letter.
 """
 
 import secrets
@@ -35,7 +35,7 @@ _DEFAULT = "channel_occupied"
 
 @dataclass(frozen=True, slots=True)
 class TestDelivery:
-    """What came of it. ``error_class`` and ``message`` are None when it was delivered."""
+    """The outcome. ``error_class`` and ``message`` are None when it was delivered."""
 
     delivery_id: str
     event_type: str
@@ -85,7 +85,7 @@ async def attempt(
     *,
     clock: Callable[[], float] = time.time,
 ) -> TestDelivery:
-    """Send one event to an endpoint, enabled or not, and return what came of it. The endpoint's filter is not asked.
+    """Send one event to an endpoint, enabled or not, and return the outcome. The endpoint's filter does not count.
 
     Args:
         endpoint: Where to.

@@ -1,4 +1,4 @@
-"""Claims jobs, delivers them, answers the queue. The work of one process; any number of processes share a queue."""
+"""Claims jobs and delivers them, for one process; any number of processes share a queue."""
 
 import asyncio
 import contextlib
@@ -21,8 +21,8 @@ from sockudo_py.webhooks.targets.base import Target
 
 log = logging.getLogger(__name__)
 
-LAST_WORDS = 1.0  # seconds beyond the shutdown timeout for a queue that answers no more
-GIVE_BACK_TIMEOUT = 3.0  # seconds at shutdown, for all jobs together, as far as that leaves any
+LAST_WORDS = 1.0  # seconds beyond the shutdown timeout for a queue that has stopped answering
+GIVE_BACK_TIMEOUT = 3.0  # seconds at shutdown, for all jobs together; less when the timeout is near
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +95,7 @@ class Worker:
     async def stop(self, timeout: float = 30.0) -> None:
         """Finish what is under way, for at most ``timeout`` seconds, and give the rest back to the queue.
 
-        That takes at most LAST_WORDS more. A queue that does not answer has its leases expire; the log says so.
+        That takes at most LAST_WORDS more. When the queue does not answer, the leases expire; the log says so.
         A queue that forgets everything with this process is emptied first, as far as that time allows.
         """
         deadline = time.monotonic() + timeout
@@ -119,7 +119,7 @@ class Worker:
         self._active.clear()
 
     async def _give_back(self, tokens: list[str], timeout: float) -> None:
-        """Give back what was cut off, so that somebody else delivers it. Else its lease expires: not worth a wait."""
+        """Give interrupted jobs back, so that others deliver them at once and not after their leases."""
         if not tokens:
             return
         with contextlib.suppress(TimeoutError):

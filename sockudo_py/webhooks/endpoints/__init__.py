@@ -1,1 +1,1 @@
-"""Endpoints: which there are, what they may be, what they want to hear, and how they are."""
+"""Endpoints: the registry, their validation, their filters, and their health."""

@@ -71,9 +71,9 @@ def filter_problems(wanted: ChannelFilter) -> list[str]:
 
 
 def impossible(wanted: ChannelFilter) -> Iterable[str]:
-    """Yield why no channel can pass a filter that is good in itself, if so.
+    """Yield the reason when no channel can pass a valid filter.
 
-    Of a pattern only the characters count that no name has.
+    Patterns are only checked for characters that no channel name has.
     """
     texts = [("channel_prefix", wanted.channel_prefix), ("channel_suffix", wanted.channel_suffix)]
     texts += [("channel_namespace", wanted.channel_namespace)]
@@ -111,7 +111,7 @@ def _candidates(wanted: ChannelFilter) -> Iterable[str]:
 
 
 def _needs_other_characters(pattern: str) -> bool:
-    """Return whether every text that a pattern fits holds a character that no channel name has. When in doubt: no."""
+    """Return whether every match of a pattern holds a character that no channel name has. When in doubt: no."""
     pieces = _PIECE.findall(pattern)
     if "|" in pieces or pattern.startswith("(?"):
         return False

@@ -1,7 +1,7 @@
-"""Where webhooks may go: addresses at dial time, URLs when an endpoint is made.
+"""Checks where webhooks may go: addresses at dial time, URLs when an endpoint is made.
 
-The address is checked when the socket is made, for literals and for every answer of the name service alike; the socket
-that was checked is the one that is used, so a name that changes its mind (DNS rebinding) gains nothing.
+The guard checks each address when the socket is made, literals and answers of the name service alike. The connection
+uses the very socket that was checked, so a name that changes its address (DNS rebinding) gains nothing.
 ``ipaddress.is_global`` is not enough on Python 3.11: it lets NAT64, 6to4, multicast and some reserved ranges through.
 So the tables are in ``addresses``.
 """
@@ -29,7 +29,7 @@ MAX_URL_LENGTH = 2048
 
 
 class BlockedAddress(OSError):
-    """A webhook would have gone where it must not. No packet was sent."""
+    """A webhook was for an address that it must not reach. No packet was sent."""
 
 
 class AddressGuard:
@@ -58,7 +58,7 @@ class AddressGuard:
         return self._allow_private or within(ip, self._allowed) or is_public(ip)
 
     def permits_unseen(self, host: str) -> bool:
-        """Return whether a proxy may be asked for this host. It alone will see the address that a name leads to.
+        """Return whether a proxy may be asked for this host. Only the proxy will see the address of a name.
 
         Args:
             host: In normal form (``normal_host``).
@@ -113,14 +113,14 @@ def url_problems(url: str, *, require_https: bool = False, allowed_ports: Collec
     if "#" in url:
         problems.append("url: holds a fragment (#...)")
     if port == 0:
-        problems.append("url: nobody can be reached at port 0")
+        problems.append("url: port 0 can't be reached; name another port")
     if allowed_ports is not None and port not in allowed_ports:
         problems.append(f"url: port {port} is not among the allowed ports")
     return problems
 
 
 def redact_url(url: str | None) -> str | None:
-    """Return of a URL only where it goes, for logs and status pages: the path is the secret of many receivers."""
+    """Return the origin of a URL, for logs and status pages: the path is the secret of many receivers."""
     if url is None:
         return None
     try:
@@ -137,7 +137,7 @@ def _host_problems(host: str) -> list[str]:
         return ["url: its host is neither a name nor an address; write addresses as 192.0.2.1 or [2001:db8::1]"]
     name = normal.removesuffix(".")
     if _is_name(name, METADATA_NAMES) or _is_metadata(name):
-        return ["url: link-local addresses and metadata services of clouds are out of bounds; name another receiver"]
+        return ["url: link-local addresses and metadata services of clouds are forbidden; name another receiver"]
     return []
 
 

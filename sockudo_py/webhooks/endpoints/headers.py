@@ -1,7 +1,7 @@
-"""Custom headers of an endpoint: what an operator may add to a request. Pure.
+"""Custom headers that an operator may add to the requests of an endpoint. Pure.
 
-Whatever carries meaning for HTTP itself, for routing or for our signatures is ours: a ``Content-Length: 3`` from a
-configuration would cut the body, a ``Host`` would spoof the receiver.
+The server alone sets headers that have a meaning for HTTP, for routing or for signatures: a ``Content-Length: 3`` from
+a configuration would cut the body, a ``Host`` would spoof the receiver.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Hosts of URLs in one normal form, so that every reader of a host means the same: guard, name service, proxy. Pure.
+"""One normal form for hosts of URLs, so that guard, name service and proxy read a host alike. Pure.
 
 ``127.1``, ``0x7f000001``, ``2130706433.`` and ``127.0.0.1`` are one address, but not every program knows that.
 """

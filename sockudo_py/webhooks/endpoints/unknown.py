@@ -1,8 +1,8 @@
-"""Endpoints that this process does not know: whose jobs to leave to others, and when to give up.
+"""Jobs of endpoints that this process does not know: leave them to other nodes, and give up after a while.
 
-Nodes that share a queue learn of an endpoint at different moments. A job of one that is unknown here goes back to its
-lane, and this process keeps away from that lane for a while, so that another one takes it. A job that comes back again
-and again, untouched, shows that there is no other.
+Nodes that share a queue learn of an endpoint at different moments. A job of an unknown endpoint goes back to its lane,
+and this process keeps away from that lane for a while, so that another node takes the job. A job that keeps coming back
+untouched shows that no node knows the endpoint.
 """
 
 import logging
@@ -18,13 +18,13 @@ from sockudo_py.webhooks.endpoints.registry import EndpointRegistry
 log = logging.getLogger(__name__)
 
 AWAY = 2.0  # seconds for which a lane is left to others
-_STALE = 15.0  # seconds: a job that has not come back for that long was with somebody else meanwhile
-_MOST = 10_000  # endpoints that are remembered
+_STALE = 15.0  # seconds: a job that has not come back for this long was with another node
+_MOST = 10_000  # remembered endpoints
 
 
 @dataclass(slots=True)
 class _Watch:
-    """The job by which a lane is judged: the same one, as often tried as before, since when, and seen when."""
+    """The job by which a lane is judged: its identity and attempts, when it was seen first, and when last."""
 
     job: tuple[str, int, int]
     since: float
@@ -39,14 +39,14 @@ class UnknownEndpoints:
     ) -> None:
         self._grace = grace
         self._clock = clock
-        self._watched: dict[str, _Watch] = {}  # those that were seen last at the end
-        self._gone: dict[str, float] = {}  # uid -> its jobs that were created until then (ms) are dead
+        self._watched: dict[str, _Watch] = {}  # the one seen last at the end
+        self._gone: dict[str, float] = {}  # uid -> jobs created until then (ms) become dead letters
         registry.subscribe(self._changed)
 
     def wait(self, job: Job, now_ms: int) -> float:
         """Return for how many seconds to leave the lane of this job to others; 0: its endpoint is gone for good.
 
-        That is so when this process saw it being removed, and when nobody has touched the job for the time of grace.
+        An endpoint is gone when this process saw its removal, or when nobody has touched the job for ``grace``.
         """
         uid = job.endpoint
         until = self._gone.get(uid, -1.0)
@@ -78,11 +78,11 @@ class UnknownEndpoints:
         return 0.0
 
     def gone(self, uid: str) -> bool:
-        """Return whether this process saw the endpoint being removed."""
+        """Return whether this process saw the removal of the endpoint."""
         return self._gone.get(uid) == math.inf
 
     def _make_room(self, now: float) -> None:
-        """Forget one that nobody saw again, if there are too many: others deliver its jobs."""
+        """When there are too many, forget one that was not seen again: other nodes deliver its jobs."""
         if len(self._watched) >= _MOST:
             uid, watch = next(iter(self._watched.items()))
             if now - watch.seen > _STALE:

@@ -1,4 +1,4 @@
-"""Is an endpoint usable? Asked before it goes live, whoever made it. Pure."""
+"""Checks an endpoint before it goes live, whoever made it. Pure."""
 
 import re
 from collections.abc import Collection, Iterable
@@ -21,7 +21,7 @@ _QUALIFIER = re.compile(r"[a-zA-Z0-9$_-]{1,128}")
 
 @dataclass(frozen=True, slots=True)
 class EndpointRules:
-    """What the operator allows endpoints to be."""
+    """Rules that the operator sets for endpoints."""
 
     require_https: bool = False
     allowed_ports: Collection[int] | None = None

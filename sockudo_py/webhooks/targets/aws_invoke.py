@@ -1,4 +1,4 @@
-"""The blocking part of Lambda webhooks: boto3's clients, and what their answers and errors mean."""
+"""The blocking part of Lambda webhooks: boto3's clients, and the outcomes of their answers and errors."""
 
 import threading
 import time
@@ -63,7 +63,7 @@ _MESSAGES = {
 
 
 class LambdaClient(Protocol):
-    """What is used of boto3's client. ``Payload`` of the answer is a stream."""
+    """The part of boto3's client that we use. ``Payload`` of the answer is a stream."""
 
     def invoke(self, **parameters: Any) -> dict[str, Any]:
         """Invoke a function. Raises botocore's errors."""
@@ -76,7 +76,7 @@ ClientFactory = Callable[[str, float, float], LambdaClient]
 
 
 def make_client(region: str, connect_timeout: float, read_timeout: float) -> LambdaClient:
-    """Return a client that never tries again by itself: that would invoke a function twice."""
+    """Return a client without retries of its own: they would invoke a function twice."""
     client: LambdaClient = boto3.session.Session().client(
         "lambda",
         region_name=region,
@@ -91,7 +91,7 @@ def make_client(region: str, connect_timeout: float, read_timeout: float) -> Lam
 
 
 class Clients:
-    """Clients by region and timeouts; the one not used for longest makes room for another. For many threads."""
+    """Clients by region and timeouts, least recently used first out. Thread-safe."""
 
     def __init__(self, make: ClientFactory, most: int = MOST_CLIENTS) -> None:
         self._make = make
@@ -100,15 +100,17 @@ class Clients:
         self._lock = threading.Lock()
 
     def get(self, region: str, connect_timeout: float, read_timeout: float) -> LambdaClient:
-        """Return a client. Raises what making one raises."""
+        """Return a client. Raises the errors of ``make``."""
         key = (region, connect_timeout, read_timeout)
-        with self._lock:  # making clients is not safe in threads, using them is
+        with self._lock:  # boto3: making clients is not thread-safe, using them is
             client = self._clients.get(key)
             if client is None:
                 client = self._clients[key] = self._make(*key)
             self._clients.move_to_end(key)
             if len(self._clients) > self._most:
-                self._clients.popitem(last=False)[1].close()  # idle connections only: who uses one still may
+                self._clients.popitem(last=False)[
+                    1
+                ].close()  # closes idle connections only: a thread that uses the client may go on
             return client
 
     def close(self) -> None:
@@ -128,7 +130,7 @@ def invoke(
     response_bytes: int,
     clock: Callable[[], Timing],
 ) -> Outcome:
-    """Invoke once and say what became of it. ``timeouts``: seconds for connecting, and for reading."""
+    """Invoke once and return the outcome. ``timeouts``: seconds for connecting, and for reading."""
     parameters: dict[str, Any] = {
         "FunctionName": function.function_name,
         "InvocationType": function.invocation_type,
@@ -150,7 +152,7 @@ def invoke(
 def judge(
     function: LambdaTarget, answer: Mapping[str, Any], body: bytes, timing: Timing, response_bytes: int
 ) -> Outcome:
-    """Return what an answer means. A function that failed has no HTTP status: it counts as trouble on its side."""
+    """Return the outcome of an answer. A function that failed has no HTTP status; it counts like a 5xx."""
     kept, truncated = body[:response_bytes], len(body) > response_bytes
     status = int(answer.get("StatusCode", 0))
     function_error = answer.get("FunctionError")
@@ -167,7 +169,7 @@ def judge(
 
 
 def refused(error: aws.ClientError, timing: Timing) -> Failure:
-    """Return what an error that AWS itself answered means. Its text names accounts and functions, so it stays out."""
+    """Return the outcome of an error that AWS answered. Its text names accounts and functions, so we leave it out."""
     details: Mapping[str, Any] = error.response
     code = str(details.get("Error", {}).get("Code", "unknown"))
     about = details.get("ResponseMetadata", {})
@@ -183,7 +185,7 @@ def refused(error: aws.ClientError, timing: Timing) -> Failure:
 
 
 def classify(error: BaseException) -> tuple[str, str]:
-    """Return class and message of an error that came about on this side. No URL, name or key is in the message."""
+    """Return class and message of an error on our side. The message holds no URL, name or key."""
     if isinstance(error, _CREDENTIALS):
         return "lambda_error", _NO_CREDENTIALS
     for kind, error_class in _ERROR_CLASSES:

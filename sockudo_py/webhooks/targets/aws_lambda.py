@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 # reading are timed apart). Of a worker's 80 slots hung endpoints get at most half, so they can't hold all of these.
 THREADS = 64
 RESPONSE_BYTES = 4096
-# What AWS takes. Should it take less one day, its refusal is classed too_large as well.
+# Limits of AWS. Should it take less one day, we class its refusal as too_large as well.
 ASYNC_BYTES = 1024 * 1024
 SYNC_BYTES = 6 * 1024 * 1024
 
@@ -31,12 +31,12 @@ SYNC_BYTES = 6 * 1024 * 1024
 class LambdaInvoker:
     """Invokes functions, in threads of its own. Credentials come from where boto3 finds them, at each invocation.
 
-    Never tries again by itself: the library's own retries would invoke a function twice. An invocation that came to
-    its timeout may still be carried out.
+    It never retries by itself: boto3's own retries would invoke a function twice. An invocation that reached its
+    timeout may still run.
 
     Args:
         metrics: Where to count.
-        response_bytes: How much of an answer is kept.
+        response_bytes: Bytes of an answer that are kept.
         client_factory: Makes a client out of region, connect timeout and read timeout; boto3's unless a test says else.
     """
 
@@ -85,7 +85,7 @@ class LambdaInvoker:
     def _invoke(self, request: Request, function: LambdaTarget, payload: bytes, started: float) -> Outcome:
         from sockudo_py.webhooks.targets import aws_invoke
 
-        if self._clients is None:  # two threads may both make one: the other is only not kept
+        if self._clients is None:  # when two threads make one, only the last is kept
             self._clients = aws_invoke.Clients(self._make or aws_invoke.make_client)
         return aws_invoke.invoke(
             self._clients,
@@ -98,7 +98,7 @@ class LambdaInvoker:
 
 
 def payload_of(request: Request, function: LambdaTarget) -> bytes:
-    """Return what the function gets: an API gateway's event with the signed body as a string, or the body alone."""
+    """Return the payload: an API gateway's event with the signed body as a string, or the body alone."""
     if function.payload_format == "pusher":
         return request.body
     gateway = {

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from sockudo_py.endpoints import LambdaTarget
 
-# The receiver never answered: these are worth another attempt under every policy.
+# Nobody answered: every policy retries these.
 NETWORK = frozenset(
     {
         "dns",
@@ -20,7 +20,7 @@ NETWORK = frozenset(
         "internal",
     }
 )
-# Trying again can't help.
+# A retry can't help.
 FINAL = frozenset({"too_large", "poison", "endpoint_deleted", "expired"})
 # The endpoint answered in time, so it is not overloaded: its in-flight allowance stays.
 ANSWERED = frozenset({"http_4xx", "redirect"})
@@ -43,7 +43,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Milliseconds that an attempt took, as far as its target knows them."""
+    """Milliseconds of an attempt. ``ttfb_ms``: until the head of the answer, where the target knows it."""
 
     total_ms: int = 0
     ttfb_ms: int | None = None
@@ -78,7 +78,7 @@ Outcome = Delivered | Failure
 class Target(Protocol):
     """Carries out attempts.
 
-    ``send`` never raises (but for cancellation), never retries by itself, and ends within ``request.timeout``.
+    ``send`` raises nothing but CancelledError, never retries by itself, and ends within ``request.timeout``.
     """
 
     name: str  # label of the metrics: "http" | "lambda"
@@ -87,7 +87,7 @@ class Target(Protocol):
         """Make one attempt."""
 
     async def close(self) -> None:
-        """Let go of connections and threads."""
+        """Close connections and threads."""
 
 
 def status_class(status: int) -> str:

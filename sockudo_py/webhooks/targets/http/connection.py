@@ -1,8 +1,8 @@
 """One connection to a receiver: HTTP/1.1, one request at a time, answers bounded in bytes and time.
 
-A general client spends more time on a request than all the rest of a delivery does (redirects, cookies, compression,
-tracing, forms). Here the request is bytes already, and of an answer only status, ``Retry-After`` and the first bytes
-count. ``httptools`` (llhttp) parses.
+A general HTTP client (redirects, cookies, compression, tracing, forms) takes more time than all the rest of a delivery.
+Here the request is bytes already, and only status, ``Retry-After`` and the first bytes of an answer count.
+``httptools`` (llhttp) parses.
 """
 
 import asyncio
@@ -14,7 +14,9 @@ from dataclasses import dataclass, field
 import httptools
 
 _MOST_FIELD = 8190  # bytes of one header
-_OVERHEAD = 65_536  # bytes that heads, chunk sizes and trailers of an answer may have besides what is kept of its body
+_OVERHEAD = (
+    65_536  # bytes of heads, chunk sizes and trailers that an answer may have beside the part of its body that is kept
+)
 
 
 class ExchangeError(Exception):
@@ -27,7 +29,7 @@ class ExchangeError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a receiver answered. ``answered_at``: when its head was complete, of ``time.perf_counter``."""
+    """A receiver's answer. ``answered_at``: when its head was complete, by ``time.perf_counter``."""
 
     status: int
     retry_after: str | None
@@ -79,9 +81,9 @@ class Connection(asyncio.Protocol):
         self._parser = httptools.HttpResponseParser(self)
 
     def stale(self) -> bool:
-        """Return whether the other side has closed an idle connection, or said something that nobody asked for.
+        """Return whether the receiver has closed an idle connection, or sent bytes without a request.
 
-        Nothing was written then, so another connection can be taken for the request.
+        We have not written the request yet, so it can go over another connection.
         """
         if self.transport is None or self.transport.is_closing():
             return True
@@ -112,7 +114,7 @@ class Connection(asyncio.Protocol):
             return await waiter
         finally:
             timer.cancel()
-            if self._waiter is not None:  # cancelled: an answer to come would be taken for that to another request
+            if self._waiter is not None:  # cancelled: a late answer would pass for that to the next request
                 self._waiter = None
                 self.abort()
 
@@ -165,7 +167,7 @@ class Connection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         """Begin an answer."""
         if self._complete:
-            self.reusable = False  # one more than was asked for
+            self.reusable = False  # a second answer to one request
         else:
             self._start_answer()
 
@@ -202,7 +204,7 @@ class Connection(asyncio.Protocol):
         """End an answer."""
         if self._status and not self._complete:
             self._complete = True
-            # An answer that came before the request was written: whoever gave it may not read the rest.
+            # The answer came before the whole request was written: the receiver may not read the rest.
             unwritten = self.transport is None or self.transport.get_write_buffer_size() > 0
             self.reusable = self._parser.should_keep_alive() and not unwritten
 

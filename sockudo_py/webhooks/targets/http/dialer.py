@@ -61,10 +61,10 @@ def destination(url: str) -> Destination:
 class Dialer:
     """Opens connections.
 
-    ``guards``: by whether the endpoint is trusted. ``proxy``: URL of an HTTP proxy for all connections; what names lead
-    to is its affair then, and only what stands in URLs is checked here. ``make_tls`` makes the context for https; it is
-    called in a thread by the first connection that needs it, since reading the system's authorities takes 50 ms, and
-    again by later ones while it raises OSError. ``on_shortage`` is told when no file descriptor is free.
+    ``guards``: by whether the endpoint is trusted. ``proxy``: URL of an HTTP proxy for all connections; the proxy
+    resolves names then, and we check only the hosts in URLs. ``make_tls`` makes the context for https. The first
+    connection that needs it calls it in a thread, since reading the system's authorities takes 50 ms, and later ones
+    call it again while it raises OSError. ``on_shortage`` is called when no file descriptor is free.
     """
 
     def __init__(
@@ -128,7 +128,7 @@ class Dialer:
             raise ExchangeError("connect", str(error.strerror or type(error).__name__)[:200]) from None
 
     async def close(self) -> None:
-        """Close every connection, and let go of the threads that look names up."""
+        """Close every connection, and end the threads that look names up."""
         for connection in list(self.open):
             connection.abort()
         self.open.clear()
@@ -189,7 +189,7 @@ class Dialer:
     async def _socket(self, host: str, port: int, trusted: bool) -> socket.socket:
         guard = self._guards[trusted]
         addresses = await self._addresses(host, port, trusted)
-        for address in addresses:  # one that is forbidden makes the whole name suspicious
+        for address in addresses:  # one forbidden address makes the whole name suspicious
             guard.check(str(address[4][0]))
         return await aiohappyeyeballs.start_connection(
             addresses, happy_eyeballs_delay=_EYEBALLS, interleave=1, socket_factory=guard.socket_factory
@@ -204,7 +204,7 @@ class Dialer:
             await asyncio.get_running_loop().create_connection(lambda: made, sock=sock, **options)
         except ConnectionError:
             sock.close()
-            raise ExchangeError("tls", "the TLS handshake was broken off") from None  # there is nothing else to break
+            raise ExchangeError("tls", "the TLS handshake was broken off") from None  # only the handshake can fail so
         except BaseException:
             sock.close()
             raise
@@ -215,7 +215,7 @@ class Dialer:
         if self._tls is None:
             self._tls = asyncio.get_running_loop().run_in_executor(None, self._make_tls)
             self._tls.add_done_callback(self._made_tls)
-        return await asyncio.shield(self._tls)  # for all who wait, also when one of them is late
+        return await asyncio.shield(self._tls)  # shared: the timeout of one caller must not cancel it for the others
 
     def _made_tls(self, made: asyncio.Future[ssl.SSLContext]) -> None:
         if made.cancelled() or made.exception() is not None:

@@ -1,7 +1,7 @@
 """Names to addresses, for webhook requests only.
 
-The event loop's own resolver shares a handful of threads with everything else; a few endpoints whose name server is
-dead would hold them all, and with them every other endpoint. So webhooks have threads of their own and a time limit.
+The event loop's own resolver shares a handful of threads with everything else; a few endpoints with a dead
+name server would hold them all and stop every other endpoint. So webhooks have threads of their own and a time limit.
 """
 
 import asyncio
@@ -39,5 +39,5 @@ class Resolver:
             raise OSError(None, f"no answer from the name service within {TIMEOUT:g} s") from None
 
     def close(self) -> None:
-        """Let go of the threads; a look-up under way ends by itself."""
+        """End the threads; a look-up under way ends by itself."""
         self._pool.shutdown(wait=False, cancel_futures=True)

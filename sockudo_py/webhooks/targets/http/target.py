@@ -1,4 +1,4 @@
-"""Webhooks by HTTP: one POST, no redirects, no cookies, no second try, connections kept alive for a moment."""
+"""Webhooks by HTTP: one POST, no redirects, no cookies, no retry, connections kept alive for some seconds."""
 
 import asyncio
 import ssl
@@ -15,9 +15,9 @@ from sockudo_py.webhooks.targets.http.resolver import Lookup
 from sockudo_py.webhooks.targets.retry import parse_retry_after
 
 RESPONSE_BYTES = 4096
-# Below the 5 s after which Node's and other servers drop an idle connection: a POST must not race with their close.
+# Node's and other servers close an idle connection after 5 s: a POST must not race with that.
 KEEP_ALIVE = 4.0
-_MOST_IDLE = 512  # connections; thousands of endpoints must not use the descriptors up
+_MOST_IDLE = 512  # connections: thousands of endpoints must not exhaust the descriptors
 
 _Key = tuple[bool, str, int, bool]  # TLS, host, port, trusted
 
@@ -32,12 +32,12 @@ class HttpTarget:
     Args:
         guard: Which addresses may be dialled.
         trusted_guard: ... for trusted endpoints.
-        response_bytes: How much of an answer's body is kept.
+        response_bytes: Bytes of an answer's body that are kept.
         ssl_context: For https; the default one trusts the system's authorities.
         lookup: Name service.
         proxy: URL of an HTTP proxy for all requests.
-        most_idle: Connections that are kept open for the next request at most.
-        on_shortage: Told when no file descriptor is free for a connection.
+        most_idle: Bound on connections kept open for the next request.
+        on_shortage: Called when no file descriptor is free for a connection.
         clock: Unix seconds.
     """
 
@@ -94,7 +94,7 @@ class HttpTarget:
         return self._judge(answer, timing)
 
     async def close(self) -> None:
-        """Close all connections and let go of the resolver's threads."""
+        """Close all connections and end the resolver's threads."""
         self._closed = True
         if self._sweep is not None:
             self._sweep.cancel()
