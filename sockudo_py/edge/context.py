@@ -135,9 +135,9 @@ class FrontContext:
         self.closing = False  # every response is the last one of its connection
 
     def path_of(self, head: Head) -> str | None:
-        """Return the path without the prefix of what the front answers, else None.
+        """Return the path without the prefix when the front itself answers the request, else None.
 
-        That are publishes in plain form and questions for the health.
+        The front itself answers plain publishes and health checks.
         """
         path = head.path
         if head.method == b"POST":

@@ -84,7 +84,9 @@ class Front(Stay):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget everything; what the API is asked for goes unanswered."""
-        if self._task is not None:  # not before its first turn: what it should await would never be begun
+        if (
+            self._task is not None
+        ):  # one turn later: a task cancelled before its first step leaves its coroutine un-awaited
             self._task.get_loop().call_soon(self._task.cancel)
         self._depart()
         self._context.connections.census.leave()

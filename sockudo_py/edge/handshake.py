@@ -74,9 +74,9 @@ class Handshake:
 
 
 class Handshakes:
-    """Handshakes by all their bytes but the nonce, so that what many clients send alike is parsed once.
+    """Handshakes that differ only in the nonce are parsed once; the nonce is checked each time.
 
-    What is the same as something sound, but for 24 characters of base64 in a header's value, is as sound as that.
+    Such a handshake is as sound as the one that was parsed: they differ in 24 characters of base64 in a header's value.
     Handshakes that may hold a password are not remembered, nor those that name the client, since no other is like them.
     """
 

@@ -1,4 +1,4 @@
-"""Connections for a server that is not there yet."""
+"""Accepts connections for aiohttp while it is still being imported, and hands them over."""
 
 import asyncio
 from collections.abc import Callable

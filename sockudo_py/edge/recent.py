@@ -1,4 +1,4 @@
-"""What was made of some bytes, for when the same bytes come again. Bounded, whatever is sent."""
+"""A bounded two-generation cache keyed by bytes: results that were made of these bytes before."""
 
 from typing import TypeVar
 

@@ -69,9 +69,9 @@ class Node:
     """This process in the cluster.
 
     A shell calls ``connect`` once per client, ``perform`` with whatever its session returns, and ``disconnect`` when
-    the socket is gone. Between ``begin_work`` and ``end_work`` it works on what it read: what that leads to on channels
-    with few subscribers goes out then, and not in the next turn of the loop. Nothing here raises for reasons of a
-    client or of the cluster, except the ``async`` questions.
+    the socket is gone. It reads between ``begin_work`` and ``end_work``: messages to small channels are written at
+    ``end_work`` instead of in the next loop turn. Nothing here raises for reasons of a client or of the cluster, except
+    the ``async`` questions.
     """
 
     def __init__(

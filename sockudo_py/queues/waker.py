@@ -12,7 +12,7 @@ class Waker:
         self._news = asyncio.Event()
 
     def begin(self) -> None:
-        """A claim begins: what was known is checked by it; what is told from now on counts."""
+        """Call before a claim: forgets known due times; later calls of ``soon`` count."""
         self._due = None
 
     def soon(self, seconds: float = 0.0) -> None:

@@ -277,7 +277,7 @@ class WebSocketConnection(asyncio.Protocol):
             self._end(half=verdict == _FAILED)
 
     def _read_plain(self, data: bytes, start: int, answers: list[bytes]) -> int:
-        """Do what the plain messages from ``start`` on ask for. Return where that begins which a reader has to read."""
+        """Handle complete plain messages; return the offset of the first byte that needs a FrameReader."""
         context, receive, perform = self._context, self.session.receive, self._context.node.perform
         limit = context.readers.max_message_bytes
         now = context.clock()

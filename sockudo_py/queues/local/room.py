@@ -30,7 +30,7 @@ class Room:
     def __init__(self, book: Book, most: int, events: Collection[Append], *, elsewhere: int = 0) -> None:
         self._most = most
         self._total = book.held + elsewhere
-        # Less than half full: no lane can have too much. So it is but for outages, and counting costs more than asking.
+        # Normal case: under half full nothing is refused, so skip the counting.
         self._ample = most <= 0 or 2 * (self._total + len(events)) < most
         self._lanes: dict[str, int] = {}
         self._apps: dict[str, int] = {}

@@ -63,8 +63,8 @@ class SqsQueue(BookLanes):
     - ``drop`` reaches what can be received now; delayed jobs follow when they come, by the worker.
     - ``failed``, ``redrive`` and ``purge`` look at 10,000 dead jobs at most, and see what nobody else looks at.
     - ``release`` with ``away`` gives others that one job; what else this process has received of the lane stays here.
-    - What a lane holds elsewhere SQS does not tell: ``max_queue_len`` looks at the lanes of this process, and at all
-      that SQS holds. There is no bound by default, as SQS has none.
+    - SQS reports no per-endpoint counts: ``max_queue_len`` looks at the lanes of this process, and at all that SQS
+      holds. There is no bound by default, as SQS has none.
     - Depths are SQS's estimates plus what this process holds; lanes are those of this process.
     - A message counts as crashed each time it shows again, though it may only have waited in a process that died.
     - SQS forgets messages after 14 days, dead ones included.

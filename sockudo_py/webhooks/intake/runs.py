@@ -61,7 +61,7 @@ class Intake:
         self._receipts = receipts
         self._clock = clock
         self._run: list[Change] = []
-        self._wanted: tuple[Route, ...] | None = None  # by whom; an object of this app and this kind of change alone
+        self._wanted: tuple[Route, ...] | None = None  # routes of the run; identity means same app and same kind
         self._time_ms, self._since, self._until = 0, 0.0, 0.0
         self._id_prefix = f"dl_{secrets.token_hex(8)}_"
         self._groups = 0
