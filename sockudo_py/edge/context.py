@@ -8,18 +8,17 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from sockudo_py.apps.base import AppManager
+from sockudo_py.clients.admission import Admission
 from sockudo_py.edge.handshake import Handshakes
 from sockudo_py.edge.head import Head, HeadReader
 from sockudo_py.edge.newcomers import Newcomers
 from sockudo_py.edge.proxies import TrustedProxies
 from sockudo_py.edge.responses import Responses
-from sockudo_py.edge.socket_ids import SocketIds
 from sockudo_py.edge.waiting import Waiting, WaitingRoom
-from sockudo_py.http.context import RequestLimit
 from sockudo_py.http.cors import Cors
 from sockudo_py.http.messages import ApiRequest, ApiResponse
 from sockudo_py.http.routes import cut_prefix
-from sockudo_py.limits.base import RateLimiter
+from sockudo_py.limits.base import RateLimiter, RequestLimit
 from sockudo_py.metrics import Metrics
 from sockudo_py.process.descriptors import Descriptors
 from sockudo_py.protocol.session import Settings
@@ -96,13 +95,9 @@ class FrontContext:
     ) -> None:
         self.connections = connections
         self.clock = connections.clock
-        self.node = connections.node
         self.begin_work, self.end_work = connections.node.begin_work, connections.node.end_work
-        self.apps = apps
         self.api = api
         self.fallback = fallback
-        self.metrics = metrics
-        self.settings = settings
         self.limits = limits = limits or FrontLimits()
         self.prefix = path_prefix.rstrip("/")
         self._checks_health = re.compile(f"(?:{re.escape(self.prefix)})?/(?:up(?:/[^/]+)?|live)").fullmatch
@@ -112,15 +107,18 @@ class FrontContext:
         self.handshakes = Handshakes()
         self.proxies = proxies or TrustedProxies()
         self.responses = Responses(cors, wall_clock)
-        self.limiter = limiter
-        self.connect_limit = connect_limit
+        self.admission = Admission(
+            node=connections.node,
+            apps=apps,
+            metrics=metrics,
+            settings=settings,
+            clock=connections.clock,
+            limiter=limiter,
+            limit=connect_limit,
+        )
         self.connect_proxies = connect_proxies or self.proxies
         self.descriptors = descriptors
-        self.socket_ids = SocketIds()
         self.newcomers = Newcomers() if newcomers is None else newcomers
-        self.refused = metrics.counter(
-            "connections_refused_total", "WebSocket connections refused at their opening", ("code",)
-        )
         self.dropped = metrics.counter(
             "connections_dropped_total", "Connections dropped because too many were waiting for a request", ("waiting",)
         )

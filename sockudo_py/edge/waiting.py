@@ -3,7 +3,7 @@
 from collections import OrderedDict
 from typing import Protocol
 
-from sockudo_py.ws.wheel import Wheel
+from sockudo_py.clients.wheel import Wheel
 
 _LATE_PER_TURN = 1000  # 7 us each
 _GRAIN = 0.25  # seconds, the longest tick of the wheel

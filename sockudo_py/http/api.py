@@ -13,13 +13,13 @@ from sockudo_py.apps.base import AppManager
 from sockudo_py.caches.base import IdempotencyKeys
 from sockudo_py.errors import Unavailable
 from sockudo_py.http.auth import authenticate, is_signed_as_usual
-from sockudo_py.http.context import Call, NodeApi, RequestLimit, too_many
+from sockudo_py.http.context import Call, NodeApi, too_many
 from sockudo_py.http.health import Health
 from sockudo_py.http.idempotency import Idempotency
 from sockudo_py.http.messages import OK, UNAVAILABLE, ApiRequest, ApiResponse, echo, error
 from sockudo_py.http.query import MAX_PAIRS, TooManyParameters, read_signed
 from sockudo_py.http.routes import Answer, Match, MethodMismatch, Open, Router, Signed
-from sockudo_py.limits.base import RateLimiter
+from sockudo_py.limits.base import RateLimiter, RequestLimit
 from sockudo_py.logs import quoted
 from sockudo_py.metrics import AppCounters, Metrics
 from sockudo_py.protocol.app import App

@@ -48,14 +48,6 @@ class NodeApi(Protocol):
         """Return how many clients are connected here (of one app)."""
 
 
-@dataclass(frozen=True, slots=True)
-class RequestLimit:
-    """At most ``max_requests`` in ``window`` seconds."""
-
-    max_requests: int
-    window: float = 60.0
-
-
 @dataclass(slots=True)
 class Call:
     """A request that passed authentication.

@@ -5,6 +5,14 @@ from typing import Protocol
 
 
 @dataclass(frozen=True, slots=True)
+class RequestLimit:
+    """At most ``max_requests`` in ``window`` seconds."""
+
+    max_requests: int
+    window: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
 class Allowance:
     """The answer to one request: whether it was within the limit, and the seconds after which to ask again."""
 

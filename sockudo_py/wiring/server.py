@@ -11,6 +11,7 @@ from sockudo_py import logs
 from sockudo_py.adapters.base import Restorable
 from sockudo_py.apps.base import AppChanged, AppDefinition
 from sockudo_py.changes import Change, OnChange
+from sockudo_py.clients.wheel import Wheel, tick_for
 from sockudo_py.config import NO_QUEUE, Config
 from sockudo_py.edge.context import FrontContext, FrontLimits
 from sockudo_py.edge.listening import shown
@@ -19,9 +20,9 @@ from sockudo_py.edge.proxies import TrustedProxies
 from sockudo_py.edge.server import EdgeServer
 from sockudo_py.errors import ConfigError, SockudoError
 from sockudo_py.http.api import Api
-from sockudo_py.http.context import RequestLimit
 from sockudo_py.http.cors import Cors
 from sockudo_py.http.health import Health
+from sockudo_py.limits.base import RequestLimit
 from sockudo_py.metrics import Metrics
 from sockudo_py.node import Node
 from sockudo_py.process.descriptors import REMEDY, Descriptors, open_limit
@@ -49,7 +50,6 @@ from sockudo_py.wiring.drivers import (
 from sockudo_py.wiring.tls import server_context
 from sockudo_py.wiring.web import WebServers
 from sockudo_py.ws.context import ConnectionContext
-from sockudo_py.ws.wheel import Wheel, tick_for
 
 log = logging.getLogger(__name__)
 

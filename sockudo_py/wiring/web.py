@@ -9,6 +9,7 @@ import codecs
 import logging
 from typing import TYPE_CHECKING
 
+from sockudo_py.clients.wheel import Wheel
 from sockudo_py.config import Config
 from sockudo_py.edge.behind import Behind
 from sockudo_py.edge.later import Later
@@ -21,7 +22,6 @@ from sockudo_py.http.api import Api
 from sockudo_py.http.cors import Cors
 from sockudo_py.metrics import Metrics
 from sockudo_py.process.descriptors import Descriptors, is_shortage
-from sockudo_py.ws.wheel import Wheel
 
 if TYPE_CHECKING:
     from aiohttp import web

@@ -1,69 +1,11 @@
 """What all WebSocket connections of a server share."""
 
-import asyncio
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable
 
-from sockudo_py.hub import Sink
-from sockudo_py.protocol.effects import Effect
-from sockudo_py.protocol.opening import Refusal
+from sockudo_py.clients.census import Census
+from sockudo_py.clients.node import ClientNode
+from sockudo_py.clients.wheel import Wheel
 from sockudo_py.ws.frames import FrameReaders
-from sockudo_py.ws.wheel import Wheel
-
-
-class ClientNode(Protocol):
-    """What a client's connection needs of the node, whatever its transport (``node.Node`` is one)."""
-
-    def connect(self, client: Sink) -> Refusal | None:
-        """Count the client, or say why it can't be."""
-
-    def begin_work(self, *, alone: bool = False) -> None:
-        """Let messages to channels with few subscribers wait for ``end_work``, so that they go out together.
-
-        ``alone`` says that it is the work of one message, which has nothing to wait for.
-        """
-
-    def end_work(self) -> None:
-        """Write these messages; follows ``begin_work`` in the same turn of the loop."""
-
-    def perform(self, client: Sink, effects: Sequence[Effect]) -> None:
-        """Carry out what the client's session asked for."""
-
-    def disconnect(self, client: Sink) -> None:
-        """Forget the client and everything it held."""
-
-
-class Census:
-    """How many connections there are, and when the last one is gone."""
-
-    __slots__ = ("_empty", "count")
-
-    def __init__(self) -> None:
-        self.count = 0
-        self._empty: asyncio.Event | None = None
-
-    def enter(self) -> None:
-        """Count one more."""
-        self.count += 1
-
-    def leave(self) -> None:
-        """Count one less."""
-        self.count -= 1
-        if self._empty is not None and self.count == 0:
-            self._empty.set()
-
-    async def empty(self, seconds: float) -> bool:
-        """Wait until nobody is left, for so long at most, and return whether that is so."""
-        if self.count:
-            self._empty = asyncio.Event()
-            try:
-                async with asyncio.timeout(seconds):
-                    await self._empty.wait()
-            except TimeoutError:
-                return False
-            finally:
-                self._empty = None
-        return True
 
 
 class ConnectionContext:

@@ -14,6 +14,7 @@ from typing import Any
 from sockudo_py.adapters.local import LocalAdapter
 from sockudo_py.apps.base import AppChanged, AppDefinition
 from sockudo_py.caches.memory import MemoryCache
+from sockudo_py.clients.wheel import Wheel
 from sockudo_py.edge.context import FrontContext, FrontLimits
 from sockudo_py.edge.front import Front
 from sockudo_py.http.messages import OK, ApiRequest, ApiResponse
@@ -22,7 +23,6 @@ from sockudo_py.node import Node
 from sockudo_py.protocol.app import App, AppKey
 from sockudo_py.protocol.session import Settings
 from sockudo_py.ws.context import ConnectionContext
-from sockudo_py.ws.wheel import Wheel
 from tests.support.changes import Changes
 
 KEY = "278d425bdf160c739803"

@@ -16,6 +16,7 @@ import uvloop
 from sockudo_py.adapters.local import LocalAdapter
 from sockudo_py.caches.memory import MemoryCache
 from sockudo_py.caches.memory_keys import MemoryKeys
+from sockudo_py.clients.wheel import Wheel
 from sockudo_py.edge.behind import Behind
 from sockudo_py.edge.context import FrontContext, FrontLimits
 from sockudo_py.edge.server import EdgeServer
@@ -27,7 +28,6 @@ from sockudo_py.metrics import Metrics
 from sockudo_py.node import Node
 from sockudo_py.protocol.session import Settings
 from sockudo_py.ws.context import ConnectionContext
-from sockudo_py.ws.wheel import Wheel
 from tests.support.api import auth_pairs, encode, signature
 from tests.support.changes import Changes
 from tests.support.edge_bench import APP, Apps, parse_response, server_frames, upgrade

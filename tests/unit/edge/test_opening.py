@@ -8,7 +8,7 @@ import pytest
 
 from sockudo_py.edge.front import Front
 from sockudo_py.edge.proxies import TrustedProxies
-from sockudo_py.http.context import RequestLimit
+from sockudo_py.limits.base import RequestLimit
 from sockudo_py.limits.memory import MemoryRateLimiter
 from sockudo_py.protocol.app import App
 from sockudo_py.protocol.session import Settings

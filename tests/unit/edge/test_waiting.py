@@ -1,5 +1,5 @@
+from sockudo_py.clients.wheel import Wheel
 from sockudo_py.edge.waiting import WaitingRoom
-from sockudo_py.ws.wheel import Wheel
 from tests.support.edge_bench import FakeLoop
 
 

@@ -15,9 +15,8 @@ from sockudo_py.caches.base import CachedEvent, IdempotencyKeys
 from sockudo_py.caches.memory_keys import MemoryKeys
 from sockudo_py.errors import Unavailable
 from sockudo_py.http.api import Api, ApiRequest, ApiResponse
-from sockudo_py.http.context import RequestLimit
 from sockudo_py.http.health import Health
-from sockudo_py.limits.base import Allowance
+from sockudo_py.limits.base import Allowance, RequestLimit
 from sockudo_py.metrics import Metrics
 from sockudo_py.protocol.app import App, AppKey
 

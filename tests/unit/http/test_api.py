@@ -6,8 +6,8 @@ import logging
 import pytest
 
 from sockudo_py.http.api import ApiRequest
-from sockudo_py.http.context import RequestLimit
 from sockudo_py.http.routes import ROUTES, MethodMismatch, Open, Route, Router, Signed
+from sockudo_py.limits.base import RequestLimit
 from tests.unit.http.support import World, get, post, signed, text
 
 OPEN = {"/up", "/up/{app_id}", "/live", "/usage"}

@@ -1,6 +1,6 @@
 import pytest
 
-from sockudo_py.ws.wheel import MAX_TICK, MIN_TICK, Wheel, tick_for
+from sockudo_py.clients.wheel import MAX_TICK, MIN_TICK, Wheel, tick_for
 from tests.support.edge_bench import FakeLoop
 
 

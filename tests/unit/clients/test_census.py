@@ -1,6 +1,6 @@
 import asyncio
 
-from sockudo_py.ws.context import Census
+from sockudo_py.clients.census import Census
 
 
 async def test_an_empty_house_is_empty_at_once() -> None:

@@ -1,0 +1,138 @@
+"""Who becomes a client, whatever the transport: limits, counters, and a line in the log for each answer."""
+
+import logging
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+from sockudo_py.apps.base import AppManager
+from sockudo_py.clients.node import ClientNode
+from sockudo_py.clients.socket_ids import SocketIds
+from sockudo_py.hub import Sink
+from sockudo_py.limits.base import RateLimiter, RequestLimit
+from sockudo_py.logs import quoted
+from sockudo_py.metrics import AppCounters, Metrics
+from sockudo_py.protocol.app import App
+from sockudo_py.protocol.errors import ErrorCode
+from sockudo_py.protocol.opening import Refusal, admit, refusal
+from sockudo_py.protocol.session import Session, Settings
+
+log = logging.getLogger(__name__)
+
+_SHOWN = 200  # characters of a path or a query in a line of the log
+
+S = TypeVar("S", bound=Sink)
+
+
+class Asked(Protocol):
+    """What somebody asked for who wants to be a client."""
+
+    path: str
+    query: str
+    app_key: str | None  # None: the path is none of an app
+    protocol: str | None  # the query parameter
+    origin: str | None  # the header
+
+
+class Admission:
+    """Admits clients, or says why not.
+
+    Args:
+        node: Counts clients in.
+        apps: Who may connect.
+        metrics: Counts refusals.
+        settings: Of the sessions.
+        clock: Monotonic seconds, the sessions' clock.
+        limiter: For ``limit``.
+        limit: How often one address may connect; None is no limit.
+    """
+
+    def __init__(
+        self,
+        *,
+        node: ClientNode,
+        apps: AppManager,
+        metrics: Metrics,
+        settings: Settings,
+        clock: Callable[[], float],
+        limiter: RateLimiter | None,
+        limit: RequestLimit | None,
+    ) -> None:
+        self._node = node
+        self._apps = apps
+        self._metrics = metrics
+        self._settings = settings
+        self._clock = clock
+        self._limiter = limiter
+        self._limit = limit
+        self._socket_ids = SocketIds()
+        self._refused = metrics.counter(
+            "connections_refused_total", "WebSocket connections refused at their opening", ("code",)
+        )
+
+    def app(self, asked: Asked) -> App | None:
+        """Return the app that is asked for, None when there is none."""
+        return None if asked.app_key is None else self._apps.by_key(asked.app_key)
+
+    def admit(
+        self,
+        asked: Asked,
+        app: App | None,
+        make: Callable[[Session, AppCounters], S],
+        *,
+        secure: bool,
+        address: str,
+        network: str,
+    ) -> S | Refusal:
+        """Return a client that the node has counted in, or why there can be none. Either is counted and logged.
+
+        Args:
+            asked: What is asked for.
+            app: What ``app`` returned for it.
+            make: Makes the client; it is forgotten when the node refuses it.
+            secure: Whether the client came over TLS.
+            address: The client's, empty when it has none.
+            network: The address as webhooks see it.
+        """
+        refused = self._refusal(asked, app, secure=secure, address=address)
+        if app is not None:
+            counters = self._metrics.app(app.id)
+            if refused is None:
+                session = Session(app, self._socket_ids.next(), self._settings, self._clock(), network)
+                client = make(session, counters)
+                refused = self._node.connect(client)
+                if refused is None:
+                    if log.isEnabledFor(logging.DEBUG):
+                        _log_connected(asked, session, address)
+                    return client
+            else:
+                counters.connection_errors += 1  # the node counts those that it refuses
+        refused = refused or refusal(ErrorCode.UNKNOWN_APP)
+        self._refused.add(str(refused.code))
+        if log.isEnabledFor(logging.DEBUG):
+            told = {"path": quoted(asked.path, _SHOWN), "address": address}
+            log.debug("client refused", extra={**told, "code": refused.code, "error": refused.message})
+        return refused
+
+    def _refusal(self, asked: Asked, app: App | None, *, secure: bool, address: str) -> Refusal | None:
+        limit = self._limit
+        if limit is not None and self._limiter is not None and address:
+            allowance = self._limiter.take(f"ws:address:{address}", limit.max_requests, limit.window)
+            if not allowance.allowed:
+                return Refusal(
+                    int(ErrorCode.OVER_CAPACITY), "Over capacity: too many connection attempts from this address"
+                )
+        if asked.app_key is None:
+            return refusal(ErrorCode.PATH_NOT_FOUND)
+        return admit(
+            app,
+            key=asked.app_key,
+            protocol=asked.protocol,
+            origin=asked.origin,
+            secure=secure,
+            strict=self._settings.strict_protocol,
+        )
+
+
+def _log_connected(asked: Asked, session: Session, address: str) -> None:
+    about = {"app_id": session.app.id, "socket_id": session.socket_id}
+    log.debug("client connected", extra={**about, "address": address, "query": quoted(asked.query, _SHOWN)})

@@ -1,0 +1,30 @@
+"""What every transport asks of the node."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from sockudo_py.hub import Sink
+from sockudo_py.protocol.effects import Effect
+from sockudo_py.protocol.opening import Refusal
+
+
+class ClientNode(Protocol):
+    """What a client's connection needs of the node, whatever its transport (``node.Node`` is one)."""
+
+    def connect(self, client: Sink) -> Refusal | None:
+        """Count the client, or say why it can't be."""
+
+    def begin_work(self, *, alone: bool = False) -> None:
+        """Let messages to channels with few subscribers wait for ``end_work``, so that they go out together.
+
+        ``alone`` says that it is the work of one message, which has nothing to wait for.
+        """
+
+    def end_work(self) -> None:
+        """Write these messages; follows ``begin_work`` in the same turn of the loop."""
+
+    def perform(self, client: Sink, effects: Sequence[Effect]) -> None:
+        """Carry out what the client's session asked for."""
+
+    def disconnect(self, client: Sink) -> None:
+        """Forget the client and everything it held."""
