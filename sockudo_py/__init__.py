@@ -1,3 +1,3 @@
 """A self-hosted, Pusher-compatible realtime server with webhooks."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

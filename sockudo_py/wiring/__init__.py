@@ -21,7 +21,7 @@ SAME_SIGNAL = 0.5  # seconds; make, timeout and terminals signal the whole group
 def run(config: Config, *, banner: bool = True) -> int:
     """Serve until SIGTERM or SIGINT, drain, return the exit code. Another signal after half a second ends it at once.
 
-    What listens where is told on standard error: as a table for people with ``banner``, else as a line of the log.
+    It writes the addresses and drivers to standard error: as a table with ``banner``, else as a line of the log.
 
     Raises ConfigError and SockudoError when the server can't start.
     """
@@ -50,7 +50,7 @@ async def _serve(config: Config, banner: bool) -> int:
     def stop_or_exit() -> None:
         nonlocal first
         if loop.time() - first > SAME_SIGNAL:
-            log.warning("second signal: leaving without finishing")
+            log.warning("second signal: exiting without finishing")
             os._exit(1)
         first = min(first, loop.time())
         stop.set()

@@ -1,4 +1,4 @@
-"""What an operator sees at start: what listens where, with which drivers."""
+"""The banner of a start: addresses and drivers."""
 
 from collections.abc import Iterable
 

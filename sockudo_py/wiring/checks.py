@@ -1,4 +1,4 @@
-"""What a start would meet on this machine, found without opening anything."""
+"""Finds what would stop a start on this machine, without opening anything."""
 
 import logging
 import os
@@ -94,5 +94,5 @@ def _has_endpoints(config: Config) -> bool:
     try:
         files = [path for path in Path(manager.file.path).iterdir() if path.suffix == ".json"]
         return any(read(path.read_bytes(), str(path)).endpoints for path in files)
-    except (OSError, ConfigError):  # told when the apps are read; until then there may be some
+    except (OSError, ConfigError):  # reported when the apps are read; until then there may be some
         return True

@@ -332,9 +332,9 @@ class Server:
         )
 
     def _warn_of_no_queue(self, definition: AppDefinition) -> None:
-        """Warn once. Of apps in the configuration itself its reader has told already."""
-        told = self._config.app_manager.driver != "file" or self._warned_of_no_queue
-        if self._config.queue.driver == "none" and definition.endpoints and not told:
+        """Warn once. About apps in the configuration itself load() has warned already."""
+        warned = self._config.app_manager.driver != "file" or self._warned_of_no_queue
+        if self._config.queue.driver == "none" and definition.endpoints and not warned:
             self._warned_of_no_queue = True
             log.warning("%s", self._config.problem("queue.driver", *NO_QUEUE))
 
@@ -390,7 +390,7 @@ def _what_happened(old: AppDefinition | None, new: AppDefinition | None) -> str:
 
 @contextmanager
 def _gathered(problems: list[str]) -> Iterator[None]:
-    """Note what a step finds wrong instead of raising it: mistakes are told all at once."""
+    """Note the mistakes of a step instead of raising them: the start reports all of them together."""
     try:
         yield
     except ConfigError as error:

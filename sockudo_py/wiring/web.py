@@ -40,10 +40,10 @@ class WebServers:
     Args:
         config: Of the server.
         api: Answers.
-        metrics: What the metrics port tells.
+        metrics: Served on the metrics port.
         cors: What browsers of other origins may do with the API.
         proxies: Whose ``X-Forwarded-For`` is believed.
-        wheel: Tells whose time is over.
+        wheel: Times out connections.
         descriptors: Whether there is room for one who scrapes.
         max_body_bytes: Of a request to the API.
         api_shutdown: Seconds at the stop for requests to the API that are being answered.
@@ -115,7 +115,7 @@ class WebServers:
                 elif isinstance(problem, ImportError):
                     raise SockudoError(f"aiohttp can't be imported ({problem}); install sockudo-py again") from problem
                 else:
-                    log.error("aiohttp can't be imported, which is tried again in a second: %s", problem)
+                    log.error("can't import aiohttp, trying again in a second: %s", problem)
             await asyncio.sleep(AGAIN)
         self._api_runner = self._make_api()
         await self._let_in(self._api_runner, self.fallback)
@@ -186,4 +186,4 @@ def _import() -> None:
     import sockudo_py.http.metrics  # noqa: F401
 
     if http_parser.HttpRequestParser is http_parser.HttpRequestParserPy:
-        log.warning("aiohttp's compiled parser can't be used, the slow one is: install aiohttp again, or start again")
+        log.warning("can't use aiohttp's compiled parser, using the slow one: install aiohttp again, or restart")

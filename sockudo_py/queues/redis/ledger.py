@@ -71,8 +71,8 @@ class RedisLedger:
     def _tell(self, has_twin: bool) -> None:
         if has_twin and not self._has_twin:
             _log.error(
-                "another server that is running has the server_id %s too: when one of them starts again, webhooks tell "
-                "of the other one's clients as gone; give each server a server_id of its own",
+                "another running server has the server_id %s too: when one of them restarts, webhooks report the other "
+                "one's clients as gone; give each server a server_id of its own",
                 self.server,
             )
         elif self._has_twin and not has_twin:

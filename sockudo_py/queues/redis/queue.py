@@ -138,7 +138,7 @@ class RedisQueue:
         evict = await self._link.config("maxmemory-policy")
         if evict is None or await self._link.config("appendonly") is None:
             _log.warning(
-                "Redis at %s does not tell its configuration: check that it keeps what it has", self._link.where
+                "can't read the configuration of Redis at %s: check that it persists its data", self._link.where
             )
             return
         if evict != "noeviction":

@@ -111,7 +111,7 @@ class Recovery:
         self._dispatcher.wake()
         kinds = Counter("channels" if one.user_id is None else "members" for one in missed)
         log.warning(
-            "a server ended without a shutdown while channels were occupied: webhooks tell of the channels and members "
+            "a server ended without a shutdown while channels were occupied: webhooks report the channels and members "
             "that are not back in %gs",
             self._grace,
             extra={

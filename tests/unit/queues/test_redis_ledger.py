@@ -181,7 +181,7 @@ async def test_two_servers_of_one_name_are_an_error_in_the_log(
         await first.inherit()
     told = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
     assert len(told) == 2  # each server once
-    assert told[0].startswith("another server that is running has the server_id a too")
+    assert told[0].startswith("another running server has the server_id a too")
 
 
 async def test_events_with_entries_are_bounded_by_one_call(servers: Servers) -> None:
