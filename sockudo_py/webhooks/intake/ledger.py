@@ -42,7 +42,7 @@ class Owed(NamedTuple):
 class _Record:
     """An occupancy as this process knows it, which is ahead of what the store has."""
 
-    __slots__ = ("endings", "id", "key", "over", "rest", "socket_id", "stored")
+    __slots__ = ("endings", "id", "key", "over", "replayed", "rest", "socket_id", "stored")
 
     def __init__(self, ident: str, key: Key, socket_id: str | None, stored: bool) -> None:
         self.id = ident
@@ -51,6 +51,7 @@ class _Record:
         self.stored = stored  # it may be in the store
         self.over = False
         self.endings: dict[str, str] = _NONE  # the events that tell of the end and wait to be taken: id -> endpoint
+        self.replayed: tuple[str, ...] = ()  # endpoints whose event of the end an earlier run has left in a file
         self.rest = False  # the store may say that some are owed whose events were not in the last call
 
     def occupancy(self, owed: tuple[str, ...] = ()) -> Occupancy:
@@ -194,6 +195,7 @@ class Ledger:
         if record is not None:
             record.over = True
             record.endings = {**record.endings, event.id: event.endpoint}
+            record.replayed += (event.endpoint,)  # the queue may have the event before ``settle`` asks
             self._waiting[event.id] = record
 
     def settle(self, wanted: Callable[[Key], Collection[str] | None]) -> tuple[list[Occupancy], list[Owed]]:
@@ -226,7 +228,7 @@ class Ledger:
 
     def _owe(self, record: _Record, endpoints: Collection[str]) -> list[Owed]:
         """Note that these have to be told, besides those whose events were replayed; return what is to be made."""
-        names = [one for one in endpoints if one not in record.endings.values()]
+        names = [one for one in endpoints if one not in record.replayed]
         ids = self._end(record, names)
         return [Owed(record.occupancy(), endpoint, ident) for endpoint, ident in zip(names, ids, strict=True)]
 

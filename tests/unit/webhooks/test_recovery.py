@@ -23,7 +23,7 @@ from sockudo_py.queues.ledger import written
 from sockudo_py.webhooks.endpoints.registry import EndpointRegistry
 from sockudo_py.webhooks.intake import recovery
 from sockudo_py.webhooks.intake.dispatcher import Dispatcher
-from sockudo_py.webhooks.intake.ledger import Ledger
+from sockudo_py.webhooks.intake.ledger import Ledger, ending_id
 from sockudo_py.webhooks.intake.recovery import Recovery
 from sockudo_py.webhooks.metrics import WebhookMetrics
 from sockudo_py.webhooks.spool.memory import SpoolLimits
@@ -504,3 +504,15 @@ async def test_who_is_missed_is_known_only_when_the_spool_files_are_read_to_thei
         ends = [told for told in queue.told() if told.startswith("channel_vacated")]
         assert sorted(ends) == [f"channel_vacated {channel}" for channel in channels]
         assert queue.kept() == {("c5", None)}
+
+
+def test_an_end_from_a_spool_file_that_the_queue_has_by_now_is_not_owed_once_more() -> None:
+    ledger = Ledger(int(NOW * 1000))
+    gone = Occupancy("1", "app-1", "c", None, None, ())
+    ledger.inherit([gone])
+    event = Append(ending_id(gone.id, "wh_1"), "wh_1", "app-1", b"{}", 0)
+    ledger.replayed(event)
+    ledger.entries([event])
+    ledger.taken([event])
+    missed, owed = ledger.settle(lambda key: ["wh_1", "wh_2"])
+    assert (missed, [one.endpoint for one in owed]) == ([], ["wh_2"])
