@@ -1,19 +1,19 @@
-"""Whose end has yet to be told: what the queue's ledger has to say, and with which events it says so. Pure.
+"""Decides what the queue's ledger records, and with which events. Pure.
 
-Somebody who was told that a channel is occupied must be told once that it is vacated, also when this process is killed
-in between; the same goes for members. So the queue writes down what is occupied in the transaction that takes the
-first event about it, and strikes it out in the one that takes the last. What is still there at the next start is owed.
+An endpoint that got ``channel_occupied`` must get ``channel_vacated`` once, also when this process is killed between
+the two; the same goes for members. So the queue records an occupancy in the transaction that takes its first event,
+and deletes it in the one that takes its last. What is left at the next start is owed.
 
 An *occupancy* (``queues.base``) is in one of these states; each is written in full, so that writing it twice does no
 harm:
 
 - **there**: written with its ``channel_occupied`` or ``member_added``, or alone where nobody wants that event;
 - **over, and some know**: one endpoint has its ``channel_vacated`` or ``member_removed``, others don't yet (the queue
-  has no room for them). Who comes back now can't cancel anything any more: ``owed`` names those who have to be told;
-- **over, and all know**: struck out.
+  has no room for them). A return can't cancel the end any more: ``owed`` names the endpoints that still have to get it;
+- **over, and all know**: deleted.
 
-What begins and ends within one call is not written at all. Who comes back begins another occupancy, with an id of its
-own: what is still to be written of the one before never touches it.
+An occupancy that begins and ends within one call is not written. A return begins another occupancy with an id of its
+own, so a late write about the one before never touches it.
 """
 
 import secrets
@@ -32,7 +32,7 @@ ALONE = 500  # entries that a call takes whose events are not in it
 
 
 class Owed(NamedTuple):
-    """The end of an occupancy that one endpoint has to be told still, and the id of the event that does it."""
+    """The end of an occupancy that one endpoint has yet to get, and the id of the event about it."""
 
     occupancy: Occupancy
     endpoint: str
@@ -40,7 +40,7 @@ class Owed(NamedTuple):
 
 
 class _Record:
-    """An occupancy as this process knows it, which is ahead of what the store has."""
+    """An occupancy as this process knows it, ahead of the store."""
 
     __slots__ = ("endings", "id", "key", "over", "replayed", "rest", "socket_id", "stored")
 

@@ -1,4 +1,4 @@
-"""Channels that get and lose subscribers, members that come and go: the events about it, and what the ledger notes."""
+"""Events about occupied and vacated channels and about members, and their entries in the ledger."""
 
 import secrets
 import time
@@ -95,7 +95,7 @@ class Occupancies:
         return [route.endpoint for route in passing if route.told] if passing else None
 
     def owe(self, owed: Iterable[Owed]) -> None:
-        """Put the events about ends that an earlier run did not tell everybody of."""
+        """Put the events about ends that an earlier run did not send to all endpoints."""
         time_ms = int(self._clock() * 1000)
         for occupancy, endpoint, ident in owed:
             change = ending(occupancy)

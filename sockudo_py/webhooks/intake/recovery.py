@@ -1,4 +1,4 @@
-"""After a crash: who is not back in time is told of as gone. And what the ledger needs when endpoints change."""
+"""After a crash: sends the ends of occupancies that do not return in time. Updates the ledger when endpoints change."""
 
 import asyncio
 import contextlib
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 _LOOK_INTERVAL = 10.0  # seconds; see ``Queue.inherit``
 _AT_ONCE = 1000  # channels and members that are looked at in one turn of the loop
-_BEHIND = 1000  # events; with more of them waiting for the queue, those who are missed are not told of yet
+_BEHIND = 1000  # events; while more of them wait for the queue, no further ends are sent
 
 
 class Recovery:
@@ -91,7 +91,7 @@ class Recovery:
                     look = loop.time() + _LOOK_INTERVAL
                     self._inherited(await self._queue.inherit())
                     self._settle()
-            except Unavailable as error:  # the dispatcher tells of it as well, as soon as it has something to hand over
+            except Unavailable as error:  # the dispatcher logs it too, at its next events
                 log.debug("the ledger of the webhook queue can't be read", extra={"error": str(error)})
             except Exception:
                 log.exception("looking for what other servers left occupied failed")

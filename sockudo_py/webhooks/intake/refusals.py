@@ -46,7 +46,7 @@ class Refusals:
     def due(self, now: float) -> tuple[str, int] | None:
         """Return an endpoint that is to be asked now and with how many events; None when there is none.
 
-        It is named once; ``refused``, ``passed`` or ``over`` must tell what came of it.
+        It is named once; then call ``refused``, ``passed`` or ``over`` with the outcome.
         """
         if not self._due or self._due[0][0] > now:
             return None

@@ -23,7 +23,7 @@ from sockudo_py.webhooks.spool.lines import BadLine
 
 log = logging.getLogger(__name__)
 
-_LINES_TOLD = 10  # of those that hold no event
+_LINES_TOLD = 10  # damaged lines named in the log
 _FILES_AT_ONCE = 100  # each holds a descriptor until its events are taken
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -69,7 +69,7 @@ class SpoolDisk:
         return bool(self._adopted) or (self._own is not None and bool(self._own.ids))
 
     async def read(self, most: int, most_bytes: int) -> list[Append]:
-        """Return the next events that other processes left, about so many at most. They stay on disk until ``tidy``.
+        """Return the next events that other processes left, within these bounds. They stay on disk until ``tidy``.
 
         A file that can't be read stays as it is, which is logged.
         """
@@ -89,7 +89,7 @@ class SpoolDisk:
             log.warning("the webhook spool file can't be written, it stays as it was", extra={"error": str(error)})
 
     async def close(self, left: Sequence[Append]) -> None:
-        """Write down what is left, as far as it fits, and let go of the files. The rest is lost: logged and counted."""
+        """Write the events that are left, as far as they fit, and close the files. Log and count the lost ones."""
         lost = left
         if self._path is not None:
             left, lost = await self._work(partial(self._close, self._path, left))
@@ -193,7 +193,7 @@ class SpoolDisk:
         waiting = [event for event in left if event.id in on_disk]
         if waiting:
             if not self.trimmed:
-                self.trimmed = True  # when it fails, too: a full disk is not asked again and again
+                self.trimmed = True  # also when it fails: don't try a full disk again and again
                 self._rewrite(path, waiting)
             return
         self.trimmed = False

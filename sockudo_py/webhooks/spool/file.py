@@ -106,7 +106,7 @@ class SpoolFile:
         whole = bisect_right(ends, done)
         self.size += ends[whole - 1] if whole else 0
         if error is not None:
-            with contextlib.suppress(OSError):  # a reader tells of a line that is cut off, and reads the others
+            with contextlib.suppress(OSError):  # a reader logs a line that is cut off, and reads the others
                 os.ftruncate(self._descriptor, self.size)
         return whole, error
 
