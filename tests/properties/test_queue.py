@@ -255,7 +255,7 @@ class QueueMachine(RuleBasedStateMachine):
     def every_event_is_in_exactly_one_place(self) -> None:
         living = sorted(set(self.model.appended) - set(self.delivered))
         in_file, in_its_book = in_sqlite(self.path, self.sqlite._book)
-        assert sorted(in_book(self.memory._book, list(self.memory._failed))) == living
+        assert sorted(in_book(self.memory._book, self.run(self.memory.failed(0, 10_000)))) == living
         assert sorted(in_redis(self.admin, self.prefix)) == living
         assert sorted(in_file) == living
         assert sorted(in_its_book) == living

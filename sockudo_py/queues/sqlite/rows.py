@@ -45,6 +45,20 @@ def paused(db: sqlite3.Connection) -> list[str]:
     return [endpoint for (endpoint,) in db.execute("SELECT endpoint FROM queue_paused")]
 
 
+def set_paused(db: sqlite3.Connection, endpoint: str, paused: bool) -> None:
+    """Write that an endpoint is paused, or is no more."""
+    if paused:
+        db.execute("INSERT OR IGNORE INTO queue_paused VALUES (?)", (endpoint,))
+    else:
+        db.execute("DELETE FROM queue_paused WHERE endpoint = ?", (endpoint,))
+
+
+def dead_page(db: sqlite3.Connection, offset: int, limit: int) -> list[bytes]:
+    """Return a page of dead jobs, newest first."""
+    page = "SELECT text FROM queue_jobs WHERE died IS NOT NULL ORDER BY died DESC LIMIT ? OFFSET ?"
+    return [text for (text,) in db.execute(page, (limit, offset))]
+
+
 def forget(db: sqlite3.Connection, row: int) -> None:
     """Forget the ids of all calls up to this row."""
     db.execute("DELETE FROM queue_seen WHERE row <= ?", (row,))

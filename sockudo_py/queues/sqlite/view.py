@@ -13,6 +13,7 @@ from sockudo_py.errors import SockudoError
 from sockudo_py.queues import jobs
 from sockudo_py.queues.base import Depths, LaneDepth
 from sockudo_py.queues.sqlite.packs import unpack
+from sockudo_py.queues.sqlite.rows import dead_page
 from sockudo_py.queues.sqlite.schema import VERSION
 
 T = TypeVar("T")
@@ -33,11 +34,7 @@ class SqliteView:
     async def failed(self, offset: int = 0, limit: int = 50) -> list[bytes]:
         """Return dead jobs, newest first. Raises SockudoError when the file can't be read."""
 
-        def work(db: sqlite3.Connection) -> list[bytes]:
-            page = "SELECT text FROM queue_jobs WHERE died IS NOT NULL ORDER BY died DESC LIMIT ? OFFSET ?"
-            return [text for (text,) in db.execute(page, (max(0, limit), offset))]
-
-        return await self._read(work)
+        return await self._read(lambda db: dead_page(db, offset, max(0, limit)))
 
     async def depths(self, lanes: int = 20) -> Depths:
         """Return figures, with the ``lanes`` deepest lanes. Raises SockudoError when the file can't be read."""

@@ -14,7 +14,9 @@ from sockudo_py.errors import Unavailable
 from sockudo_py.queues import jobs
 from sockudo_py.queues.base import ALL_DEAD, Append, LanePolicy
 from sockudo_py.queues.sqlite import rows
+from sockudo_py.queues.sqlite.dead import DeadJobs
 from sockudo_py.queues.sqlite.queue import SqliteQueue
+from sockudo_py.queues.sqlite.store import SqliteStore
 
 AT_ONCE = LanePolicy(window=0.0, size=100, slow_start=False, max_in_flight=1000)
 ERROR = jobs.JobError("http_5xx")
@@ -57,6 +59,11 @@ class Site:
 
     async def dead(self) -> list[str]:
         return [jobs.decode(text).id for text in await self.queue.failed()]
+
+
+def dead_jobs(site: Site) -> DeadJobs:
+    assert isinstance(site.queue._store, SqliteStore)
+    return site.queue._store.dead_jobs
 
 
 @pytest.fixture
@@ -133,7 +140,7 @@ async def test_the_count_of_dead_jobs_is_right_after_redrive_purge_and_a_transac
     site: Site,
 ) -> None:
     def undo(db: sqlite3.Connection) -> None:
-        site.queue._dead_jobs.purge(db, ALL_DEAD, 0)
+        dead_jobs(site).purge(db, ALL_DEAD, 0)
         raise sqlite3.OperationalError("disk I/O error")
 
     for number in range(5):
@@ -142,10 +149,10 @@ async def test_the_count_of_dead_jobs_is_right_after_redrive_purge_and_a_transac
         await site.queue._file.run(undo)
     await site.queue.redrive(limit=2)
     await site.queue.purge("wh_b")
-    assert await site.queue._file.run(site.queue._dead_jobs.count) == 3
+    assert await site.queue._file.run(dead_jobs(site).count) == 3
     assert await site.look("SELECT count(*) FROM queue_jobs WHERE died IS NOT NULL") == 3
     assert await site.queue.purge() == 3
-    assert await site.queue._file.run(site.queue._dead_jobs.count) == 0
+    assert await site.queue._file.run(dead_jobs(site).count) == 0
 
 
 async def test_a_failure_looks_at_no_other_dead_job(site: Site) -> None:
