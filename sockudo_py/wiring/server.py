@@ -340,9 +340,13 @@ class Server:
 
     def hold(self, noise: Noise) -> None:
         """Be the webhooks' brake: don't read who is noisy."""
-        self._adapter.put_off(Leaves(noise).wait if noise else None)
+        self._adapter.put_off(Leaves(noise, self.webhooks.dispatcher.nearly_full).wait)
         self.node.hold(noise.sources)
         self._newcomers.set(noise.addresses)
+
+    def crowded(self, crowded: bool) -> None:
+        """Put off what clients leave behind, or no more: nobody is asked while there is room."""
+        self._adapter.put_off(Leaves(Noise(), self.webhooks.dispatcher.nearly_full).wait if crowded else None)
 
     def here(self, source: Source) -> bool:
         """Return whether this connection is there still."""

@@ -102,6 +102,10 @@ class Dispatcher:
         """How many of them wait although their endpoints are not full."""
         return self.waiting - self._spool.held_back
 
+    def nearly_full(self) -> bool:
+        """Return whether there is hardly any room for more events: what can wait should wait."""
+        return self._spool.nearly_full
+
     @property
     def unread(self) -> bool:
         """Whether there is more on disk of what earlier shutdowns had to write down."""

@@ -27,6 +27,9 @@ class Brake(Protocol):
     def hold(self, noise: Noise) -> None:
         """Hold those who are noisy from now on, and nobody else; put off what they leave behind."""
 
+    def crowded(self, crowded: bool) -> None:
+        """It begins, before anybody is held, or it is over."""
+
     def here(self, source: Source) -> bool:
         """Return whether this connection is there still."""
 
@@ -38,6 +41,9 @@ class Free:
     """The brake of those that have none."""
 
     def hold(self, noise: Noise) -> None:
+        """Do nothing."""
+
+    def crowded(self, crowded: bool) -> None:
         """Do nothing."""
 
     def here(self, source: Source) -> bool:
@@ -84,6 +90,7 @@ class Crowding:
             return
         if not self._crowded:
             self._crowded, self._reviewed = True, now
+            self._brake.crowded(True)
         self._look(now)
 
     def shrunk(self) -> bool:
@@ -95,7 +102,11 @@ class Crowding:
             return False
         now = self._clock()
         if self._spool.share < END:
-            if self._brake.catch_up():  # before anybody adds to it
+            if self._brake.catch_up():  # before anybody adds to it, but nobody waits longer than for a review
+                if abs(now - self._reviewed) >= REVIEW_INTERVAL:
+                    self._reviewed = now
+                    self._spool.mark = BEGIN
+                    self._set(NOBODY)
                 return True
             self.end()
         elif abs(now - self._reviewed) >= REVIEW_INTERVAL:
@@ -109,6 +120,7 @@ class Crowding:
         if self._noise:
             log.info("clients that filled the webhook spool are read again", extra={"waiting": self._spool.count})
         self._set(NOBODY)
+        self._brake.crowded(False)
 
     def _look(self, now: float) -> None:
         spool = self._spool

@@ -68,6 +68,11 @@ class Spool:
         return max(self.count / self._max_events, self._bytes / self._max_bytes)
 
     @property
+    def nearly_full(self) -> bool:
+        """Whether events that the queue has room for take three quarters of what it may hold."""
+        return self.count * 4 > self._max_events * 3 and (self.count - self.held_back) * 4 > self._max_events * 3
+
+    @property
     def in_bytes(self) -> bool:
         """Whether it is bytes, not events, of which it will have too many first."""
         return self._bytes * self._max_events > self.count * self._max_bytes

@@ -46,17 +46,24 @@ class Noise:
 class Leaves:
     """Says of whose leaves nobody is told for now: of the noisy, and of clients at noisy addresses but a few each.
 
-    A client that is gone can't be stopped any more, and what it leaves is as much as it ever subscribed to.
+    A client that is gone can't be stopped any more, and what it leaves is as much as it ever subscribed to. When many
+    are gone at once (a proxy went down), none of them need be noisy: so everybody's leaves wait when it is ``full``.
     """
 
-    __slots__ = ("_noise", "_told")
+    __slots__ = ("_full", "_noise", "_told")
 
-    def __init__(self, noise: Noise) -> None:
+    def __init__(self, noise: Noise, full: Callable[[], bool] = lambda: False) -> None:
+        """``full``: whether there is hardly any room for more events."""
         self._noise = noise
+        self._full = full
         self._told: Counter[Source] = Counter()
 
     def wait(self, source: Source) -> bool:
         """Return whether the next leave of this client has to wait."""
+        if self._full():
+            return True
+        if not self._noise:
+            return False
         if source in self._noise.sources:
             return True
         if _address(source) not in self._noise.addresses:

@@ -32,6 +32,9 @@ class Scene:
     def hold(self, noise: Noise) -> None:
         self.held.append(noise)
 
+    def crowded(self, crowded: bool) -> None:
+        pass
+
     def here(self, source: Source) -> bool:
         return source not in self.gone
 
@@ -88,6 +91,19 @@ def test_what_was_put_off_is_told_before_anybody_is_read_again() -> None:
     assert scene.sources == {LOUD}
     scene.take(0)
     assert scene.sources == set()
+
+
+def test_nobody_is_held_for_long_because_much_was_put_off() -> None:
+    scene = Scene()
+    scene.put(LOUD, 501)
+    scene.put_off = 1000
+    scene.take(500)
+    assert scene.sources == {LOUD}
+    scene.now += REVIEW_INTERVAL
+    scene.take(0)
+    assert scene.sources == set()
+    scene.put(LOUD, 501)
+    assert scene.sources == {LOUD}, "it is looked at again when it is half full"
 
 
 def test_who_becomes_noisy_meanwhile_is_found_at_the_next_step() -> None:

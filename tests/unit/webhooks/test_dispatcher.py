@@ -9,6 +9,7 @@ from pathlib import Path
 import orjson
 import pytest
 
+from sockudo_py.adapters.local import LocalAdapter
 from sockudo_py.changes import (
     Change,
     ChannelOccupied,
@@ -27,7 +28,8 @@ from sockudo_py.webhooks.intake import dispatcher
 from sockudo_py.webhooks.intake.dispatcher import Dispatcher
 from sockudo_py.webhooks.metrics import WebhookMetrics
 from sockudo_py.webhooks.spool.memory import SpoolLimits
-from sockudo_py.webhooks.spool.noise import Noise
+from sockudo_py.webhooks.spool.noise import Leaves, Noise
+from tests.support.fake_loop import FakeLoop
 from tests.support.spool import leave, spooled
 from tests.unit.webhooks.fakes import FlakyQueue, until
 from tests.unit.webhooks.make import NOW, NOW_MS, endpoint
@@ -53,6 +55,9 @@ class PutOff:
 
     def hold(self, noise: Noise) -> None:
         self.held.append(noise)
+
+    def crowded(self, crowded: bool) -> None:
+        pass
 
     def here(self, source: Source) -> bool:
         return True
@@ -89,6 +94,51 @@ async def test_nobody_stays_held_because_what_was_put_off_leads_to_no_events() -
         await until(lambda: brake.held[-1] == Noise())
     finally:
         await one.stop()
+
+
+class AdapterBrake:
+    """Puts off what an adapter has to tell, as a server does; nobody is there to be held."""
+
+    def __init__(self, adapter: LocalAdapter) -> None:
+        self._adapter = adapter
+        self.full: Callable[[], bool] = lambda: False
+
+    def hold(self, noise: Noise) -> None:
+        self._adapter.put_off(Leaves(noise, self.full).wait)
+
+    def crowded(self, crowded: bool) -> None:
+        self._adapter.put_off(Leaves(Noise(), self.full).wait if crowded else None)
+
+    def here(self, source: Source) -> bool:
+        return False
+
+    def catch_up(self) -> bool:
+        return self._adapter.tell_put_off(50)
+
+
+async def test_a_crowd_that_is_gone_at_once_does_not_overflow_the_spool() -> None:
+    loop = FakeLoop()
+    adapter = LocalAdapter(3.0, loop.call_later, loop.clock)
+    brake, metrics = AdapterBrake(adapter), WebhookMetrics(Metrics())
+    queue, registry = FlakyQueue(), EndpointRegistry()
+    registry.replace("app-1", "config", [endpoint("wh_1", event_types=frozenset({"channel_vacated"}))])
+    one = Dispatcher(queue, registry, metrics, spool=SpoolLimits(max_events=1000), brake=brake)
+    adapter.start(lambda envelope: None, one.add)
+    brake.full = one.nearly_full
+    crowd = [Source("app-1", f"1.{number}", f"192.0.2.{number}") for number in range(200)]
+    held = [(f"c{source.socket_id}-{number}", source) for source in crowd for number in range(20)]
+    for channel, source in held:
+        adapter.join("app-1", channel, source, None, 100, False, lambda outcome: None)
+    for channel, source in held:
+        adapter.leave("app-1", channel, source, None, False, lambda outcome: None)
+    loop.advance(3.0)
+    assert one.waiting < 1000
+    await one.start()
+    try:
+        await until(lambda: len(queue.taken) == 200 * 20)
+    finally:
+        await one.stop()
+    assert not metrics.spool_dropped.values
 
 
 async def test_a_change_reaches_the_lane_of_every_endpoint_that_wants_it() -> None:

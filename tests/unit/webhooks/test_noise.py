@@ -103,6 +103,15 @@ def test_cuts_take_no_more_than_they_say() -> None:
     assert sum(cuts.takes(loud, 1) for _ in range(500)) == 30
 
 
+def test_leaves_of_everybody_wait_when_there_is_hardly_any_room() -> None:
+    full = False
+    leaves = Leaves(Noise(), lambda: full)
+    (quiet,) = sources(1)
+    assert not leaves.wait(quiet)
+    full = True
+    assert leaves.wait(quiet)
+
+
 def test_leaves_of_the_noisy_wait_and_of_those_at_their_address_all_but_a_few() -> None:
     loud, beside = sources(2)
     (quiet,) = sources(1, "192.0.2.2")
