@@ -14,8 +14,7 @@ from sockudo_py.edge import handshake
 from sockudo_py.edge.head import BadHead, Fields, Head, after_blanks
 from sockudo_py.edge.opening import open_connection
 from sockudo_py.edge.stay import BUSY, LEAVING, READING, Stay
-from sockudo_py.http.messages import OK, ApiRequest, ApiResponse, error, problem_with_coding
-from sockudo_py.protocol.values import new
+from sockudo_py.http.messages import OK, ApiResponse, error, make_request, problem_with_coding
 
 log = logging.getLogger(__name__)
 
@@ -214,11 +213,8 @@ class Front(Stay):
     def _answer(self, fields: Fields, method: str, path: str, query: str, body: bytes) -> None:
         context = self._context
         peer = self._peer
-        request = new(ApiRequest)
-        request.method = method
-        request.path, request.query, request.headers, request.body = path, query, fields.text_headers, body
-        request.remote = self._client(fields) if peer is None or fields.forwarded_for is not None else peer
-        request.idempotency_key = fields.idempotency_key
+        remote = self._client(fields) if peer is None or fields.forwarded_for is not None else peer
+        request = make_request(method, path, query, fields.text_headers, body, remote, fields.idempotency_key)
         response = context.api.handle(request)
         if response is OK and fields.usual and not context.closing:
             self._transport.write(context.responses.usual())

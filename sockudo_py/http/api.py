@@ -13,7 +13,7 @@ from sockudo_py.apps.base import AppManager
 from sockudo_py.caches.base import IdempotencyKeys
 from sockudo_py.errors import Unavailable
 from sockudo_py.http.auth import authenticate, is_signed_as_usual
-from sockudo_py.http.context import Call, NodeApi, too_many
+from sockudo_py.http.context import NodeApi, make_call, too_many
 from sockudo_py.http.health import Health
 from sockudo_py.http.idempotency import Idempotency
 from sockudo_py.http.messages import OK, UNAVAILABLE, ApiRequest, ApiResponse, echo, error
@@ -23,7 +23,6 @@ from sockudo_py.limits.base import RateLimiter, RequestLimit
 from sockudo_py.logs import quoted
 from sockudo_py.metrics import AppCounters, Metrics
 from sockudo_py.protocol.app import App
-from sockudo_py.protocol.values import new
 
 __all__ = ["Api", "ApiRequest", "ApiResponse"]
 
@@ -172,12 +171,10 @@ class Api:
         counters.http_received_bytes += len(request.body)
         if not app.enabled:
             return _count(counters, _DISABLED)
-        call = new(Call)
-        call.request, call.app, call.params, call.segments = request, app, params, match.segments
-        call.counters, call.node, call.limiter = counters, self._node, self._limiter
-        call.idempotency = self._idempotency
         handler = route.handler
-        answer = handler(call)
+        answer = handler(
+            make_call(request, app, params, match.segments, counters, self._node, self._limiter, self._idempotency)
+        )
         if answer is OK:
             counters.http_sent_bytes += len(OK.body)
             return OK

@@ -4,6 +4,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from sockudo_py.protocol.values import new
+
 TEXT = "text/plain; charset=utf-8"
 _NOSNIFF = ("X-Content-Type-Options", "nosniff")  # error texts echo parts of the request
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -26,6 +28,23 @@ class ApiRequest:
     body: bytes
     remote: str
     idempotency_key: str | None = None
+
+
+def make_request(
+    method: str,
+    path: str,
+    query: str,
+    headers: Mapping[str, str],
+    body: bytes,
+    remote: str,
+    idempotency_key: str | None,
+) -> ApiRequest:
+    """Return what ``ApiRequest(...)`` does, in less time (see ``protocol/values.py``): every publish needs one."""
+    request = new(ApiRequest)
+    request.method, request.path, request.query = method, path, query
+    request.headers, request.body = headers, body
+    request.remote, request.idempotency_key = remote, idempotency_key
+    return request
 
 
 @dataclass(frozen=True, slots=True)
