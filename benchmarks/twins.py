@@ -28,6 +28,7 @@ from sockudo_py.queues.base import Append
 from sockudo_py.webhooks import events
 from sockudo_py.webhooks.endpoints.registry import EndpointRegistry
 from sockudo_py.webhooks.intake import runs
+from sockudo_py.webhooks.intake.receipts import Receipts
 from sockudo_py.webhooks.metrics import WebhookMetrics
 from sockudo_py.ws import connection
 from tests.support.api import auth_pairs, encode, signature
@@ -113,7 +114,12 @@ def _webhook_events(number: int, at_once: int) -> None:
         "3", "config", [Endpoint("wh", 1, "3", APP.keys, url="http://127.0.0.1/", event_types=frozenset({"*"}))]
     )
     intake = runs.Intake(
-        registry.routes, WebhookMetrics(Metrics()), put=lambda uid, made: None, wake=lambda: None, clock=lambda: 1e9
+        registry.routes,
+        WebhookMetrics(Metrics()),
+        receipts=Receipts(),
+        put=lambda uid, made: None,
+        wake=lambda: None,
+        clock=lambda: 1e9,
     )
     payload = codec.client_event(ROOM, "client-a", "{}", None)
     change = ClientEventSent("3", ROOM, "client-a", "{}", "1.1", None, payload)
@@ -242,7 +248,7 @@ def _count(name: str, way: str) -> float:
 
 def main() -> None:
     """Print a line for each fast path; with arguments, run one of them."""
-    if len(sys.argv) == 4:
+    if sys.argv[2:3] in (["with"], ["without"]):
         name, way, number = sys.argv[1:]
         workload, take_away = TWINS[name]
         if way == "without":
