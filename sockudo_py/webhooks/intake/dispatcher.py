@@ -108,8 +108,8 @@ class Dispatcher:
 
     @property
     def unread(self) -> bool:
-        """Whether there is more on disk of what earlier shutdowns had to write down."""
-        return self._disk.unread
+        """Whether events that earlier shutdowns had to write down are still to come from the disk."""
+        return not self._disk.all_read
 
     def wake(self) -> None:
         """Look for something to hand over: the ledger has changed."""

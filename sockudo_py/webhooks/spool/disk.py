@@ -44,6 +44,7 @@ class SpoolDisk:
         self._reading: SpoolFile | None = None
         self._adopted: list[SpoolFile] = []  # read to the end; the queue does not have all their events yet
         self._read_back: list[Append] = []  # and not returned yet
+        self._being_read = False  # a thread is reading what the caller of ``read`` does not have yet
         self.trimmed = False  # what had been taken is not on disk any more
         self._working: asyncio.Task[Any] | None = None  # what was done last
 
@@ -64,6 +65,11 @@ class SpoolDisk:
         return (self._reading is not None or bool(self._left)) and len(self._adopted) < _FILES_AT_ONCE
 
     @property
+    def all_read(self) -> bool:
+        """Whether ``open`` and ``read`` have returned all events that earlier shutdowns left."""
+        return not (self._being_read or self._reading is not None or self._left)
+
+    @property
     def untidy(self) -> bool:
         """Whether there are events on disk that have been read, so that ``tidy`` has something to do."""
         return bool(self._adopted) or (self._own is not None and bool(self._own.ids))
@@ -73,7 +79,9 @@ class SpoolDisk:
 
         A file that can't be read stays as it is, which is logged.
         """
+        self._being_read = True
         await self._work(partial(self._read, most, most_bytes, strict=False))
+        self._being_read = False
         return self._returned()
 
     async def tidy(self, left: Sequence[Append]) -> None:

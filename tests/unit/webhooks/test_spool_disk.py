@@ -277,6 +277,35 @@ async def test_what_memory_has_no_room_for_waits_on_disk_for_its_turn(tmp_path: 
     assert os.listdir(tmp_path) == []
 
 
+async def test_all_is_read_when_the_caller_has_it_and_not_when_a_thread_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "spool"
+    leave(path, events(0, 9))
+    disk, _ = a_disk(path)
+    await disk.open(5, 1 << 20)
+    assert not disk.all_read
+    read, go_on = threading.Event(), threading.Event()
+    read_some = disk._read_some
+
+    def slowly(most: int, most_bytes: int) -> int:
+        size = read_some(most, most_bytes)
+        read.set()
+        go_on.wait(60.0)
+        return size
+
+    monkeypatch.setattr(SpoolDisk, "_read_some", lambda self, most, size: slowly(most, size))
+    rest = asyncio.create_task(disk.read(100, 1 << 20))
+    await asyncio.to_thread(read.wait, 60.0)
+    assert not disk.unread
+    assert not disk.all_read
+    go_on.set()
+    assert await rest == events(5, 9)
+    assert disk.all_read
+    await disk.tidy([])
+    await disk.close([])
+
+
 async def test_what_was_not_read_by_the_end_is_still_there(tmp_path: Path) -> None:
     path = tmp_path / "spool"
     for number in range(3):
