@@ -110,19 +110,19 @@ async def test_a_name_look_up_that_hangs_does_not_hold_up_a_stop(tmp_path: Path)
 
 
 async def test_up_says_503_for_the_drain_delay_while_everything_else_goes_on(tmp_path: Path) -> None:
-    config = server_config(app_config(APP), drain_delay=2.0)
+    config = server_config(app_config(APP), drain_delay=5.0)
     with running(config, tmp_path) as server:
         async with connected(server, APP) as client:
             server.terminate()
             told = time.monotonic()
             while (await asyncio.to_thread(server.get, "/up"))[0] == 200:
-                assert time.monotonic() - told < 2.0
+                assert time.monotonic() - told < 5.0
             assert (await asyncio.to_thread(server.get, "/live"))[0] == 200
             await client.subscribe("room")
             async with connected(server, APP) as late:
                 await late.subscribe("room")
                 await client.expect_fatal(4200)
-                assert time.monotonic() - told >= 2.0
+                assert time.monotonic() - told >= 4.9  # timers may be a few milliseconds early
         assert await asyncio.to_thread(server.wait) == 0
 
 
