@@ -44,7 +44,7 @@ async def warnings_of(caplog: pytest.LogCaptureFixture, threshold: int) -> list[
 
 async def test_dead_letters_from_the_threshold_on_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
     (warning,) = await warnings_of(caplog, 2)
-    assert warning.startswith("2 webhook deliveries have failed for good")
+    assert warning.startswith("2 webhook deliveries are dead letters")
 
 
 @pytest.mark.parametrize("threshold", [0, 3])
