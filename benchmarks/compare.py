@@ -19,7 +19,7 @@ from benchmarks.harness import Result
 from benchmarks.machine import interpreter
 from benchmarks.subjects import ROOT, own
 
-WORKLOADS = ("fanout", "publish", "client_events", "connections", "webhooks")
+WORKLOADS = ("fanout", "publish", "client_events", "connections", "webhooks", "startup")
 
 
 @contextlib.contextmanager
