@@ -260,6 +260,7 @@ class Dispatcher:
         for endpoint in endpoints:
             if endpoint not in self._refusals:
                 continue
+            self._crowding.progress()
             if self._spool.held(endpoint):
                 self._refusals.passed(endpoint, asyncio.get_running_loop().time())
                 self._metrics.spool_lane_events.set(endpoint, value=self._spool.held(endpoint))
@@ -284,7 +285,10 @@ class Dispatcher:
         for endpoint, app_id in apps.items():
             waiting = self._spool.held(endpoint)
             self._metrics.spool_lane_events.set(endpoint, value=waiting)
-            if self._refusals.refused(endpoint, now, progress=endpoint in progress):
+            news = self._refusals.refused(endpoint, now, progress=endpoint in progress)
+            if news or endpoint in progress:
+                self._crowding.progress()
+            if news:
                 log.error(
                     "the webhook queue has no room for more events of an endpoint; they wait in memory, others go on. "
                     "Repair or disable the endpoint, or raise queue.reliability.max_queue_len "

@@ -74,6 +74,7 @@ class Crowding:
         self._crowded = False
         self._looked = self._reviewed = 0.0
         self._away: float | None = None  # since when the queue has taken nothing
+        self._progress = float("-inf")  # when a full endpoint took some events last
         spool.mark = BEGIN
 
     def queue(self, *, away: bool) -> None:
@@ -82,6 +83,10 @@ class Crowding:
             self._away = None
         elif self._away is None:
             self._away = self._clock()
+
+    def progress(self) -> None:
+        """The queue has begun to refuse events of an endpoint, or has taken some of one that was full."""
+        self._progress = self._clock()
 
     def grown(self) -> None:
         """The spool is above its mark."""
@@ -151,10 +156,14 @@ class Crowding:
         self._set(noise)
 
     def _drains(self, now: float) -> bool:
-        """Return whether the spool gets emptier when clients are held: not while the queue is away, or has no room for
-        the endpoints of most of what is here."""
-        away = self._away is not None and abs(now - self._away) >= REVIEW_INTERVAL
-        return not away and self._spool.held_back * 2 <= self._spool.count
+        """Return whether the spool gets emptier when clients are held: not while the queue is away.
+
+        Nor while most of what is here is for endpoints that are full and take nothing: they may be dead for hours. A
+        full endpoint that takes some events is only slower than those who flood it.
+        """
+        if self._away is not None and abs(now - self._away) >= REVIEW_INTERVAL:
+            return False
+        return abs(now - self._progress) < REVIEW_INTERVAL or self._spool.held_back * 2 <= self._spool.count
 
     def _set(self, noise: Noise) -> None:
         if noise == self._noise:

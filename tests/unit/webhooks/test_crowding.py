@@ -204,6 +204,20 @@ def test_a_crowd_is_not_held_for_an_endpoint_that_the_queue_has_no_room_for() ->
     assert not scene.held[-1]
 
 
+def test_a_crowd_is_held_for_a_full_endpoint_that_takes_some_events_as_long_as_it_does() -> None:
+    scene = Scene()
+    for source in crowd(501):
+        scene.put(source)
+    scene.spool.hold_back(scene.spool.drain())
+    scene.now += REVIEW_INTERVAL
+    scene.crowding.progress()
+    scene.crowding.shrunk()
+    assert scene.held[-1].addresses
+    scene.now += REVIEW_INTERVAL
+    scene.crowding.shrunk()
+    assert not scene.held[-1].addresses, "it may be dead"
+
+
 def test_it_is_told_when_it_begins_and_when_it_ends_and_not_in_between(caplog: pytest.LogCaptureFixture) -> None:
     scene = Scene()
     with caplog.at_level(logging.INFO):
