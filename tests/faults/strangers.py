@@ -133,7 +133,7 @@ def _config(receiver: Receiver, folder: Path, settings: dict[str, Any]) -> dict[
     )
 
 
-async def measure(kinds: list[str], seconds: float, folder: Path, *, after: float = 180.0, **settings: Any) -> Figures:
+async def measure(kinds: list[str], seconds: float, folder: Path, *, after: float = 300.0, **settings: Any) -> Figures:
     """Return what quiet clients feel while a stranger of each kind floods."""
     async with AsyncExitStack() as stack:
         receiver = await stack.enter_async_context(Receiver())

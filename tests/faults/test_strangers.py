@@ -9,6 +9,10 @@ from tests.faults.strangers import Figures, measure
 
 pytestmark = pytest.mark.slow
 P99 = 1.0  # seconds
+ALONE = 8.0  # seconds for each kind
+# Each connection event is a request of its own: those of 8 s would keep the endpoint, which takes 600 a second, busy
+# for three minutes, with the quiet clients' events among them.
+CONNECTING = 2.0
 TRIES = 3  # others have the processor now and then; a server that makes quiet clients wait does so each time
 
 
@@ -34,4 +38,4 @@ async def test_eight_strangers_at_full_speed_cost_nobody_else_an_event(tmp_path:
 
 @pytest.mark.parametrize("kind", list(KINDS))
 async def test_no_kind_of_stranger_costs_anybody_else_an_event(kind: str, tmp_path: Path) -> None:
-    await assert_quiet_clients_feel_little([kind], 8.0, tmp_path)
+    await assert_quiet_clients_feel_little([kind], CONNECTING if kind == "connecting" else ALONE, tmp_path)
