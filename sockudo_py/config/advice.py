@@ -1,4 +1,4 @@
-"""Warnings about settings that are allowed but hardly meant."""
+"""Warnings about settings that are allowed and probably a mistake."""
 
 import difflib
 import re

@@ -22,7 +22,7 @@ class Paced:
         self._until: dict[Sink, float] = {}
 
     def pause(self, client: Sink, seconds: float) -> None:
-        """Let the client not be read for so many seconds from now on."""
+        """Stop reading the client for this many seconds."""
         held = client in self._until
         self._until[client] = self._clock() + seconds
         if not held:

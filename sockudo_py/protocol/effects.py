@@ -88,7 +88,7 @@ class SignIn:
 
 @value
 class Pause:
-    """Read nothing more from this client for so many seconds: it asks for more than its share. It is not told."""
+    """Stop reading this client for this many seconds: it asks for more than its share. It gets no message."""
 
     seconds: float
 

@@ -33,7 +33,7 @@ class Settings:
     """What holds for the sessions of all apps."""
 
     activity_timeout: float = 120.0  # seconds that clients are told, as the next whole second: then they ping
-    ping_interval: float = 45.0  # a client that is silent for so many seconds is pinged, or for activity_timeout
+    ping_interval: float = 45.0  # seconds of silence before a ping; activity_timeout where that is shorter
     pong_timeout: float = 30.0  # seconds to answer it
     error_style: ErrorStyle = "both"
     strict_protocol: bool = False  # refuse connections that don't tell their protocol version

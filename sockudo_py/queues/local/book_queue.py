@@ -41,7 +41,7 @@ T = TypeVar("T")
 
 
 class BookQueue(BookLanes):
-    """``Queue`` and ``ChoosesDead``, but for ``durable`` and ``keeps_ledger``.
+    """``Queue`` and ``ChoosesDead``, without ``durable`` and ``keeps_ledger``, which each driver sets.
 
     Args:
         store: Where the jobs are kept.
