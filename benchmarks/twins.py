@@ -27,7 +27,7 @@ from sockudo_py.queues import jobs
 from sockudo_py.queues.base import Append
 from sockudo_py.webhooks import events
 from sockudo_py.webhooks.endpoints.registry import EndpointRegistry
-from sockudo_py.webhooks.intake import runs
+from sockudo_py.webhooks.intake import event_builder
 from sockudo_py.webhooks.intake.receipts import Receipts
 from sockudo_py.webhooks.metrics import WebhookMetrics
 from sockudo_py.ws import connection
@@ -113,7 +113,7 @@ def _webhook_events(number: int, at_once: int) -> None:
     registry.replace(
         "3", "config", [Endpoint("wh", 1, "3", APP.keys, url="http://127.0.0.1/", event_types=frozenset({"*"}))]
     )
-    intake = runs.Intake(
+    intake = event_builder.EventBuilder(
         registry.routes,
         WebhookMetrics(Metrics()),
         receipts=Receipts(),
@@ -175,13 +175,15 @@ def _plainly(changes: Any, time_ms: int) -> list[bytes]:
     return [events.encode(events.event_of(change, time_ms)) for change in changes]
 
 
-def _settle_as_many(self: runs.Intake, wanted: Any, change: Any, name: str) -> None:
-    """Do what the rest of ``Intake.settle`` does for a run of one."""
+def _settle_as_many(self: event_builder.EventBuilder, wanted: Any, change: Any, name: str) -> None:
+    """Do what the rest of ``EventBuilder.settle`` does for a run of one."""
     run = [change]
-    passing = [None if name in events.CONNECTION_EVENTS else runs._passing(route.test, run) for route in wanted]
-    heard = runs._heard(run, passing)
+    passing = [
+        None if name in events.CONNECTION_EVENTS else event_builder._passing(route.test, run) for route in wanted
+    ]
+    heard = event_builder._heard(run, passing)
     texts = events.texts_of(heard, self._time_ms)
-    solos = runs._solos(name, heard)
+    solos = event_builder._solos(name, heard)
     for route in wanted:
         self._put(route.endpoint, self._appends(route.endpoint, change.app_id, heard, texts, solos))
 
@@ -224,10 +226,10 @@ TWINS: dict[str, tuple[Callable[[int], None], Callable[[], None]]] = {
     "_quick": (lambda n: _publishes(n, [ROOM]), _off(api, "_QUICK", -1.0)),
     "codec.event": (lambda n: _publishes(n, TEN), _off(codec, "event", _in_parts)),
     "_open_known": (_connects, _off(handshake.Handshakes, "find", lambda self, data: None)),
-    "texts_of": (lambda n: _webhook_events(n, 20), _off(runs, "texts_of", _plainly)),
+    "texts_of": (lambda n: _webhook_events(n, 20), _off(event_builder, "texts_of", _plainly)),
     "_settle_one": (
         lambda n: _webhook_events(n, 1),
-        _off(runs.Intake, "_settle_one", _settle_as_many),
+        _off(event_builder.EventBuilder, "_settle_one", _settle_as_many),
     ),
     "own jobs": (lambda n: _decodes(n, 10), _off(jobs, "decode", lambda text, own: _decode(text))),
 }

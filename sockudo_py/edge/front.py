@@ -35,7 +35,7 @@ class Front(Stay):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to wait for a head."""
         self._transport = cast("asyncio.Transport", transport)  # uvloop's are such without being subclasses
-        self._context.connections.census.enter()
+        self._context.connections.open.enter()
         self._wait_in(self._context.heads)
 
     def data_received(self, data: bytes) -> None:
@@ -88,7 +88,7 @@ class Front(Stay):
         ):  # one turn later: a task cancelled before its first step leaves its coroutine un-awaited
             self._task.get_loop().call_soon(self._task.cancel)
         self._depart()
-        self._context.connections.census.leave()
+        self._context.connections.open.leave()
 
     # -- requests --
 
@@ -170,7 +170,7 @@ class Front(Stay):
         self._depart()
         protocol = context.fallback()
         self._transport.set_protocol(protocol)
-        context.connections.census.leave()
+        context.connections.open.leave()
         protocol.connection_made(self._transport)
         protocol.data_received(bytes(data[begin:]))
 

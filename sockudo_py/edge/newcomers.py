@@ -68,7 +68,7 @@ class Newcomers:
 
 
 class Newcomer(asyncio.Protocol):
-    """A connection that waits. It is in the census, as before.
+    """A connection that waits. It stays among the open connections.
 
     Args:
         room: Where it waits.

@@ -23,7 +23,7 @@ def open_connection(
     *,
     secure: bool,
 ) -> None:
-    """Accept a sound handshake; the transport has a new protocol afterwards, which goes on being in the census.
+    """Accept a sound handshake; the transport has a new protocol afterwards, which stays among the open connections.
 
     Args:
         context: The server's.
@@ -42,7 +42,7 @@ def open_connection(
     app = admission.app(asked)
     if app is not None and context.newcomers.must_wait((app.id, network)):
         go_on = partial(open_connection, context, transport, asked, nonce, secure=secure)
-        left = context.connections.census.leave
+        left = context.connections.open.leave
         Newcomer(context.newcomers, (app.id, network), transport, received, opens=go_on, left=left)
         return
     accepted = acceptance(nonce)

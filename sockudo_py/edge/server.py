@@ -97,11 +97,11 @@ class EdgeServer:
         for room in (context.heads, context.bodies, context.idle):
             room.abort()
         context.newcomers.abort()
-        await context.connections.census.empty(grace)
+        await context.connections.open.empty(grace)
         for front in list(context.busy):
             front.drop()
         context.connections.wheel.abort_all()
-        await context.connections.census.empty(_LAST_TURNS)
+        await context.connections.open.empty(_LAST_TURNS)
 
     def _front(self) -> asyncio.Protocol:
         """Return the protocol of a connection that the loop has accepted in this moment.

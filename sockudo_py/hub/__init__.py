@@ -1,7 +1,7 @@
 """Sockets, subscriptions and the channel outbox of this node."""
 
 from sockudo_py.hub.hub import Hub
-from sockudo_py.hub.outbox import Share
+from sockudo_py.hub.outbox import Cursor
 from sockudo_py.hub.sink import CROWDING, PACED, Encoding, Sink
 
-__all__ = ["CROWDING", "PACED", "Encoding", "Hub", "Share", "Sink"]
+__all__ = ["CROWDING", "PACED", "Cursor", "Encoding", "Hub", "Sink"]

@@ -14,7 +14,7 @@ from collections.abc import Callable, Container, Iterable, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from sockudo_py.hub.outbox import Outbox, Share
+from sockudo_py.hub.outbox import Cursor, Outbox
 from sockudo_py.hub.sink import Sink
 from sockudo_py.metrics import AppCounters, Metrics
 
@@ -172,7 +172,7 @@ class Hub:
             return
         found = local.channels.get(channel)
         while found is not None:
-            encoding = found.encoding  # as in Round.serve
+            encoding = found.encoding  # as in Flush.serve
             frame = encoding(payload)
             if not found.queued:
                 if len(found.subscribers) > self._few_at_most:
@@ -209,7 +209,7 @@ class Hub:
             if self._few or self._many:  # a channel whose subscribers are many by now
                 self._arm()
 
-    def hold(self, app_id: str, channel: str, client: Sink) -> Share | None:
+    def hold(self, app_id: str, channel: str, client: Sink) -> Cursor | None:
         """Keep the channel's messages from a subscriber until ``release``.
 
         Return what to release, or None when it isn't on the channel.
@@ -221,7 +221,7 @@ class Hub:
         share.held = []
         return share
 
-    def release(self, app_id: str, channel: str, client: Sink, share: Share, first: bytes) -> None:
+    def release(self, app_id: str, channel: str, client: Sink, share: Cursor, first: bytes) -> None:
         """Write the message ``first`` and then what was held. Without effect when that subscription has ended.
 
         When ``first`` is among what was held (the cache already knew it), it goes out only there.

@@ -14,7 +14,7 @@ SLICE_BYTES: Final = 1024 * 1024  # that one slice hands to the kernel: 0.3 ms o
 HELD_BYTES: Final = 1024 * 1024  # for one subscriber whose cached event is on its way
 
 
-class Share:
+class Cursor:
     """What one subscriber gets of the outbox, where it differs from what everybody gets."""
 
     __slots__ = ("held", "held_bytes", "since", "skips")
@@ -35,7 +35,7 @@ class Share:
         return [frame for number, frame in enumerate(frames, base) if number >= since and number not in skips]
 
 
-class Round:
+class Flush:
     """A flush in progress: ``data`` on its way to ``left`` subscribers, slice by slice.
 
     While nobody comes or goes it walks over the dict of subscribers itself: to copy that, to take from the copy and to
@@ -109,8 +109,8 @@ class Outbox:
         self.base = 0  # number of frames[0], counted since the channel came to be
         self.size = 0  # bytes in frames
         self.excluded: Sink | None = None
-        self.shares: dict[Sink, Share] | None = None
-        self.round: Round | None = None
+        self.shares: dict[Sink, Cursor] | None = None
+        self.round: Flush | None = None
         self.queued = False
 
     def beside(self, encoding: Encoding) -> "Outbox":
@@ -144,13 +144,13 @@ class Outbox:
         frames.append(frame)
         self.size += len(frame)
 
-    def share(self, sink: Sink, since: int) -> Share:
+    def share(self, sink: Sink, since: int) -> Cursor:
         """Return the subscriber's own share, made with ``since`` when it had none."""
         if self.shares is None:
             self.shares = {}
         share = self.shares.get(sink)
         if share is None:
-            share = self.shares[sink] = Share(since)
+            share = self.shares[sink] = Cursor(since)
         return share
 
     def join(self, sink: Sink) -> None:
@@ -179,7 +179,7 @@ class Outbox:
             self.give(sink, share, share.of(self.frames, self.base))
             share.since = self.base + len(self.frames)
 
-    def give(self, sink: Sink, share: Share, frames: list[bytes]) -> None:
+    def give(self, sink: Sink, share: Cursor, frames: list[bytes]) -> None:
         """Write ``frames`` to a subscriber that has its own share, or hold them for it."""
         if share.held is not None and frames:
             share.held += frames
@@ -221,7 +221,7 @@ class Outbox:
         written = len(subscribers) - (excluded in subscribers)
         for sink in subscribers:
             if sink is not excluded:
-                write = sink.write  # as in Round.serve
+                write = sink.write  # as in Flush.serve
                 write(data)
         counters = self.counters
         counters.messages_sent += count * written
@@ -244,7 +244,7 @@ class Outbox:
         if excluded is not None and excluded in self.subscribers:
             self.share(excluded, 0).skips += range(self.base, self.base + len(self.frames))
 
-    def _take(self, flush_bytes: int) -> tuple[int, Round]:
+    def _take(self, flush_bytes: int) -> tuple[int, Flush]:
         """Take messages from the outbox and serve those with a share of their own.
 
         Return how many these were, and what the others have to get.
@@ -282,4 +282,4 @@ class Outbox:
                     self.shares[sink] = share
         self.counters.messages_sent += len(frames) * len(todo)
         self.counters.sent_bytes += taken * len(todo)
-        return written, Round(data, todo)
+        return written, Flush(data, todo)

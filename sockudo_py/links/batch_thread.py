@@ -1,7 +1,7 @@
 """Many callers, one thread: what is asked while a batch is under way goes together in the next one.
 
-As ``gather.py``, for work that blocks. There is neither a task nor an executor between those who ask and the thread:
-both take longer than a small transaction.
+As ``micro_batcher.py``, for work that blocks. Neither a task nor an executor stands between the callers and the
+thread: both take longer than a small transaction.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from queue import SimpleQueue
 from typing import Any, Generic, TypeVar
 
 from sockudo_py.errors import Unavailable
-from sockudo_py.links.gather import copy_of
+from sockudo_py.links.micro_batcher import copy_of
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")

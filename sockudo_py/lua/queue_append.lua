@@ -34,7 +34,7 @@ local most = tonumber(ARGV[4])
 local total = tonumber(redis.call('GET', P .. 'waiting') or 0) + redis.call('ZCARD', P .. 'delayed')
   + redis.call('HLEN', P .. 'active') + redis.call('LLEN', P .. 'default')
 
--- See queues/local/room.py. A queue that is less than half full refuses nobody: who holds what need not be asked.
+-- See queues/local.headheadroom.py. A queue that is less than half full refuses nobody: who holds what need not be asked.
 local ample = most <= 0 or 2 * (total + #ids) < most
 local function takes(lane)
   local free = most - total

@@ -7,7 +7,7 @@
 -- ARGV[5]  how many jobs at most
 -- ARGV[6]  lease, ms
 -- ARGV[7]  how many jobs this worker may hold of each class and all slower ones together: one number for each but the
---          fast class (Shares in classes.py)
+--          fast class (SlotPolicy in classes.py)
 -- ARGV[8]  how often a job's lease may expire before it counts as poison
 -- ARGV[9]  how many jobs `failed` may hold (0: any number)
 -- ARGV[10..]  endpoints whose lanes this worker leaves to others

@@ -30,7 +30,7 @@ from sockudo_py.errors import Unavailable
 from sockudo_py.hub import Hub, Sink
 from sockudo_py.metrics import Metrics
 from sockudo_py.node.departures import Departures
-from sockudo_py.node.held import Held
+from sockudo_py.node.held_clients import HeldClients
 from sockudo_py.node.paced import Paced
 from sockudo_py.node.slices import in_slices
 from sockudo_py.node.subscriptions import Subscriptions
@@ -124,7 +124,7 @@ class Node:
             on_change=on_change,
         )
         self._departures = Departures(self._leave_gone, call_soon)
-        self._held = Held(self._hub, call_later)
+        self._held = HeldClients(self._hub, call_later)
         self._paced = Paced(call_later, clock)
         self._steps: dict[type[Effect], Callable[[Sink, Any], None]] = {
             Reply: self._reply,

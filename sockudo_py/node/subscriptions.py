@@ -7,7 +7,7 @@ from sockudo_py.adapters.base import Adapter, ChannelFull, Joined, Left
 from sockudo_py.caches.base import Cache, CachedEvent
 from sockudo_py.changes import CacheMissed, Change, SubscriptionCountChanged
 from sockudo_py.errors import Unavailable
-from sockudo_py.hub import Hub, Share, Sink
+from sockudo_py.hub import Cursor, Hub, Sink
 from sockudo_py.node.counts import SubscriptionCounts
 from sockudo_py.node.misses import CacheMisses
 from sockudo_py.protocol import codec
@@ -116,7 +116,7 @@ class Subscriptions:
         if share is not None:
             self._cache.fetch(app_id, channel, partial(self._fetched, client, channel, share))
 
-    def _fetched(self, client: Sink, channel: str, share: Share, found: CachedEvent | Unavailable | None) -> None:
+    def _fetched(self, client: Sink, channel: str, share: Cursor, found: CachedEvent | Unavailable | None) -> None:
         app_id = client.session.app.id
         # While the cache is away clients are told of a miss as well, so that they ask whom they ask then; webhooks are
         # not, since they would be told what isn't so.

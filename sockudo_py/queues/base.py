@@ -204,7 +204,7 @@ class Queue(Protocol):
         """Set how the lane of this endpoint behaves. A lane without a policy has the default one."""
 
     async def append(self, events: Sequence[Append], ledger: Sequence[LedgerEntry] = ()) -> None:
-        """Add events to their lanes, as far as there is room (``room.py``). A durable queue has them then.
+        """Add events to their lanes, as far as there is room (``headroom.py``). A durable queue has them then.
 
         ``ledger`` is written in the transaction that takes the events, also when it refuses some of them; with it there
         are at most ``at_once`` events, perhaps none.

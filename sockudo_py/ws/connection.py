@@ -212,7 +212,7 @@ class WebSocketConnection(asyncio.Protocol):
         self.write = discard
         self._held, self._waiting = 0, b""
         self._reader = self._begun = None
-        self._context.census.leave()
+        self._context.open.leave()
         self._context.wheel.cancel(self)
         self._context.node.disconnect(self)
 

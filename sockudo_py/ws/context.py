@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from sockudo_py.clients.census import Census
 from sockudo_py.clients.node import ClientNode
+from sockudo_py.clients.open_connections import OpenConnections
 from sockudo_py.clients.wheel import Wheel
 from sockudo_py.ws.frames import FrameReaders
 
@@ -21,7 +21,7 @@ class ConnectionContext:
         slow_timeout: Seconds that a slow client has to read what waits for it, the close frame included.
     """
 
-    __slots__ = ("census", "clock", "close_timeout", "max_unsent_bytes", "node", "readers", "slow_timeout", "wheel")
+    __slots__ = ("clock", "close_timeout", "max_unsent_bytes", "node", "open", "readers", "slow_timeout", "wheel")
 
     def __init__(
         self,
@@ -41,4 +41,4 @@ class ConnectionContext:
         self.max_unsent_bytes = max_unsent_bytes
         self.close_timeout = close_timeout
         self.slow_timeout = slow_timeout
-        self.census = Census()
+        self.open = OpenConnections()

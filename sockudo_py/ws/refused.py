@@ -67,5 +67,5 @@ class RefusedConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget about it."""
-        self._context.census.leave()
+        self._context.open.leave()
         self._context.wheel.cancel(self)

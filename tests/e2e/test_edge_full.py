@@ -24,7 +24,7 @@ def guarded(stage: Stage) -> Doorkeeper:
 
 
 async def counted(stage: Stage, number: int) -> None:
-    await eventually(lambda: stage.connections.census.count == number, f"{number} connections")
+    await eventually(lambda: stage.connections.open.count == number, f"{number} connections")
 
 
 async def gone(peer: Peer) -> bool:

@@ -210,7 +210,7 @@ async def test_clients_are_told_to_reconnect_when_the_server_drains(stage: Stage
         assert await peer.ended() == b""
     await drained
     await stage.server.close(1.0)
-    assert stage.connections.census.count == 0
+    assert stage.connections.open.count == 0
 
 
 @on_stage()
@@ -238,7 +238,7 @@ async def test_closing_waits_for_answers_and_drops_who_does_not_go(stage: Stage)
     assert (status, json.loads(body)["channels"]["c"]) == (200, {"subscription_count": 0})
     assert await busy.ended() == b""
     await closed
-    assert stage.connections.census.count == 0
+    assert stage.connections.open.count == 0
     for peer in (silent, deaf):
         await peer.reader.read()
         assert peer.reader.at_eof()
@@ -250,7 +250,7 @@ async def test_closing_waits_for_answers_and_drops_who_does_not_go(stage: Stage)
 async def accepted_and_ended(stage: Stage, peer: Peer) -> None:
     assert (await peer.head())[0] == 101
     await peer.ended()
-    await eventually(lambda: stage.connections.census.count == 0, "it is gone")
+    await eventually(lambda: stage.connections.open.count == 0, "it is gone")
     assert stage.node.connections(APP.id) == 0
 
 
@@ -386,7 +386,7 @@ async def test_hundreds_of_half_open_sockets_hurt_nobody(stage: Stage) -> None:
     assert stage.metrics.series["connections_dropped_total"].values[("head",)] >= 100
     for peer in silent:
         reset(peer)
-    await eventually(lambda: stage.connections.census.count == 2, "they are forgotten")
+    await eventually(lambda: stage.connections.open.count == 2, "they are forgotten")
 
 
 @on_stage()
@@ -396,7 +396,7 @@ async def test_a_storm_of_connects_is_accepted_whole(stage: Stage) -> None:
     for peer in peers:
         reset(peer)
     await eventually(lambda: stage.node.connections() == 0, "all are forgotten")
-    assert stage.connections.census.count == 0
+    assert stage.connections.open.count == 0
 
 
 def reset(peer: Peer) -> None:

@@ -66,7 +66,7 @@ def stop_reading(peer: Peer) -> None:
 def served(stage: Stage) -> int:
     """Return how many connections there are in all lanes."""
     assert stage.runner.server is not None
-    return stage.connections.census.count + len(stage.runner.server.connections)
+    return stage.connections.open.count + len(stage.runner.server.connections)
 
 
 async def gone(stage: Stage, since: float) -> None:

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 from sockudo_py.queues import jobs
 from sockudo_py.queues.base import Append, LanePolicy
-from sockudo_py.queues.local.book import Book
-from sockudo_py.queues.local.classes import Shares
+from sockudo_py.queues.local.book import LeaseBook
+from sockudo_py.queues.local.classes import SlotPolicy
 from sockudo_py.queues.local.lanes import Entry
 from tests.faults.harness import percentile
 
@@ -74,7 +74,7 @@ def simulate(
     takes: float = FAST,
     rate: float = 50.0,
     seconds: float = SECONDS,
-    book: Callable[[], Book] = lambda: Book(Shares(SLOTS, 0.5), 5, POLICY),
+    book: Callable[[], LeaseBook] = lambda: LeaseBook(SlotPolicy(SLOTS, 0.5), 5, POLICY),
 ) -> Figures:
     """Return what an endpoint sees beside these crowds that takes this long and gets ``rate`` events a second.
 
@@ -87,7 +87,7 @@ def simulate(
 
 
 class _Run:
-    def __init__(self, endpoints: dict[str, Crowd], book: Book, end: int) -> None:
+    def __init__(self, endpoints: dict[str, Crowd], book: LeaseBook, end: int) -> None:
         self._endpoints = endpoints
         self._book = book
         self._end = end

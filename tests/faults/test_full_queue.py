@@ -14,7 +14,7 @@ from sockudo_py.queues.base import Queue
 from sockudo_py.queues.local.queue import MemoryQueue
 from sockudo_py.queues.redis.queue import RedisQueue
 from sockudo_py.queues.sqlite.queue import SqliteQueue
-from sockudo_py.webhooks.intake import dispatcher, refusals
+from sockudo_py.webhooks.intake import dispatcher, full_lanes
 from sockudo_py.webhooks.spool.memory import SpoolLimits
 from tests.faults.harness import (
     Stage,
@@ -81,7 +81,7 @@ def arrived(stage: Stage, path: str) -> list[int]:
 async def test_events_of_another_app_arrive_at_once_while_a_dead_endpoint_has_its_lane_full(
     queue: Queue, dead: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (dispatcher, refusals):  # so long that no slow machine is taken for a wait
+    for module in (dispatcher, full_lanes):  # so long that no slow machine is taken for a wait
         monkeypatch.setattr(module, "FIRST_WAIT", WAIT)
         monkeypatch.setattr(module, "LONGEST_WAIT", WAIT)
     async with a_full_lane(queue, dead) as stage:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from sockudo_py.queues import jobs
 from sockudo_py.queues.base import Append, LanePolicy
 from sockudo_py.queues.jobs import Job, JobError
-from sockudo_py.queues.local.room import takes
+from sockudo_py.queues.local.headroom import takes
 
 SIZE, WINDOW, LEASE, IN_FLIGHT, CRASHES, BOUND = 3, 10.0, 30.0, 3, 2, 16
 ENDPOINTS = {"wh_a": "app", "wh_b": "app", "wh_ordered": "another app"}  # and their apps

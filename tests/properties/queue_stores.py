@@ -8,7 +8,7 @@ from redis import Redis
 
 from sockudo_py.queues import jobs
 from sockudo_py.queues.base import Append
-from sockudo_py.queues.local.book import Book
+from sockudo_py.queues.local.book import LeaseBook
 from sockudo_py.queues.sqlite.packs import unpack
 
 EVENT = re.compile(rb'\{"event":"(e\d+)"\}')
@@ -36,7 +36,7 @@ def in_redis(admin: Redis, prefix: str) -> list[str]:
     return events_in(texts)
 
 
-def in_sqlite(path: Path, book: Book) -> tuple[list[str], list[str]]:
+def in_sqlite(path: Path, book: LeaseBook) -> tuple[list[str], list[str]]:
     """Return what the file holds, and what the driver thinks."""
     with sqlite3.connect(path) as db:
         rows = db.execute("SELECT text, died FROM queue_jobs").fetchall()
@@ -46,7 +46,7 @@ def in_sqlite(path: Path, book: Book) -> tuple[list[str], list[str]]:
     return events_in(texts), in_book(book, [text for text, died in rows if died is not None])
 
 
-def in_book(book: Book, dead: list[bytes]) -> list[str]:
+def in_book(book: LeaseBook, dead: list[bytes]) -> list[str]:
     """Return what a driver's book and its dead jobs hold."""
     entries = [entry for lane in book.lanes for entry in (*lane.ready, *lane.fresh)]
     entries += [lease.entry for lease in book.active.values()]

@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from sockudo_py.adapters.base import ChannelStats
 from sockudo_py.changes import ChannelOccupied, ChannelVacated, MemberAdded, MemberRemoved
-from sockudo_py.hub import Encoding, Hub, Share
+from sockudo_py.hub import Cursor, Encoding, Hub
 from sockudo_py.metrics import Metrics
 from sockudo_py.ws.framing import text_frame
 from tests.support.fake_loop import FakeLoop
@@ -44,7 +44,7 @@ class Outbox(RuleBasedStateMachine):
             self.hub.add("1", sink)
         # What each (socket, channel) must have received in the end, and what waits for a replay of it.
         self.expected: dict[tuple[int, str], list[str]] = defaultdict(list)
-        self.held: dict[tuple[int, str], tuple[Share, list[str]]] = {}
+        self.held: dict[tuple[int, str], tuple[Cursor, list[str]]] = {}
         self.on: set[tuple[int, str]] = set()
         self.number = 0
         self.working = False

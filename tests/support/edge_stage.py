@@ -197,7 +197,7 @@ async def stage(**settings: Any) -> AsyncIterator[Stage]:
     finally:
         await running.stop()
     assert running.errors == []
-    assert running.connections.census.count == 0
+    assert running.connections.open.count == 0
 
 
 def on_stage(

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from sockudo_py.queues import jobs
 from sockudo_py.queues.base import LaneDepth, LanePolicy
-from sockudo_py.queues.local.classes import CLASSES, PROBATION, Shares
+from sockudo_py.queues.local.classes import CLASSES, PROBATION, SlotPolicy
 from sockudo_py.queues.local.lanes import Entry, Fresh, Lane, Lanes
 
 
@@ -37,7 +37,7 @@ class Moved:
     due: list[Entry] = field(default_factory=list)
 
 
-class Book:
+class LeaseBook:
     """Lanes, leases and delayed jobs.
 
     Args:
@@ -46,7 +46,7 @@ class Book:
         default: The policy of a lane that has none.
     """
 
-    def __init__(self, shares: Shares, max_crashes: int, default: LanePolicy) -> None:
+    def __init__(self, shares: SlotPolicy, max_crashes: int, default: LanePolicy) -> None:
         self.lanes = Lanes(default)
         self.active: dict[str, Lease] = {}
         self.delayed: list[tuple[int, int, Entry]] = []

@@ -4,14 +4,14 @@ from collections.abc import Callable
 
 from sockudo_py.queues.base import LanePolicy
 from sockudo_py.queues.clock import QueueClock
-from sockudo_py.queues.local.book import Book
+from sockudo_py.queues.local.book import LeaseBook
 from sockudo_py.queues.waker import Waker
 
 
 class BookLanes:
     """The calls of ``Queue`` that need nothing but the books. ``clock``: as of ``QueueClock``."""
 
-    def __init__(self, book: Book, waker: Waker, clock: Callable[[], float] | None) -> None:
+    def __init__(self, book: LeaseBook, waker: Waker, clock: Callable[[], float] | None) -> None:
         self._book = book
         self._waker = waker
         self._clock = QueueClock(clock)

@@ -26,15 +26,15 @@ from sockudo_py.queues.base import (
     endpoint_of,
     id_of,
 )
-from sockudo_py.queues.counters import Counters
 from sockudo_py.queues.ledger import written
-from sockudo_py.queues.local.book import Book
+from sockudo_py.queues.local.book import LeaseBook
 from sockudo_py.queues.local.book_lanes import BookLanes
-from sockudo_py.queues.local.classes import Shares
+from sockudo_py.queues.local.classes import SlotPolicy
+from sockudo_py.queues.local.headroom import Headroom
 from sockudo_py.queues.local.lanes import Entry
-from sockudo_py.queues.local.room import Room
 from sockudo_py.queues.local.seen import SeenIds
 from sockudo_py.queues.local.store import JobStore
+from sockudo_py.queues.metrics import QueueMetrics
 from sockudo_py.queues.waker import Waker
 
 T = TypeVar("T")
@@ -50,7 +50,7 @@ class BookQueue(BookLanes):
         clock: As of ``QueueClock``.
         slots: How many jobs a worker holds at once; the shares of the classes are taken of it.
         probation_share: The share of lanes on probation, 0 to 1.
-        max_queue_len: How many jobs and events there may be, dead ones apart; 0: any number. See ``room.py``.
+        max_queue_len: How many jobs and events there may be, dead ones apart; 0: any number. See ``headroom.py``.
         max_crash_redeliveries: A job whose lease expired more often than this is poison.
         dedup_ttl: Seconds for which an appended id is known, if fewer than 200,000 came since.
         default_policy: Of lanes without one.
@@ -72,13 +72,13 @@ class BookQueue(BookLanes):
         dedup_ttl: float,
         default_policy: LanePolicy | None,
     ) -> None:
-        book = Book(Shares(slots, probation_share), max_crash_redeliveries, default_policy or LanePolicy())
+        book = LeaseBook(SlotPolicy(slots, probation_share), max_crash_redeliveries, default_policy or LanePolicy())
         super().__init__(book, Waker(poll), clock)
         self._store = store
         self._max_queue_len = max_queue_len
         self._max_crashes = max_crash_redeliveries
         self._seen = SeenIds(round(dedup_ttl * 1000))
-        self._count = Counters(metrics or Metrics())
+        self._count = QueueMetrics(metrics or Metrics())
         self._appending = asyncio.Lock()  # one call at a time looks at the room
         # One call at a time makes jobs of events. When it fails, they go back before the next one looks: else that one
         # notes in the store that later events have become jobs, and those before them would be in memory alone.
@@ -122,7 +122,7 @@ class BookQueue(BookLanes):
             old = self._seen.forget(now)
             fresh = self._seen.unknown(events)
             self._count.duplicates.add(amount=len(events) - len(fresh))
-            room = Room(self._book, self._max_queue_len, fresh)
+            room = Headroom(self._book, self._max_queue_len, fresh)
             groups: list[Sequence[Append]] = []
             refused: list[Append] = []
             for _, same in itertools.groupby(fresh, endpoint_of):

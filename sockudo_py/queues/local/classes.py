@@ -35,7 +35,7 @@ def smoothed(pace: int | None, used: int) -> int:
     return used if pace is None else (7 * pace + used) // 8
 
 
-class Shares:
+class SlotPolicy:
     """Divides the slots of a worker.
 
     ``most[c]`` is how many slots class ``c`` and all slower ones may hold together, for each but the fast class: the

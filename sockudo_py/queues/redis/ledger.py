@@ -9,7 +9,7 @@ import orjson
 
 from sockudo_py.errors import Unavailable
 from sockudo_py.queues.base import Append, LedgerEntry, Occupancy
-from sockudo_py.queues.redis.words import CHUNK, chunks
+from sockudo_py.queues.redis.encoding import CHUNK, chunks
 
 _log = logging.getLogger(__name__)
 _ALIVE_MS = 30_000  # since its last beat, of which there is one every ten seconds

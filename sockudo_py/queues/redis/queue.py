@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sockudo_py.errors import SockudoError, Unavailable
-from sockudo_py.links.gather import Gather
+from sockudo_py.links.micro_batcher import MicroBatcher
 from sockudo_py.links.redis import RedisLink, Script
 from sockudo_py.metrics import Metrics
 from sockudo_py.queues import jobs
@@ -28,10 +28,10 @@ from sockudo_py.queues.base import (
     Occupancy,
     QueueFull,
 )
-from sockudo_py.queues.counters import Counters
-from sockudo_py.queues.local.classes import Shares
+from sockudo_py.queues.local.classes import SlotPolicy
+from sockudo_py.queues.metrics import QueueMetrics
+from sockudo_py.queues.redis.encoding import CHUNK, chosen, chunks, packed, tagged
 from sockudo_py.queues.redis.ledger import RedisLedger, Word, words
-from sockudo_py.queues.redis.words import CHUNK, chosen, chunks, packed, tagged
 from sockudo_py.queues.waker import Waker
 
 _log = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ class RedisQueue:
         metrics: Where to count.
         slots: How many jobs a worker holds at once; the shares of the classes are taken of it.
         probation_share: The share of lanes on probation, 0 to 1.
-        max_queue_len: How many jobs and events there may be, dead ones apart; 0: any number. See ``room.py``.
+        max_queue_len: How many jobs and events there may be, dead ones apart; 0: any number. See ``headroom.py``.
         failed_max_len: How many dead jobs are kept; the oldest go first, and are counted. 0: any number.
         max_crash_redeliveries: A job whose lease expired more often than this is poison.
         dedup_ttl: Seconds for which an appended id is known.
@@ -93,7 +93,7 @@ class RedisQueue:
     ) -> None:
         self._prefix = prefix
         self._cluster_mode = cluster_mode
-        self._shares = " ".join(map(str, Shares(slots, probation_share).most))
+        self._shares = " ".join(map(str, SlotPolicy(slots, probation_share).most))
         self._max_queue_len = max_queue_len
         self._failed_max_len = failed_max_len
         self._max_crashes = max_crash_redeliveries
@@ -102,7 +102,7 @@ class RedisQueue:
         self._longest_wait = round(longest_wait * 1000)
         self._default_policy = packed(default_policy or LanePolicy())
         self.clock_shift = clock_shift
-        self._count = Counters(metrics or Metrics())
+        self._count = QueueMetrics(metrics or Metrics())
         self._link = RedisLink(
             url,
             owner="queue",
@@ -118,7 +118,7 @@ class RedisQueue:
         self._boot = secrets.token_hex(4)  # tells this instance's claims from those of any other
         self._sequences: dict[str, int] = {}
         self._claiming = asyncio.Lock()
-        self._acks = Gather(self._ack_all, CHUNK)
+        self._acks = MicroBatcher(self._ack_all, CHUNK)
         self._waker = Waker(_POLL)
         self._epoch = b""  # of the store that has our policies
         self._away: dict[str, float] = {}  # lanes to leave to others, until when (the loop's clock)

@@ -6,7 +6,7 @@ import sys
 from sockudo_py.queues import jobs
 from sockudo_py.queues.base import DeadLetters
 from sockudo_py.queues.local.lanes import Entry
-from sockudo_py.queues.sqlite import rows
+from sockudo_py.queues.sqlite import statements
 
 CHUNK = 1000  # dead jobs that one piece of work looks at: others wait for the file meanwhile
 _NEXT_DEATH = "(SELECT coalesce(max(died), 0) + 1 FROM queue_jobs WHERE died IS NOT NULL)"
@@ -38,7 +38,7 @@ class DeadJobs:
             f"INSERT OR REPLACE INTO queue_jobs (row, endpoint, died, text) VALUES (?, ?, {_NEXT_DEATH}, ?)",  # noqa: S608
             (entry.row, entry.endpoint, text),
         )
-        rows.take(db, (entry,))
+        statements.take(db, (entry,))
         self._number = dead
         if most <= 0 or dead <= most:
             return 0

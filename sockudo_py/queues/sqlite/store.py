@@ -12,7 +12,7 @@ from sockudo_py.queues.base import ALL_DEAD, Append, DeadLetters, Occupancy
 from sockudo_py.queues.local.lanes import Entry
 from sockudo_py.queues.local.store import LedgerChange, Saved, SavedJob
 from sockudo_py.queues.sqlite import ledger as sqlite_ledger
-from sockudo_py.queues.sqlite import rows, schema
+from sockudo_py.queues.sqlite import schema, statements
 from sockudo_py.queues.sqlite.dead import DeadJobs, look
 from sockudo_py.queues.sqlite.packs import Packs, portions, unpack
 
@@ -43,22 +43,22 @@ class SqliteStore:
     async def open(self) -> Saved:
         """Open the file and return what is in it."""
         await self._file.open(self._part)
-        self._rows = itertools.count(await self._file.run(rows.last_row) + 1)
+        self._rows = itertools.count(await self._file.run(statements.last_row) + 1)
         saved: list[SavedJob] = []
-        for row, endpoint, claimed, crashes, due, wait, gated, text in await self._file.run(rows.load):
+        for row, endpoint, claimed, crashes, due, wait, gated, text in await self._file.run(statements.load):
             entry = Entry(endpoint, text, row)
             entry.crashes = crashes + claimed
             saved.append(SavedJob(entry, due, self._longest_wait if wait is None else wait, bool(gated)))
-        packs = await self._file.run(rows.load_packs)
+        packs = await self._file.run(statements.load_packs)
         for row, endpoint, _, left, _, _ in packs:
             self._packs.add(endpoint, row, left)
-        calls = await self._file.run(rows.load_seen)
+        calls = await self._file.run(statements.load_seen)
         self.dead = await self._file.run(self.dead_jobs.count)
         return Saved(
             saved,
             (unpack(endpoint, app_id, left, marks, text) for _, endpoint, app_id, left, marks, text in packs),
             ((row, ms, orjson.loads(ids)) for row, ms, ids in calls),
-            await self._file.run(rows.paused),
+            await self._file.run(statements.paused),
         )
 
     async def close(self) -> None:
@@ -74,9 +74,9 @@ class SqliteStore:
 
         def work(db: sqlite3.Connection) -> None:
             if old:
-                rows.forget(db, old)
+                statements.forget(db, old)
             if ids:
-                rows.append(db, packs, row, wall, ids)
+                statements.append(db, packs, row, wall, ids)
             if ledger is not None:
                 sqlite_ledger.write(db, *ledger)
 
@@ -102,21 +102,21 @@ class SqliteStore:
 
     async def claim(self, entries: Sequence[Entry]) -> None:
         """Write that jobs were leased, and what became a job for it."""
-        await self._file.run(lambda db: rows.claim(db, entries))
+        await self._file.run(lambda db: statements.claim(db, entries))
         for entry in entries:
             entry.packs = ()
 
     async def release(self, entry: Entry) -> None:
         """Write that a job was given back."""
-        await self._file.run(lambda db: rows.unclaim(db, entry))
+        await self._file.run(lambda db: statements.unclaim(db, entry))
 
     async def delete(self, entry: Entry) -> None:
         """Delete a job."""
-        await self._file.run(lambda db: rows.delete(db, entry))
+        await self._file.run(lambda db: statements.delete(db, entry))
 
     async def replace(self, entry: Entry, again: Entry, due: int, wait: int, gated: bool) -> None:
         """Write the job that is to be tried again, in the row of the one that was."""
-        await self._file.run(lambda db: rows.replace(db, entry, again.endpoint, again.text, due, wait, gated))
+        await self._file.run(lambda db: statements.replace(db, entry, again.endpoint, again.text, due, wait, gated))
 
     async def bury(self, dead: Sequence[tuple[Entry, bytes]]) -> int:
         """Write that jobs are dead, and delete the oldest when there are too many."""
@@ -127,7 +127,7 @@ class SqliteStore:
 
     async def set_paused(self, endpoint: str, paused: bool) -> None:
         """Write that a lane is paused, or is no more."""
-        await self._file.run(lambda db: rows.set_paused(db, endpoint, paused))
+        await self._file.run(lambda db: statements.set_paused(db, endpoint, paused))
 
     async def tidy(self, now: int, old: int) -> None:
         """Forget ids, and give free pages back to the file system."""
@@ -135,8 +135,8 @@ class SqliteStore:
 
         def work(db: sqlite3.Connection) -> bool:
             if old:
-                rows.forget(db, old)
-            return rows.tidy(db)
+                statements.forget(db, old)
+            return statements.tidy(db)
 
         if await self._file.run(work):
             self.tidy_at = now + _BUSY_TIDY
@@ -144,7 +144,7 @@ class SqliteStore:
     async def find_dead(self, which: DeadLetters, offset: int, limit: int) -> list[bytes]:
         """Return dead jobs, newest first."""
         if which == ALL_DEAD:
-            return await self._file.run(lambda db: rows.dead_page(db, offset, limit))
+            return await self._file.run(lambda db: statements.dead_page(db, offset, limit))
         texts: list[bytes] = []
         place: int | None = 0
         while place is not None and len(texts) < offset + limit:

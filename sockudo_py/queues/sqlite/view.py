@@ -13,8 +13,8 @@ from sockudo_py.errors import SockudoError
 from sockudo_py.queues import jobs
 from sockudo_py.queues.base import Depths, LaneDepth
 from sockudo_py.queues.sqlite.packs import unpack
-from sockudo_py.queues.sqlite.rows import dead_page
 from sockudo_py.queues.sqlite.schema import VERSION
+from sockudo_py.queues.sqlite.statements import dead_page
 
 T = TypeVar("T")
 _WAITS, _RUNS, _LATER = (

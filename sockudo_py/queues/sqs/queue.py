@@ -18,16 +18,16 @@ from sockudo_py.queues.base import (
     Occupancy,
     QueueFull,
 )
-from sockudo_py.queues.counters import Counters
-from sockudo_py.queues.local.book import Book
+from sockudo_py.queues.local.book import LeaseBook
 from sockudo_py.queues.local.book_lanes import BookLanes
-from sockudo_py.queues.local.classes import Shares
-from sockudo_py.queues.local.room import Room
+from sockudo_py.queues.local.classes import SlotPolicy
+from sockudo_py.queues.local.headroom import Headroom
 from sockudo_py.queues.local.seen import SeenIds
+from sockudo_py.queues.metrics import QueueMetrics
 from sockudo_py.queues.sqs.dead import DeadJobs
-from sockudo_py.queues.sqs.held import Held
 from sockudo_py.queues.sqs.link import SqsLink
 from sockudo_py.queues.sqs.messages import FRESH, MOST_BYTES, SOLO, Draft
+from sockudo_py.queues.sqs.received import ReceivedMessage
 from sockudo_py.queues.sqs.store import SqsStore
 from sockudo_py.queues.waker import Waker
 
@@ -83,7 +83,7 @@ class SqsQueue(BookLanes):
         clock: As of ``QueueClock``. What messages keep is of the system's time.
         slots: How many jobs a worker holds at once; the shares of the classes are taken of it.
         probation_share: The share of lanes on probation, 0 to 1.
-        max_queue_len: How many jobs and events there may be, by SQS's estimate; 0: any number. See ``room.py``.
+        max_queue_len: How many jobs and events there may be, by SQS's estimate; 0: any number. See ``headroom.py``.
         failed_max_len: How many dead jobs are kept; the oldest go first, and are counted. 0: any number.
         max_crash_redeliveries: A job that showed again more often than this is poison.
         dedup_ttl: Seconds for which an appended id is known.
@@ -121,7 +121,7 @@ class SqsQueue(BookLanes):
         longest_wait: float = LONGEST_WAIT,
     ) -> None:
         fitting = _fitting(default_policy or LanePolicy())
-        book = Book(Shares(slots, probation_share), max_crash_redeliveries, fitting)
+        book = LeaseBook(SlotPolicy(slots, probation_share), max_crash_redeliveries, fitting)
         super().__init__(book, Waker(_POLL), clock)
         self._metrics = metrics or Metrics()
         self._link = SqsLink(
@@ -144,7 +144,7 @@ class SqsQueue(BookLanes):
         self._look_wait = look_wait
         self._longest_wait = round(longest_wait * 1000)
         self._sent = SeenIds(round(dedup_ttl * 1000))
-        self._count = Counters(self._metrics)
+        self._count = QueueMetrics(self._metrics)
         self._opened: SqsStore | None = None
 
     async def open(self) -> None:
@@ -190,7 +190,7 @@ class SqsQueue(BookLanes):
         self._sent.forget(now)
         fresh = self._sent.unknown(events)
         elsewhere = sum(await self._link.counts(self._store.url)) if fresh and self._max_queue_len else 0
-        room = Room(self._book, self._max_queue_len, fresh, elsewhere=elsewhere)
+        room = Headroom(self._book, self._max_queue_len, fresh, elsewhere=elsewhere)
         ids: dict[int, str] = {}
         drafts, refused = [], []
         for event in fresh:
@@ -220,10 +220,10 @@ class SqsQueue(BookLanes):
         self._store.held.forget(self._store.held.lapsed(now), now)
         moved = self._book.tick(now)
         self._count.expired.add(amount=len(moved.returned) + len(moved.poisoned))
-        await self._store.bury_crashed([held for held in moved.poisoned if isinstance(held, Held)])
+        await self._store.bury_crashed([held for held in moved.poisoned if isinstance(held, ReceivedMessage)])
         await self._store.write_merged()
         await self._store.fetch(now)
-        claims: dict[str, Held] = {}
+        claims: dict[str, ReceivedMessage] = {}
         order: dict[str, int] = {}
         try:
             for _ in range(_ROUNDS):
@@ -354,7 +354,7 @@ class SqsQueue(BookLanes):
             raise AssertionError("the queue is not open")
         return self._opened
 
-    def _end(self, token: str, held: Held, *, good: bool | None, tried: bool = True) -> None:
+    def _end(self, token: str, held: ReceivedMessage, *, good: bool | None, tried: bool = True) -> None:
         now = self._now()
         ended = self._book.finish(token, now, good) if tried else self._book.end(token, now)
         if ended is None:

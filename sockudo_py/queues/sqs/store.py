@@ -6,17 +6,17 @@ import logging
 from collections.abc import Callable, Sequence
 
 from sockudo_py.errors import Unavailable
-from sockudo_py.links.gather import Gather
+from sockudo_py.links.micro_batcher import MicroBatcher
 from sockudo_py.metrics import Metrics
 from sockudo_py.queues import jobs
 from sockudo_py.queues.clock import QueueClock
-from sockudo_py.queues.counters import Counters
-from sockudo_py.queues.local.book import Book
+from sockudo_py.queues.local.book import LeaseBook
 from sockudo_py.queues.local.lanes import Entry
+from sockudo_py.queues.metrics import QueueMetrics
 from sockudo_py.queues.sqs.dead import DeadJobs
-from sockudo_py.queues.sqs.held import Held, Holding, again
 from sockudo_py.queues.sqs.link import SqsLink
 from sockudo_py.queues.sqs.messages import BATCH, MOST_BYTES, WHOLE, Draft, Message
+from sockudo_py.queues.sqs.received import ReceivedMessage, ReceivedMessages, again
 from sockudo_py.queues.waker import Waker
 
 log = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ class SqsStore:
     def __init__(
         self,
         link: SqsLink,
-        book: Book,
+        book: LeaseBook,
         waker: Waker,
         *,
         url: str,
@@ -64,8 +64,9 @@ class SqsStore:
         self.link = link
         self.url = url
         self.dead = dead
-        self.held = Holding(book, prefetch)
-        self.merging: list[tuple[Entry, list[Held]]] = []  # batches that SQS may not have yet; their texts are final
+        self.held = ReceivedMessages(book, prefetch)
+        # Batches that SQS may not have yet; their texts are final.
+        self.merging: list[tuple[Entry, list[ReceivedMessage]]] = []
         self.starved = False  # the last claim found too little: look further than there is room, once
         self.polling: asyncio.Task[None] | None = None
         self._book = book
@@ -77,11 +78,11 @@ class SqsStore:
         self._clock = clock
         self._longest_wait = longest_wait
         self._order = 0
-        self._undeleted: list[Held] = []
+        self._undeleted: list[ReceivedMessage] = []
         self._fetching = asyncio.Lock()
         self._keeping = asyncio.create_task(self._keep(), name="webhook-sqs-keeper")
-        self._deletes: Gather[str, bool | Unavailable] = Gather(self._delete_all, BATCH)
-        self._count = Counters(metrics)
+        self._deletes: MicroBatcher[str, bool | Unavailable] = MicroBatcher(self._delete_all, BATCH)
+        self._count = QueueMetrics(metrics)
         self._parked = metrics.counter(
             "webhook_sqs_parked_total", "Messages put back because their lane was full in the process that got them"
         )
@@ -113,7 +114,7 @@ class SqsStore:
         """Send to the queue of jobs; ``sent`` hears of each that SQS has. Raises Unavailable."""
         self._refused(await self.link.send(self.url, drafts, sent))
 
-    async def delete(self, held: Held) -> bool:
+    async def delete(self, held: ReceivedMessage) -> bool:
         """Delete the message of a job that is done; False when it was no longer ours. Raises Unavailable."""
         deleted = await self._deletes.ask(held.handle)
         if isinstance(deleted, Unavailable):
@@ -191,12 +192,18 @@ class SqsStore:
             await self.link.delete(self.url, [message.handle for message in gone])
 
     def lease(
-        self, worker: str, limit: int, lease_ms: int, now: int, claims: dict[str, Held], order: dict[str, int]
+        self,
+        worker: str,
+        limit: int,
+        lease_ms: int,
+        now: int,
+        claims: dict[str, ReceivedMessage],
+        order: dict[str, int],
     ) -> bool:
         """Lease jobs into ``claims``. Returns whether there are batches among them, which must be written first."""
         merged = False
         for token, entry in self._book.claim(worker, limit, lease_ms, now):
-            if not isinstance(entry, Held):
+            if not isinstance(entry, ReceivedMessage):
                 raise AssertionError("an entry of another driver")
             order.setdefault(entry.ident, len(order))
             if entry.gathered == 1:
@@ -214,7 +221,7 @@ class SqsStore:
         for entry, parts in self.merging:
             draft = self.draft(entry.text)
             batches[draft.order] = (draft, entry, parts)
-        written: list[Held] = []
+        written: list[ReceivedMessage] = []
 
         def note(draft: Draft) -> None:
             _, entry, parts = batches[draft.order]
@@ -233,7 +240,7 @@ class SqsStore:
             return self._longest_wait
         return max(self._longest_wait, round(self._book.lanes[head[1]].policy.longest_wait * 1000))
 
-    async def bury_crashed(self, entries: Sequence[Held]) -> None:
+    async def bury_crashed(self, entries: Sequence[ReceivedMessage]) -> None:
         """Put jobs that took their worker down too often among the dead ones. Raises Unavailable."""
         if entries:
             wall = self._clock.wall()
@@ -241,7 +248,7 @@ class SqsStore:
             await self.bury([jobs.bury(held.text, wall, jobs.crashed(held.crashes)) for held in entries])
             await self.discard(entries)
 
-    async def discard(self, entries: Sequence[Held]) -> None:
+    async def discard(self, entries: Sequence[ReceivedMessage]) -> None:
         """Delete messages whose jobs live on elsewhere. When that fails it is tried again as long as it can work."""
         self.held.drop(entries)
         if entries:
@@ -252,7 +259,7 @@ class SqsStore:
     async def _delete_all(self, handles: Sequence[str]) -> list[bool | Unavailable]:
         return await self.link.delete(self.url, handles)
 
-    async def extend(self, entries: Sequence[Held]) -> set[Held]:
+    async def extend(self, entries: Sequence[ReceivedMessage]) -> set[ReceivedMessage]:
         """Hide messages for longer. Returns those that are no longer ours. Raises Unavailable."""
         until = self._now() + self._hide * 1000
         results = await self.link.hide(self.url, [held.handle for held in entries], self._hide)

@@ -12,11 +12,11 @@ from sockudo_py.changes import OnChange
 from sockudo_py.errors import Unavailable
 from sockudo_py.queues.base import Append, LedgerEntry, Queue, QueueFull, app_id_of
 from sockudo_py.webhooks.endpoints.registry import EndpointRegistry
+from sockudo_py.webhooks.intake.event_builder import EventBuilder
+from sockudo_py.webhooks.intake.full_lanes import FIRST_WAIT, LONGEST_WAIT, FullLanes
 from sockudo_py.webhooks.intake.ledger import Ledger
 from sockudo_py.webhooks.intake.occupancies import Occupancies
 from sockudo_py.webhooks.intake.receipts import Receipts
-from sockudo_py.webhooks.intake.refusals import FIRST_WAIT, LONGEST_WAIT, Refusals
-from sockudo_py.webhooks.intake.runs import Intake
 from sockudo_py.webhooks.metrics import WebhookMetrics
 from sockudo_py.webhooks.spool.crowding import Brake, Crowding, Free
 from sockudo_py.webhooks.spool.disk import SpoolDisk
@@ -58,7 +58,7 @@ class Dispatcher:
         self._crowding = Crowding(self._spool, metrics, brake or Free(), clock)
         self._disk = SpoolDisk(limits.path, metrics)
         self._look_again = 0.0
-        self._refusals = Refusals()
+        self._full_lanes = FullLanes()
         self._in_hand: list[Append] = []
         self._entries: list[LedgerEntry] = []  # of the call in hand
         self._most = min(2 * BATCH, queue.at_once)
@@ -68,7 +68,7 @@ class Dispatcher:
             None if ledger is None else Occupancies(ledger, registry.routes, metrics, put=self._put, clock=clock)
         )
         self._receipts = Receipts()
-        self._intake = Intake(
+        self._intake = EventBuilder(
             registry.routes,
             metrics,
             put=self._put,
@@ -121,7 +121,7 @@ class Dispatcher:
         Endpoints that the queue has no room for are asked for once more, and not waited for.
         """
         self._stopping.set()
-        self._refusals.hurry()
+        self._full_lanes.hurry()
         self._wake.set()
         if self._task is not None:
             await asyncio.wait({self._task}, timeout=timeout)
@@ -217,10 +217,10 @@ class Dispatcher:
     def _next(self) -> list[Append]:
         """Take from the spool what is to be handed over now."""
         self._intake.settle()
-        most = self._most if not self._refusals else self._most // 2
+        most = self._most if not self._full_lanes else self._most // 2
         events = self._spool.take(min(most, BATCH if self._spool.share < BEHIND else BATCH_BEHIND))
         now = asyncio.get_running_loop().time()
-        while len(events) < self._most and (due := self._refusals.due(now)) is not None:
+        while len(events) < self._most and (due := self._full_lanes.due(now)) is not None:
             endpoint, number = due
             probe = self._spool.probe(endpoint, min(number, self._most - len(events)))
             events += probe
@@ -231,7 +231,7 @@ class Dispatcher:
     async def _rest(self) -> None:
         """Wait until there is something to hand over, or a full lane is to be asked again."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout_at(self._refusals.next_due()):
+            async with asyncio.timeout_at(self._full_lanes.next_due()):
                 await self._wake.wait()
 
     async def _pause(self, seconds: float) -> None:
@@ -251,24 +251,24 @@ class Dispatcher:
             self._ledger.taken(events)
         if self._receipts:
             self._receipts.settle(events)
-        if self._refusals:
+        if self._full_lanes:
             self._probed({event.endpoint for event in events if event.endpoint not in refused})
         self._metrics.spool_events.set(value=self.waiting)
 
     def _probed(self, endpoints: set[str]) -> None:
         """Note that all that was asked of these endpoints was taken."""
         for endpoint in endpoints:
-            if endpoint not in self._refusals:
+            if endpoint not in self._full_lanes:
                 continue
             self._crowding.progress()
             if self._spool.held(endpoint):
-                self._refusals.passed(endpoint, asyncio.get_running_loop().time())
+                self._full_lanes.passed(endpoint, asyncio.get_running_loop().time())
                 self._metrics.spool_lane_events.set(endpoint, value=self._spool.held(endpoint))
             else:
                 self._recovered(endpoint)
 
     def _recovered(self, endpoint: str) -> None:
-        self._refusals.over(endpoint)
+        self._full_lanes.over(endpoint)
         self._spool.free(endpoint)
         self._metrics.spool_lane_events.values.pop((endpoint,), None)
         log.info("the webhook queue has room for an endpoint again", extra={"webhook": endpoint})
@@ -285,7 +285,7 @@ class Dispatcher:
         for endpoint, app_id in apps.items():
             waiting = self._spool.held(endpoint)
             self._metrics.spool_lane_events.set(endpoint, value=waiting)
-            news = self._refusals.refused(endpoint, now, progress=endpoint in progress)
+            news = self._full_lanes.refused(endpoint, now, progress=endpoint in progress)
             if news or endpoint in progress:
                 self._crowding.progress()
             if news:

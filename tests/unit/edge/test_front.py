@@ -377,7 +377,7 @@ def test_everything_else_goes_to_aiohttp_with_all_bytes(bench: Bench, client: Pe
     client.send(b"more")
     assert fallback.received.endswith(b"more")
     assert len(bench.api.requests) == 1
-    assert bench.connections.census.count == 0
+    assert bench.connections.open.count == 0
     assert len(bench.context.idle) == len(bench.context.heads) == 0
 
 
@@ -625,7 +625,7 @@ def test_a_lost_connection_leaves_nothing_behind(bench: Bench) -> None:
         client.lose(ConnectionResetError())
     context = bench.context
     assert [len(room) for room in (context.heads, context.bodies, context.idle, context.leaving)] == [0, 0, 0, 0]
-    assert bench.connections.census.count == 0
+    assert bench.connections.open.count == 0
     assert isinstance(client.transport.protocol, Front)
 
 
@@ -642,7 +642,7 @@ async def test_a_connection_that_was_lost_is_given_to_no_other_lane(bench: Bench
     assert client.transport.protocol is front
     assert bench.fallbacks == []
     assert bench.node.connections() == 0
-    assert bench.connections.census.count == 0
+    assert bench.connections.open.count == 0
 
 
 async def test_a_question_whose_asker_is_lost_at_once_is_begun_and_cancelled(bench: Bench, client: Peer) -> None:
@@ -662,5 +662,5 @@ async def test_a_question_whose_asker_is_lost_at_once_is_begun_and_cancelled(ben
     client.lose()
     await eventually(lambda: len(told) == 2, "it is cancelled")
     assert told == ["begun", "cancelled"]
-    assert bench.connections.census.count == 0
+    assert bench.connections.open.count == 0
     assert not bench.context.busy

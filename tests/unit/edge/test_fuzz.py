@@ -81,7 +81,7 @@ def test_any_requests_in_any_pieces(
             deliver(peer, stream, cuts)
             peer.lose()
         assert caplog.records == []
-    assert BENCH.connections.census.count == 0
+    assert BENCH.connections.open.count == 0
     assert BENCH.node.connections() == 0
 
 

@@ -221,4 +221,4 @@ def test_an_error_of_our_own_at_a_known_handshake_drops_the_connection_and_is_lo
     assert client.transport.aborted
     assert "unexpected error at the front" in caplog.text
     client.lose()
-    assert bench.connections.census.count == 1
+    assert bench.connections.open.count == 1

@@ -17,7 +17,7 @@ def bench() -> Iterator[Bench]:
     bench = Bench()
     bench.context.newcomers.set({(APP.id, NOISY)})
     yield bench
-    assert bench.connections.census.count == len(bench.context.newcomers) + bench.node.connections()
+    assert bench.connections.open.count == len(bench.context.newcomers) + bench.node.connections()
 
 
 def knock(bench: Bench, peer: str = NOISY, path: str = f"/app/{KEY}?protocol=7") -> Peer:

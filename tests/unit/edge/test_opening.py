@@ -213,7 +213,7 @@ def test_a_refused_client_that_closes_is_closed(bench: Bench, refused: Peer) -> 
     assert refused.transport.closed
     assert not refused.transport.aborted
     refused.lose()
-    assert bench.connections.census.count == 0
+    assert bench.connections.open.count == 0
 
 
 def test_a_refused_client_that_does_nothing_is_dropped_after_some_seconds(bench: Bench, refused: Peer) -> None:
@@ -285,4 +285,4 @@ def test_an_error_of_our_own_drops_the_connection_and_is_logged(
     assert "unexpected error at the front" in caplog.text
     assert isinstance(client.transport.protocol, Front)
     client.lose()
-    assert bench.connections.census.count == 0
+    assert bench.connections.open.count == 0

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from sockudo_py.errors import Unavailable
-from sockudo_py.links.gather import Gather
+from sockudo_py.links.micro_batcher import MicroBatcher
 
 
 class Calls:
@@ -28,14 +28,14 @@ class Calls:
 async def test_those_who_ask_together_share_a_call_and_get_their_own_answer() -> None:
     calls = Calls()
     calls.go.set()
-    gather = Gather(calls, 100)
+    gather = MicroBatcher(calls, 100)
     assert await asyncio.gather(*(gather.ask(item) for item in ("a", "x", "b"))) == [True, False, True]
     assert calls.batches == [["a", "x", "b"]]
 
 
 async def test_who_asks_during_a_call_is_in_the_next_one() -> None:
     calls = Calls()
-    gather = Gather(calls, 100)
+    gather = MicroBatcher(calls, 100)
     first = asyncio.create_task(gather.ask("a"))
     while not calls.batches:  # noqa: ASYNC110 (a turn of the loop, no time)
         await asyncio.sleep(0)
@@ -49,7 +49,7 @@ async def test_who_asks_during_a_call_is_in_the_next_one() -> None:
 async def test_a_call_takes_no_more_than_it_may() -> None:
     calls = Calls()
     calls.go.set()
-    gather = Gather(calls, 2)
+    gather = MicroBatcher(calls, 2)
     await asyncio.gather(*(gather.ask(item) for item in "abcde"))
     assert calls.batches == [["a", "b"], ["c", "d"], ["e"]]
 
@@ -58,7 +58,7 @@ async def test_a_failed_call_fails_for_all_that_were_in_it_and_for_no_other() ->
     calls = Calls()
     calls.error = Unavailable("gone")
     calls.go.set()
-    gather = Gather(calls, 100)
+    gather = MicroBatcher(calls, 100)
     results = await asyncio.gather(gather.ask("a"), gather.ask("b"), return_exceptions=True)
     assert [str(result) for result in results] == ["gone", "gone"]
     assert results[0] is not results[1]
@@ -68,7 +68,7 @@ async def test_a_failed_call_fails_for_all_that_were_in_it_and_for_no_other() ->
 
 async def test_a_caller_that_is_cancelled_takes_no_other_with_it() -> None:
     calls = Calls()
-    gather = Gather(calls, 100)
+    gather = MicroBatcher(calls, 100)
     one, other = (asyncio.create_task(gather.ask(item)) for item in ("a", "b"))
     while not calls.batches:  # noqa: ASYNC110 (a turn of the loop, no time)
         await asyncio.sleep(0)
@@ -81,7 +81,7 @@ async def test_a_caller_that_is_cancelled_takes_no_other_with_it() -> None:
 
 async def test_closing_waits_for_the_call_that_is_under_way() -> None:
     calls = Calls()
-    gather = Gather(calls, 100)
+    gather = MicroBatcher(calls, 100)
     asking = asyncio.create_task(gather.ask("a"))
     await asyncio.sleep(0)
     closing = asyncio.create_task(gather.close())

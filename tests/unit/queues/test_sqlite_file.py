@@ -13,7 +13,7 @@ import pytest
 from sockudo_py.errors import Unavailable
 from sockudo_py.queues import jobs
 from sockudo_py.queues.base import ALL_DEAD, Append, LanePolicy
-from sockudo_py.queues.sqlite import rows
+from sockudo_py.queues.sqlite import statements
 from sockudo_py.queues.sqlite.dead import DeadJobs
 from sockudo_py.queues.sqlite.queue import SqliteQueue
 from sockudo_py.queues.sqlite.store import SqliteStore
@@ -89,7 +89,7 @@ async def test_after_a_large_backlog_the_file_shrinks_a_little_at_a_time(site: S
         await site.queue.claim("w", 1, 30)
         sizes.append(await site.look("PRAGMA page_count"))
     assert sizes[-1] < 1300
-    assert max(earlier - later for earlier, later in itertools.pairwise(sizes)) <= rows._GIVE_BACK + 50
+    assert max(earlier - later for earlier, later in itertools.pairwise(sizes)) <= statements._GIVE_BACK + 50
     assert await site.look("SELECT count(*) FROM queue_seen") == 0
     await site.queue.close()
     assert site.path.stat().st_size < 1300 * 4096
@@ -116,8 +116,8 @@ async def test_a_file_that_can_not_shrink_is_not_tidied_all_the_time(tmp_path: P
     site = Site(tmp_path / "queue.sqlite3")
     await site.queue.open()
     try:
-        assert await site.look("PRAGMA freelist_count") > 2 * rows._KEEP
-        assert not await site.queue._file.run(rows.tidy)
+        assert await site.look("PRAGMA freelist_count") > 2 * statements._KEEP
+        assert not await site.queue._file.run(statements.tidy)
     finally:
         await site.queue.close()
 

@@ -18,10 +18,10 @@ from sockudo_py.metrics import Metrics
 from sockudo_py.protocol.source import Source
 from sockudo_py.queues.base import Append
 from sockudo_py.webhooks.endpoints.registry import EndpointRegistry, Route
+from sockudo_py.webhooks.intake.event_builder import EventBuilder
 from sockudo_py.webhooks.intake.ledger import Ledger
 from sockudo_py.webhooks.intake.occupancies import Occupancies
 from sockudo_py.webhooks.intake.receipts import Receipts
-from sockudo_py.webhooks.intake.runs import Intake
 from sockudo_py.webhooks.metrics import WebhookMetrics
 from tests.unit.webhooks.make import NOW, NOW_MS, endpoint
 
@@ -47,7 +47,7 @@ class Desk:
         self.lines: dict[str, list[Append]] = defaultdict(list)
         routes = self.registry.routes
         occupancies = Occupancies(self.ledger, routes, self.metrics, put=self.put, clock=lambda: NOW)
-        self.intake = Intake(
+        self.intake = EventBuilder(
             routes,
             self.metrics,
             put=self.put,

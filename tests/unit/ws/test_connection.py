@@ -469,7 +469,7 @@ def test_the_node_is_told_once_of_the_end(bench: Bench, peer: Peer, monkeypatch:
     peer.lose()
     connection.connection_lost(None)
     assert calls == [connection]
-    assert bench.connections.census.count == 0
+    assert bench.connections.open.count == 0
 
 
 @pytest.mark.parametrize("error", [None, ConnectionResetError()])

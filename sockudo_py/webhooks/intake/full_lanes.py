@@ -8,7 +8,7 @@ FEW = 10  # events with which a full lane is asked; twice as many each time that
 MOST = 1000
 
 
-class Refusals:
+class FullLanes:
     """Pure: times are seconds of whatever clock the caller has."""
 
     __slots__ = ("_due", "_sizes", "_waits")

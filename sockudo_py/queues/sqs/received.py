@@ -3,14 +3,14 @@
 from collections import OrderedDict
 from collections.abc import Collection, Iterable, Iterator
 
-from sockudo_py.queues.local.book import Book
+from sockudo_py.queues.local.book import LeaseBook
 from sockudo_py.queues.local.lanes import Entry
 from sockudo_py.queues.sqs.messages import SOLO, WHOLE, Draft, Message
 
 _MOST_TAKEN = 100_000  # ids of gathered events that are remembered
 
 
-class Held(Entry):
+class ReceivedMessage(Entry):
     """An entry with the message that it is. ``changed``: its text is newer than the message."""
 
     __slots__ = ("changed", "handle", "hidden_until", "ident", "message_id", "receives")
@@ -26,18 +26,18 @@ class Held(Entry):
         self.changed = False
 
 
-class Holding:
+class ReceivedMessages:
     """All that is held. ``most``: of how many messages; a lane gets its share of that."""
 
-    def __init__(self, book: Book, most: int) -> None:
+    def __init__(self, book: LeaseBook, most: int) -> None:
         self._book = book
         self._most = most
-        self._rows: dict[int, Held] = {}
-        self._messages: dict[str, Held] = {}
+        self._rows: dict[int, ReceivedMessage] = {}
+        self._messages: dict[str, ReceivedMessage] = {}
         self._taken: OrderedDict[str, str] = OrderedDict()  # id of an event -> its message
         self._row = 0
 
-    def __iter__(self) -> Iterator[Held]:
+    def __iter__(self) -> Iterator[ReceivedMessage]:
         return iter(list(self._rows.values()))
 
     @property
@@ -75,32 +75,32 @@ class Holding:
         It may have been merged when its process died: merged again it could meet other events under the same id.
         """
         self._row += 1
-        held = Held(self._row, ident, endpoint, message)
+        held = ReceivedMessage(self._row, ident, endpoint, message)
         self._rows[held.row] = self._messages[message.id] = held
         if message.state != WHOLE and message.receives == 1:
             self._book.lanes.append(held, min(now, message.sent_ms))
         else:
             self._book.lanes.put(held, now, head=message.receives > 1)
 
-    def parts(self, entry: Entry) -> list[Held]:
+    def parts(self, entry: Entry) -> list[ReceivedMessage]:
         """Return the held messages that an entry was merged from."""
         return [self._rows[row] for row in (entry.row, *entry.spare) if row in self._rows]
 
-    def leased(self, token: str, now: int) -> Held | None:
+    def leased(self, token: str, now: int) -> ReceivedMessage | None:
         """Return the entry of a lease, None when the lease or the message is no longer ours."""
         lease = self._book.active.get(token)
-        if lease is None or not isinstance(lease.entry, Held) or lease.entry.hidden_until <= now:
+        if lease is None or not isinstance(lease.entry, ReceivedMessage) or lease.entry.hidden_until <= now:
             return None
         return lease.entry
 
-    def drop(self, entries: Iterable[Held]) -> None:
+    def drop(self, entries: Iterable[ReceivedMessage]) -> None:
         """Hold these no longer. They are in no lane and under no lease."""
         for held in entries:
             self._rows.pop(held.row, None)
             if self._messages.get(held.message_id) is held:
                 del self._messages[held.message_id]
 
-    def forget(self, entries: Collection[Held], now: int) -> None:
+    def forget(self, entries: Collection[ReceivedMessage], now: int) -> None:
         """Take entries out of the books, wherever they are, and hold them no longer."""
         if not entries:
             return
@@ -112,13 +112,13 @@ class Holding:
             book.lanes.remove(book.lanes[endpoint], gone, now)
         self.drop(entries)
 
-    def lapsed(self, now: int) -> list[Held]:
+    def lapsed(self, now: int) -> list[ReceivedMessage]:
         """Return what others may receive by now."""
         return [held for held in self._rows.values() if held.hidden_until <= now]
 
 
 def again(message: Message, due_ms: int) -> Draft:
     """Return a message to put in the place of one that can't be held now."""
-    # One that came before is whole for good: see ``Holding.add``.
+    # One that came before is whole for good: see ``ReceivedMessages.add``.
     state = message.state if message.receives == 1 else WHOLE
     return Draft(message.text, state, due_ms, message.parked + 1, message.order)

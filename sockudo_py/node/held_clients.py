@@ -11,7 +11,7 @@ RELEASED_AT_ONCE: Final = 10  # clients; each may have 64 messages that are work
 RELEASE_INTERVAL: Final = 0.01  # seconds
 
 
-class Held:
+class HeldClients:
     """Holds the clients it is told to hold, and releases the others, some at a time."""
 
     def __init__(self, hub: Hub, call_later: Callable[[float, Callable[[], None]], object]) -> None:

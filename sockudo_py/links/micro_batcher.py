@@ -10,7 +10,7 @@ Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
 
-class Gather(Generic[Item, Answer]):
+class MicroBatcher(Generic[Item, Answer]):
     """Answers ``ask(item)`` by calls of ``together(items)``, which returns an answer for each item, in order.
 
     When a call raises, so does every ``ask`` that was in it. ``most`` is how many items one call takes.

@@ -3,7 +3,7 @@
 import asyncio
 
 
-class Census:
+class OpenConnections:
     """How many connections there are, and when the last one is gone."""
 
     __slots__ = ("_empty", "count")

@@ -29,7 +29,7 @@ _CHANNEL: Callable[[Change], str] = attrgetter("channel")
 _SOURCE: Callable[[Change], Source | None] = attrgetter("source")
 
 
-class Intake:
+class EventBuilder:
     """Makes events of changes.
 
     Args:

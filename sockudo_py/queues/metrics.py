@@ -3,7 +3,7 @@
 from sockudo_py.metrics import Metrics
 
 
-class Counters:
+class QueueMetrics:
     """The counters of section "queue" of the metrics list, by their names here."""
 
     def __init__(self, metrics: Metrics) -> None:

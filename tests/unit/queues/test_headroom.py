@@ -3,10 +3,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sockudo_py.queues.base import Append, LanePolicy
-from sockudo_py.queues.local.book import Book
-from sockudo_py.queues.local.classes import Shares
+from sockudo_py.queues.local.book import LeaseBook
+from sockudo_py.queues.local.classes import SlotPolicy
+from sockudo_py.queues.local.headroom import Headroom, takes
 from sockudo_py.queues.local.lanes import Entry
-from sockudo_py.queues.local.room import Room, takes
 
 MOST = 1_000_000
 
@@ -92,7 +92,7 @@ def event(number: int, endpoint: str, app_id: str) -> Append:
 
 
 def test_what_a_lane_holds_moves_with_it_to_another_app() -> None:
-    book = Book(Shares(2, 0.5), 1, LanePolicy())
+    book = LeaseBook(SlotPolicy(2, 0.5), 1, LanePolicy())
     for number in range(3):
         book.lanes.append(Entry("wh_a", b"%d" % number), 0)
     book.lanes.owned("wh_b", "app-1")
@@ -103,7 +103,7 @@ def test_what_a_lane_holds_moves_with_it_to_another_app() -> None:
 
 
 def test_delayed_and_leased_jobs_take_room() -> None:
-    book = Book(Shares(2, 0.5), 1, LanePolicy())
+    book = LeaseBook(SlotPolicy(2, 0.5), 1, LanePolicy())
     book.lanes.owned("wh_a", "app-1")
     assert book.delay(Entry("wh_a", b"x"), 1000, 0)
     assert (book.held, book.lanes["wh_a"].held, book.lanes["wh_a"].app.held) == (1, 1, 1)
@@ -114,16 +114,16 @@ def test_delayed_and_leased_jobs_take_room() -> None:
 
 
 def test_a_call_counts_what_it_lets_in() -> None:
-    book = Book(Shares(2, 0.5), 1, LanePolicy())
+    book = LeaseBook(SlotPolicy(2, 0.5), 1, LanePolicy())
     events = [event(number, "wh_a", "app-1") for number in range(10)]
-    room = Room(book, 8, events)
+    room = Headroom(book, 8, events)
     assert [room.take(one) for one in events] == [True] * 4 + [False] * 6
 
 
 def test_of_an_endpoint_nothing_is_taken_after_what_was_refused() -> None:
     events = [event(number, "wh_a", "app-1") for number in range(10)]
-    one_by_one = Room(Book(Shares(2, 0.5), 1, LanePolicy()), 10, events)
-    taken, rest = Room(Book(Shares(2, 0.5), 1, LanePolicy()), 10, events).split(events)
+    one_by_one = Headroom(LeaseBook(SlotPolicy(2, 0.5), 1, LanePolicy()), 10, events)
+    taken, rest = Headroom(LeaseBook(SlotPolicy(2, 0.5), 1, LanePolicy()), 10, events).split(events)
     assert (taken, rest) == (events[: len(taken)], events[len(taken) :])
     assert [one_by_one.take(one) for one in events] == [True] * len(taken) + [False] * len(rest)
     assert 0 < len(taken) < 10

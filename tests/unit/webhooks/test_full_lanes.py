@@ -1,7 +1,7 @@
-from sockudo_py.webhooks.intake.refusals import FEW, FIRST_WAIT, LONGEST_WAIT, MOST, Refusals
+from sockudo_py.webhooks.intake.full_lanes import FEW, FIRST_WAIT, LONGEST_WAIT, MOST, FullLanes
 
 
-def waits(refusals: Refusals, times: int, *, progress: bool) -> list[float]:
+def waits(refusals: FullLanes, times: int, *, progress: bool) -> list[float]:
     """Return the waits between refusals of one endpoint that is asked as soon as it is due."""
     now, seen = 0.0, []
     for _ in range(times):
@@ -15,17 +15,17 @@ def waits(refusals: Refusals, times: int, *, progress: bool) -> list[float]:
 
 
 def test_waits_double_up_to_the_longest() -> None:
-    seen = waits(Refusals(), 9, progress=False)
+    seen = waits(FullLanes(), 9, progress=False)
     assert seen == [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0]
     assert (seen[0], seen[-1]) == (FIRST_WAIT, LONGEST_WAIT)
 
 
 def test_waits_stay_as_they_are_while_something_is_taken() -> None:
-    assert waits(Refusals(), 3, progress=True) == [0.05, 0.05, 0.05]
+    assert waits(FullLanes(), 3, progress=True) == [0.05, 0.05, 0.05]
 
 
 def test_the_first_refusal_is_news() -> None:
-    refusals = Refusals()
+    refusals = FullLanes()
     assert refusals.refused("wh_a", 0, progress=False)
     assert refusals.due(1) is not None
     assert not refusals.refused("wh_a", 1, progress=False)
@@ -34,7 +34,7 @@ def test_the_first_refusal_is_news() -> None:
 
 
 def test_an_endpoint_that_takes_all_is_asked_for_more_at_once() -> None:
-    refusals = Refusals()
+    refusals = FullLanes()
     refusals.refused("wh_a", 0, progress=False)
     assert refusals.due(FIRST_WAIT) == ("wh_a", FEW)
     refusals.passed("wh_a", 1)
@@ -48,7 +48,7 @@ def test_an_endpoint_that_takes_all_is_asked_for_more_at_once() -> None:
 
 
 def test_the_one_that_waits_longest_is_asked_first_and_each_once() -> None:
-    refusals = Refusals()
+    refusals = FullLanes()
     refusals.refused("wh_b", 0.01, progress=False)
     refusals.refused("wh_a", 0, progress=False)
     assert refusals.due(0.04) is None
@@ -57,7 +57,7 @@ def test_the_one_that_waits_longest_is_asked_first_and_each_once() -> None:
 
 
 def test_an_endpoint_that_has_recovered_is_forgotten() -> None:
-    refusals = Refusals()
+    refusals = FullLanes()
     refusals.refused("wh_a", 0, progress=False)
     refusals.due(1)
     refusals.over("wh_a")
@@ -67,7 +67,7 @@ def test_an_endpoint_that_has_recovered_is_forgotten() -> None:
 
 
 def test_at_the_end_all_are_asked_at_once() -> None:
-    refusals = Refusals()
+    refusals = FullLanes()
     for endpoint in ("wh_c", "wh_a", "wh_b"):
         refusals.refused(endpoint, 100, progress=False)
     refusals.hurry()

@@ -10,7 +10,7 @@ from collections.abc import Collection
 from itertools import groupby
 
 from sockudo_py.queues.base import Append, endpoint_of
-from sockudo_py.queues.local.book import Book
+from sockudo_py.queues.local.book import LeaseBook
 
 
 def takes(lane: int, app: int, total: int, most: int) -> bool:
@@ -19,7 +19,7 @@ def takes(lane: int, app: int, total: int, most: int) -> bool:
     return most <= 0 or (free > 0 and lane * max(lane, app) * total * total < free**4)
 
 
-class Room:
+class Headroom:
     """The room for the events of one call. It looks at the books once, and counts along: it may go to a thread.
 
     ``elsewhere``: entries that are not in the books.
@@ -27,7 +27,7 @@ class Room:
 
     __slots__ = ("_ample", "_apps", "_lanes", "_most", "_total")
 
-    def __init__(self, book: Book, most: int, events: Collection[Append], *, elsewhere: int = 0) -> None:
+    def __init__(self, book: LeaseBook, most: int, events: Collection[Append], *, elsewhere: int = 0) -> None:
         self._most = most
         self._total = book.held + elsewhere
         # Normal case: under half full nothing is refused, so skip the counting.

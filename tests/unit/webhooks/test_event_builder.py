@@ -26,8 +26,8 @@ from sockudo_py.protocol.source import Source
 from sockudo_py.queues.base import Append
 from sockudo_py.webhooks.endpoints.registry import EndpointRegistry
 from sockudo_py.webhooks.events import EVENT_NAMES, encode, event_of, shares, texts_of
+from sockudo_py.webhooks.intake.event_builder import LONGEST_RUN, EventBuilder
 from sockudo_py.webhooks.intake.receipts import Receipts
-from sockudo_py.webhooks.intake.runs import LONGEST_RUN, Intake
 from sockudo_py.webhooks.metrics import WebhookMetrics
 from tests.unit.webhooks.make import NOW, NOW_MS, endpoint
 
@@ -45,7 +45,7 @@ class Desk:
         self.wakes = 0
         self.puts: list[tuple[str, list[Append]]] = []
         self.metrics = WebhookMetrics(Metrics())
-        self.intake = Intake(
+        self.intake = EventBuilder(
             self.registry.routes,
             self.metrics,
             put=lambda uid, events: self.puts.append((uid, events)),
