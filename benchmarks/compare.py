@@ -19,7 +19,7 @@ from benchmarks.harness import Result
 from benchmarks.machine import interpreter
 from benchmarks.subjects import ROOT, own
 
-WORKLOADS = ("fanout", "publish", "client_events", "connections", "webhooks", "startup")
+WORKLOADS = ("fanout", "hot", "publish", "client_events", "connections", "idle", "ramp", "webhooks", "startup")
 
 
 @contextlib.contextmanager

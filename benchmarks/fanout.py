@@ -80,29 +80,31 @@ async def paced(subject: Subject, channels: int, subscribers: int, rate: float, 
     )
 
 
-async def saturated(subject: Subject, subscribers: int, rate: int, seconds: float) -> Result:
-    """Offer ``rate`` publishes per second to one channel and count what arrives."""
+async def saturated(subject: Subject, subscribers: int, rate: int, seconds: float, title: str = "saturated") -> Result:
+    """Offer ``rate`` publishes per second to one channel for ``seconds``, and count what arrives.
+
+    A server that falls behind is offered less, since the next publishes wait for the answers to the last ones.
+    """
     clients = await connect_many(subject.port, ["fan-0"] * subscribers)
     receiver, poster = Receiver(clients), Poster(subject)
     size = await frame_size(poster, receiver, subscribers)
     one = request("fan-0")
-    count = int(rate * seconds)
     step = max(1, rate // 100)  # offered every 10 ms
-    expected = receiver.bytes + count * subscribers * size
+    before, sent = receiver.bytes, 0
     with Meter(subject) as meter:
         start = time.perf_counter()
-        for sent in range(0, count, step):
+        while sent < rate * seconds and time.perf_counter() < start + seconds:
             pause = start + sent / rate - time.perf_counter()
             if pause > 0:
                 await asyncio.sleep(pause)
             await poster.post(one, step)
-        await receiver.until(expected, 120)
+            sent += step
+        await receiver.until(before + sent * subscribers * size, 120)
     end(clients, poster)
-    units = count * subscribers
+    units = sent * subscribers
+    offered = f", {rate * subscribers:,} offered"
     return meter.row(
-        f"saturated fan-out 1 x {subscribers}",
-        units,
-        note=f"{units / meter.seconds:,.0f} deliveries/s, {rate * subscribers:,} offered",
+        f"{title} fan-out 1 x {subscribers}", units, note=f"{units / meter.seconds:,.0f} deliveries/s{offered}"
     )
 
 
