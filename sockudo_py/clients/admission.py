@@ -9,6 +9,7 @@ from sockudo_py.clients.node import ClientNode
 from sockudo_py.clients.socket_ids import SocketIds
 from sockudo_py.hub import Sink
 from sockudo_py.limits.base import RateLimiter, RequestLimit
+from sockudo_py.limits.notice import LimitNotice
 from sockudo_py.logs import quoted
 from sockudo_py.metrics import AppCounters, Metrics
 from sockudo_py.protocol.app import App
@@ -64,6 +65,7 @@ class Admission:
         self._clock = clock
         self._limiter = limiter
         self._limit = limit
+        self._notice = LimitNotice("connections", "rate_limiter.websocket_rate_limit.max_requests")
         self._socket_ids = SocketIds()
         self._refused = metrics.counter(
             "connections_refused_total", "WebSocket connections refused at their opening", ("code",)
@@ -118,6 +120,7 @@ class Admission:
         if limit is not None and self._limiter is not None and address:
             allowance = self._limiter.take(f"ws:address:{address}", limit.max_requests, limit.window)
             if not allowance.allowed:
+                self._notice.add(address)
                 return Refusal(
                     int(ErrorCode.OVER_CAPACITY), "Over capacity: too many connection attempts from this address"
                 )

@@ -10,6 +10,7 @@ from sockudo_py.config.model import Config
 from sockudo_py.config.problems import Loc, Origins, Problem
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
+FEW_REQUESTS = 50  # a second; a backend that publishes as things happen easily sends as many
 NO_QUEUE = ("is none, so the webhook endpoints get nothing", "set it to sqlite")
 
 
@@ -36,6 +37,7 @@ def advice(config: Config, origins: Origins) -> list[str]:
         found += endpoint_advice(app, (*base, index, "webhooks"))
     found += _plain_text(config)
     found += _outdone(config)
+    found += _limits(config)
     if config.queue.driver == "none" and any(app.webhooks for app in manager.array.apps):
         found.append(Problem(("queue", "driver"), *NO_QUEUE))
     return [origins.line(problem) for problem in found]
@@ -58,6 +60,23 @@ def _outdone(config: Config) -> Iterator[Problem]:
     if config.server_id is not None and "redis" not in (driver, config.adapter.driver):
         text = f"has no effect with the queue driver {driver}: only servers that share a Redis need names"
         yield Problem(("server_id",), text, "leave it out")
+
+
+def _limits(config: Config) -> Iterator[Problem]:
+    """Yield what a limit by address may do to clients and backends that are not meant."""
+    limits = config.rate_limiter
+    if not limits.enabled:
+        return
+    api, connect = limits.api_rate_limit, limits.websocket_rate_limit
+    hops = connect.trust_hops if connect.trust_hops is not None else api.trust_hops
+    if connect.max_requests is not None and not config.trusted_proxies and not hops:
+        text = "counts by address, and no proxy is trusted: behind a proxy all clients count as one"
+        yield Problem(("rate_limiter", "enabled"), text, "name yours in trusted_proxies, if there are any")
+    if api.max_requests is not None and api.max_requests / api.window_seconds < FEW_REQUESTS:
+        text = f"counts your own backends too: each may send {api.max_requests} in {api.window_seconds:g} s"
+        yield Problem(
+            ("rate_limiter", "api_rate_limit", "max_requests"), text, "leave it out, unless that is what you want"
+        )
 
 
 def _no_pace(app: AppConfig, base: Loc) -> Iterator[Problem]:

@@ -7,18 +7,32 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel, SecretStr
 
+from sockudo_py.config.types import HIDDEN_PATH
+
 HIDDEN = "***"
 
 
 def redacted(section: BaseModel) -> dict[str, Any]:
     """Return a section as a JSON object in its written form. Secrets are ``***``, in URLs too."""
-    shown = {}
+    shown: dict[str, Any] = {}
     for name, info in type(section).model_fields.items():
         value = getattr(section, name)
+        if HIDDEN_PATH in info.metadata and value is not None:
+            shown[info.alias or name] = origin_of(value)
+            continue
         # null reads as "not given": no limit, where there is one by default, is written as 0.
         limitless = value is None and info.default is not None
         shown[info.alias or name] = 0 if limitless else _shown(value)
     return shown
+
+
+def origin_of(url: str) -> str:
+    """Return a URL without its path, which is the secret of many receivers, and without user and query."""
+    found = re.match(r"(?P<scheme>[a-zA-Z]+://)(?:[^/?#]*@)?(?P<host>[^/?#]*)(?P<rest>.*)", url, re.DOTALL)
+    if found is None:
+        return HIDDEN
+    rest = found["rest"] if found["rest"] in ("", "/") else "/..."
+    return f"{found['scheme']}{found['host']}{rest}"
 
 
 def secrets_of(section: BaseModel) -> Iterator[str]:

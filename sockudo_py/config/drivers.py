@@ -229,7 +229,7 @@ class RedisLimiterConfig(Section):
 class RateLimiterConfig(Section):
     """Limits per client address. The limits of apps are kept by the same driver, also when this is off."""
 
-    enabled: bool = Field(default=False, description="Limit requests and connection attempts per address.")
+    enabled: bool = Field(default=False, description="Limit what one address may do.")
     driver: Literal["memory", "redis"] = Field(default="memory", description="`redis`: all nodes count together.")
     api_rate_limit: ApiRateLimit = Field(default=ApiRateLimit(), description="HTTP API.")
     websocket_rate_limit: WebSocketRateLimit = Field(

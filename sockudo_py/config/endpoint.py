@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, SecretStr, model_validator
 
 from sockudo_py.config.types import (
+    HIDDEN_PATH,
     EnvelopeName,
     Factor,
     HttpUrl,
@@ -157,7 +158,7 @@ class EndpointConfig(Section):
     name: str = Field(default="", max_length=200, description="For people.")
     description: str = Field(default="", max_length=2000, description="For people.")
     enabled: bool = Field(default=True, description="false: nothing is sent.")
-    url: HttpUrl | None = Field(default=None, description="Where events are posted to.")
+    url: Annotated[HttpUrl | None, HIDDEN_PATH] = Field(default=None, description="Where events are posted to.")
     function: LambdaConfig | None = Field(
         default=None, alias="lambda", description="The AWS Lambda function to invoke."
     )

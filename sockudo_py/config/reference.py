@@ -53,7 +53,7 @@ def example() -> str:
         for parent, key, _ in list(find(config, place)):
             del parent[key]
     app = redacted(AppConfig.model_validate(EXAMPLE_APP)) | {"secret": f"${{SOCKUDO_APP_SECRET:-{PLACEHOLDER_SECRET}}}"}
-    endpoint = redacted(EndpointConfig.model_validate(EXAMPLE_ENDPOINT))
+    endpoint = redacted(EndpointConfig.model_validate(EXAMPLE_ENDPOINT)) | {"url": EXAMPLE_ENDPOINT["url"]}
     config["app_manager"]["array"]["apps"] = [app | {"webhooks": [endpoint]}]
     return json.dumps(config, indent=2) + "\n"
 

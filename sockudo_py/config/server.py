@@ -8,6 +8,7 @@ from sockudo_py.config.app import Origin
 from sockudo_py.config.types import (
     Count,
     Kilobytes,
+    Limit,
     Name,
     OctalMode,
     Port,
@@ -32,7 +33,11 @@ class HttpApiConfig(Section):
     """The HTTP API."""
 
     request_limit_in_mb: Positive = Field(default=10, description="Largest request body; larger ones get 413.")
-    usage_enabled: bool = Field(default=True, description="Answer `GET /usage`.")
+    usage_enabled: bool | None = Field(
+        default=None,
+        description="Who gets `GET /usage`. null: requests from this machine without a proxy's headers, and admin "
+        "keys; true: everybody; false: nobody.",
+    )
     header_timeout: PositiveSeconds = Field(
         default=10.0, description="Seconds a client has to send the head of a request."
     )
@@ -149,13 +154,17 @@ class PresenceConfig(Section):
 class RateLimit(Section):
     """Requests per window."""
 
-    max_requests: Positive = Field(default=100, description="Requests one address may make per window.")
+    max_requests: Limit = Field(default=None, description="Requests of one address per window; null, 0, -1: no limit.")
     window_seconds: PositiveSeconds = Field(default=60.0, description="Length of the window in seconds.")
 
 
 class ApiRateLimit(RateLimit):
     """Requests per window."""
 
+    max_requests: Limit = Field(
+        default=None,
+        description="Requests of one address per window, those of your own backends included; null, 0, -1: no limit.",
+    )
     trust_hops: Count = Field(
         default=0,
         description="How many proxies in front append to `X-Forwarded-For`; 0: the address of the connection counts.",
@@ -165,5 +174,7 @@ class ApiRateLimit(RateLimit):
 class WebSocketRateLimit(RateLimit):
     """Connection attempts per window."""
 
-    max_requests: Positive = Field(default=20, description="Connection attempts of one address per window.")
+    max_requests: Limit = Field(
+        default=6000, description="Connection attempts of one address per window; 0, -1: no limit."
+    )
     trust_hops: Count | None = Field(default=None, description="The same for WebSockets; null: `api_rate_limit`'s.")

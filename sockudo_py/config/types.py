@@ -144,6 +144,8 @@ def _sha256(value: SecretStr) -> SecretStr:
     return value
 
 
+HIDDEN_PATH = "the path is a secret"  # metadata of a URL that messages and pages show without its path
+
 Count = Annotated[int, BeforeValidator(_no_flag), Field(ge=0, le=MAX_COUNT)]
 Positive = Annotated[int, BeforeValidator(_no_flag), Field(ge=1, le=MAX_COUNT)]
 Port = Annotated[int, BeforeValidator(_no_flag), Field(ge=0, le=65535)]

@@ -3,10 +3,12 @@
 import asyncio
 from collections.abc import Iterable
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from sys import intern
+from typing import Any
 
 _REMEMBERED = 1024
+_LOOPBACK: dict[int, Any] = {4: ip_network("127.0.0.0/8"), 6: ip_network("::1/128")}
 
 
 class TrustedProxies:
@@ -41,6 +43,10 @@ class TrustedProxies:
             known = address is not None and any(address in network for network in self._networks)
             self._known[peer] = known
         return known
+
+    def on_this_machine(self) -> bool:
+        """Return whether one on this machine is trusted."""
+        return any(network.overlaps(_LOOPBACK[network.version]) for network in self._networks)
 
     def secure(self, peer: str, forwarded_proto: str | None) -> bool:
         """Return whether a trusted proxy says that the client came over TLS."""

@@ -17,9 +17,11 @@ from sockudo_py.http.context import NodeApi, make_call, too_many
 from sockudo_py.http.health import Health
 from sockudo_py.http.idempotency import Idempotency
 from sockudo_py.http.messages import OK, UNAVAILABLE, ApiRequest, ApiResponse, echo, error
+from sockudo_py.http.operators import OperatorAccess
 from sockudo_py.http.query import MAX_PAIRS, TooManyParameters, read_signed
-from sockudo_py.http.routes import Answer, Match, MethodMismatch, Open, Router, Signed
+from sockudo_py.http.routes import Answer, ForOperators, Match, MethodMismatch, Open, Router, Signed
 from sockudo_py.limits.base import RateLimiter, RequestLimit
+from sockudo_py.limits.notice import LimitNotice
 from sockudo_py.logs import quoted
 from sockudo_py.metrics import AppCounters, Metrics
 from sockudo_py.protocol.app import App
@@ -50,6 +52,7 @@ class Api:
         clock: Unix seconds, compared with the timestamps of requests.
         timer: Seconds that never go back, to measure how long answers take.
         health: Answers the open routes; without it they are not found.
+        operators: Who may see ``/usage``; None: nobody.
         address_limit: What one address may ask for, over all apps and routes but the open ones; None is no limit.
         path_prefix: The configured prefix (like ``/realtime``), which is cut from paths before they get here.
             Signatures over the path with it are accepted too.
@@ -66,6 +69,7 @@ class Api:
         clock: Callable[[], float] = time.time,
         timer: Callable[[], float] = time.perf_counter,
         health: Health | None = None,
+        operators: OperatorAccess | None = None,
         address_limit: RequestLimit | None = None,
         path_prefix: str = "",
     ) -> None:
@@ -85,12 +89,14 @@ class Api:
         self._limiter = limiter
         self._clock = clock
         self._health = health
+        self._operators = operators
         self._address_limit = address_limit
         self._prefix = path_prefix.rstrip("/")
         self._router = Router()
         self._limited = metrics.counter(
             "http_address_limited_total", "HTTP API requests refused because their address sent too many"
         )
+        self._notice = LimitNotice("HTTP API requests", "rate_limiter.api_rate_limit.max_requests")
         self._crashes = metrics.counter("http_internal_errors_total", "HTTP API requests answered with status 500")
 
     def handle(self, request: ApiRequest) -> ApiResponse | Awaitable[ApiResponse]:
@@ -137,7 +143,7 @@ class Api:
     def refusal(self, method: str, path: str) -> ApiResponse | None:
         """Return the answer for a request that has no route, before anybody reads its body; None: it has one."""
         match = self._router.find(method, path)
-        if isinstance(match, Match) and (self._health is not None or not isinstance(match.route, Open)):
+        if isinstance(match, Match) and (self._health is not None or isinstance(match.route, Signed)):
             return None
         if isinstance(match, MethodMismatch):
             allow = ("Allow", ", ".join(match.allowed))
@@ -204,8 +210,10 @@ class Api:
         counters.http_received_bytes += len(request.body)
         return _count(counters, failure)
 
-    def _open(self, request: ApiRequest, route: Open, segments: tuple[str, ...]) -> Answer:
+    def _open(self, request: ApiRequest, route: Open | ForOperators, segments: tuple[str, ...]) -> Answer:
         if self._health is None:
+            return _NOT_FOUND
+        if isinstance(route, ForOperators) and not (self._operators and self._operators.allows(request)):
             return _NOT_FOUND
         answer = route.handler(self._health, segments)
         return answer if isinstance(answer, ApiResponse) else self._later(request, answer, None)
@@ -217,6 +225,7 @@ class Api:
         if allowance.allowed:
             return None
         self._limited.add()
+        self._notice.add(remote)
         return too_many("Rate limit exceeded: too many requests from this address", allowance.retry_after)
 
     async def _later(

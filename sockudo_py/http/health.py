@@ -1,4 +1,4 @@
-"""The open routes: ``/up``, ``/live`` and ``/usage``."""
+"""The open routes, ``/up`` and ``/live``, and ``/usage``, which is for operators."""
 
 import logging
 import os
@@ -33,7 +33,6 @@ class Health:
             not healthy.
         webhooks: Returns the ``webhooks`` section of ``/usage``, with every secret redacted. May raise ``Unavailable``.
         clock: A monotonic clock, for the uptime.
-        tell_usage: Answer ``/usage``; without it there is no such path.
     """
 
     def __init__(
@@ -45,7 +44,6 @@ class Health:
         checks: Mapping[str, Callable[[], bool]] | None = None,
         webhooks: Callable[[], Awaitable[Mapping[str, object]]] | None = None,
         clock: Callable[[], float] = time.monotonic,
-        tell_usage: bool = True,
     ) -> None:
         self._node = node
         self._apps = apps
@@ -53,7 +51,6 @@ class Health:
         self._checks = dict(checks or {})
         self._webhooks = webhooks
         self._clock = clock
-        self._tell_usage = tell_usage
         self._leaving = False
         self._started = clock()
 
@@ -85,8 +82,6 @@ class Health:
 
     async def usage(self) -> ApiResponse:
         """Return what this process holds and uses, as JSON. Sizes are bytes, ``uptime_seconds`` seconds."""
-        if not self._tell_usage:
-            return error(404, "Not found")
         apps = {
             definition.app.id: self._node.connections(definition.app.id)
             for definition in self._apps.all()

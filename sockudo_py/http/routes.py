@@ -1,4 +1,4 @@
-"""The routes of the HTTP API. Each is either signed or listed as open; nothing is open by accident."""
+"""The routes of the HTTP API. Each is signed, for operators, or listed as open; nothing is open by accident."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -31,7 +31,16 @@ class Open:
     handler: Callable[[Health, tuple[str, ...]], Answer]
 
 
-Route = Signed | Open
+@dataclass(frozen=True, slots=True)
+class ForOperators:
+    """A route that ``OperatorAccess`` guards. ``handler`` gets the path's variables."""
+
+    method: str
+    pattern: str
+    handler: Callable[[Health, tuple[str, ...]], Answer]
+
+
+Route = Signed | Open | ForOperators
 
 ROUTES: tuple[Route, ...] = (
     Signed("POST", "/apps/{app_id}/events", events.publish),
@@ -47,7 +56,7 @@ ROUTES: tuple[Route, ...] = (
     Open("GET", "/up", lambda health, _: health.up()),
     Open("GET", "/up/{app_id}", lambda health, segments: health.up_app(segments[0])),
     Open("GET", "/live", lambda health, _: health.live()),
-    Open("GET", "/usage", lambda health, _: health.usage()),
+    ForOperators("GET", "/usage", lambda health, _: health.usage()),
 )
 
 

@@ -4,8 +4,10 @@ Several owners may share the file, each with its own part of the schema, which h
 """
 
 import fcntl
+import logging
 import os
 import sqlite3
+import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +15,8 @@ from typing import Any, TypeVar
 
 from sockudo_py.errors import SockudoError, Unavailable
 from sockudo_py.links.batch_thread import BatchThread
+
+log = logging.getLogger(__name__)
 
 _REMEDY = "name a file in a folder that this user may write to"
 _WAL_BYTES = 16 << 20  # what a checkpoint leaves of the log
@@ -116,7 +120,20 @@ class SqliteFile:
         except OSError as error:
             raise SockudoError(f"{self._key}: {self.path}: {error.strerror}; {_REMEDY}") from error
 
+    def _keep_private(self) -> None:
+        """Let nobody else read what is sent to receivers. SQLite gives its log files the mode of the file."""
+        try:
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
+            for path in (self.path, Path(f"{self.path}-wal"), Path(f"{self.path}-shm")):
+                mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0
+                if mode & 0o077:
+                    path.chmod(0o600)
+                    log.warning("%s: %s had mode %04o, others could read it; now it has 0600", self._key, path, mode)
+        except OSError as error:
+            raise SockudoError(f"{self._key}: {self.path}: {error.strerror}; {_REMEDY}") from error
+
     def _connect(self) -> sqlite3.Connection:
+        self._keep_private()
         connection = sqlite3.connect(self.path, isolation_level=None, timeout=5.0)
         try:
             connection.execute("PRAGMA auto_vacuum=INCREMENTAL")  # holds for a new file, and before anything is written

@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from sockudo_py import __version__
 from sockudo_py.apps.base import AppDefinition
 from sockudo_py.config import Config
+from sockudo_py.config.drivers import RateLimiterConfig
+from sockudo_py.config.server import RateLimit
 from sockudo_py.edge.listening import shown
 
 
@@ -40,8 +42,22 @@ def banner_lines(config: Config, port: int, metrics_port: int | None, apps: Iter
             f"adapter {config.adapter.driver}, cache {config.cache.driver}, limits {config.rate_limiter.driver}",
         )
     )
+    rows.append(("limits", f"by address: {_limits(config.rate_limiter)}"))
     rows.append(("config", config.origin))
     return [f"sockudo_py {__version__}", *(f"  {name:<9} {text}" for name, text in rows)]
+
+
+def _limits(limiter: RateLimiterConfig) -> str:
+    if not limiter.enabled:
+        return "none"
+    api, connect = limiter.api_rate_limit, limiter.websocket_rate_limit
+    return f"{_per_window(connect, 'connection')}, {_per_window(api, 'API request')}"
+
+
+def _per_window(limit: RateLimit, what: str) -> str:
+    if limit.max_requests is None:
+        return f"any number of {what}s"
+    return f"{limit.max_requests} {what}{'' if limit.max_requests == 1 else 's'} in {limit.window_seconds:g} s"
 
 
 def _names(definitions: list[AppDefinition]) -> str:

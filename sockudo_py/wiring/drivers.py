@@ -21,6 +21,7 @@ from sockudo_py.config.unused import UNBUILT
 from sockudo_py.endpoints import Endpoint
 from sockudo_py.errors import ConfigError
 from sockudo_py.limits.base import RateLimiter
+from sockudo_py.management.keys import Admin, AdminKeys
 from sockudo_py.metrics import Metrics
 from sockudo_py.process.descriptors import Descriptors
 from sockudo_py.queues.base import Queue
@@ -65,6 +66,14 @@ def refuse_unbuilt(config: Config) -> None:
         )
     if problems:
         raise ConfigError(problems)
+
+
+def admin_keys(config: Config) -> AdminKeys:
+    """Return the keys of ``webhooks.admin.api_keys``."""
+    return AdminKeys(
+        Admin(bytes.fromhex(key.sha256.get_secret_value()), frozenset(key.apps), frozenset(key.scopes))
+        for key in config.webhooks.admin.api_keys
+    )
 
 
 def make_adapter(config: Config, loop: asyncio.AbstractEventLoop) -> Adapter:

@@ -13,6 +13,7 @@ from sockudo_py.apps.base import AppChanged, AppDefinition
 from sockudo_py.changes import Change, OnChange
 from sockudo_py.clients.wheel import Wheel, tick_for
 from sockudo_py.config import NO_QUEUE, Config
+from sockudo_py.config.server import RateLimit
 from sockudo_py.edge.context import FrontContext, FrontLimits
 from sockudo_py.edge.listening import shown
 from sockudo_py.edge.newcomers import Newcomers
@@ -22,6 +23,7 @@ from sockudo_py.errors import ConfigError, SockudoError
 from sockudo_py.http.api import Api
 from sockudo_py.http.cors import Cors
 from sockudo_py.http.health import Health
+from sockudo_py.http.operators import OperatorAccess
 from sockudo_py.limits.base import RequestLimit
 from sockudo_py.metrics import Metrics
 from sockudo_py.node import Node
@@ -35,6 +37,7 @@ from sockudo_py.webhooks.service import WebhookService
 from sockudo_py.webhooks.spool.noise import Leaves, Noise
 from sockudo_py.wiring.checks import spare_needless_queue
 from sockudo_py.wiring.drivers import (
+    admin_keys,
     delivery_settings,
     endpoint_rules,
     make_adapter,
@@ -119,10 +122,10 @@ class Server:
             metrics=metrics,
             checks={"adapter": adapter.healthy},
             webhooks=self._usage,
-            tell_usage=config.http_api.usage_enabled,
         )
         self._health = health
         api_limit = limits.api_rate_limit
+        self._proxies = _proxies(config, api_limit.trust_hops)
         self._api = Api(
             node=self.node,
             apps=self.apps,
@@ -130,7 +133,13 @@ class Server:
             keys=self._keys,
             limiter=self._limiter,
             health=health,
-            address_limit=RequestLimit(api_limit.max_requests, api_limit.window_seconds) if limits.enabled else None,
+            operators=OperatorAccess(
+                config.http_api.usage_enabled,
+                is_admin=admin_keys(config).see_everything,
+                behind_local_proxy=self._proxies.on_this_machine()
+                or bool(api_limit.trust_hops or limits.websocket_rate_limit.trust_hops),
+            ),
+            address_limit=_limit(config, api_limit),
             path_prefix=config.url_prefix,
         )
         self._lag = LoopLag(metrics)
@@ -141,7 +150,6 @@ class Server:
         self._wheel = Wheel(loop.time, loop.call_later, tick)
         cors = config.cors
         self._cors = Cors(cors.origin, cors.methods, cors.allowed_headers, cors.credentials)
-        self._proxies = _proxies(config, api_limit.trust_hops)
         self._max_body = config.http_api.request_limit_in_mb * 1024 * 1024
         self._web = WebServers(
             config,
@@ -315,7 +323,7 @@ class Server:
             proxies=self._proxies,
             cors=self._cors,
             limiter=self._limiter,
-            connect_limit=RequestLimit(connect.max_requests, connect.window_seconds) if limits.enabled else None,
+            connect_limit=_limit(config, connect),
             descriptors=self._descriptors,
             newcomers=self._newcomers,
             connect_proxies=None if connect.trust_hops is None else _proxies(config, connect.trust_hops),
@@ -380,6 +388,12 @@ class Server:
 def _proxies(config: Config, hops: int) -> TrustedProxies:
     networks = [ip_network(cidr) for cidr in config.trusted_proxies]
     return TrustedProxies(networks, hops if config.rate_limiter.enabled else 0)
+
+
+def _limit(config: Config, limit: RateLimit) -> RequestLimit | None:
+    if not config.rate_limiter.enabled or limit.max_requests is None:
+        return None
+    return RequestLimit(limit.max_requests, limit.window_seconds)
 
 
 def _what_happened(old: AppDefinition | None, new: AppDefinition | None) -> str:

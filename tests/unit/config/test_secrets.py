@@ -98,16 +98,17 @@ def test_a_configuration_in_a_log_shows_no_secret(read: Load) -> None:
     assert CANARY not in json.dumps(redacted(config))
 
 
-def test_a_printed_url_keeps_host_and_path_only(read: Load) -> None:
+def test_a_printed_url_keeps_its_host_and_only_where_it_is_no_secret_its_path(read: Load) -> None:
     config = read(
         with_apps(
-            app(webhooks=[{"url": f"https://example.com/h?token={CANARY}", "event_types": ["*"]}]),
+            app(webhooks=[{"url": f"https://{CANARY}@example.com:8443/{CANARY}?token={CANARY}", "event_types": ["*"]}]),
             database={"redis": {"url": f"redis://u:{CANARY}@h/0"}},
         )
     )
     shown = redacted(config)
-    assert shown["app_manager"]["array"]["apps"][0]["webhooks"][0]["url"] == "https://example.com/h?***"
+    assert shown["app_manager"]["array"]["apps"][0]["webhooks"][0]["url"] == "https://example.com:8443/..."
     assert shown["database"]["redis"]["url"] == "redis://***@h/0"
+    assert CANARY not in json.dumps(shown)
 
 
 def test_the_log_is_told_every_secret(read: Load) -> None:

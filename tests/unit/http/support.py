@@ -16,6 +16,7 @@ from sockudo_py.caches.memory_keys import MemoryKeys
 from sockudo_py.errors import Unavailable
 from sockudo_py.http.api import Api, ApiRequest, ApiResponse
 from sockudo_py.http.health import Health
+from sockudo_py.http.operators import OperatorAccess
 from sockudo_py.limits.base import Allowance, RequestLimit
 from sockudo_py.metrics import Metrics
 from sockudo_py.protocol.app import App, AppKey
@@ -180,6 +181,7 @@ class World:
     prefix: str = ""
     address_limit: RequestLimit | None = None
     with_health: bool = True
+    operators: OperatorAccess | None = field(default_factory=OperatorAccess)
 
     def __post_init__(self) -> None:
         if self.keys is None:
@@ -194,6 +196,7 @@ class World:
             clock=lambda: self.now,
             timer=self.timer,
             health=health if self.with_health else None,
+            operators=self.operators,
             address_limit=self.address_limit,
             path_prefix=self.prefix,
         )

@@ -6,11 +6,12 @@ import logging
 import pytest
 
 from sockudo_py.http.api import ApiRequest
-from sockudo_py.http.routes import ROUTES, MethodMismatch, Open, Route, Router, Signed
+from sockudo_py.http.routes import ROUTES, ForOperators, MethodMismatch, Open, Route, Router, Signed
 from sockudo_py.limits.base import RequestLimit
 from tests.unit.http.support import World, get, post, signed, text
 
-OPEN = {"/up", "/up/{app_id}", "/live", "/usage"}
+OPEN = {"/up", "/up/{app_id}", "/live"}
+FOR_OPERATORS = {"/usage"}
 SIGNED = [route for route in ROUTES if isinstance(route, Signed)]
 EVENT = {"name": "e", "channel": "c", "data": "x"}
 
@@ -23,9 +24,10 @@ def unsigned(method: str, path: str, body: bytes = b"") -> ApiRequest:
     return ApiRequest(method, path, "", {}, body, "")
 
 
-def test_every_route_is_signed_or_listed_as_open() -> None:
+def test_every_route_is_signed_or_listed_as_open_or_for_operators() -> None:
     assert {route.pattern for route in ROUTES if isinstance(route, Open)} == OPEN
-    assert len(SIGNED) + len(OPEN) == len(ROUTES)
+    assert {route.pattern for route in ROUTES if isinstance(route, ForOperators)} == FOR_OPERATORS
+    assert len(SIGNED) + len(OPEN) + len(FOR_OPERATORS) == len(ROUTES)
 
 
 @pytest.mark.parametrize("route", SIGNED, ids=lambda route: f"{route.method} {route.pattern}")

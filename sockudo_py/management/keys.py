@@ -1,0 +1,47 @@
+"""Admin keys: who may do what with the management routes."""
+
+import hashlib
+import hmac
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+EVERY_APP = "*"
+_BEARER = "bearer "
+
+
+@dataclass(frozen=True, slots=True)
+class Admin:
+    """An admin key, by its SHA-256, and what it is for."""
+
+    sha256: bytes
+    apps: frozenset[str]
+    scopes: frozenset[str]
+
+    def sees_everything(self) -> bool:
+        """Return whether it may read about every app."""
+        return EVERY_APP in self.apps and "read" in self.scopes
+
+
+class AdminKeys:
+    """The admin keys of a server."""
+
+    def __init__(self, admins: Iterable[Admin]) -> None:
+        self._admins = tuple(admins)
+
+    def find(self, headers: Mapping[str, str]) -> Admin | None:
+        """Return whose key headers (lower-case names) hold, as ``Authorization: Bearer`` or ``X-Pulse-Key``."""
+        given = headers.get("x-pulse-key")
+        authorization = headers.get("authorization", "")
+        if given is None and authorization[: len(_BEARER)].lower() == _BEARER:
+            given = authorization[len(_BEARER) :].strip()
+        if not given:
+            return None
+        digest = hashlib.sha256(given.encode("utf-8", "surrogateescape")).digest()
+        # All are compared: how long it takes says nothing about which one, or whether any, fits.
+        found = [admin for admin in self._admins if hmac.compare_digest(admin.sha256, digest)]
+        return found[0] if found else None
+
+    def see_everything(self, headers: Mapping[str, str]) -> bool:
+        """Return whether headers hold a key that may read about every app."""
+        admin = self.find(headers)
+        return admin is not None and admin.sees_everything()
