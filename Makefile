@@ -6,7 +6,7 @@ STAMP := $(VENV)/.stamp
 WORKERS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test faults soak check fmt lock bench bench-docs clean
+.PHONY: help setup run test faults soak check docs fmt lock bench bench-docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  %-10s %s\n", $$1, $$2}'
@@ -27,7 +27,7 @@ run: $(STAMP) ## start the server on embedded defaults (CONFIG=file to use yours
 test: $(STAMP) ## run the tests (ARGS='-k name' to choose)
 	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow" $(ARGS)
 
-faults: $(STAMP) ## run the slow tests: faults that take their time (docs/delivery.md)
+faults: $(STAMP) ## run the slow tests: faults that take their time (docs/webhooks/promise.md)
 	$(BIN)/python -m pytest -m slow $(ARGS)
 
 soak: $(STAMP) ## ten minutes of random faults (SOAK_SECONDS=n SOAK_SEED=n)
@@ -38,6 +38,9 @@ check: $(STAMP) ## lint, types and layers: what CI runs besides the tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: $(STAMP) ## build the documentation site into site/ (open site/index.html)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 fmt: $(STAMP) ## format the code and fix what ruff can fix
 	$(BIN)/ruff format .
@@ -65,4 +68,4 @@ bench-docs: bench ## ... and put tables and charts into docs/performance.md
 	$(BIN)/python -m benchmarks.report --docs $(ROWS) $(SIZES)
 
 clean: ## remove .venv and caches
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -59,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     kind = show.add_mutually_exclusive_group()
     kind.add_argument("--defaults", action="store_true", help="print every key with its default instead")
     kind.add_argument("--reference", action="store_true", help="print docs/configuration.md instead")
-    kind.add_argument("--migrating", action="store_true", help="print docs/migrating.md instead")
+    kind.add_argument("--migrating", action="store_true", help="print docs/moving/settings.md instead")
     show.set_defaults(run=_print)
 
     cli_webhooks.add_commands(commands, _add_config, _apps)

@@ -1,4 +1,4 @@
-"""Makes `docs/migrating.md`, the page for people who come from soketi or Sockudo, from the tables."""
+"""Makes `docs/moving/settings.md`, the page for people who come from soketi or Sockudo, from the tables."""
 
 from collections.abc import Iterable
 
@@ -9,7 +9,7 @@ from sockudo_py.config.unused import HARMLESS_WHEN_BLANK
 INTRODUCTION = """\
 # Moving from soketi or Sockudo: settings
 
-Made by `sockudo-py print-config --migrating`; a test keeps it fresh. [Moving from another server](migration.md) has
+Made by `sockudo-py print-config --migrating`; a test keeps it fresh. [Moving from another server](differences.md) has
 what clients and backends may notice.
 
 Keep your variables and your Sockudo file, and run `sockudo-py check-config --config FILE` (without `--config` when you
@@ -52,7 +52,7 @@ all: for that set `SOCKUDO_SKIP_INLINE_APPS=true`.
 
 
 def page() -> str:
-    """Return ``docs/migrating.md``."""
+    """Return ``docs/moving/settings.md``."""
     lines = [INTRODUCTION]
     for title, own in (("soketi 1.6.1", True), ("Sockudo, up to 5.2.0, and names of our own", False)):
         lines += [f"## Variables of {title}", "", "| variable | becomes |", "|---|---|"]

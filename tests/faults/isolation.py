@@ -1,5 +1,5 @@
 """How little a healthy endpoint feels hung and slow ones: ``python -m tests.faults.isolation`` prints the tables of
-delivery.md.
+docs/webhooks/figures.md.
 
 One process, 80 slots. The healthy endpoint answers after 20 ms and gets 50 events a second; each hung one never answers
 and gets 3 a second, each slow one answers 200 after some time and gets as many. Times are shortened: requests time out

@@ -166,7 +166,7 @@ HARMLESS: dict[str, Sequence[Crowd]] = {
     "60, every 2nd answer 9.9 s": (Crowd(60, now_and_then(9.9, 2)),),
     "60, every 20th answer 2 s": (Crowd(60, now_and_then(2.0, 20)),),
 }
-# What it only bounds: see docs/delivery.md, known limits.
+# What it only bounds: see docs/webhooks/operation.md, known limits.
 HARMFUL: dict[str, Sequence[Crowd]] = {
     "60, every 2nd hangs": (Crowd(60, now_and_then(TIMEOUT, 2)),),
     "60, every 20th answer 9.9 s": (Crowd(60, now_and_then(9.9, 20)),),

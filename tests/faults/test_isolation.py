@@ -12,7 +12,7 @@ from tests.faults.isolation import measure as measure_any
 
 pytestmark = pytest.mark.slow
 SECONDS = 6.0
-# Twice what this one takes leaves room for a busy machine (the quick one of the tables of delivery.md takes 20 ms);
+# Twice what this one takes leaves room for a busy machine (the quick one of docs/webhooks/figures.md takes 20 ms);
 # the lanes that the criterion is to refuse make it wait for seconds. About one attempt is in flight: where the process
 # stands still, the pace of the lane (decision 0010) grows by an eighth of that and stays far from the next class.
 HEALTHY = Healthy(takes=0.12, rate=10.0)

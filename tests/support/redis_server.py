@@ -52,7 +52,7 @@ class RedisServer:
 
     It leaves the fsync to the kernel (``appendfsync no``): what is killed here is the process, not the machine. With
     Redis' default, ``everysec``, it answers before it writes while an fsync is slow, and a SIGKILL then costs what it
-    had promised (docs/delivery.md): the disk would decide what is lost.
+    had promised (docs/webhooks/operation.md): the disk would decide what is lost.
     """
 
     def __init__(self, folder: Path, *, aof: bool = False, options: tuple[str, ...] = (), password: str = "") -> None:

@@ -295,8 +295,8 @@ def test_the_reference_of_all_keys_is_fresh(capsys: pytest.CaptureFixture[str]) 
 
 def test_the_page_of_other_servers_settings_is_fresh(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["print-config", "--migrating"], {}) == 0
-    assert capsys.readouterr().out == (ROOT / "docs/migrating.md").read_text(), (
-        "make it again: sockudo-py print-config --migrating > docs/migrating.md"
+    assert capsys.readouterr().out == (ROOT / "docs/moving/settings.md").read_text(), (
+        "make it again: sockudo-py print-config --migrating > docs/moving/settings.md"
     )
 
 

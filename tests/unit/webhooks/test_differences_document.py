@@ -1,4 +1,4 @@
-"""What docs/migration.md tells receivers to do holds."""
+"""What docs/moving/differences.md tells receivers to do holds."""
 
 import json
 import re
@@ -27,7 +27,7 @@ from sockudo_py.webhooks.endpoints.validation import endpoint_problems
 from sockudo_py.webhooks.events import event_of, pusher_style
 from tests.unit.webhooks.make import NOW_MS
 
-DOCUMENT = (Path(__file__).parents[3] / "docs" / "migration.md").read_text()
+DOCUMENT = (Path(__file__).parents[3] / "docs" / "moving" / "differences.md").read_text()
 APP = "app-1"
 CHANNELS = [
     "news",
