@@ -19,7 +19,18 @@ from benchmarks.machine import environment
 from benchmarks.subjects import Starter, own, peers
 from benchmarks.tables import busy_generator, table, write_json
 
-WORKLOADS = ("fanout", "hot", "publish", "client_events", "connections", "idle", "ramp", "webhooks", "startup")
+WORKLOADS = (
+    "fanout",
+    "hot",
+    "publish",
+    "client_events",
+    "connections",
+    "idle",
+    "ramp",
+    "webhooks",
+    "webhook_pairs",
+    "startup",
+)
 
 
 def main() -> int:

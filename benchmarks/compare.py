@@ -19,7 +19,18 @@ from benchmarks.harness import Result
 from benchmarks.machine import interpreter
 from benchmarks.subjects import ROOT, own
 
-WORKLOADS = ("fanout", "hot", "publish", "client_events", "connections", "idle", "ramp", "webhooks", "startup")
+WORKLOADS = (
+    "fanout",
+    "hot",
+    "publish",
+    "client_events",
+    "connections",
+    "idle",
+    "ramp",
+    "webhooks",
+    "webhook_pairs",
+    "startup",
+)
 
 
 @contextlib.contextmanager

@@ -29,10 +29,33 @@ ROOT = Path(__file__).parent.parent
 
 
 @dataclass(frozen=True, slots=True)
+class Webhooks:
+    """An endpoint for occupied and vacated channels, over a queue in memory or in the Redis at a port of 127.0.0.1.
+
+    ``batched``: what comes within 50 ms goes in one request; else each event has a request of its own.
+    """
+
+    url: str
+    batched: bool
+    redis_port: int | None = None
+
+    @property
+    def endpoint(self) -> dict[str, object]:
+        """The endpoint as the app of every server takes it."""
+        return {"url": self.url, "event_types": ["channel_occupied", "channel_vacated"]}
+
+    @property
+    def batching(self) -> dict[str, object]:
+        """The setting of the same name of every server."""
+        return {"enabled": self.batched, "duration": 50}
+
+
+@dataclass(frozen=True, slots=True)
 class Options:
     """What a workload needs beyond the defaults. ``app`` and ``server`` are for sockudo_py only."""
 
     presence_members: int = 100
+    webhooks: Webhooks | None = None
     settled: bool = True  # wait until the server has nothing left to do from its start
     app: dict[str, Any] = field(default_factory=dict)
     server: dict[str, Any] = field(default_factory=dict)
@@ -77,6 +100,8 @@ def sockudo_py(options: Options = Options(), root: Path = ROOT, python: str = sy
         "webhooks": [idle],
         **options.app,
     }
+    if options.webhooks is not None:
+        app["webhooks"] = [options.webhooks.endpoint]
     config = {
         "host": "127.0.0.1",
         "port": port,
@@ -87,6 +112,10 @@ def sockudo_py(options: Options = Options(), root: Path = ROOT, python: str = sy
         "shutdown_grace_period": 1,
         **options.server,
     }
+    if options.webhooks is not None:
+        config["webhooks"] = {"batching": options.webhooks.batching, "vacate_delay_ms": 0}
+        if options.webhooks.redis_port is not None:
+            config["queue"] = {"driver": "redis", "redis": {"url_override": _redis_url(options.webhooks.redis_port)}}
     with tempfile.TemporaryDirectory() as folder:
         path, log_path = Path(folder) / "config.json", Path(folder) / "log"
         path.write_bytes(orjson.dumps(config))
@@ -96,6 +125,10 @@ def sockudo_py(options: Options = Options(), root: Path = ROOT, python: str = sy
         with log_path.open("wb") as log, pinned(command, log, environment, root) as process:
             wait_until_up(process, f"http://127.0.0.1:{port}/up", log_path)
             yield Subject("sockudo_py", process, port, scrape_port=metrics_port)
+
+
+def _redis_url(port: int) -> str:
+    return f"redis://127.0.0.1:{port}/0"
 
 
 def keeps_alive(port: int) -> bool:
@@ -118,9 +151,9 @@ def soketi(options: Options = Options()) -> Iterator[Subject]:
         "secret": APP_SECRET,
         "enableClientMessages": True,
         "maxClientEventsPerSecond": CLIENT_EVENTS_PER_SECOND,
-        "webhooks": [],
+        "webhooks": [] if options.webhooks is None else [options.webhooks.endpoint],
     }
-    config = {
+    config: dict[str, object] = {
         "host": "127.0.0.1",
         "port": port,
         "appManager.array.apps": [app],
@@ -129,6 +162,11 @@ def soketi(options: Options = Options()) -> Iterator[Subject]:
         "presence.maxMembersPerChannel": options.presence_members,
         "shutdownGracePeriod": 0,
     }
+    if options.webhooks is not None:
+        config["webhooks.batching"] = options.webhooks.batching
+        if options.webhooks.redis_port is not None:
+            config |= {"queue.driver": "redis", "database.redis.host": "127.0.0.1"}
+            config["database.redis.port"] = options.webhooks.redis_port
     with tempfile.TemporaryDirectory() as folder:
         path, log_path = Path(folder) / "config.json", Path(folder) / "log"
         path.write_bytes(orjson.dumps(config))
@@ -151,7 +189,9 @@ def sockudo(options: Options = Options()) -> Iterator[Subject]:
         "max_client_events_per_second": CLIENT_EVENTS_PER_SECOND,
         "enabled": True,
     }
-    config = {
+    if options.webhooks is not None:
+        app["webhooks"] = [options.webhooks.endpoint]
+    config: dict[str, object] = {
         "host": "127.0.0.1",
         "port": port,
         "app_manager": {"driver": "memory", "array": {"apps": [app]}},
@@ -160,6 +200,11 @@ def sockudo(options: Options = Options()) -> Iterator[Subject]:
         "rate_limiter": {"enabled": False},  # a hundred requests a minute by default; off by default in the others
         "shutdown_grace_period": 1,
     }
+    if options.webhooks is not None:
+        config["webhooks"] = {"batching": options.webhooks.batching}
+        if options.webhooks.redis_port is not None:
+            config["queue"] = {"driver": "redis"}
+            config["database"] = {"redis": {"host": "127.0.0.1", "port": options.webhooks.redis_port}}
     with tempfile.TemporaryDirectory() as folder:
         path, log_path = Path(folder) / "config.json", Path(folder) / "log"
         path.write_bytes(orjson.dumps(config))

@@ -6,39 +6,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.harness import Meter, Result, free_port
+from benchmarks.harness import Meter, Result
 from benchmarks.load import client_frame, connect
+from benchmarks.receiver import receiving
 from benchmarks.subjects import Options, Starter
-
-
-class Receiver(asyncio.Protocol):
-    """An HTTP server that counts requests and events and answers 200 with nothing."""
-
-    requests = 0
-    events = 0
-    latencies: list[float] = []  # noqa: RUF012 - one benchmark process, reset between runs
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        self._transport = transport
-        self._buffer = b""
-
-    def data_received(self, data: bytes) -> None:
-        self._buffer += data
-        while (end := self._buffer.find(b"\r\n\r\n")) >= 0:
-            head = self._buffer[:end].lower()
-            start = head.find(b"content-length:") + 15
-            size = int(head[start : head.find(b"\r\n", start) if b"\r\n" in head[start:] else None])
-            if len(self._buffer) < end + 4 + size:
-                return
-            body = self._buffer[end + 4 : end + 4 + size]
-            self._buffer = self._buffer[end + 4 + size :]
-            Receiver.requests += 1
-            Receiver.events += body.count(b'"client_event"')
-            at = body.find(b"t=")
-            if at >= 0:
-                Receiver.latencies.append(time.perf_counter() - int(body[at + 2 : body.find(b";", at)]) / 1e9)
-            self._transport.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-
 
 NAMES = {"memory": "webhook events", "sqlite": "webhook events over SQLite"}  # by queue driver
 
@@ -51,46 +22,39 @@ async def measure(starter: Starter, batched: bool, events: int, rate: float, dri
 
 
 async def _measure(starter: Starter, batched: bool, events: int, rate: float, queue: dict[str, Any]) -> Result:
-    Receiver.requests = Receiver.events = 0
-    Receiver.latencies = []
-    port = free_port()
-    server = await asyncio.get_running_loop().create_server(Receiver, "127.0.0.1", port)
-    endpoint = {"url": f"http://127.0.0.1:{port}/", "event_types": ["client_event"]}
     batching = {"enabled": batched, "duration": 50}
-    server_options = {"webhooks": {"batching": batching}, "queue": queue}
-    with starter(Options(app={"webhooks": [endpoint]}, server=server_options)) as subject:
-        sender = await connect(subject.port, "private-room")
-        sender.on_bytes = lambda data: None
-        with Meter(subject) as meter:
-            start = time.perf_counter()
-            step = 32 if rate == 0 else max(1, int(rate / 100))
-            for sent in range(0, events, step):
-                frames = [
-                    client_frame(
-                        {"event": "client-m", "channel": "private-room", "data": f"t={time.perf_counter_ns()};"}
-                    )
-                    for _ in range(min(step, events - sent))
-                ]
-                sender.transport.write(b"".join(frames))
-                if rate:
-                    await asyncio.sleep(max(0.0, start + (sent + step) / rate - time.perf_counter()))
-                else:
-                    while Receiver.events < sent - 5_000:
-                        await asyncio.sleep(0.001)
-            deadline = time.perf_counter() + 60
-            while Receiver.events < events and time.perf_counter() < deadline:
-                await asyncio.sleep(0.005)
-        sender.transport.abort()
-    server.close()
-    waits = [value * 1e3 for value in Receiver.latencies] or [float("nan")]
+    async with receiving(b"client_event") as received:
+        endpoint = {"url": f"http://127.0.0.1:{received.port}/", "event_types": ["client_event"]}
+        server_options = {"webhooks": {"batching": batching}, "queue": queue}
+        with starter(Options(app={"webhooks": [endpoint]}, server=server_options)) as subject:
+            sender = await connect(subject.port, "private-room")
+            sender.on_bytes = lambda data: None
+            with Meter(subject) as meter:
+                start = time.perf_counter()
+                step = 32 if rate == 0 else max(1, int(rate / 100))
+                for sent in range(0, events, step):
+                    frames = [
+                        client_frame(
+                            {"event": "client-m", "channel": "private-room", "data": f"t={time.perf_counter_ns()};"}
+                        )
+                        for _ in range(min(step, events - sent))
+                    ]
+                    sender.transport.write(b"".join(frames))
+                    if rate:
+                        await asyncio.sleep(max(0.0, start + (sent + step) / rate - time.perf_counter()))
+                    else:
+                        while received.events < sent - 5_000:
+                            await asyncio.sleep(0.001)
+                missing = await received.wait(events, 60)
+            sender.transport.abort()
     kind = "batched" if batched else "single"
     offered = f"{rate:.0f}/s offered" if rate else "flat out"
     return meter.row(
         f"{NAMES[queue['driver']]}, {kind}, {offered}",
-        max(1, Receiver.events),
-        waits,
-        note=f"{Receiver.events / meter.seconds:,.0f} events/s in {Receiver.requests:,} requests"
-        + ("" if Receiver.events >= events else f"; LOST OR LATE: {events - Receiver.events}"),
+        max(1, received.events),
+        received.latencies or [float("nan")],
+        note=f"{received.events / meter.seconds:,.0f} events/s in {received.requests:,} requests"
+        + (f"; LOST OR LATE: {missing}" if missing > 0 else ""),
     )
 
 
