@@ -1,4 +1,7 @@
-"""The way to Redis: few connections, no hidden repeats, scripts by their digest, every error as ``Unavailable``."""
+"""The way to Redis: few connections, no hidden repeats, scripts by their digest, every error as ``Unavailable``.
+
+Scripts go over one connection of our own (``redis_wire.py``), everything else over redis-py's; in a cluster all does.
+"""
 
 import asyncio
 import hashlib
@@ -24,6 +27,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from sockudo_py.errors import Unavailable
+from sockudo_py.links.redis_wire import RedisWire, Word
 from sockudo_py.metrics import Series
 
 _LUA = Path(__file__).parents[1] / "lua"
@@ -112,18 +116,26 @@ class RedisLink:
             "socket_connect_timeout": response_timeout,
             "protocol": 2,
         }
+        self._timeout = response_timeout
+        self._wire: RedisWire | None = None
+        self._dial: asyncio.Task[RedisWire] | None = None
         self._pool: BlockingConnectionPool | None = None
         self._client: Redis | RedisCluster
         if cluster:
             self._client = RedisCluster.from_url(url, max_connections=max_connections, **options)
         else:
             self._pool = BlockingConnectionPool.from_url(
-                url, max_connections=max_connections, timeout=response_timeout, **options
+                url, max_connections=max(1, max_connections - 1), timeout=response_timeout, **options
             )
             self._client = Redis(connection_pool=self._pool)
 
     async def close(self) -> None:
         """Close all connections."""
+        if self._dial is not None:
+            self._dial.cancel()
+            await asyncio.wait({self._dial})
+        if self._wire is not None:
+            self._wire.close()
         await self._client.aclose()
         if self._pool is not None:
             await self._pool.aclose()
@@ -146,14 +158,38 @@ class RedisLink:
         value = answer.get(name)
         return value if isinstance(value, str) else None
 
-    async def call(self, script: Script, key: str, args: Sequence[str | bytes | int]) -> Any:
+    async def call(self, script: Script, key: str, args: Sequence[Word]) -> Any:
         """Run a script and return its answer. ``key``: KEYS[1], by which a cluster finds the server."""
+        if self._pool is None:
+            try:
+                return await self._asked(self._client.evalsha(script.digest, 1, key, *args))
+            except _Forgotten:
+                return await self._asked(self._client.eval(script.text, 1, key, *args))
         try:
-            return await self._asked(self._client.evalsha(script.digest, 1, key, *args))
-        except _Forgotten:
-            return await self._asked(self._client.eval(script.text, 1, key, *args))
+            wire = self._wire
+            if wire is None or wire.lost:
+                wire = await self._connected(self._pool)
+            try:
+                return await wire.ask(("EVALSHA", script.digest, 1, key, *args))
+            except NoScriptError:
+                return await wire.ask(("EVAL", script.text, 1, key, *args))
+        except (RedisError, OSError) as error:
+            raise await self._unavailable(error) from error
 
-    async def call_replicated(self, replicas: int, script: Script, key: str, args: Sequence[str | bytes | int]) -> Any:
+    async def _connected(self, pool: BlockingConnectionPool) -> RedisWire:
+        """Return a new wire: the same one for all who ask meanwhile."""
+        if self._dial is None:
+            connection = pool.make_connection()  # type: ignore[no-untyped-call]
+            self._dial = asyncio.create_task(RedisWire.connect(connection, self._timeout))
+            self._dial.add_done_callback(self._dialled)
+        return await asyncio.shield(self._dial)
+
+    def _dialled(self, dial: asyncio.Task[RedisWire]) -> None:
+        self._dial = None
+        if not dial.cancelled() and dial.exception() is None:
+            self._wire = dial.result()
+
+    async def call_replicated(self, replicas: int, script: Script, key: str, args: Sequence[Word]) -> Any:
         """Run a script, and wait until that many replicas have what it wrote."""
         pipe = self._client.pipeline(transaction=False)
         pipe.eval(script.text, 1, key, *args)
@@ -164,7 +200,7 @@ class RedisLink:
             raise Unavailable(f"the {self._owner}'s Redis at {self.where}: {have}")
         return answer
 
-    async def command(self, *words: str | bytes | int) -> Any:
+    async def command(self, *words: Word) -> Any:
         """Run one plain command."""
         return await self._asked(self._client.execute_command(*words))
 
@@ -196,6 +232,8 @@ class RedisLink:
         self._errors.add(kind)
         if kind == "readonly" and self._pool is not None:
             await self._pool.disconnect(inuse_connections=False)  # a failover: resolve the name anew
+            if self._wire is not None:
+                self._wire.close()
         detail = f": {str(error)[:200]}" if kind == "response" else ""
         meaning = meaning.format(keys=self._keys, owner=self._owner)
         return Unavailable(f"the {self._owner}'s Redis at {self.where}: {meaning}{detail}")
