@@ -35,7 +35,7 @@ def whole(given: dict[str, Any]) -> dict[str, Any]:
     if isinstance(given.get("webhooks"), list) or (set(given) <= set(AppConfig.model_fields) and "key" in given):
         given = {"app_manager": {"array": {"apps": [APP | given]}}}
     assert set(given) <= set(Config.model_fields), "neither an endpoint nor an app nor a configuration"
-    return given
+    return {"app_manager": {"array": {"apps": [APP]}}} | given
 
 
 @pytest.mark.parametrize("code", list(found()))
