@@ -10,11 +10,12 @@ from benchmarks.harness import Result
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """One target: ``figure`` of sockudo_py's row ``workload``, divided by that of ``over`` if there is one."""
+    """One target: ``figure`` of sockudo_py's row ``workload``, divided by that of another row if one is named."""
 
     workload: str
     figure: str  # a field of Result, or "rate"
-    over: str | None = None  # a subject; None: the figure itself, which only a quiet machine of that kind can judge
+    over: str | None = None  # a subject ...
+    beside: str | None = None  # ... or a workload; neither: the figure itself, which only a quiet machine can judge
     at_most: float | None = None
     at_least: float | None = None
 
@@ -22,9 +23,9 @@ class Budget:
         """Return what was measured, or None when a row is missing."""
         own = rows.get((self.workload, "sockudo_py"))
         figure = None if own is None else getattr(own, self.figure)
-        if self.over is None or figure is None:
+        if figure is None or (self.over is None and self.beside is None):
             return figure
-        other = rows.get((self.workload, self.over))
+        other = rows.get((self.beside or self.workload, self.over or "sockudo_py"))
         reference = None if other is None else getattr(other, self.figure)
         return figure / reference if reference else None
 
@@ -48,7 +49,8 @@ def targets(results: list[Result]) -> tuple[str, int]:
         if budget.workload not in measured:
             continue
         wanted = f"<= {budget.at_most:g}" if budget.at_most is not None else f">= {budget.at_least:g}"
-        what = f"{budget.workload}: {budget.figure}" + (f" / {budget.over}" if budget.over else "")
+        other = budget.beside or budget.over
+        what = f"{budget.workload}: {budget.figure}" + (f" / {other}" if other else "")
         value = budget.value(rows)
         if value is None:
             verdict, shown = "not measured", ""

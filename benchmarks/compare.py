@@ -26,6 +26,7 @@ WORKLOADS = (
     "client_events",
     "connections",
     "idle",
+    "avalanche",
     "ramp",
     "webhooks",
     "webhook_pairs",

@@ -28,11 +28,11 @@ def client_frame(message: dict[str, object] | bytes) -> bytes:
     return bytes((0x81, 0xFE)) + size.to_bytes(2, "big") + MASK + payload
 
 
-def handshake(port: int) -> bytes:
+def handshake(port: int, app_key: str = APP_KEY) -> bytes:
     """Return the upgrade request of one client."""
     key = base64.b64encode(os.urandom(16)).decode()
     return (
-        f"GET /app/{APP_KEY}?protocol=7&client=js&version=8.6.0&flash=false HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
+        f"GET /app/{app_key}?protocol=7&client=js&version=8.6.0&flash=false HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
         f"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n"
     ).encode()
 

@@ -56,6 +56,7 @@ class Options:
 
     presence_members: int = 100
     webhooks: Webhooks | None = None
+    port: int = 0  # 0: a free one
     settled: bool = True  # wait until the server has nothing left to do from its start
     app: dict[str, Any] = field(default_factory=dict)
     server: dict[str, Any] = field(default_factory=dict)
@@ -84,7 +85,7 @@ def own(root: Path = ROOT, python: str = sys.executable) -> Starter:
 @contextlib.contextmanager
 def sockudo_py(options: Options = Options(), root: Path = ROOT, python: str = sys.executable) -> Iterator[Subject]:
     """Run the server of the work tree ``root`` with an interpreter that has its dependencies."""
-    port, metrics_port = free_port(), free_port()
+    port, metrics_port = options.port or free_port(), free_port()
     # Nobody listens there; no channel passes the filter, so that routing and filtering are paid for but no delivery is.
     idle = {
         "url": f"http://127.0.0.1:{free_port()}/",
@@ -144,7 +145,7 @@ def keeps_alive(port: int) -> bool:
 @contextlib.contextmanager
 def soketi(options: Options = Options()) -> Iterator[Subject]:
     """Run soketi. ``soketi_package.prepare`` must have said that it can."""
-    port, metrics_port = free_port(), free_port()
+    port, metrics_port = options.port or free_port(), free_port()
     app = {
         "id": APP_ID,
         "key": APP_KEY,
@@ -179,7 +180,7 @@ def soketi(options: Options = Options()) -> Iterator[Subject]:
 @contextlib.contextmanager
 def sockudo(options: Options = Options()) -> Iterator[Subject]:
     """Run the Sockudo binary that the environment variable ``SOCKUDO`` names."""
-    port, metrics_port = free_port(), free_port()
+    port, metrics_port = options.port or free_port(), free_port()
     app = {
         "id": APP_ID,
         "key": APP_KEY,

@@ -80,7 +80,9 @@ class Config(Section):
         default=0.0, description="Seconds at shutdown from `/up` answering 503 to the closing of the port."
     )
     shutdown_grace_period: Seconds = Field(
-        default=4.0, description="Seconds that clients get to go elsewhere at shutdown."
+        default=4.0,
+        description="Seconds over which clients are sent elsewhere at shutdown, where there are other nodes. A lone "
+        "node sends them away as fast as it can.",
     )
     trusted_proxies: tuple[Cidr, ...] = Field(
         default=(), description="Proxies whose `X-Forwarded-Proto` and `X-Forwarded-For` the server believes."

@@ -77,7 +77,8 @@ class EdgeServer:
             raise
 
     def stop_accepting(self) -> None:
-        """Close the listening sockets. Open connections stay."""
+        """Close the listening sockets. Open connections stay, those of HTTP for the request that they are at."""
+        self._context.closing = True
         for server in self._servers:
             server.close()
         self._servers.clear()
@@ -93,7 +94,6 @@ class EdgeServer:
         """
         self.stop_accepting()
         context = self._context
-        context.closing = True
         for room in (context.heads, context.bodies, context.idle):
             room.abort()
         context.newcomers.abort()

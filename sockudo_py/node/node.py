@@ -283,18 +283,20 @@ class Node:
         )
 
     async def drain(self, seconds: float) -> None:
-        """Refuse new clients, and close all that are here with 4200.
+        """Refuse new clients, and close all that are here with 4200; return when all are closed.
 
-        It is spread over ``seconds``, so that they don't come back all at once, and returns when all are closed.
+        Where other nodes take them, it is spread over ``seconds``, so that they don't come back all at once. A lone
+        node hurries: they can't come back before it is gone, and its successor has begun.
         """
         self.draining = True
         clients = self._hub.all_sockets()
         closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        slices = max(seconds, CLOSE_INTERVAL) / CLOSE_INTERVAL
         in_slices(
             clients,
             partial(self._end, reason=refusal(ErrorCode.RECONNECT)),
-            size=max(DRAIN_SLICE_MIN, math.ceil(len(clients) * CLOSE_INTERVAL / max(seconds, CLOSE_INTERVAL))),
-            interval=CLOSE_INTERVAL,
+            size=CLOSE_SLICE if self._alone else max(DRAIN_SLICE_MIN, math.ceil(len(clients) / slices)),
+            interval=0 if self._alone else CLOSE_INTERVAL,
             call_later=self._call_later,
             done=lambda: None if closed.done() else closed.set_result(None),
         )

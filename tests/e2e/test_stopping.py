@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.crowd import Crowd
 from tests.support.client import connected, eventually
 from tests.support.hook_receiver import HookReceiver
 from tests.support.ports import free_ports
@@ -133,6 +134,21 @@ async def test_the_port_is_closed_before_clients_are_told_to_reconnect(tmp_path:
             await client.expect_fatal(4200)
             with pytest.raises(OSError):  # noqa: PT011 - refused, or reset
                 await asyncio.to_thread(server.get, "/up")
+
+
+async def test_a_crowd_that_comes_back_at_once_is_refused_once_at_most(tmp_path: Path) -> None:
+    config, ports = server_config(app_config(APP), shutdown_grace_period=30), free_ports(2)
+    with running(config, tmp_path / "first", ports=ports) as server:
+        crowd = Crowd(server.port, 300, APP.key)
+        await crowd.come()
+        took = await asyncio.to_thread(stopped_within, server)
+    with running(config, tmp_path / "second", ports=ports):
+        returned = await crowd.come_back()
+        await crowd.leave()
+    assert took < 5.0 + SLOW_MACHINE  # nothing is spread over the grace: there is nowhere else to go
+    assert (returned.told, returned.lost) == (300, 0)
+    assert returned.most_refused <= 1
+    assert len(returned.back_at) >= 297
 
 
 # -- signals at other moments --

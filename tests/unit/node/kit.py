@@ -54,6 +54,7 @@ class Bench:
         max_connections: int | None = None,
         vacate_delay: float = VACATE_DELAY,
         beside: "Bench | None" = None,
+        alone: bool = False,
     ) -> None:
         self.app: App = app or (make_app() if beside is None else beside.app)
         self.loop: FakeLoop = FakeLoop() if beside is None else beside.loop
@@ -64,6 +65,8 @@ class Bench:
             self.cluster = beside.cluster
         self.adapter = LateAdapter(self.cluster)
         self.adapter.slow = slow_adapter
+        if alone:
+            self.adapter.alone = True
         self.slow_cache = SlowCache(self.loop)
         self.cache: Cache = self.slow_cache if slow_cache else MemoryCache(self.loop.clock)
         self.node = Node(

@@ -67,6 +67,17 @@ async def test_a_drain_closes_everybody_with_4200_spread_over_the_time() -> None
     assert bench.node.connections() == 0
 
 
+async def test_a_lone_node_drains_without_spreading_since_nobody_can_come_back_before_it_is_gone() -> None:
+    bench = Bench(alone=True)
+    clients = [bench.client() for _ in range(1200)]
+    drained = asyncio.ensure_future(bench.node.drain(30.0))
+    await asyncio.sleep(0)
+    assert sum(client.closed is not None for client in clients) == 500  # the loop has its turn in between
+    bench.loop.advance(0.0)
+    await drained
+    assert {client.closed for client in clients} == {4200}
+
+
 @pytest.mark.parametrize("seconds", [0.0, 30.0])
 async def test_a_small_node_drains_at_once(seconds: float) -> None:
     bench = Bench()
