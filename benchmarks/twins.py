@@ -13,7 +13,8 @@ from typing import Any
 
 from sockudo_py.caches.memory_keys import MemoryKeys
 from sockudo_py.changes import ClientEventSent
-from sockudo_py.edge import front, handshake, head, responses
+from sockudo_py.edge import connection, handshake
+from sockudo_py.edge.http1 import head, responses
 from sockudo_py.endpoints import Endpoint
 from sockudo_py.http import api
 from sockudo_py.http.messages import OK
@@ -30,7 +31,7 @@ from sockudo_py.webhooks.endpoints.registry import EndpointRegistry
 from sockudo_py.webhooks.intake import event_builder
 from sockudo_py.webhooks.intake.receipts import Receipts
 from sockudo_py.webhooks.metrics import WebhookMetrics
-from sockudo_py.ws import connection
+from sockudo_py.ws import connection as websocket
 from tests.support.api import auth_pairs, encode, signature
 from tests.support.edge_bench import KEY, SECRET, TEXT, Apps, Bench, Peer, frame, message, upgrade
 from tests.support.server import TestApp
@@ -65,9 +66,7 @@ def _joined(bench: Bench, channel: str) -> Peer:
 
 def _publishes(number: int, names: list[str], cut: int = 0) -> None:
     bench = Bench(APP)
-    bench.context.api = api.Api(
-        node=bench.node, apps=Apps(APP), metrics=bench.metrics, keys=MemoryKeys(bench.loop.clock)
-    )
+    bench.serve(api.Api(node=bench.node, apps=Apps(APP), metrics=bench.metrics, keys=MemoryKeys(bench.loop.clock)))
     reader = _joined(bench, ROOM)
     peer, data = bench.dial(), _signed_post(names)
     pieces = (data[:-cut], data[-cut:]) if cut else (data,)
@@ -196,18 +195,18 @@ def _render(self: responses.Responses) -> bytes:
     return self.render(OK, None, keep_alive=True)
 
 
-_one = _off(connection, "only_message", lambda data, most: None)
-_whole = _off(front.Front, "_publish_known", lambda self, data: False)
+_one = _off(websocket, "only_message", lambda data, most: None)
+_whole = _off(connection.HttpConnection, "_publish_known", lambda self, data: False)
 TEN = [ROOM, *(f"private-{number}" for number in range(9))]
 TWINS: dict[str, tuple[Callable[[int], None], Callable[[], None]]] = {
     "only_message": (lambda n: _client_events(n, 1), _one),
     "plain_messages, one": (
         lambda n: _client_events(n, 1),
-        _both(_one, _off(connection, "plain_messages", lambda data, start, most, limit: ([], start))),
+        _both(_one, _off(websocket, "plain_messages", lambda data, start, most, limit: ([], start))),
     ),
     "plain_messages, of 8": (
         lambda n: _client_events(n, 8),
-        _off(connection, "plain_messages", lambda data, start, most, limit: ([], start)),
+        _off(websocket, "plain_messages", lambda data, start, most, limit: ([], start)),
     ),
     "is_private": (lambda n: _client_events(n, 1), _off(client_events, "is_private", _private)),
     "is_cached, publish": (lambda n: _publishes(n, [ROOM]), _off(node, "is_cached", _cached)),

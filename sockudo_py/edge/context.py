@@ -1,35 +1,23 @@
 """What all connections of a listening server share before they are WebSocket connections."""
 
-import asyncio
-import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from sockudo_py.apps.base import AppManager
 from sockudo_py.clients.admission import Admission
-from sockudo_py.edge.handshake import Handshakes
-from sockudo_py.edge.head import Head, HeadReader
+from sockudo_py.edge.deadlines import DeadlineQueue, Waiting
+from sockudo_py.edge.http1.head import Head, HeadReader
+from sockudo_py.edge.http1.responses import Responses
+from sockudo_py.edge.lane import AnswerLane, Lane, RecallingLane
 from sockudo_py.edge.newcomers import Newcomers
 from sockudo_py.edge.proxies import TrustedProxies
-from sockudo_py.edge.responses import Responses
-from sockudo_py.edge.waiting import Waiting, WaitingRoom
 from sockudo_py.http.cors import Cors
-from sockudo_py.http.messages import ApiRequest, ApiResponse
-from sockudo_py.http.routes import cut_prefix
 from sockudo_py.limits.base import RateLimiter, RequestLimit
 from sockudo_py.metrics import Metrics
 from sockudo_py.process.descriptors import Descriptors
 from sockudo_py.protocol.session import Settings
 from sockudo_py.ws.context import ConnectionContext
-
-
-class RequestApi(Protocol):
-    """What the publish lane asks (``http.api.Api`` is one)."""
-
-    def handle(self, request: ApiRequest) -> ApiResponse | Awaitable[ApiResponse]:
-        """Return the response, or an awaitable of it. Never raises."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,18 +35,12 @@ class FrontLimits:
     max_held_bytes: int = 268_435_456  # of bodies that are not complete, all together; past it the oldest must go
 
 
-_REMEMBERED = 1024  # paths of publishes ...
-_REMEMBERED_LENGTH = 256  # ... up to this length
-
-
 class FrontContext:
-    """What a ``Front`` works with.
+    """What an ``HttpConnection`` works with. ``use`` gives it its lanes, without which nothing is found.
 
     Args:
-        connections: For those that become WebSocket connections; its wheel and clock serve the front too.
+        connections: For those that become WebSocket connections; its wheel and clock serve HTTP connections too.
         apps: Who may connect.
-        api: Answers the publish lane.
-        fallback: Makes the protocol of a connection that another server goes on with (an aiohttp ``web.Server``).
         metrics: Counts refusals.
         settings: Of the sessions.
         limits: Bounds.
@@ -78,8 +60,6 @@ class FrontContext:
         *,
         connections: ConnectionContext,
         apps: AppManager,
-        api: RequestApi,
-        fallback: Callable[[], asyncio.Protocol],
         metrics: Metrics,
         settings: Settings,
         limits: FrontLimits | None = None,
@@ -96,15 +76,13 @@ class FrontContext:
         self.connections = connections
         self.clock = connections.clock
         self.begin_work, self.end_work = connections.node.begin_work, connections.node.end_work
-        self.api = api
-        self.fallback = fallback
         self.limits = limits = limits or FrontLimits()
         self.prefix = path_prefix.rstrip("/")
-        self._checks_health = re.compile(f"(?:{re.escape(self.prefix)})?/(?:up(?:/[^/]+)?|live)").fullmatch
-        self._publishes = re.compile(re.escape(self.prefix) + r"/apps/[^/]+/(?:batch_)?events").fullmatch
-        self.publish_paths: dict[str, str] = {}  # those asked for lately, without the prefix; bounded
+        self.lanes: Sequence[Lane] = ()
+        self.first: AnswerLane | None = None  # of the lanes, if it is one that answers
+        self.known_posts: Container[str] = ()  # of the first lane
+        self.recalling: RecallingLane | None = None
         self.reader = HeadReader(limits.max_head_bytes)
-        self.handshakes = Handshakes()
         self.proxies = proxies or TrustedProxies()
         self.responses = Responses(cors, wall_clock)
         self.admission = Admission(
@@ -123,39 +101,38 @@ class FrontContext:
             "connections_dropped_total", "Connections dropped because too many were waiting for a request", ("waiting",)
         )
         wheel, capacity = connections.wheel, limits.max_waiting
-        self.heads = WaitingRoom(wheel, limits.head_timeout, capacity)
-        self.bodies = WaitingRoom(wheel, limits.body_timeout, capacity)
-        self.idle = WaitingRoom(wheel, limits.idle_timeout, capacity)
-        self.unread = WaitingRoom(wheel, limits.write_timeout, capacity)
-        self.leaving = WaitingRoom(wheel, limits.linger, capacity)
+        self.heads = DeadlineQueue(wheel, limits.head_timeout, capacity)
+        self.bodies = DeadlineQueue(wheel, limits.body_timeout, capacity)
+        self.idle = DeadlineQueue(wheel, limits.idle_timeout, capacity)
+        self.unread = DeadlineQueue(wheel, limits.write_timeout, capacity)
+        self.leaving = DeadlineQueue(wheel, limits.linger, capacity)
         self.busy: set[Waiting] = set()  # those that wait for the API
         self.held_bytes = 0  # of incomplete requests
         self.closing = False  # every response is the last one of its connection
 
-    def path_of(self, head: Head) -> str | None:
-        """Return the path without the prefix when the front itself answers the request, else None.
+    def use(self, lanes: Sequence[Lane]) -> None:
+        """Serve by these lanes from now on: each request by the first that takes it."""
+        self.lanes = lanes
+        first = lanes[0]
+        self.first = first if isinstance(first, AnswerLane) else None
+        self.known_posts = () if self.first is None else self.first.known_posts
+        self.recalling = next((lane for lane in lanes if isinstance(lane, RecallingLane)), None)
 
-        The front itself answers plain publishes and health checks.
+    def lane_of(self, head: Head) -> Lane | None:
+        """Return the lane of a request, or None when no lane takes it.
+
+        Lanes that answer are not asked about requests whose body the port can't receive.
         """
-        path = head.path
-        if head.method == b"POST":
-            if head.fields.plain_length is None:
-                return None
-            known = self.publish_paths.get(path)
-            if known is not None or self._publishes(path) is None:
-                return known
-            if len(path) <= _REMEMBERED_LENGTH:
-                if len(self.publish_paths) >= _REMEMBERED:
-                    self.publish_paths.clear()
-                self.publish_paths[path] = cut_prefix(path, self.prefix)
-        elif head.method != b"GET" or self._checks_health(path) is None or not head.bodiless():
-            return None
-        return cut_prefix(path, self.prefix)
+        receivable = head.fields.plain_length is not None or head.bodiless()
+        for lane in self.lanes:
+            if (receivable or not isinstance(lane, AnswerLane)) and lane.takes(head):
+                return lane
+        return None
 
     def hold(self, more: int) -> None:
         """Count bytes of incomplete requests; when all of them come to too much, those that wait longest must go."""
         self.held_bytes += more
-        while more > 0 and self.held_bytes > self.limits.max_held_bytes and self.bodies.crowd_out():
+        while more > 0 and self.held_bytes > self.limits.max_held_bytes and self.bodies.evict():
             pass
 
     def make_room(self) -> bool:
@@ -163,10 +140,10 @@ class FrontContext:
 
         Return False when nobody waits.
         """
-        return self.newcomers.crowd_out() or self.idle.crowd_out() or self.heads.crowd_out()
+        return self.newcomers.evict() or self.idle.evict() or self.heads.evict()
 
-    def count_dropped(self, room: WaitingRoom) -> None:
-        """Count a connection that had to leave a room because others came."""
+    def count_dropped(self, queue: DeadlineQueue) -> None:
+        """Count a connection that had to leave a queue because others came."""
         for name, other in (("head", self.heads), ("body", self.bodies), ("idle", self.idle)):
-            if room is other:
+            if queue is other:
                 self.dropped.add(name)

@@ -6,8 +6,8 @@ from hashlib import sha1
 from typing import Final
 from urllib.parse import parse_qsl, unquote
 
-from sockudo_py.edge.head import PASSWORDS, Head
-from sockudo_py.edge.recent import Recent
+from sockudo_py.edge.http1.head import PASSWORDS, Head
+from sockudo_py.memo import TwoGenerationCache
 
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _ACCEPT: Final = (
@@ -83,7 +83,7 @@ class Handshakes:
     __slots__ = ("_known",)
 
     def __init__(self) -> None:
-        self._known: Recent[Handshake] = Recent(_REMEMBERED)
+        self._known: TwoGenerationCache[bytes, Handshake] = TwoGenerationCache(_REMEMBERED)
 
     def find(self, data: bytes) -> tuple[Handshake, bytes] | None:
         """Return the handshake that ``data`` is, all of it, and its nonce; None: it takes a parser."""

@@ -34,9 +34,9 @@ class Newcomers:
         """Let one more wait."""
         self._waiting[newcomer] = None
         if len(self._waiting) > CAPACITY:
-            self.crowd_out()
+            self.evict()
 
-    def crowd_out(self) -> bool:
+    def evict(self) -> bool:
         """Drop who has waited longest; return False when nobody is here."""
         oldest = next(iter(self._waiting), None)
         if oldest is None:
@@ -71,18 +71,18 @@ class Newcomer(asyncio.Protocol):
     """A connection that waits. It stays among the open connections.
 
     Args:
-        room: Where it waits.
+        newcomers: Where it waits.
         address: For what it waits.
         transport: Its own.
         received: What came after the handshake's request.
         opens: Called with all that came after the request, to go on.
     """
 
-    __slots__ = ("_left", "_opens", "_received", "_room", "_transport", "address")
+    __slots__ = ("_left", "_newcomers", "_opens", "_received", "_transport", "address")
 
     def __init__(
         self,
-        room: Newcomers,
+        newcomers: Newcomers,
         address: Address,
         transport: asyncio.Transport,
         received: bytes,
@@ -91,13 +91,13 @@ class Newcomer(asyncio.Protocol):
         left: Callable[[], None],
     ) -> None:
         self.address = address
-        self._room = room
+        self._newcomers = newcomers
         self._transport = transport
         self._received = received
         self._opens = opens
         self._left = left
         transport.set_protocol(self)
-        room.enter(self)
+        newcomers.enter(self)
 
     def go_on(self) -> None:
         """Have the handshake answered."""
@@ -108,7 +108,7 @@ class Newcomer(asyncio.Protocol):
 
     def drop(self) -> None:
         """Close at once."""
-        self._room.leave(self)
+        self._newcomers.leave(self)
         self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
@@ -119,5 +119,5 @@ class Newcomer(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget about it."""
-        self._room.leave(self)
+        self._newcomers.leave(self)
         self._left()

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from sockudo_py.edge.connection import HttpConnection
 from sockudo_py.edge.context import FrontContext
 from sockudo_py.edge.dropped import Dropped
-from sockudo_py.edge.front import Front
 from sockudo_py.edge.listening import bind, remedy, shown
 from sockudo_py.edge.tls_listener import TlsListener
 from sockudo_py.errors import SockudoError
@@ -21,7 +21,7 @@ _LAST_TURNS = 1.0  # seconds; dropped transports need a turn or two of the loop 
 
 
 class EdgeServer:
-    """Accepts connections and gives each a ``Front``.
+    """Accepts connections and gives each an ``HttpConnection``.
 
     Args:
         context: What the fronts work with.
@@ -94,8 +94,8 @@ class EdgeServer:
         """
         self.stop_accepting()
         context = self._context
-        for room in (context.heads, context.bodies, context.idle):
-            room.abort()
+        for queue in (context.heads, context.bodies, context.idle):
+            queue.abort()
         context.newcomers.abort()
         await context.connections.open.empty(grace)
         for front in list(context.busy):
@@ -111,11 +111,11 @@ class EdgeServer:
         """
         context = self._context
         if context.descriptors is None or context.descriptors.admits(context.make_room):
-            return Front(context, secure=False)
+            return HttpConnection(context, secure=False)
         return Dropped()
 
     async def _listen_tcp(self) -> None:
-        make = self._front if self._tls is None else partial(Front, self._context, secure=True)
+        make = self._front if self._tls is None else partial(HttpConnection, self._context, secure=True)
         try:
             listeners = await bind(self._host, self._port, reuse_port=self._reuse_port)
             self._port = listeners[0].getsockname()[1]

@@ -1,6 +1,6 @@
 """The HTTP API: from a request to a response, without any HTTP library.
 
-``Api.handle`` is called by the publish lane of the front and by the aiohttp application alike.
+``Api.handle`` is called by lanes of the port (``edge/lanes``) and by the aiohttp application alike.
 """
 
 import logging

@@ -1,4 +1,4 @@
-"""The HTTP API as an aiohttp application: everything that the publish lane of the front does not answer itself."""
+"""The HTTP API as an aiohttp application: everything that no other lane of the port takes."""
 
 import asyncio
 import logging
@@ -169,7 +169,7 @@ async def plain_errors(request: web.Request, handler: Handler) -> web.StreamResp
 
 
 def _may_lose_what_follows(request: web.Request) -> bool:
-    """Return whether aiohttp loses some of what it has received behind this request (``edge.behind`` has the rest)."""
+    """Return whether aiohttp loses some of what it received behind this request (``edge.fallback`` has the rest)."""
     offer = request.headers.get("Upgrade")
     if offer is None:
         return request.method == "CONNECT"

@@ -15,6 +15,7 @@ from sockudo_py.clients.wheel import Wheel, tick_for
 from sockudo_py.config import NO_QUEUE, Config
 from sockudo_py.config.server import RateLimit
 from sockudo_py.edge.context import FrontContext, FrontLimits
+from sockudo_py.edge.lanes.table import usual_lanes
 from sockudo_py.edge.listening import shown
 from sockudo_py.edge.newcomers import Newcomers
 from sockudo_py.edge.proxies import TrustedProxies
@@ -302,8 +303,6 @@ class Server:
                 close_timeout=CLOSING_HANDSHAKE,
             ),
             apps=self.apps,
-            api=self._api,
-            fallback=self._web.fallback,
             metrics=self.metrics,
             settings=Settings(
                 activity_timeout=config.activity_timeout,
@@ -328,6 +327,7 @@ class Server:
             newcomers=self._newcomers,
             connect_proxies=None if connect.trust_hops is None else _proxies(config, connect.trust_hops),
         )
+        context.use(usual_lanes(context, self._api, self._web.fallback))
         unix = config.unix_socket
         return EdgeServer(
             context,

@@ -1,4 +1,4 @@
-"""What aiohttp serves: the requests that the front hands on, and the metrics port.
+"""What aiohttp serves: the requests that no other lane of the port takes, and the metrics port.
 
 Importing aiohttp is a good part of the whole start. So it is imported in a thread, once clients connect and backends
 publish already; whoever needs it meanwhile waits for that fraction of a second.
@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 from sockudo_py.clients.wheel import Wheel
 from sockudo_py.config import Config
-from sockudo_py.edge.behind import Behind
-from sockudo_py.edge.later import Later
+from sockudo_py.edge.deadlines import DeadlineQueue
+from sockudo_py.edge.fallback.behind import Behind
+from sockudo_py.edge.fallback.deferred import DeferredServer
+from sockudo_py.edge.fallback.unread import Unread
 from sockudo_py.edge.listening import bind, remedy, shown
 from sockudo_py.edge.proxies import TrustedProxies
-from sockudo_py.edge.unread import Unread
-from sockudo_py.edge.waiting import WaitingRoom
 from sockudo_py.errors import SockudoError
 from sockudo_py.http.api import Api
 from sockudo_py.http.cors import Cors
@@ -62,7 +62,7 @@ class WebServers:
         max_body_bytes: int,
         api_shutdown: float,
     ) -> None:
-        self.fallback = Later()  # of the front
+        self.fallback = DeferredServer()  # of the port
         self._config = config
         self._api = api
         self._metrics = metrics
@@ -71,8 +71,8 @@ class WebServers:
         self._max_body_bytes = max_body_bytes
         self._api_shutdown = api_shutdown
         self._descriptors = descriptors
-        self._scrapes = Later(descriptors.admits_scrape)
-        self._unread = WaitingRoom(wheel, config.http_api.write_timeout, MOST_UNREAD)
+        self._scrapes = DeferredServer(descriptors.admits_scrape)
+        self._unread = DeadlineQueue(wheel, config.http_api.write_timeout, MOST_UNREAD)
         self._listeners: list[asyncio.Server] = []
         self._api_runner: web.AppRunner | None = None
         self._metrics_runner: web.AppRunner | None = None
@@ -124,7 +124,7 @@ class WebServers:
             await self._let_in(self._metrics_runner, self._scrapes)
 
     async def close_api(self) -> None:
-        """End the connections that the front handed on. Once is enough; more does no harm."""
+        """End the connections that the port handed on. Once is enough; more does no harm."""
         self.fallback.close()
         runner, self._api_runner = self._api_runner, None
         if runner is not None:
@@ -138,7 +138,7 @@ class WebServers:
         if self._metrics_runner is not None:
             await self._metrics_runner.cleanup()
 
-    async def _let_in(self, runner: "web.AppRunner", door: Later) -> None:
+    async def _let_in(self, runner: "web.AppRunner", door: DeferredServer) -> None:
         await runner.setup()
         server, clock = runner.server, asyncio.get_running_loop().time
         if server is None:

@@ -272,7 +272,7 @@ async def test_a_handshake_behind_a_slow_answer_whose_client_sends_no_more_is_en
         def handle(self, request: ApiRequest) -> asyncio.Future[ApiResponse]:
             return gate
 
-    stage.context.api = Slow()
+    stage.serve(Slow())
     peer = await stage.dial()
     peer.writer.write(signed(EVENT) + upgrade())
     peer.writer.write_eof()

@@ -15,8 +15,12 @@ from sockudo_py.adapters.local import LocalAdapter
 from sockudo_py.apps.base import AppChanged, AppDefinition
 from sockudo_py.caches.memory import MemoryCache
 from sockudo_py.clients.wheel import Wheel
+from sockudo_py.edge.connection import HttpConnection
 from sockudo_py.edge.context import FrontContext, FrontLimits
-from sockudo_py.edge.front import Front
+from sockudo_py.edge.handshake import Handshakes
+from sockudo_py.edge.lanes.publish import RequestApi
+from sockudo_py.edge.lanes.table import usual_lanes
+from sockudo_py.edge.lanes.websocket import WebSocketLane
 from sockudo_py.http.messages import OK, ApiRequest, ApiResponse
 from sockudo_py.metrics import Metrics
 from sockudo_py.node import Node
@@ -313,14 +317,24 @@ class Bench:
         self.context = FrontContext(
             connections=self.connections,
             apps=Apps(*(apps or (APP,))),
-            api=self.api,
-            fallback=self._fallback,
             metrics=self.metrics,
             settings=settings or Settings(),
             limits=limits,
             wall_clock=lambda: 1_700_000_000.0,
             **options,
         )
+        self.serve(self.api)
+
+    def serve(self, api: RequestApi) -> None:
+        """Let ``api`` answer the lanes of this server."""
+        self.lanes = usual_lanes(self.context, api, self._fallback)
+        self.context.use(self.lanes)
+
+    @property
+    def handshakes(self) -> Handshakes:
+        """The handshakes that the server remembers."""
+        (lane,) = (lane for lane in self.lanes if isinstance(lane, WebSocketLane))
+        return lane.handshakes
 
     def _fallback(self) -> Fallback:
         self.fallbacks.append(Fallback())
@@ -329,7 +343,7 @@ class Bench:
     def dial(self, *, secure: bool = False, peer: str = "192.0.2.1") -> "Peer":
         """Return a client that is connected and has sent nothing."""
         transport = FakeTransport(peer, half_close=not secure)
-        front = Front(self.context, secure=secure)
+        front = HttpConnection(self.context, secure=secure)
         transport.protocol = front
         front.connection_made(transport)
         return Peer(self, transport)

@@ -17,13 +17,16 @@ from sockudo_py.adapters.local import LocalAdapter
 from sockudo_py.caches.memory import MemoryCache
 from sockudo_py.caches.memory_keys import MemoryKeys
 from sockudo_py.clients.wheel import Wheel
-from sockudo_py.edge.behind import Behind
 from sockudo_py.edge.context import FrontContext, FrontLimits
+from sockudo_py.edge.fallback.behind import Behind
+from sockudo_py.edge.fallback.unread import Unread
+from sockudo_py.edge.lanes.publish import RequestApi
+from sockudo_py.edge.lanes.table import usual_lanes
 from sockudo_py.edge.server import EdgeServer
-from sockudo_py.edge.unread import Unread
 from sockudo_py.http.api import Api
 from sockudo_py.http.app import build_app, make_runner
 from sockudo_py.http.health import Health
+from sockudo_py.http.operators import OperatorAccess
 from sockudo_py.metrics import Metrics
 from sockudo_py.node import Node
 from sockudo_py.protocol.session import Settings
@@ -80,20 +83,30 @@ class Stage:
         )
         apps = Apps(APP)
         health = Health(node=self.node, apps=apps, metrics=self.metrics)
-        self.api = Api(node=self.node, apps=apps, metrics=self.metrics, keys=MemoryKeys(loop.time), health=health)
+        self.api = Api(
+            node=self.node,
+            apps=apps,
+            metrics=self.metrics,
+            keys=MemoryKeys(loop.time),
+            health=health,
+            operators=OperatorAccess(),
+        )
         self.runner = make_runner(build_app(self.api, max_held_bytes=held_bytes))
         self.context = FrontContext(
             connections=self.connections,
             apps=apps,
-            api=self.api,
-            fallback=self._fallback,
             metrics=self.metrics,
             settings=Settings(),
             limits=limits,
         )
+        self.serve(self.api)
         self.tls = tls
         self.server = EdgeServer(self.context, host="127.0.0.1", port=0, tls=tls, unix_path=unix_path, **server)
         self._peers: list[Peer] = []
+
+    def serve(self, api: RequestApi) -> None:
+        """Let ``api`` answer publishes and health checks."""
+        self.context.use(usual_lanes(self.context, api, self._fallback))
 
     def _fallback(self) -> asyncio.Protocol:
         assert self.runner.server is not None

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sockudo_py.edge.behind import AGAIN, Behind
+from sockudo_py.edge.fallback.behind import AGAIN, Behind
 from tests.support.client import eventually
 from tests.support.edge_bench import FakeTransport
 

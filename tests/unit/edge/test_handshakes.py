@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sockudo_py.edge.handshake import Handshake, Handshakes, acceptance, nonce, problem_with
-from sockudo_py.edge.head import BadHead, next_head
+from sockudo_py.edge.http1.head import BadHead, next_head
 from tests.support.edge_bench import Bench, new_nonce, upgrade
 
 LIMIT = 2000
@@ -195,7 +195,7 @@ def test_the_second_of_two_like_handshakes_is_answered_as_the_first_without_the_
     bench = Bench()
     other = new_nonce(9).encode()
     assert greeted(bench, upgrade()) == (acceptance(NONCE), ["connection_established"])
-    monkeypatch.setattr("sockudo_py.edge.head.parse_head", None)
+    monkeypatch.setattr("sockudo_py.edge.http1.head.parse_head", None)
     assert greeted(bench, upgrade().replace(NONCE, other)) == (acceptance(other), ["connection_established"])
     assert bench.node.connections() == 2
 

@@ -1,6 +1,6 @@
 import pytest
 
-from sockudo_py.edge.head import BadHead, Head, next_head, parse_head
+from sockudo_py.edge.http1.head import BadHead, Head, next_head, parse_head
 
 
 def head(*lines: str) -> bytes:

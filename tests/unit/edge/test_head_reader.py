@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sockudo_py.edge.head import BadHead, Head, HeadReader, next_head
+from sockudo_py.edge.http1.head import BadHead, Head, HeadReader, next_head
 from tests.unit.edge.test_head import SMUGGLING
 
 LIMIT = 2000

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sockudo_py.edge.front import Front
+from sockudo_py.edge.connection import HttpConnection
 from sockudo_py.edge.proxies import TrustedProxies
 from sockudo_py.limits.base import RequestLimit
 from sockudo_py.limits.memory import MemoryRateLimiter
@@ -283,6 +283,6 @@ def test_an_error_of_our_own_drops_the_connection_and_is_logged(
     client = opened(bench, upgrade())
     assert client.transport.aborted
     assert "unexpected error at the front" in caplog.text
-    assert isinstance(client.transport.protocol, Front)
+    assert isinstance(client.transport.protocol, HttpConnection)
     client.lose()
     assert bench.connections.open.count == 0

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sockudo_py.edge.responses import Responses
+from sockudo_py.edge.http1.responses import Responses
 from sockudo_py.http.cors import Cors
 from sockudo_py.http.messages import OK, error
 

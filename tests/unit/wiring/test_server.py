@@ -18,7 +18,7 @@ import pytest
 from sockudo_py.adapters.local import LocalAdapter
 from sockudo_py.changes import ChannelVacated
 from sockudo_py.config import load
-from sockudo_py.edge.later import Later
+from sockudo_py.edge.fallback.deferred import DeferredServer
 from sockudo_py.errors import ConfigError, SockudoError
 from sockudo_py.webhooks.spool.noise import Noise
 from sockudo_py.wiring import web
@@ -201,7 +201,7 @@ async def test_an_aiohttp_that_is_broken_is_told_and_drops_those_who_wait(
             await early
 
 
-def doors(server: Server) -> tuple[Later, Later]:
+def doors(server: Server) -> tuple[DeferredServer, DeferredServer]:
     return server._web.fallback, server._web._scrapes
 
 

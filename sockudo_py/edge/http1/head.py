@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
-from sockudo_py.edge.recent import Recent
 from sockudo_py.http.routes import origin_form
+from sockudo_py.memo import TwoGenerationCache
 from sockudo_py.protocol.values import new
 
 Headers = dict[bytes, bytes]
@@ -156,7 +156,7 @@ class HeadReader:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._known: Recent[Fields] = Recent(_REMEMBERED)
+        self._known: TwoGenerationCache[bytes, Fields] = TwoGenerationCache(_REMEMBERED)
 
     def next(self, data: bytes | bytearray, start: int) -> tuple[Head | None, int]:
         """Return what ``next_head`` does. Raises BadHead."""

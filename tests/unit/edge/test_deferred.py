@@ -9,7 +9,7 @@ from typing import cast
 
 import pytest
 
-from sockudo_py.edge.later import Later
+from sockudo_py.edge.fallback.deferred import DeferredServer
 from tests.support.client import eventually
 from tests.support.edge_stage import DEADLINE, LOOPS
 
@@ -25,7 +25,7 @@ class Echo(asyncio.Protocol):
 
 
 @asynccontextmanager
-async def serving(later: Later) -> AsyncIterator[int]:
+async def serving(later: DeferredServer) -> AsyncIterator[int]:
     server = await asyncio.get_running_loop().create_server(later, "127.0.0.1", 0)
     try:
         yield server.sockets[0].getsockname()[1]
@@ -40,16 +40,16 @@ async def dial(port: int, said: bytes = b"") -> tuple[asyncio.StreamReader, asyn
     return reader, writer
 
 
-def waiting(later: Later) -> int:
+def waiting(later: DeferredServer) -> int:
     return len(later._waiting)
 
 
-def on_both_loops(scene: Callable[[Later, int], "asyncio._CoroutineLike[None]"]) -> Callable[[str], None]:
+def on_both_loops(scene: Callable[[DeferredServer, int], "asyncio._CoroutineLike[None]"]) -> Callable[[str], None]:
     @pytest.mark.parametrize("loop", LOOPS)
     @functools.wraps(scene, assigned=("__doc__",))
     def test(loop: str) -> None:
         async def play() -> None:
-            later = Later()
+            later = DeferredServer()
             async with serving(later) as port:
                 await asyncio.wait_for(scene(later, port), DEADLINE)
 
@@ -61,7 +61,7 @@ def on_both_loops(scene: Callable[[Later, int], "asyncio._CoroutineLike[None]"])
 
 
 @on_both_loops
-async def test_those_who_came_early_are_served_in_full_once_there_is_a_server(later: Later, port: int) -> None:
+async def test_those_who_came_early_are_served_in_full_once_there_is_a_server(later: DeferredServer, port: int) -> None:
     people = [await dial(port, b"early") for _ in range(3)]
     await eventually(lambda: waiting(later) == 3, "three that wait")
     later.open(Echo)
@@ -74,7 +74,7 @@ async def test_those_who_came_early_are_served_in_full_once_there_is_a_server(la
 
 
 @on_both_loops
-async def test_those_who_come_later_never_wait(later: Later, port: int) -> None:
+async def test_those_who_come_later_never_wait(later: DeferredServer, port: int) -> None:
     later.open(Echo)
     reader, writer = await dial(port, b"x")
     assert await reader.readexactly(3) == b"<x>"
@@ -83,7 +83,7 @@ async def test_those_who_come_later_never_wait(later: Later, port: int) -> None:
 
 
 @on_both_loops
-async def test_what_another_protocol_had_read_comes_first(later: Later, port: int) -> None:
+async def test_what_another_protocol_had_read_comes_first(later: DeferredServer, port: int) -> None:
     class First(asyncio.Protocol):
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
             self.transport = transport
@@ -108,7 +108,7 @@ async def test_what_another_protocol_had_read_comes_first(later: Later, port: in
 
 
 @on_both_loops
-async def test_without_a_server_they_are_dropped_in_the_end(later: Later, port: int) -> None:
+async def test_without_a_server_they_are_dropped_in_the_end(later: DeferredServer, port: int) -> None:
     reader, writer = await dial(port, b"x")
     await eventually(lambda: waiting(later) == 1, "one that waits")
     later.close()

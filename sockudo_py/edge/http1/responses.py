@@ -1,4 +1,4 @@
-"""HTTP responses as bytes, for what the front answers itself."""
+"""HTTP responses as bytes, for what the port answers itself."""
 
 import time
 from collections.abc import Callable

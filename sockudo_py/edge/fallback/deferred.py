@@ -9,7 +9,7 @@ from sockudo_py.edge.dropped import Dropped
 ProtocolFactory = Callable[[], asyncio.Protocol]
 
 
-class Later:
+class DeferredServer:
     """Makes protocols, like a server does, from before there is one.
 
     Connections that are made before ``open`` wait and lose nothing; nothing more is read from them meanwhile.

@@ -4,37 +4,37 @@ import asyncio
 from collections.abc import Callable
 from typing import cast
 
-from sockudo_py.edge.waiting import WaitingRoom
+from sockudo_py.edge.deadlines import DeadlineQueue
 
 
 class Unread(asyncio.Protocol):
     """Passes everything on to another server's protocol, and drops a client that does not read.
 
-    From the moment in which something can't be sent at once the client has the time of the room to take it all,
+    From the moment in which something can't be sent at once the client has the time of the queue to take it all,
     whether the other protocol waits for that, does something else, or has closed the connection.
 
     Args:
         protocol: The other server's.
-        room: Where connections wait whose clients don't read.
-        clock: The room's.
+        queue: Where connections wait whose clients don't read.
+        clock: The queue's.
     """
 
-    __slots__ = ("_clock", "_protocol", "_room", "_transport")
+    __slots__ = ("_clock", "_protocol", "_queue", "_transport")
 
     _transport: asyncio.Transport
 
-    def __init__(self, protocol: asyncio.Protocol, room: WaitingRoom, clock: Callable[[], float]) -> None:
+    def __init__(self, protocol: asyncio.Protocol, queue: DeadlineQueue, clock: Callable[[], float]) -> None:
         self._protocol = protocol
-        self._room = room
+        self._queue = queue
         self._clock = clock
 
-    # -- the waiting room's side --
+    # -- the queue's side --
 
-    def late(self, room: WaitingRoom) -> None:
+    def on_timeout(self, queue: DeadlineQueue) -> None:
         """The client had its time."""
         self._transport.abort()
 
-    def crowded_out(self, room: WaitingRoom) -> None:
+    def on_evicted(self, queue: DeadlineQueue) -> None:
         """Make place for others."""
         self._transport.abort()
 
@@ -63,15 +63,15 @@ class Unread(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """Begin to wait for the client to read."""
-        self._room.enter(self, self._clock())
+        self._queue.enter(self, self._clock())
         self._protocol.pause_writing()
 
     def resume_writing(self) -> None:
         """The client has read everything."""
-        self._room.leave(self)
+        self._queue.leave(self)
         self._protocol.resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Pass it on."""
-        self._room.leave(self)
+        self._queue.leave(self)
         self._protocol.connection_lost(exc)

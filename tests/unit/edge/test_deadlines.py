@@ -1,5 +1,5 @@
 from sockudo_py.clients.wheel import Wheel
-from sockudo_py.edge.waiting import WaitingRoom
+from sockudo_py.edge.deadlines import DeadlineQueue
 from tests.support.edge_bench import FakeLoop
 
 
@@ -7,25 +7,25 @@ class Visitor:
     def __init__(self) -> None:
         self.fate = ""
 
-    def late(self, room: WaitingRoom) -> None:
+    def on_timeout(self, queue: DeadlineQueue) -> None:
         self.fate = "late"
 
-    def crowded_out(self, room: WaitingRoom) -> None:
-        self.fate = "crowded out"
+    def on_evicted(self, queue: DeadlineQueue) -> None:
+        self.fate = "evicted"
 
     def drop(self) -> None:
         self.fate = "dropped"
 
 
-def room(loop: FakeLoop, seconds: float = 10.0, capacity: int = 100) -> tuple[WaitingRoom, Wheel]:
+def queue(loop: FakeLoop, seconds: float = 10.0, capacity: int = 100) -> tuple[DeadlineQueue, Wheel]:
     wheel = Wheel(loop.clock, loop.call_later)
     wheel.start()
-    return WaitingRoom(wheel, seconds, capacity), wheel
+    return DeadlineQueue(wheel, seconds, capacity), wheel
 
 
 def test_who_waits_too_long_is_told_within_a_tick() -> None:
     loop = FakeLoop()
-    waiting, _ = room(loop)
+    waiting, _ = queue(loop)
     visitor = Visitor()
     waiting.enter(visitor, loop.now)
     loop.advance(9.9)
@@ -37,7 +37,7 @@ def test_who_waits_too_long_is_told_within_a_tick() -> None:
 
 def test_who_leaves_is_not_told_and_not_kept() -> None:
     loop = FakeLoop()
-    waiting, _ = room(loop)
+    waiting, _ = queue(loop)
     visitor = Visitor()
     waiting.enter(visitor, loop.now)
     waiting.leave(visitor)
@@ -49,7 +49,7 @@ def test_who_leaves_is_not_told_and_not_kept() -> None:
 
 def test_entering_again_begins_anew() -> None:
     loop = FakeLoop()
-    waiting, _ = room(loop)
+    waiting, _ = queue(loop)
     patient, other = Visitor(), Visitor()
     waiting.enter(patient, loop.now)
     waiting.enter(other, loop.now)
@@ -61,7 +61,7 @@ def test_entering_again_begins_anew() -> None:
 
 def test_each_is_told_at_its_own_time() -> None:
     loop = FakeLoop()
-    waiting, _ = room(loop)
+    waiting, _ = queue(loop)
     visitors = [Visitor() for _ in range(20)]
     for visitor in visitors:
         waiting.enter(visitor, loop.now)
@@ -71,19 +71,19 @@ def test_each_is_told_at_its_own_time() -> None:
         assert visitor.fate == ("late" if age > 10 else ""), number
 
 
-def test_a_full_room_sends_away_who_waited_longest() -> None:
+def test_a_full_queue_sends_away_who_waited_longest() -> None:
     loop = FakeLoop()
-    waiting, _ = room(loop, capacity=3)
+    waiting, _ = queue(loop, capacity=3)
     visitors = [Visitor() for _ in range(5)]
     for visitor in visitors:
         waiting.enter(visitor, loop.now)
-    assert [visitor.fate for visitor in visitors] == ["crowded out", "crowded out", "", "", ""]
+    assert [visitor.fate for visitor in visitors] == ["evicted", "evicted", "", "", ""]
     assert len(waiting) == 3
 
 
 def test_thousands_that_are_late_at_once_are_told_in_slices() -> None:
     loop = FakeLoop()
-    waiting, _ = room(loop, capacity=10_000)
+    waiting, _ = queue(loop, capacity=10_000)
     visitors = [Visitor() for _ in range(1700)]
     for visitor in visitors:
         waiting.enter(visitor, loop.now)
@@ -93,9 +93,9 @@ def test_thousands_that_are_late_at_once_are_told_in_slices() -> None:
     assert sum(visitor.fate == "late" for visitor in visitors) == 1700
 
 
-def test_an_empty_room_costs_the_wheel_nothing() -> None:
+def test_an_empty_queue_costs_the_wheel_nothing() -> None:
     loop = FakeLoop()
-    waiting, wheel = room(loop)
+    waiting, wheel = queue(loop)
     waiting.enter(visitor := Visitor(), loop.now)
     waiting.leave(visitor)
     loop.advance(20)
@@ -104,7 +104,7 @@ def test_an_empty_room_costs_the_wheel_nothing() -> None:
 
 def test_aborting_the_wheel_drops_everybody() -> None:
     loop = FakeLoop()
-    waiting, wheel = room(loop)
+    waiting, wheel = queue(loop)
     visitors = [Visitor() for _ in range(3)]
     for visitor in visitors:
         waiting.enter(visitor, loop.now)

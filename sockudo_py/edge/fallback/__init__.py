@@ -1,0 +1,1 @@
+"""What stands between the port and aiohttp, which serves every request that no other lane takes."""
