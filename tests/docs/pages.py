@@ -5,6 +5,7 @@ from pathlib import Path
 
 from tests.docs.made import DOCS
 
+_FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 _CELLS = re.compile(r"(?<!\\)\|")
 
 
@@ -15,11 +16,11 @@ def page(name: str) -> str:
 
 def section(text: str, heading: str) -> str:
     """Return what stands below a heading, with its subsections."""
-    found = re.search(rf"^(#+) {re.escape(heading)}\n", text, re.MULTILINE)
+    headings = _FENCED.sub(lambda code: re.sub(r"[^\n]", " ", code[0]), text)  # a line of code may begin with # too
+    found = re.search(rf"^(#+) {re.escape(heading)}\n", headings, re.MULTILINE)
     assert found, f"there is no heading {heading}"
-    rest = text[found.end() :]
-    end = re.search(rf"^#{{1,{len(found[1])}}} ", rest, re.MULTILINE)
-    return rest[: end.start()] if end else rest
+    end = re.compile(rf"^#{{1,{len(found[1])}}} ", re.MULTILINE).search(headings, found.end())
+    return text[found.end() : end.start() if end else None]
 
 
 def blocks(text: str, language: str) -> list[str]:
