@@ -1,18 +1,16 @@
 """The command line: ``start``, ``check-config``, ``print-config``, ``webhooks``."""
 
 import argparse
-import asyncio
 import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
 
 from sockudo_py import __version__, logs
 from sockudo_py.apps.base import AppDefinition
-from sockudo_py.apps.definition import app_reader, define_apps
-from sockudo_py.cli import webhooks as cli_webhooks
+from sockudo_py.cli import webhooks
+from sockudo_py.cli.options import add_config, apps_of, config_path
 from sockudo_py.config import NO_QUEUE, Config, load
 from sockudo_py.config.describe import redacted, secrets_of
 from sockudo_py.endpoints import PRESETS, Endpoint
@@ -47,31 +45,27 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
     start = commands.add_parser("start", help="run the server until SIGTERM or SIGINT")
-    _add_config(start)
+    add_config(start)
     start.set_defaults(run=_start)
 
     check = commands.add_parser("check-config", help="validate a configuration: list every mistake, or summarise it")
-    _add_config(check)
+    add_config(check)
     check.set_defaults(run=_check)
 
     show = commands.add_parser("print-config", help="print the effective configuration, secrets as ***")
-    _add_config(show)
+    add_config(show)
     kind = show.add_mutually_exclusive_group()
     kind.add_argument("--defaults", action="store_true", help="print every key with its default instead")
     kind.add_argument("--reference", action="store_true", help="print docs/configuration.md instead")
     kind.add_argument("--migrating", action="store_true", help="print docs/moving/settings.md instead")
     show.set_defaults(run=_print)
 
-    cli_webhooks.add_commands(commands, _add_config, _apps)
+    webhooks.add_commands(commands)
     return parser
 
 
-def _add_config(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--config", type=Path, metavar="FILE", help="configuration file; the demo's when left out")
-
-
 def _start(options: argparse.Namespace, env: Mapping[str, str]) -> int:
-    config = load(options.config, env)
+    config = load(config_path(options), env)
     style = config.logging
     handler = logs.configure(
         level=style.level or ("debug" if config.debug else "info"),
@@ -102,7 +96,7 @@ def _check(options: argparse.Namespace, env: Mapping[str, str]) -> int:
     apps: list[AppDefinition] = []
     warnings: list[str] = []
     try:
-        config = load(options.config, env)
+        config = load(config_path(options), env)
     except ConfigError as error:
         problems = error.problems
     else:
@@ -114,7 +108,7 @@ def _check(options: argparse.Namespace, env: Mapping[str, str]) -> int:
             _check_machine,
             _check_bundle,
             _check_tls,
-            lambda config: apps.extend(_apps(config, env, warnings.append)),
+            lambda config: apps.extend(apps_of(config, env, warnings.append)),
         ):
             try:
                 step(config)
@@ -144,7 +138,7 @@ def _print(options: argparse.Namespace, env: Mapping[str, str]) -> int:
     elif options.reference:
         print(reference(_presets(), _profiles()))
     else:
-        print(json.dumps(redacted(load(options.config, env)), indent=2))
+        print(json.dumps(redacted(load(config_path(options), env)), indent=2))
     return OK
 
 
@@ -178,29 +172,6 @@ def _check_tls(config: Config) -> None:
 
     if config.ssl.enabled:
         server_context(config)
-
-
-def _apps(config: Config, env: Mapping[str, str], on_warning: Callable[[str], None]) -> list[AppDefinition]:
-    """Return the apps. Raises ConfigError with what is wrong with any of them."""
-    from sockudo_py.webhooks.endpoints.validation import endpoint_problems
-    from sockudo_py.wiring.drivers import endpoint_rules
-
-    rules = endpoint_rules(config)
-
-    def check(endpoint: Endpoint) -> list[str]:
-        return endpoint_problems(endpoint, rules)
-
-    manager = config.app_manager
-    if manager.driver != "file" or manager.file.path is None:
-        return define_apps(config, check)
-    # Here, not above: `start` has use for it only with this driver, and imports it then.
-    from sockudo_py.apps.file import FileApps
-
-    named = config.named("app_manager.file.path")
-    read = app_reader(config, env, check, on_warning)
-    folder = FileApps(Path(manager.file.path), read, watch=False, named=named)
-    asyncio.run(folder.start(lambda _: None))
-    return list(folder.all())
 
 
 def _summary(config: Config, apps: Sequence[AppDefinition]) -> Iterable[str]:

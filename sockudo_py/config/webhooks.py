@@ -152,6 +152,11 @@ class AdminConfig(Section):
 
     enabled: bool = Field(default=True, description="Serve it. Without keys it lets nobody in.")
     api_keys: tuple[AdminKey, ...] = Field(default=(), description="Who may use it.")
+    socket: Text | None = Field(
+        default=None,
+        description="Unix socket (mode 0600) on which `sockudo-py webhooks` asks the running server. null: "
+        "`queue.sqlite.path` with `.sock` after it, and with other queue drivers none.",
+    )
 
 
 class DeadLetterConfig(Section):

@@ -6,6 +6,8 @@ import ipaddress
 import logging
 import socket
 
+from sockudo_py.process.unix_socket import UnusablePathError
+
 log = logging.getLogger(__name__)
 
 _ABSENT = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)  # the machine does not have this address, or its family
@@ -116,4 +118,6 @@ def remedy(problem: OSError) -> str:
     """Return what is wrong with an address, a port or a path to listen on, and what to do."""
     if isinstance(problem, socket.gaierror):
         return f"the name can't be resolved ({problem.strerror}); use an address of this machine"
+    if isinstance(problem, UnusablePathError):
+        return str(problem.strerror)
     return _REMEDIES.get(problem.errno or 0, problem.strerror or str(problem))

@@ -4,7 +4,6 @@ import asyncio
 import os
 import socket
 import ssl
-import stat
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -15,6 +14,7 @@ from sockudo_py.edge.dropped import Dropped
 from sockudo_py.edge.listening import bind, remedy, shown
 from sockudo_py.edge.tls_listener import TlsListener
 from sockudo_py.errors import SockudoError
+from sockudo_py.process.unix_socket import UnixListener
 
 _ACCEPTED_AT_ONCE = 32  # by asyncio, before any of them is looked at; uvloop accepts one after the other
 _LAST_TURNS = 1.0  # seconds; dropped transports need a turn or two of the loop to be gone
@@ -56,10 +56,8 @@ class EdgeServer:
         self._tls = tls
         self._reuse_port = reuse_port
         self._backlog = backlog
-        self._unix_path = unix_path
-        self._unix_mode = unix_mode
+        self._unix = None if unix_path is None else UnixListener(unix_path, unix_mode)
         self._servers: list[asyncio.Server | TlsListener] = []
-        self._unix_inode: int | None = None
 
     @property
     def port(self) -> int:
@@ -70,8 +68,8 @@ class EdgeServer:
         """Listen. Raises SockudoError that names the address, the reason and the remedy."""
         try:
             await self._listen_tcp()
-            if self._unix_path is not None:
-                self._servers.append(await self._listen_unix(self._unix_path))
+            if self._unix is not None:
+                self._servers.append(await self._listen_unix(self._unix))
         except SockudoError:
             self.stop_accepting()
             raise
@@ -82,9 +80,8 @@ class EdgeServer:
         for server in self._servers:
             server.close()
         self._servers.clear()
-        if self._unix_path is not None and self._unix_inode is not None:
-            self._remove_unix_socket(self._unix_path, self._unix_inode)
-            self._unix_inode = None
+        if self._unix is not None:
+            self._unix.remove()
 
     async def close(self, grace: float) -> None:
         """End every connection that is not with the fallback.
@@ -138,54 +135,9 @@ class EdgeServer:
             same.listen(self._backlog)  # again: asyncio accepts as many at once as it was told to let wait
         return server
 
-    async def _listen_unix(self, path: Path) -> asyncio.Server:
-        _remove_stale(path)
-        listener = self._bind_unix(path)
+    async def _listen_unix(self, unix: UnixListener) -> asyncio.Server:
+        try:
+            listener = unix.bind()
+        except OSError as problem:
+            raise SockudoError(f"can't listen on {unix.path}: {remedy(problem)}") from problem
         return await asyncio.get_running_loop().create_unix_server(self._front, sock=listener, backlog=self._backlog)
-
-    def _bind_unix(self, path: Path) -> socket.socket:
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            # The mode must hold from the first moment, so it can't be changed after the file is there.
-            before = os.umask(0o777 & ~self._unix_mode)
-            try:
-                listener.bind(str(path))
-            finally:
-                os.umask(before)
-            self._unix_inode = path.stat().st_ino
-        except OSError as problem:
-            listener.close()
-            raise SockudoError(f"can't listen on {path}: {remedy(problem)}") from problem
-        return listener
-
-    @staticmethod
-    def _remove_unix_socket(path: Path, inode: int) -> None:
-        try:
-            if path.stat().st_ino == inode:  # else it is already our successor's
-                path.unlink()
-        except FileNotFoundError:
-            pass
-
-
-def _remove_stale(path: Path) -> None:
-    """Remove a socket file that a dead server left. Raises SockudoError when it is in use or something else."""
-    try:
-        mode = path.lstat().st_mode
-    except FileNotFoundError:
-        return
-    except OSError as problem:
-        raise SockudoError(f"can't listen on {path}: {remedy(problem)}") from problem
-    if not stat.S_ISSOCK(mode):
-        raise SockudoError(
-            f"can't listen on {path}: the file is there and is no socket; remove it or choose another path"
-        )
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(1.0)
-        try:
-            probe.connect(str(path))
-        except ConnectionRefusedError:
-            path.unlink(missing_ok=True)
-            return
-        except OSError as problem:
-            raise SockudoError(f"can't listen on {path}: {remedy(problem)}") from problem
-    raise SockudoError(f"can't listen on {path}: a running server uses it; stop that one or choose another path")

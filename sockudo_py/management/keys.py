@@ -11,15 +11,20 @@ _BEARER = "bearer "
 
 @dataclass(frozen=True, slots=True)
 class Admin:
-    """An admin key, by its SHA-256, and what it is for."""
+    """An admin key, by its SHA-256, and what it is for. ``name`` stands in the log."""
 
     sha256: bytes
     apps: frozenset[str]
     scopes: frozenset[str]
+    name: str = ""
 
     def sees_everything(self) -> bool:
         """Return whether it may read about every app."""
         return EVERY_APP in self.apps and "read" in self.scopes
+
+
+# Whoever may open the admin socket: the user that the server runs as.
+SOCKET_OWNER = Admin(b"", frozenset({EVERY_APP}), frozenset({"read", "write"}), "socket")
 
 
 class AdminKeys:

@@ -150,7 +150,8 @@ class DeadLetters:
     """Which dead jobs are meant: those that fit every field that is given. None given: all.
 
     ``ids`` are of jobs, at most 1,000. ``since_ms`` and ``until_ms`` are Unix milliseconds: it failed for good then or
-    later, and before. A text that is no job fits only when no field is given.
+    later, and before. ``error_class`` is that of its last error. A text that is no job fits only when no field is
+    given.
     """
 
     ids: frozenset[str] | None = None
@@ -158,6 +159,7 @@ class DeadLetters:
     app_id: str | None = None
     since_ms: int | None = None
     until_ms: int | None = None
+    error_class: str | None = None
 
     def __post_init__(self) -> None:
         if self.ids is not None and len(self.ids) > MOST_IDS:

@@ -26,7 +26,7 @@ _HEAD = re.compile(
 )
 _DEAD = re.compile(rb'(.*\]),"failed_ms":(\d+),"error":(\{.*\})\}', re.DOTALL)  # greedy: the last one counts
 
-_FAILED = re.compile(rb'\],"failed_ms":(\d{1,16}),"error":\{')
+_FAILED = re.compile(rb'\],"failed_ms":(\d{1,16}),"error":\{"class":"([^"\\\x00-\x1f]*)"')
 
 
 class PoisonJob(SockudoError):
@@ -159,13 +159,14 @@ def fits(text: bytes, which: DeadLetters) -> bool:
     fields = _dead_fields(text)
     if fields is None:
         return False
-    ident, endpoint, app_id, failed_ms = fields
+    ident, endpoint, app_id, failed_ms, error_class = fields
     return (
         (which.ids is None or ident in which.ids)
         and which.endpoint in (None, endpoint)
         and which.app_id in (None, app_id)
         and (which.since_ms is None or failed_ms >= which.since_ms)
         and (which.until_ms is None or failed_ms < which.until_ms)
+        and which.error_class in (None, error_class)
     )
 
 
@@ -295,13 +296,13 @@ def _decode_any(text: bytes) -> Job:
     return Job(ident, endpoint, app_id, created_ms, events_text, attempt, redrives, failed_ms, _error(fields))
 
 
-def _dead_fields(text: bytes) -> tuple[object, object, object, int] | None:
-    """Return id, endpoint, app and ``failed_ms`` (0: none) of a dead job; None when the text is no JSON object."""
+def _dead_fields(text: bytes) -> tuple[object, object, object, int, object] | None:
+    """Return id, endpoint, app, ``failed_ms`` (0: none) and error class of a dead job; None: it is no JSON object."""
     head = _HEAD.match(text)
     failed = _FAILED.match(text, text.rfind(b'],"failed_ms":')) if head is not None else None
     if head is not None and failed is not None:
         ident, endpoint, app_id = (field.decode("utf-8", "replace") for field in head.groups()[:3])
-        return ident, endpoint, app_id, int(failed.group(1))
+        return ident, endpoint, app_id, int(failed.group(1)), failed.group(2).decode("utf-8", "replace")
     try:
         fields = orjson.loads(text)
     except orjson.JSONDecodeError:
@@ -311,7 +312,9 @@ def _dead_fields(text: bytes) -> tuple[object, object, object, int] | None:
     failed_ms = fields.get("failed_ms")
     if not isinstance(failed_ms, int) or isinstance(failed_ms, bool):
         failed_ms = 0
-    return fields.get("id"), fields.get("ep"), fields.get("app"), failed_ms
+    error = fields.get("error")
+    error_class = error.get("class") if isinstance(error, dict) else None
+    return fields.get("id"), fields.get("ep"), fields.get("app"), failed_ms, error_class
 
 
 def _string(fields: Mapping[str, Any], key: str) -> str:

@@ -21,6 +21,9 @@ def unusable(config: Config) -> list[str]:
             problems.append(config.problem(key, f"the name can't be resolved: {why}", "use an address of this machine"))
     if config.unix_socket.enabled and (why := unwritable(Path(config.unix_socket.path), make_folders=False)):
         problems.append(config.problem("unix_socket.path", why, "make its folder, or name another"))
+    admin = config.webhooks.admin.socket
+    if admin is not None and (why := unwritable(Path(admin), make_folders=False)):
+        problems.append(config.problem("webhooks.admin.socket", why, "make its folder, or name another"))
     queue = Path(config.queue.sqlite.path)
     if config.queue.driver == "sqlite" and (why := unwritable(queue) or _no_database(queue)):
         problems.append(

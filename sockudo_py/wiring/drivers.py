@@ -278,6 +278,15 @@ def spool_path(config: Config) -> Path | None:
     return None
 
 
+def admin_socket_path(config: Config) -> Path | None:
+    """Return the socket on which ``sockudo-py webhooks`` asks the running server; None: there is none."""
+    if config.webhooks.admin.socket is not None:
+        return Path(config.webhooks.admin.socket)
+    if config.queue.driver == "sqlite":
+        return Path(f"{config.queue.sqlite.path}.sock")
+    return None
+
+
 def delivery_settings(config: Config, rules: EndpointRules) -> DeliverySettings:
     """Return what the configuration says about delivery, in seconds."""
     webhooks, reliability = config.webhooks, config.queue.reliability

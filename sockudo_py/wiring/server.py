@@ -26,6 +26,8 @@ from sockudo_py.http.cors import Cors
 from sockudo_py.http.health import Health
 from sockudo_py.http.operators import OperatorAccess
 from sockudo_py.limits.base import RequestLimit
+from sockudo_py.management.letters import letters_of
+from sockudo_py.management.webhooks import WebhookRoutes
 from sockudo_py.metrics import Metrics
 from sockudo_py.node import Node
 from sockudo_py.process.descriptors import REMEDY, Descriptors, open_limit
@@ -36,9 +38,11 @@ from sockudo_py.protocol.source import Source
 from sockudo_py.webhooks.endpoints.registry import CONFIG
 from sockudo_py.webhooks.service import WebhookService
 from sockudo_py.webhooks.spool.noise import Leaves, Noise
+from sockudo_py.wiring.admin import AdminSocket
 from sockudo_py.wiring.checks import spare_needless_queue
 from sockudo_py.wiring.drivers import (
     admin_keys,
+    admin_socket_path,
     delivery_settings,
     endpoint_rules,
     make_adapter,
@@ -165,6 +169,7 @@ class Server:
         )
         self._edge: EdgeServer | None = None
         self._opening: asyncio.Task[None] | None = None
+        self._admin: AdminSocket | None = None
         self._opened = AsyncExitStack()
         self._warned_of_no_queue = False
 
@@ -209,6 +214,13 @@ class Server:
                 )
             await self.webhooks.start()
             opened.push_async_callback(self.webhooks.stop)
+        path = admin_socket_path(config)
+        if path is not None and config.queue.driver != "none":
+            given = "webhooks.admin.socket" if config.webhooks.admin.socket is not None else None
+            routes = WebhookRoutes(letters_of(self._queue), self.webhooks.registry.all)
+            self._admin = AdminSocket(routes, path, given)
+            opened.push_async_callback(self._admin.close)
+            await self._admin.listen()
         with _naming(config, *_ADAPTER_KEYS[config.adapter.driver]):
             await self._adapter.open()
         opened.push_async_callback(self._adapter.stop)
@@ -223,8 +235,13 @@ class Server:
         opened.push_async_callback(self._drain, edge)
         log.info("listening on %s", shown(config.host, self.port))
         self._say_room()
-        self._opening = self._loop.create_task(self._web.open())
+        self._opening = self._loop.create_task(self._open_rest())
         opened.push_async_callback(self._end_opening)
+
+    async def _open_rest(self) -> None:
+        await self._web.open()
+        if self._admin is not None:
+            await self._admin.open()
 
     def _say_room(self) -> None:
         files, wanted = self._descriptors, self._config.max_connections

@@ -159,7 +159,7 @@ def test_what_came_from_outside_can_not_steer_the_terminal(site: Site) -> None:
 
 def test_retry_sends_the_oldest_again(site: Site) -> None:
     site.bury(3)
-    assert site.run("retry", "--limit", "2")[1].startswith("2 sent back for delivery, 1 dead letters left")
+    assert site.run("retry", "--limit", "2")[1].startswith("2 sent back for delivery, 1 dead letter left")
     assert sorted(site.claimable()) == ["wh_a-d0", "wh_a-d1"]
 
 

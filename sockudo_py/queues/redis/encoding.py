@@ -28,7 +28,7 @@ def packed(policy: LanePolicy) -> str:
 
 def chosen(which: DeadLetters) -> list[str]:
     """Return which dead jobs are meant as ``queue_chosen.lua`` reads it."""
-    text = [which.endpoint, which.app_id, which.since_ms, which.until_ms]
+    text = [which.endpoint, which.app_id, which.since_ms, which.until_ms, which.error_class]
     words = ["*" if word is None else f"={word}" for word in text]
     return [*words, "*"] if which.ids is None else [*words, "=", *sorted(which.ids)]
 

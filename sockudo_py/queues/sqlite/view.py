@@ -11,12 +11,14 @@ from urllib.parse import quote
 
 from sockudo_py.errors import SockudoError
 from sockudo_py.queues import jobs
-from sockudo_py.queues.base import Depths, LaneDepth
+from sockudo_py.queues.base import DeadLetters, Depths, LaneDepth
+from sockudo_py.queues.sqlite.dead import look
 from sockudo_py.queues.sqlite.packs import unpack
 from sockudo_py.queues.sqlite.schema import VERSION
 from sockudo_py.queues.sqlite.statements import dead_page
 
 T = TypeVar("T")
+_LOOKING = "the file of the queue is open for reading only"
 _WAITS, _RUNS, _LATER = (
     "died IS NULL AND claimed = 0 AND due <= :now",
     "died IS NULL AND claimed > 0",
@@ -35,6 +37,27 @@ class SqliteView:
         """Return dead jobs, newest first. Raises SockudoError when the file can't be read."""
 
         return await self._read(lambda db: dead_page(db, offset, max(0, limit)))
+
+    async def find_dead(self, which: DeadLetters, offset: int = 0, limit: int = 50) -> list[bytes]:
+        """Return dead jobs that are meant, newest first. Raises SockudoError when the file can't be read."""
+
+        def work(db: sqlite3.Connection) -> list[bytes]:
+            found: list[bytes] = []
+            place: int | None = 0
+            while place is not None and len(found) < offset + limit:
+                some, place = look(db, which, place, newest_first=True)
+                found += [text for _, _, text in some]
+            return found[offset : offset + limit]
+
+        return await self._read(work)
+
+    async def redrive_dead(self, which: DeadLetters, limit: int = 1000) -> int:
+        """Raise SockudoError: this is for looking."""
+        raise SockudoError(_LOOKING)
+
+    async def purge_dead(self, which: DeadLetters) -> int:
+        """Raise SockudoError: this is for looking."""
+        raise SockudoError(_LOOKING)
 
     async def depths(self, lanes: int = 20) -> Depths:
         """Return figures, with the ``lanes`` deepest lanes. Raises SockudoError when the file can't be read."""

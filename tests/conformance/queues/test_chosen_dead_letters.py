@@ -20,22 +20,28 @@ CHOICES = {
     "since, that moment included": (DeadLetters(since_ms=FIRST + 4000), [4, 5]),
     "until, that moment excluded": (DeadLetters(until_ms=FIRST + 2000), [1]),
     "from and to": (DeadLetters(since_ms=FIRST + 2000, until_ms=FIRST + 4000), [2, 3]),
+    "error class": (DeadLetters(error_class="timeout_read"), [2, 5]),
+    "error class of an endpoint": (DeadLetters(error_class="timeout_read", endpoint="wh_c"), [5]),
+    "an error class that is not there": (DeadLetters(error_class="x"), []),
     "several at once": (DeadLetters(endpoint="wh_b", app_id="app-2", since_ms=FIRST), [4]),
     "id of another endpoint": (DeadLetters(ids=frozenset({"e1"}), endpoint="wh_b"), []),
     "an app that is not there": (DeadLetters(app_id="*"), []),
     "all": (DeadLetters(), [1, 2, 3, 4, 5]),
 }
 PLACES = {1: ("wh_a", "app-1"), 2: ("wh_a", "app-1"), 3: ("wh_b", "app-1"), 4: ("wh_b", "app-2"), 5: ("wh_c", "app-2")}
+CLASSES = {1: "http_4xx", 2: "timeout_read", 3: "http_4xx", 4: "http_4xx", 5: "timeout_read"}
 
 
 @pytest.fixture
 async def dead(queue: Queue) -> Queue:
     """A queue with five dead letters, e1 the oldest. Their events look like the end of a dead job."""
     for number, (endpoint, app_id) in PLACES.items():
-        text = b'{"n":[%d],"failed_ms":1,"error":{"ep":"wh_b"}}' % number
+        text = b'{"n":[%d],"failed_ms":1,"error":{"class":"x","ep":"wh_b"}}' % number
         await queue.append([Append(f"e{number}", endpoint, app_id, text, FIRST)])
         held = await claim_one(queue)
-        await queue.fail(held.token, jobs.bury(held.job, FIRST + number * 1000, jobs.JobError("http_4xx", "no", 410)))
+        await queue.fail(
+            held.token, jobs.bury(held.job, FIRST + number * 1000, jobs.JobError(CLASSES[number], "no", 410))
+        )
     return queue
 
 

@@ -1,0 +1,85 @@
+"""The admin socket: ``sockudo-py webhooks`` asks the running server on it."""
+
+import asyncio
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sockudo_py.edge.later import Later
+from sockudo_py.edge.listening import remedy
+from sockudo_py.errors import SockudoError
+from sockudo_py.management.keys import SOCKET_OWNER
+from sockudo_py.management.webhooks import WebhookRoutes
+from sockudo_py.process.unix_socket import UnixListener
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+log = logging.getLogger(__name__)
+
+MODE = 0o600  # whoever may open it may do everything: the user of the server, and root
+IDLE = 30.0  # seconds that a connection may ask for nothing
+SHUTDOWN = 1.0  # seconds at the stop for requests that are being answered
+
+
+class AdminSocket:
+    """Serves the management routes on a Unix socket.
+
+    Args:
+        routes: What it serves.
+        path: Where.
+        named: What the configuration calls it when an operator chose the path; None: it is the default one, and the
+            server starts without the socket where the file system has none.
+    """
+
+    def __init__(self, routes: WebhookRoutes, path: Path, named: str | None) -> None:
+        self._routes = routes
+        self._path = path
+        self._named = named
+        self._unix = UnixListener(path, MODE)
+        self._later = Later()
+        self._listener: asyncio.Server | None = None
+        self._runner: web.AppRunner | None = None
+
+    async def listen(self) -> None:
+        """Take the path. Who connects waits for ``open``. Raises SockudoError when an operator chose it in vain."""
+        try:
+            listener = self._unix.bind()
+        except OSError as problem:
+            text = f"can't listen on {self._path}: {remedy(problem)}"
+            if self._named is not None:
+                raise SockudoError(f"{self._named}: {text}") from problem
+            log.warning(
+                "%s; without this socket `sockudo-py webhooks` can only look at the queue while the server runs. "
+                "webhooks.admin.socket names another path",
+                text,
+            )
+            return
+        self._listener = await asyncio.get_running_loop().create_unix_server(self._later, sock=listener)
+
+    async def open(self) -> None:
+        """Answer from now on. Imports aiohttp."""
+        if self._listener is None:
+            return
+        from aiohttp import web
+
+        from sockudo_py.http.app import make_runner
+        from sockudo_py.management.app import MOST_BODY, mount
+
+        app = web.Application(client_max_size=MOST_BODY)
+        mount(app, self._routes, lambda _: SOCKET_OWNER)
+        self._runner = make_runner(app, keepalive_timeout=IDLE, shutdown_timeout=SHUTDOWN)
+        await self._runner.setup()
+        server = self._runner.server
+        if server is None:
+            raise RuntimeError("an AppRunner has a server after setup")
+        self._later.open(server)
+
+    async def close(self) -> None:
+        """Let go of the path and end the connections."""
+        if self._listener is not None:
+            self._listener.close()
+        self._unix.remove()
+        self._later.close()
+        if self._runner is not None:
+            await self._runner.cleanup()
