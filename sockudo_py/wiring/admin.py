@@ -5,7 +5,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sockudo_py.edge.later import Later
+from sockudo_py.edge.fallback.deferred import DeferredServer
 from sockudo_py.edge.listening import remedy
 from sockudo_py.errors import SockudoError
 from sockudo_py.management.keys import SOCKET_OWNER
@@ -37,7 +37,7 @@ class AdminSocket:
         self._path = path
         self._named = named
         self._unix = UnixListener(path, MODE)
-        self._later = Later()
+        self._deferred = DeferredServer()
         self._listener: asyncio.Server | None = None
         self._runner: web.AppRunner | None = None
 
@@ -55,7 +55,7 @@ class AdminSocket:
                 text,
             )
             return
-        self._listener = await asyncio.get_running_loop().create_unix_server(self._later, sock=listener)
+        self._listener = await asyncio.get_running_loop().create_unix_server(self._deferred, sock=listener)
 
     async def open(self) -> None:
         """Answer from now on. Imports aiohttp."""
@@ -73,13 +73,13 @@ class AdminSocket:
         server = self._runner.server
         if server is None:
             raise RuntimeError("an AppRunner has a server after setup")
-        self._later.open(server)
+        self._deferred.open(server)
 
     async def close(self) -> None:
         """Let go of the path and end the connections."""
         if self._listener is not None:
             self._listener.close()
         self._unix.remove()
-        self._later.close()
+        self._deferred.close()
         if self._runner is not None:
             await self._runner.cleanup()
