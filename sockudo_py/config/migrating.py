@@ -7,9 +7,9 @@ from sockudo_py.config.foreign import WITHOUT_EFFECT
 from sockudo_py.config.unused import HARMLESS_WHEN_BLANK
 
 INTRODUCTION = """\
-# Moving from soketi or Sockudo: settings
+# Moving here: settings of soketi and Sockudo
 
-Made by `sockudo-py print-config --migrating`; a test keeps it fresh. [Moving from another server](differences.md) has
+Made by `sockudo-py print-config --migrating`; a test keeps it fresh. [What behaves differently](differences.md) has
 what clients and backends may notice.
 
 Keep your variables and your Sockudo file, and run `sockudo-py check-config --config FILE` (without `--config` when you

@@ -32,7 +32,7 @@ INTRODUCTION = """\
 # Configuration
 
 Made from the models by `sockudo-py print-config --reference`; a test keeps it fresh. `config.example.json` holds every
-key that has an effect, with its default. `sockudo-py check-config --config FILE` lists every mistake of a file at once.
+key that has an effect, with its default. `sockudo-py check-config --config FILE` lists the mistakes of a file.
 
 - A file is one JSON object. Without a file the server is a demo on 127.0.0.1: app `app-id` / `app-key` / `app-secret`.
   With an app of [variables](#environment) it is no demo, and listens on all addresses.
