@@ -196,7 +196,7 @@ class QueueConfig(Section):
 
     driver: Literal["memory", "sqlite", "redis", "sqs", "none"] = Field(
         default="sqlite",
-        description="`sqlite`: durable on one machine; `redis`, `sqs`: outside it; `memory`: trials; `none`: no webhooks.",
+        description="`sqlite`: a file here; `redis`, `sqs`: a service; `memory`: trials; `none`: no webhooks.",
     )
     memory: MemoryQueueConfig = Field(default=MemoryQueueConfig(), description="For the driver `memory`.")
     sqlite: SqliteQueueConfig = Field(default=SqliteQueueConfig(), description="For the driver `sqlite`.")

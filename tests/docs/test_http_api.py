@@ -28,7 +28,9 @@ def test_every_route_is_listed() -> None:
 
 
 def test_every_status_is_explained() -> None:
-    sources = [file for package in (sockudo_py.http, sockudo_py.edge) for file in Path(package.__path__[0]).rglob("*.py")]
+    sources = [
+        file for package in (sockudo_py.http, sockudo_py.edge) for file in Path(package.__path__[0]).rglob("*.py")
+    ]
     sent = {status for source in sources for status in STATUS.findall(source.read_text())}
     said = {status for row in table(DOCUMENT, "status") for status in re.findall(r"\d{3}", row["status"])}
     assert said == sent
