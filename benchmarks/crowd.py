@@ -7,6 +7,7 @@ once all of them are subscribed, and one JSON object (``Returned``) when all but
 
 import asyncio
 import math
+import ssl
 import sys
 import time
 from collections import Counter
@@ -48,10 +49,11 @@ class Returned:
 class Crowd:
     """``count`` clients of one channel. ``come`` brings them; they bring themselves back until they ``leave``."""
 
-    def __init__(self, port: int, count: int, key: str = APP_KEY) -> None:
+    def __init__(self, port: int, count: int, key: str = APP_KEY, tls: ssl.SSLContext | None = None) -> None:
         self.count = count
         self.port = port
         self.key = key
+        self.tls = tls
         self.here = 0
         self.returned = Returned()
         self._refusals: Counter[int] = Counter()
@@ -124,7 +126,9 @@ class Crowd:
     async def _connect(self, number: int, seconds: float) -> None:
         await asyncio.sleep(seconds)
         try:
-            await asyncio.get_running_loop().create_connection(lambda: _Member(self, number), "127.0.0.1", self.port)
+            await asyncio.get_running_loop().create_connection(
+                lambda: _Member(self, number), "127.0.0.1", self.port, ssl=self.tls
+            )
         except OSError:
             self.returned.unanswered += 1
             self.try_again(number, NOBODY_THERE)

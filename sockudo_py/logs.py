@@ -8,7 +8,7 @@ import json
 import logging
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Literal, TextIO
 
@@ -42,6 +42,9 @@ class Secrets:
 
     def __repr__(self) -> str:
         return f"<Secrets: {len(self._known)}>"
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._known)
 
     def add(self, values: Iterable[str]) -> None:
         """Hide these too, from now on. Values shorter than 6 characters are not hidden."""
@@ -124,6 +127,8 @@ def configure(
 ) -> logging.Handler:
     """Send the log to ``stream`` (standard error) and return the handler, which replaces one made before.
 
+    It goes on to hide what that one was told to.
+
     Args:
         level: Least level that is written, for this server's own loggers; libraries start at ``warning``.
         style: ``auto`` is ``human`` on a terminal, ``json`` otherwise.
@@ -143,6 +148,8 @@ def configure(
         handler.setFormatter(JsonFormatter(known, target=target))
     root = logging.getLogger()
     for old in [old for old in root.handlers if old.get_name() == "sockudo_py"]:
+        if isinstance(old.formatter, JsonFormatter | HumanFormatter):
+            known.add(old.formatter.secrets)
         root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(max(LEVELS[level], logging.WARNING))

@@ -12,10 +12,11 @@ from sockudo_py.apps.base import AppDefinition
 from sockudo_py.cli import webhooks
 from sockudo_py.cli.options import add_config, apps_of, config_path
 from sockudo_py.config import NO_QUEUE, Config, load
-from sockudo_py.config.describe import redacted, secrets_of
+from sockudo_py.config.describe import redacted
 from sockudo_py.endpoints import PRESETS, Endpoint
 from sockudo_py.errors import ConfigError, SockudoError
 from sockudo_py.process.imports import gc_paused
+from sockudo_py.process.log_setup import set_up_log
 
 OK, FAILED, UNUSABLE = 0, 1, 2  # UNUSABLE: the command line or the configuration, as argparse has it
 
@@ -66,14 +67,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _start(options: argparse.Namespace, env: Mapping[str, str]) -> int:
     config = load(config_path(options), env)
-    style = config.logging
-    handler = logs.configure(
-        level=style.level or ("debug" if config.debug else "info"),
-        style=style.format,
-        colours=style.colors_enabled,
-        target=style.include_target,
-        secrets=logs.Secrets(secrets_of(config)),
-    )
+    handler = set_up_log(config)
     for warning in config.warnings:
         logging.getLogger("sockudo_py.config").warning("%s", warning)
     # Here, not above: the other commands need not import the whole server.

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -42,7 +43,8 @@ def load(path: Path | None, env: Mapping[str, str]) -> Config:
     _refuse_one_app(raw, origins.file)
     environment = Environment(env, fetched(raw) | _fetched_by_apps(raw, env))
     config, warnings = _build(raw, env, origins, environment=environment)
-    return config.noted(path, origins, (*warnings, *_not_yet_warnings(config, origins), *advice(config, origins)))
+    found = (*warnings, *_not_yet_warnings(config, origins), *advice(config, origins))
+    return config.noted(path, origins, found, partial(load, path, env))
 
 
 def read_app(content: bytes, file: str, env: Mapping[str, str]) -> tuple[AppConfig, tuple[str, ...]]:
@@ -81,7 +83,8 @@ def _load_without_file(env: Mapping[str, str]) -> Config:
     origins = Origins("the demo" if demo else "environment")
     config, warnings = _build(raw, env, origins, environment=environment)
     found = (*warnings, *_not_yet_warnings(config, origins), *advice(config, origins))
-    return config.noted(None, origins, (*((DEMO_WARNING.format(host=config.host),) if demo else ()), *found))
+    warned = (*((DEMO_WARNING.format(host=config.host),) if demo else ()), *found)
+    return config.noted(None, origins, warned, partial(load, None, env))
 
 
 def fetched(value: Any) -> frozenset[str]:

@@ -1,6 +1,7 @@
 """The whole configuration."""
 
 import difflib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import quote
@@ -133,14 +134,22 @@ class Config(Section):
     _source: Path | None = PrivateAttr(default=None)
     _origins: Origins = PrivateAttr(default=Origins("defaults"))
     _warnings: tuple[str, ...] = PrivateAttr(default=())
+    _again: Callable[[], "Config"] | None = PrivateAttr(default=None)
 
-    def noted(self, source: Path | None, origins: Origins, warnings: tuple[str, ...]) -> "Config":
-        """Return this configuration with the origins of its values, and its warnings."""
+    def noted(
+        self, source: Path | None, origins: Origins, warnings: tuple[str, ...], again: "Callable[[], Config]"
+    ) -> "Config":
+        """Return this configuration with the origins of its values, its warnings, and a way to read it again."""
         copy = self.model_copy()
+        copy._again = again
         copy._source = source
         copy._origins = origins
         copy._warnings = warnings
         return copy
+
+    def again(self) -> "Config":
+        """Return what the same file and the same environment say now. Raises ConfigError."""
+        return self if self._again is None else self._again()
 
     @property
     def source(self) -> Path | None:

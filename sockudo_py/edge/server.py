@@ -74,6 +74,13 @@ class EdgeServer:
             self.stop_accepting()
             raise
 
+    def use_tls(self, context: ssl.SSLContext) -> None:
+        """Use another context for handshakes that begin from now on."""
+        self._tls = context
+        for server in self._servers:
+            if isinstance(server, TlsListener):
+                server.context = context
+
     def stop_accepting(self) -> None:
         """Close the listening sockets. Open connections stay, those of HTTP for the request that they are at."""
         self._context.closing = True

@@ -41,7 +41,7 @@ class TlsListener:
     ) -> None:
         self._listeners = list(listeners)
         self._make = make
-        self._context = context
+        self.context = context  # may be replaced, for the handshakes that follow
         self._descriptors = descriptors
         self._make_room = make_room
         self._loop = asyncio.get_running_loop()
@@ -103,5 +103,5 @@ class TlsListener:
     async def _shake(self, sock: socket.socket) -> None:
         with suppress(OSError, asyncio.CancelledError):  # strangers' mistakes leave no line; ours to end it at the stop
             await self._loop.connect_accepted_socket(
-                self._make, sock, ssl=self._context, ssl_handshake_timeout=HANDSHAKE_TIMEOUT
+                self._make, sock, ssl=self.context, ssl_handshake_timeout=HANDSHAKE_TIMEOUT
             )

@@ -2,24 +2,20 @@
 
 import asyncio
 import logging
-import math
-import os
-import signal
 import sys
 from collections.abc import Callable
 
 from sockudo_py.config import Config
 from sockudo_py.process.descriptors import raise_limit
+from sockudo_py.process.signals import Signals
 from sockudo_py.wiring.banner import banner_lines
 from sockudo_py.wiring.server import Server
 
 log = logging.getLogger(__name__)
 
-SAME_SIGNAL = 0.5  # seconds; make, timeout and terminals signal the whole group, then forward it to the child as well
-
 
 def run(config: Config, *, banner: bool = True) -> int:
-    """Serve until SIGTERM or SIGINT, drain, return the exit code. Another signal after half a second ends it at once.
+    """Serve until a signal says stop, drain, return the exit code. ``process.signals`` has all signals.
 
     It writes the addresses and drivers to standard error: as a table with ``banner``, else as a line of the log.
 
@@ -44,19 +40,7 @@ def run(config: Config, *, banner: bool = True) -> int:
 
 async def _serve(config: Config, banner: bool) -> int:
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    first = math.inf
-
-    def stop_or_exit() -> None:
-        nonlocal first
-        if loop.time() - first > SAME_SIGNAL:
-            log.warning("second signal: exiting without finishing")
-            os._exit(1)
-        first = min(first, loop.time())
-        stop.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop_or_exit)
+    signals = Signals(stop.set)
     server = Server(config)
     try:
         await server.start()
@@ -66,6 +50,7 @@ async def _serve(config: Config, banner: bool) -> int:
         else:
             log.info("%s", "; ".join(" ".join(line.split()) for line in lines))
         await server.complete()
+        signals.reload_with(server.reloader().ask)
         await stop.wait()
     finally:
         await server.stop()

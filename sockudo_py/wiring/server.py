@@ -10,6 +10,7 @@ from pathlib import Path
 from sockudo_py import logs
 from sockudo_py.adapters.base import Restorable
 from sockudo_py.apps.base import AppChanged, AppDefinition
+from sockudo_py.apps.current import CurrentApps
 from sockudo_py.changes import Change, OnChange
 from sockudo_py.clients.wheel import Wheel, tick_for
 from sockudo_py.config import NO_QUEUE, Config
@@ -39,6 +40,7 @@ from sockudo_py.webhooks.endpoints.registry import CONFIG
 from sockudo_py.webhooks.service import WebhookService
 from sockudo_py.webhooks.spool.noise import Leaves, Noise
 from sockudo_py.wiring.admin import AdminSocket
+from sockudo_py.wiring.certificates import Certificates, read_pair
 from sockudo_py.wiring.checks import spare_needless_queue
 from sockudo_py.wiring.drivers import (
     admin_keys,
@@ -55,7 +57,7 @@ from sockudo_py.wiring.drivers import (
     refuse_unbuilt,
     spool_path,
 )
-from sockudo_py.wiring.tls import server_context
+from sockudo_py.wiring.reload import Reloader
 from sockudo_py.wiring.web import WebServers
 from sockudo_py.ws.context import ConnectionContext
 
@@ -85,9 +87,9 @@ class Server:
         with _gathered(problems):
             refuse_unbuilt(config)
         with _gathered(problems):
-            self._tls = server_context(config) if config.ssl.enabled else None
+            self._tls = read_pair(config) if config.ssl.enabled else None
         with _gathered(problems):
-            self.apps = make_apps(config, self._rules)
+            self.apps = CurrentApps(make_apps(config, self._rules))
         with _gathered(problems):
             targets = make_targets(config, metrics, descriptors)
         if problems:
@@ -168,6 +170,7 @@ class Server:
             api_shutdown=LAST_CONNECTIONS,
         )
         self._edge: EdgeServer | None = None
+        self._certificates: Certificates | None = None
         self._opening: asyncio.Task[None] | None = None
         self._admin: AdminSocket | None = None
         self._opened = AsyncExitStack()
@@ -231,6 +234,10 @@ class Server:
         with _naming(config, "unix_socket.path"):
             await edge.start()
         self._edge = edge
+        if self._tls is not None:
+            self._certificates = Certificates(config, self._tls[1], edge.use_tls)
+            self._certificates.start()
+            opened.callback(self._certificates.stop)
         opened.push_async_callback(self._close_connections, edge)
         opened.push_async_callback(self._drain, edge)
         log.info("listening on %s", shown(config.host, self.port))
@@ -275,6 +282,22 @@ class Server:
         """Wait until what clients and backends don't need is there too. Raises SockudoError when it can't be had."""
         if self._opening is not None:
             await asyncio.shield(self._opening)
+
+    def reloader(self) -> Reloader:
+        """Return what reloads the configuration of this server, once it has started, until it stops."""
+        reloader = Reloader(
+            self._config,
+            rules=self._rules,
+            apps=self.apps,
+            certificates=self._certificates,
+            use=self._use,
+            metrics=self.metrics,
+        )
+        self._opened.push_async_callback(reloader.close)
+        return reloader
+
+    def _use(self, config: Config) -> None:
+        self._config = config
 
     async def stop(self) -> None:
         """Undo ``start`` in reverse: drain clients, deliver what is left, close.
@@ -351,7 +374,7 @@ class Server:
             host=config.host,
             port=config.port,
             named=config.named("host", "port"),
-            tls=self._tls,
+            tls=self._tls[0] if self._tls is not None else None,
             unix_path=Path(unix.path) if unix.enabled else None,
             unix_mode=unix.mode,
         )
