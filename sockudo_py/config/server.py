@@ -167,7 +167,8 @@ class ApiRateLimit(RateLimit):
     )
     trust_hops: Count = Field(
         default=0,
-        description="How many proxies in front append to `X-Forwarded-For`; 0: the address of the connection counts.",
+        description="How many proxies in front append to `X-Forwarded-For`, where `trusted_proxies` can't name them; "
+        "0: `trusted_proxies` decides. Holds for the log as well.",
     )
 
 

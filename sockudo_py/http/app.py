@@ -12,6 +12,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from sockudo_py.http.api import Api, ApiRequest, ApiResponse
 from sockudo_py.http.cors import Cors
 from sockudo_py.http.messages import echo, error, problem_with_coding
+from sockudo_py.http.operators import came_through_proxy
 from sockudo_py.http.routes import cut_prefix, origin_form
 
 log = logging.getLogger(__name__)
@@ -163,7 +164,7 @@ def to_aiohttp(answer: ApiResponse, added: tuple[tuple[str, str], ...] = ()) -> 
 async def plain_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answer errors of any route as plain text that ends in a newline: no HTML, no traceback."""
     response = await _plain(request, handler)
-    if _may_lose_what_follows(request):
+    if _may_lose_what_follows(request) or _would_be_reused(request):
         response.force_close()
     return response
 
@@ -174,6 +175,14 @@ def _may_lose_what_follows(request: web.Request) -> bool:
     if offer is None:
         return request.method == "CONNECT"
     return offer.lower() == "websocket" or "Transfer-Encoding" in request.headers
+
+
+def _would_be_reused(request: web.Request) -> bool:
+    """Return whether a proxy may send a WebSocket handshake over this connection next.
+
+    aiohttp keeps a connection once it has it, and can't answer handshakes. So a proxy has to open a new connection.
+    """
+    return came_through_proxy(name.lower() for name in request.headers)
 
 
 async def _plain(request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -1,6 +1,6 @@
 """Who may see what is meant for operators: ``/usage``."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from ipaddress import IPv6Address, ip_address
 
 from sockudo_py.http.messages import ApiRequest
@@ -42,7 +42,12 @@ class OperatorAccess:
             return True
         if self._behind_local_proxy or not _is_loopback(request.remote) or "origin" in headers:
             return False
-        return not any(name in _FORWARDED or name.startswith(_FORWARDED_PREFIX) for name in headers)
+        return not came_through_proxy(headers)
+
+
+def came_through_proxy(headers: Iterable[str]) -> bool:
+    """Return whether the names of a request's headers (in lower case) show that a proxy passed it on."""
+    return any(name in _FORWARDED or name.startswith(_FORWARDED_PREFIX) for name in headers)
 
 
 def _is_loopback(address: str) -> bool:

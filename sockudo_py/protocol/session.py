@@ -248,7 +248,8 @@ class Session:
                 return [], min(again, silent_until)
             self.pinged_at = now
             pings = _CONTROL_PING if self.ws_pings else _BOTH_PINGS
-            return list(pings), min(again, now + self.settings.pong_timeout)
+            # An answer may come at once, and the next silence may be shorter than pong_timeout.
+            return list(pings), min(again, now + min(self.settings.silence, self.settings.pong_timeout))
         deadline = self.pinged_at + self.settings.pong_timeout
         if now >= deadline:
             return self.close(refusal(ErrorCode.PONG_MISSING)), None

@@ -427,7 +427,7 @@ class Server:
 
 def _proxies(config: Config, hops: int) -> TrustedProxies:
     networks = [ip_network(cidr) for cidr in config.trusted_proxies]
-    return TrustedProxies(networks, hops if config.rate_limiter.enabled else 0)
+    return TrustedProxies(networks, hops)
 
 
 def _limit(config: Config, limit: RateLimit) -> RequestLimit | None:

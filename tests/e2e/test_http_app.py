@@ -256,6 +256,15 @@ async def test_health_is_found_with_and_without_the_prefix(world: World, path: s
         assert (await wire.ask("GET", path)).status == 200
 
 
+@pytest.mark.parametrize("header", ["X-Forwarded-For: 192.0.2.1", "Via: 1.1 proxy", "X-Real-IP: 192.0.2.1"])
+async def test_a_proxy_needs_another_connection_for_the_handshakes_of_its_clients(world: World, header: str) -> None:
+    async with serving(build_app(world.api)) as wire:
+        request = signed("GET", "/apps/3/channels")
+        target = f"{request.path}?{request.query}"
+        assert (await wire.ask("GET", target)).headers.get("connection") != "close"
+        assert (await wire.ask("GET", target, b"", header)).headers["connection"] == "close"
+
+
 async def test_the_client_behind_a_proxy_is_whom_the_server_says_it_is(world: World) -> None:
     seen: list[str] = []
 

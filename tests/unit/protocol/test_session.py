@@ -119,6 +119,16 @@ def test_B35_the_shell_may_note_the_sign_of_life_itself(session: Session) -> Non
     assert session.check(75.0) == ([], 95.0)
 
 
+def test_a_silence_shorter_than_the_time_to_reply_is_noticed_in_time() -> None:
+    session = make_session(settings=Settings(ping_interval=10.0, pong_timeout=30.0))
+    assert session.check(10.0) == (PING, 20.0)
+    session.last_seen = 11.0
+    assert session.check(20.0) == ([], 21.0)
+    assert session.check(21.0) == (PING, 31.0)
+    assert session.check(31.0) == ([], 51.0)
+    assert session.check(51.0) == (NO_PONG, None)
+
+
 def test_B36_control_frames_alone_keep_the_connection(session: Session) -> None:
     for second in range(500):
         session.control_frame(float(second))

@@ -1,0 +1,257 @@
+"""The proxies' configurations in ``deploy/proxies``, run by the real programs in front of a real server."""
+
+import asyncio
+import csv
+import json
+import signal
+import socket
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from websockets.exceptions import ConnectionClosed
+
+from tests.e2e.proxies.kit import PROXIES, STRANGER, Front, HttpsConnection, proxied
+from tests.support.api import Api
+from tests.support.client import Client, Frame, eventually
+from tests.support.server import Server, TestApp, app_config, running, server_config
+
+LIED = "203.0.113.9"  # what a client says about itself
+PATIENCE = 2  # seconds of silence that the proxies bear in these tests; theirs is 60
+APP = TestApp(id="7", key="proxied-key", secret="proxied-secret")
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """A server and the proxy in front of it."""
+
+    server: Server
+    front: Front
+
+    @contextmanager
+    def backend(self) -> Iterator[Api]:
+        """The HTTP API as a backend sees it that only knows the proxy."""
+        with Api(self.server, APP) as api:
+            api.connection = HttpsConnection(self.front)
+            yield api
+
+    async def publish(self, channel: str, event: str = "my-event", data: str = "{}") -> None:
+        """Publish through the proxy."""
+
+        def call() -> None:
+            with self.backend() as api:
+                api.publish(channel, event, data)
+
+        await asyncio.to_thread(call)
+
+    @asynccontextmanager
+    async def client(self, path: str = f"/app/{APP.key}?protocol=7", **options: Any) -> AsyncIterator[Client]:
+        """Connect a client, from STRANGER and with a forged ``X-Forwarded-For``."""
+        headers = {"X-Forwarded-For": LIED, "X-Forwarded-Proto": "http"}
+        sock = self.front.connect()
+        client = await Client.open(
+            self.front.url(path),
+            APP,
+            sock=sock,
+            ssl=self.front.client_tls,
+            additional_headers=headers,
+            **options,
+        )
+        try:
+            await client.established()
+            yield client
+        finally:
+            await client.close()
+
+    def logged(self, message: str) -> list[dict[str, Any]]:
+        """Return the server's log entries with this message."""
+        lines = [json.loads(line) for line in self.server.log().splitlines() if line.startswith("{")]
+        return [line for line in lines if line["message"] == message]
+
+
+async def after_pings(client: Client) -> Frame:
+    """Return the next frame that is no ping."""
+    while (frame := await client.receive()).event == "pusher:ping":
+        pass
+    return frame
+
+
+def wait_for_state(front: Front, wanted: str) -> None:
+    """Wait until HAProxy's own statistics say of the server that it is ``UP`` or ``DOWN``."""
+    deadline = time.monotonic() + 30
+    state = ""
+    while state != wanted:
+        assert time.monotonic() < deadline, f"the server is {state}: {front.log()}"
+        time.sleep(0.05)  # polls a condition, with a deadline
+        with socket.socket(socket.AF_UNIX) as stats:
+            stats.connect(str(front.stage.folder / "stats"))
+            stats.sendall(b"show stat\n")
+            rows = list(csv.DictReader(stats.makefile(encoding="ascii").read().removeprefix("# ").splitlines()))
+        (state,) = [
+            row["status"].split()[0]
+            for row in rows
+            if row["svname"] == "node1" and row["check_status"] not in ("", "INI")
+        ] or [""]
+
+
+@pytest.fixture(scope="module", params=PROXIES)
+def chain(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chain]:
+    folder = tmp_path_factory.mktemp(request.param)
+    app = app_config(APP, require_tls=True)  # only over TLS: so the server has to believe X-Forwarded-Proto
+    config = server_config(app, debug=True, trusted_proxies=["127.0.0.1/32"], ping_interval=1)
+    with (
+        running(config, folder / "server", env={"LOG_OUTPUT_FORMAT": "json"}) as server,
+        proxied(
+            PROXIES[request.param], folder / "proxy", f"127.0.0.1:{server.port}", patience=PATIENCE, prefixed=True
+        ) as front,
+    ):
+        yield Chain(server, front)
+
+
+async def test_a_client_connects_subscribes_and_receives(chain: Chain) -> None:
+    async with chain.client() as client:
+        await client.subscribe("private-news")
+        await chain.publish("private-news", "headline", '{"text":"hello"}')
+        frame = await after_pings(client)
+        assert (frame.event, frame.channel, frame.data) == ("headline", "private-news", {"text": "hello"})
+
+
+async def test_a_quiet_client_outlives_the_proxys_patience(chain: Chain) -> None:
+    async with chain.client() as client:
+        await client.subscribe("quiet")
+        # Each ping follows a second of silence.
+        await eventually(lambda: client.control_pings >= 2 * PATIENCE, "the pings that keep the connection open")
+        await chain.publish("quiet")
+        assert (await after_pings(client)).event == "my-event"
+
+
+async def test_the_log_has_the_clients_address_and_not_what_the_client_claims(chain: Chain) -> None:
+    async with chain.client() as client:
+        of_client = [line for line in chain.logged("client connected") if line["socket_id"] == client.socket_id]
+        assert [line["address"] for line in of_client] == [STRANGER]
+
+
+@pytest.mark.parametrize(("method", "path"), [("POST", "/events"), ("GET", "/channels")])
+async def test_the_same_holds_for_backends(chain: Chain, method: str, path: str) -> None:
+    count = len(chain.logged(f"{method} /apps/7{path} refused"))
+    with chain.backend() as api:
+        api.signed(method, api.path(path), signed_path="/something/else", headers={"X-Forwarded-For": LIED})
+    refused = chain.logged(f"{method} /apps/7{path} refused")[count:]
+    assert [line["address"] for line in refused] == [STRANGER]
+
+
+async def test_clients_connect_where_the_proxy_keeps_connections_of_api_requests(chain: Chain) -> None:
+    with chain.backend() as api:
+        for _ in range(5):
+            assert api.get("/channels").status == 200
+            async with chain.client() as client:
+                await client.subscribe("reused")
+
+
+async def test_a_client_comes_below_a_path_of_the_site(chain: Chain) -> None:
+    async with chain.client(f"/realtime/app/{APP.key}?protocol=7") as client:
+        await client.subscribe("prefixed")
+        await chain.publish("prefixed")
+        assert (await after_pings(client)).channel == "prefixed"
+
+
+def test_only_clients_come_below_a_path_of_the_site(chain: Chain) -> None:
+    for path in ("/realtime/usage", "/realtime/up", "/realtime/app/../usage", "/realtime/apps/7/channels"):
+        assert chain.front.get(path)[0] in (400, 403, 404), path
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/channels/presence-a@b,c;d=1.2_3-4"),
+        ("GET", "/channels/presence-a%40b%2Cc%3Bd%3D1.2"),
+        ("POST", "/users/a%2Fb%20c/terminate_connections"),
+        ("GET", "/channels"),
+    ],
+)
+def test_signatures_survive_the_proxy(chain: Chain, method: str, path: str) -> None:
+    with chain.backend() as api:
+        answer = api.signed(method, api.path(path), b"" if method == "GET" else b"{}")
+    assert answer.status == 200, answer
+
+
+def test_a_wrong_signature_is_refused_by_the_server(chain: Chain) -> None:
+    with chain.backend() as api:
+        answer = api.signed("POST", api.path("/events"), b"{}", signed_path="/apps/7/other")
+    assert answer.status == 401, answer
+
+
+def test_a_large_batch_passes(chain: Chain) -> None:
+    batch = [{"name": "e", "channel": f"c-{n}", "data": "x" * 9_000} for n in range(10)]
+    with chain.backend() as api:
+        assert api.post("/batch_events", {"batch": batch}).status == 200
+
+
+def test_the_health_check_passes(chain: Chain) -> None:
+    assert chain.front.get("/up")[0] == 200
+
+
+@pytest.mark.parametrize(
+    "path", ["/usage", "/usage?x=1", "/%75sage", "//usage", "/app/../usage", "/up/../usage", "/metrics", "/", "/live"]
+)
+def test_what_is_not_for_the_public_is_not_to_be_had(chain: Chain, path: str) -> None:
+    status, body = chain.front.get(path)
+    assert status in (400, 403, 404), body
+    assert b"memory" not in body
+    assert b"# HELP" not in body
+
+
+@pytest.mark.parametrize("name", ["nginx", "haproxy", "apache"])
+async def test_without_pings_the_proxy_cuts_a_quiet_client(name: str, tmp_path: Path) -> None:
+    """The patience of the tests above is real. Caddy has none: it bears any silence."""
+    config = server_config(app_config(APP), trusted_proxies=["127.0.0.1/32"], ping_interval=60)
+    with (
+        running(config, tmp_path / "server") as server,
+        proxied(PROXIES[name], tmp_path / "proxy", f"127.0.0.1:{server.port}", patience=1) as front,
+    ):
+        async with Chain(server, front).client() as client:
+            with pytest.raises(ConnectionClosed):
+                await asyncio.wait_for(client.connection.recv(), 30)
+
+
+@pytest.mark.parametrize("limited", [True, False])
+async def test_hops_are_for_proxies_whose_networks_nobody_knows(limited: bool, tmp_path: Path) -> None:
+    limits = {"enabled": limited, "api_rate_limit": {"trust_hops": 1}}
+    config = server_config(app_config(APP), debug=True, rate_limiter=limits)
+    with (
+        running(config, tmp_path / "server", env={"LOG_OUTPUT_FORMAT": "json"}) as server,
+        proxied(PROXIES["haproxy"], tmp_path / "proxy", f"127.0.0.1:{server.port}") as front,
+    ):
+        chain = Chain(server, front)
+        async with chain.client() as client:
+            lines = [line for line in chain.logged("client connected") if line["socket_id"] == client.socket_id]
+            assert [line["address"] for line in lines] == [STRANGER]
+
+
+def test_haproxy_takes_the_server_out_while_it_drains(tmp_path: Path) -> None:
+    config = server_config(app_config(APP), drain_delay=30)
+    with (
+        running(config, tmp_path / "server") as server,
+        proxied(PROXIES["haproxy"], tmp_path / "proxy", f"127.0.0.1:{server.port}") as front,
+    ):
+        wait_for_state(front, "UP")
+        server.terminate()
+        wait_for_state(front, "DOWN")
+        server.process.send_signal(signal.SIGKILL)
+        server.expected_exit = -signal.SIGKILL
+
+
+@pytest.mark.parametrize("trust", [{}, {"trusted_proxies": ["10.0.0.0/8"]}])
+async def test_a_proxy_that_is_not_trusted_is_taken_for_the_client(trust: dict[str, Any], tmp_path: Path) -> None:
+    config = server_config(app_config(APP), debug=True, **trust)
+    with (
+        running(config, tmp_path / "server", env={"LOG_OUTPUT_FORMAT": "json"}) as server,
+        proxied(PROXIES["haproxy"], tmp_path / "proxy", f"127.0.0.1:{server.port}") as front,
+    ):
+        chain = Chain(server, front)
+        async with chain.client():
+            assert [line["address"] for line in chain.logged("client connected")] == ["127.0.0.1"]
