@@ -4,21 +4,33 @@ One that is shared by several nodes has a second one, which makes a cluster of t
 """
 
 import asyncio
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
+from redis.exceptions import RedisError
+
 from sockudo_py.adapters.base import Adapter, ChannelFull, Envelope, Joined, Left, SignedIn
 from sockudo_py.adapters.local import LocalAdapter
+from sockudo_py.adapters.redis.adapter import RedisAdapter
+from sockudo_py.adapters.redis.figures import Figures
+from sockudo_py.adapters.redis.link import Link
+from sockudo_py.adapters.redis.partition import Partition, Timing
 from sockudo_py.changes import Change, Transition
 from sockudo_py.errors import Unavailable
+from sockudo_py.links.redis_stream import RedisStream, make_connection
 from sockudo_py.protocol.effects import Member
 from sockudo_py.protocol.source import Source
 from tests.conformance.adapters.late import EagerNews, LaggingNews, LateAdapter, LateCluster
 from tests.support.fake_loop import FakeLoop
+from tests.support.redis_server import RedisServer
 
 APP = "1"
+REDIS: list[RedisServer] = []  # one, put there by a fixture
+NODE_TIMEOUT = 60.0  # seconds; those that matter pass by hand
+RESPONSE_TIMEOUT = 10.0
 
 
 class Driven:
@@ -203,8 +215,94 @@ async def late_cluster(vacate_delay: float, kind: type[LateAdapter] = LateAdapte
         yield Cluster(one, two, three, timeout, site.pass_time, site.settle, site.kill, site.cut, site.mend)
 
 
-DRIVERS: dict[str, Callable[[float], AbstractAsyncContextManager[Driven]]] = {"late": late, "local": local}
-CLUSTERS: dict[str, Callable[[float], AbstractAsyncContextManager[Cluster]]] = {"late": late_cluster}
+class OverRedis:
+    """Nodes over one Redis, each with a connection of its own that can be cut."""
+
+    def __init__(self, vacate_delay: float, number: int) -> None:
+        self.prefix = f"test-{uuid.uuid4().hex[:12]}:"
+        self.timing = Timing(vacate_delay, NODE_TIMEOUT, NODE_TIMEOUT / 4)
+        self._cut: set[Link] = set()
+        self.adapters = [
+            RedisAdapter(self._connect, self.prefix, self.timing, RESPONSE_TIMEOUT, Figures()) for _ in range(number)
+        ]
+        self.nodes = [Driven(adapter, self.pass_time, vacate_delay) for adapter in self.adapters]
+
+    async def pass_time(self, seconds: float) -> None:
+        """Let Redis' clock be later, in steps that are no surprise to nodes that beat."""
+        while seconds > 0:
+            step = min(seconds, NODE_TIMEOUT / 5)
+            seconds -= step
+            partitions = [adapter._started for adapter in self.adapters]
+            for partition in partitions:
+                partition.shift_ms += round(step * 1000)
+            for _ in range(3):  # what one takes apart, another one has to hear of
+                for partition in partitions:
+                    partition.beat()
+                await self.settle()
+
+    async def _connect(self, link: Link) -> RedisStream:
+        if link in self._cut:
+            raise Unavailable("it is cut off")
+        connection = make_connection(REDIS[0].url, RESPONSE_TIMEOUT)
+        try:
+            return await RedisStream.connect(connection, RESPONSE_TIMEOUT, link)
+        except (RedisError, OSError) as error:
+            raise Unavailable(str(error)) from error
+
+    def partition(self, node: Driven) -> Partition:
+        return self.adapters[self.nodes.index(node)]._started
+
+    async def settle(self) -> None:
+        """Wait until each node that is not cut off has its answers, and what Redis sent before."""
+        for _ in range(3):
+            for adapter in self.adapters:
+                partition = adapter._started
+                if partition.stopped or adapter._link in self._cut:
+                    continue
+                async with asyncio.timeout(30):
+                    while not (partition.ready and partition.settled):  # noqa: ASYNC110 - many things end it
+                        await asyncio.sleep(0.002)
+                    await partition.ask("EXISTS", "nothing")
+
+    def kill(self, node: Driven) -> None:
+        """Let a node do nothing any more, as kill -9 does."""
+        partition = self.partition(node)
+        self.cut(node)
+        partition.stopped = True
+        partition._deliver = lambda envelope: None
+
+    def cut(self, node: Driven) -> None:
+        link = self.adapters[self.nodes.index(node)]._link
+        self._cut.add(link)
+        link.fail("it is cut off")
+
+    def mend(self, node: Driven) -> None:
+        self._cut.discard(self.adapters[self.nodes.index(node)]._link)
+
+
+@asynccontextmanager
+async def over_redis(vacate_delay: float) -> AsyncIterator[Driven]:
+    async with running(OverRedis(vacate_delay, 1).nodes[0]) as driven:
+        yield driven
+
+
+@asynccontextmanager
+async def redis_cluster(vacate_delay: float) -> AsyncIterator[Cluster]:
+    site = OverRedis(vacate_delay, 3)
+    async with AsyncExitStack() as opened:
+        one, two, three = [await opened.enter_async_context(running(node)) for node in site.nodes]
+        yield Cluster(one, two, three, NODE_TIMEOUT, site.pass_time, site.settle, site.kill, site.cut, site.mend)
+
+
+DRIVERS: dict[str, Callable[[float], AbstractAsyncContextManager[Driven]]] = {
+    "late": late,
+    "local": local,
+    "redis": over_redis,
+}
+CLUSTERS: dict[str, Callable[[float], AbstractAsyncContextManager[Cluster]]] = {
+    "late": late_cluster,
+    "redis": redis_cluster,
+}
 BROKEN: dict[str, Callable[[float], AbstractAsyncContextManager[Cluster]]] = {
     "news before answers": partial(late_cluster, kind=EagerNews),
     "news after answers": partial(late_cluster, kind=LaggingNews),

@@ -11,7 +11,7 @@ from tests.conformance.adapters.drivers import APP, DRIVERS, Driven
 
 ANN = Member("ann", '{"name":"Ann"}')
 BOB = Member("bob")
-VACATE_DELAY = 0.4
+VACATE_DELAY = 60.0
 
 
 @pytest.fixture(params=sorted(DRIVERS))

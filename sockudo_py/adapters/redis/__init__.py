@@ -1,0 +1,1 @@
+"""The adapter that makes several nodes one server, over Redis."""

@@ -1,0 +1,47 @@
+#!lua flags=allow-oom
+-- A node begins, or comes back after its connection was lost.
+--
+-- include adapter_common.lua
+-- ARGV[2]  "" for a node that has no epoch yet
+-- ARGV[6]  the lease, ms
+-- ARGV[7]  the node timeout, ms
+-- ARGV[8]  the server's run id: another one means that it was restarted, or that a replica took over
+-- ARGV[9]  a random text, the epoch where there is none
+-- ARGV[10] 1 when this node has been registered before
+-- Answers {status, epoch, number of the node's last batch, its inventory, its outbox, ms of hold that are left}.
+--   NEW    the node was not known
+--   KNOWN  the node was known; Redis may have forgotten what came last, which the inventory shows
+--   LOST   Redis has forgotten everything, or the node
+--   SWEPT  others have taken the node out: it must come back under another name (nothing else in the answer)
+
+local lease, timeout, run = tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8]
+local registered = ARGV[10] == '1'
+local status = 'KNOWN'
+local known = redis.call('HGET', META, 'epoch')
+if not known then
+  redis.call('HSET', META, 'epoch', ARGV[9], 'era', 0, 'run', run, 'seq', 0, 'order', 0)
+  known = ARGV[9]
+end
+if epoch ~= '' and known ~= epoch then
+  status = 'LOST'
+  begin_hold(timeout)
+end
+epoch = known
+if redis.call('HGET', META, 'run') ~= run then
+  redis.call('HINCRBY', META, 'era', 1)
+  redis.call('HSET', META, 'run', run)
+  begin_hold(timeout)
+end
+local beat = tonumber(redis.call('HGET', META, 'beat') or now)
+if beat < now - timeout / 2 or beat > now + timeout / 2 then begin_hold(timeout) end
+if not redis.call('ZSCORE', P .. 'nodes', node) and status ~= 'LOST' then
+  if redis.call('ZSCORE', P .. 'gone', node) then return { 'SWEPT' } end
+  status = registered and 'LOST' or 'NEW'
+end
+redis.call('ZADD', P .. 'nodes', whole(now + lease), node)
+redis.call('HSET', META, 'beat', whole(now))
+local left = held()
+return {
+  status, epoch, tonumber(redis.call('HGET', P .. 'applied', node) or 0), redis.call('HGETALL', inventory),
+  redis.call('HGETALL', outbox), left > 0 and left - now or 0,
+}
