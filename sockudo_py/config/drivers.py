@@ -31,20 +31,25 @@ class RedisAdapterConfig(Section):
     prefix: Name = Field(default="sockudo_adapter:", description="Prefix of keys and Redis channels.")
     url_override: RedisUrl | None = Field(default=None, description=URL_OVERRIDE)
     cluster_mode: bool = Field(default=False, description=CLUSTER_MODE)
-    requests_timeout: PositiveMilliseconds = Field(default=5000, description="Milliseconds Redis has to answer.")
+    response_timeout_ms: PositiveMilliseconds = Field(
+        default=2000,
+        description="Milliseconds Redis has to answer; then the node connects anew.",
+    )
 
 
 class ClusterHealthConfig(Section):
     """How nodes notice that another node died."""
 
     enabled: bool = Field(default=True, description="Clean up after nodes that died.")
-    heartbeat_interval_ms: PositiveMilliseconds = Field(default=10000, description="Milliseconds between heartbeats.")
-    node_timeout_ms: PositiveMilliseconds = Field(default=30000, description="Milliseconds of silence that mean death.")
+    heartbeat_interval_ms: PositiveMilliseconds | None = Field(
+        default=None, description="Milliseconds between heartbeats; null: a quarter of `node_timeout_ms`."
+    )
+    node_timeout_ms: PositiveMilliseconds = Field(default=10000, description="Milliseconds of silence that mean death.")
     cleanup_interval_ms: PositiveMilliseconds = Field(default=10000, description="Milliseconds between looks for them.")
 
     @model_validator(mode="after")
     def _beats_often_enough(self) -> Self:
-        if self.heartbeat_interval_ms * 3 > self.node_timeout_ms:
+        if self.heartbeat_interval_ms is not None and self.heartbeat_interval_ms * 3 > self.node_timeout_ms:
             raise ValueError("heartbeat_interval_ms is too long; make it a third of node_timeout_ms or less")
         return self
 

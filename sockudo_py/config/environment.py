@@ -90,7 +90,7 @@ OVERRIDES: tuple[Override, ...] = (
     _row("ADAPTER_DRIVER SOKETI_ADAPTER_DRIVER", "adapter.driver"),
     _row("SOKETI_ADAPTER_REDIS_PREFIX", "adapter.redis.prefix"),
     _row("SOKETI_ADAPTER_REDIS_CLUSTER_MODE", "adapter.redis.cluster_mode"),
-    _row("SOKETI_ADAPTER_REDIS_REQUESTS_TIMEOUT", "adapter.redis.requests_timeout"),
+    _row("SOKETI_ADAPTER_REDIS_REQUESTS_TIMEOUT", "adapter.redis.response_timeout_ms"),
     _row("APP_MANAGER_DRIVER SOKETI_APP_MANAGER_DRIVER", "app_manager.driver"),
     _row("APP_MANAGER_FILE_PATH", "app_manager.file.path"),
     _row("CACHE_DRIVER SOKETI_CACHE_DRIVER", "cache.driver"),

@@ -26,6 +26,7 @@ MOVES: tuple[tuple[str, str], ...] = (
     ("app_manager.apps", "app_manager.array.apps"),
     ("adapter.redis.redis_pub_options.url", "adapter.redis.url_override"),
     ("adapter.redis.url", "adapter.redis.url_override"),
+    ("adapter.redis.requests_timeout", "adapter.redis.response_timeout_ms"),
     ("cache.redis.url", "cache.redis.url_override"),
     ("queue.redis.url", "queue.redis.url_override"),
     ("rate_limiter.redis.url", "rate_limiter.redis.url_override"),

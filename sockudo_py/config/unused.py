@@ -149,15 +149,14 @@ HARMLESS_WHEN_BLANK: Mapping[str, str] = {
 
 # Values that are checked like all others, but whose driver is not here yet, and what works instead.
 UNBUILT: Mapping[str, Mapping[str, str]] = {
-    "adapter.driver": {"redis": "local"},
     "cache.driver": {"redis": "memory"},
     "rate_limiter.driver": {"redis": "memory"},
 }
 
 # Keys (with everything below them) and what to expect instead.
 NOT_YET: Mapping[str, str] = {
-    "adapter.cluster_health": "a node is alone, so there are no others to watch",
-    "adapter.redis": "there is no adapter for Redis yet",
+    "adapter.cluster_health.cleanup_interval_ms": "nodes look for dead ones with each heartbeat",
+    "adapter.cluster_health.enabled": "nodes always clean up after those that died",
     "cache.redis": "there is no cache in Redis yet",
     "queue.reliability.stalled_batch_size": "each queue driver has its own bound",
     "queue.sqs.message_group_id": "FIFO queues are not supported yet",

@@ -69,6 +69,13 @@ def _with_includes(text: str) -> str:
     return _INCLUDE.sub(lambda line: _with_includes((_LUA / f"{line.group(1)}.lua").read_text()), text)
 
 
+def meaning_of(error: Exception, owner: str, keys: str) -> tuple[str, str]:
+    """Return the kind of an error, for metrics, and what it means to whoever uses the link."""
+    kind, meaning = next((kind, text) for cls, kind, text in _MEANINGS if isinstance(error, cls))
+    detail = f": {str(error)[:200]}" if kind == "response" else ""
+    return kind, meaning.format(keys=keys, owner=owner) + detail
+
+
 def where(url: str) -> str:
     """Return what of a Redis URL may be shown: host and port, or the socket's path."""
     parts = urlsplit(url)
@@ -228,12 +235,10 @@ class RedisLink:
         return answer
 
     async def _unavailable(self, error: Exception) -> Unavailable:
-        kind, meaning = next((kind, text) for cls, kind, text in _MEANINGS if isinstance(error, cls))
+        kind, meaning = meaning_of(error, self._owner, self._keys)
         self._errors.add(kind)
         if kind == "readonly" and self._pool is not None:
             await self._pool.disconnect(inuse_connections=False)  # a failover: resolve the name anew
             if self._wire is not None:
                 self._wire.close()
-        detail = f": {str(error)[:200]}" if kind == "response" else ""
-        meaning = meaning.format(keys=self._keys, owner=self._owner)
-        return Unavailable(f"the {self._owner}'s Redis at {self.where}: {meaning}{detail}")
+        return Unavailable(f"the {self._owner}'s Redis at {self.where}: {meaning}")

@@ -6,7 +6,7 @@ awaited one would resume after the message.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final, Protocol
 
 import hiredis
@@ -15,7 +15,10 @@ from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
 
+from sockudo_py.errors import Unavailable
+from sockudo_py.links.redis import meaning_of, where
 from sockudo_py.links.redis_wire import Word
 
 ReplyError = hiredis.ReplyError
@@ -26,15 +29,6 @@ _SECOND_LOOK: Final = (
     0.05  # seconds: when this process stood still itself, the answer is in the socket and not read yet
 )
 _NOT_ALL: Final = object()  # of an answer has come
-
-
-def make_connection(url: str, timeout: float) -> AbstractConnection:
-    """Return a connection that is not connected yet. Raises ValueError for a URL that is none."""
-    pool = ConnectionPool.from_url(
-        url, protocol=3, retry=Retry(NoBackoff(), 0), socket_timeout=timeout, socket_connect_timeout=timeout
-    )
-    connection: AbstractConnection = pool.make_connection()  # type: ignore[no-untyped-call]
-    return connection
 
 
 class Listener(Protocol):
@@ -205,6 +199,31 @@ class RedisStream(asyncio.Protocol):
     def _flush_last(self) -> None:
         self._transport.write(b"".join(self._out))
         self._transport.close()
+
+
+def make_connection(url: str, timeout: float) -> AbstractConnection:
+    """Return a connection that is not connected yet. Raises ValueError for a URL that is none."""
+    pool = ConnectionPool.from_url(
+        url, protocol=3, retry=Retry(NoBackoff(), 0), socket_timeout=timeout, socket_connect_timeout=timeout
+    )
+    connection: AbstractConnection = pool.make_connection()  # type: ignore[no-untyped-call]
+    return connection
+
+
+def dialer(url: str, timeout: float, *, owner: str, keys: str) -> Callable[[Listener], Awaitable[RedisStream]]:
+    """Return what makes a stream to Redis; it raises ``Unavailable``, with a message that holds no secret.
+
+    ``owner`` and ``keys`` are for messages: who uses it, and the configuration keys that say where Redis is.
+    """
+
+    async def dial(listener: Listener) -> RedisStream:
+        try:
+            return await RedisStream.connect(make_connection(url, timeout), timeout, listener)
+        except (RedisError, OSError) as error:
+            _, meaning = meaning_of(error, owner, keys)
+            raise Unavailable(f"the {owner}'s Redis at {where(url)}: {meaning}") from error
+
+    return dial
 
 
 def _ignore(answer: Any) -> None:

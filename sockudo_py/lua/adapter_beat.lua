@@ -62,27 +62,20 @@ local function sweep(dead)
   end
 end
 
--- Tells what is due. first: "m" or "c", what is told before the other of the same moment.
-local function tell_due(name, first, member, channel)
+-- Tells what is due.
+local function tell_due(name, member, channel)
   local due = redis.call('ZRANGEBYSCORE', P .. name, '-inf', whole(now), 'LIMIT', 0, most)
-  local cut = #due == most
-  if cut then -- never between a channel and its members
-    due = redis.call('ZRANGEBYSCORE', P .. name, '-inf', redis.call('ZSCORE', P .. name, due[#due]))
-    more = 1
-  end
-  for _, kind in ipairs({ first, first == 'm' and 'c' or 'm' }) do
-    for _, entry in ipairs(due) do
-      if entry:sub(1, 1) == kind then
-        redis.call('ZREM', P .. name, entry)
-        local info = ''
-        if kind == 'm' then
-          info = redis.call('HGET', P .. 'pinfo', entry) or '0:null'
-          redis.call('HDEL', P .. 'pinfo', entry)
-        end
-        emit(kind == 'm' and member or channel, entry, info)
-      end
+  for _, entry in ipairs(due) do
+    redis.call('ZREM', P .. name, entry)
+    if entry:sub(1, 1) == 'm' then
+      local info = redis.call('HGET', P .. 'pinfo', entry) or '0:null'
+      redis.call('HDEL', P .. 'pinfo', entry)
+      emit(member, entry, info)
+    else
+      emit(channel, entry, '')
     end
   end
+  if #due == most then more = 1 end
 end
 
 if held() == 0 then
@@ -97,8 +90,8 @@ if held() == 0 then
     sweep(dead)
     if redis.call('EXISTS', P .. 'dead') == 1 then more = 1 end
   end
-  tell_due('doubt', 'c', 'A', 'O')
-  tell_due('pending', 'm', 'R', 'V')
+  tell_due('doubt', 'A', 'O')
+  tell_due('pending', 'R', 'V')
 end
 local left = held()
 return {

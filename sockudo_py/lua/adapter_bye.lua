@@ -13,14 +13,11 @@ local waiting = 0
 if redis.call('ZCARD', P .. 'nodes') == 1 and redis.call('EXISTS', P .. 'dead') == 0 then
   for _, name in ipairs({ 'doubt', 'pending' }) do
     local told = name == 'doubt' and { m = 'A', c = 'O' } or { m = 'R', c = 'V' }
-    for _, kind in ipairs({ 'm', 'c' }) do
-      for _, entry in ipairs(redis.call('ZRANGE', P .. name, 0, most - 1)) do
-        if entry:sub(1, 1) == kind then
-          redis.call('ZREM', P .. name, entry)
-          emit(told[kind], entry, kind == 'm' and redis.call('HGET', P .. 'pinfo', entry) or '')
-          redis.call('HDEL', P .. 'pinfo', entry)
-        end
-      end
+    for _, entry in ipairs(redis.call('ZRANGE', P .. name, 0, most - 1)) do
+      local kind = entry:sub(1, 1)
+      redis.call('ZREM', P .. name, entry)
+      emit(told[kind], entry, kind == 'm' and redis.call('HGET', P .. 'pinfo', entry) or '')
+      redis.call('HDEL', P .. 'pinfo', entry)
     end
     waiting = waiting + redis.call('ZCARD', P .. name)
   end

@@ -24,8 +24,9 @@
 -- P r:<c>    HASH  user -> "order:info"
 -- P h        HASH  c + NUL + user -> how many nodes have the user, where it is more than one
 -- P users    HASH  app + NUL + user -> on how many nodes the user is signed in
--- P pending  ZSET  entry -> ms at which it is told as vacated or removed
--- P doubt    ZSET  entry -> ms at which it is told as occupied or added: it came while something may have been forgotten
+-- P pending  ZSET  entry -> ms at which it is told as vacated or removed; members before their channel
+-- P doubt    ZSET  entry -> ms at which it is told as occupied or added: it came while something may have been forgotten.
+--                  One time for all, so channels come before members
 -- P pinfo    HASH  entry of a member in pending or doubt -> length of the socket, ":", socket, user_info
 
 local P, node, epoch, PUBLISH = KEYS[1], ARGV[1], ARGV[2], ARGV[4]
@@ -37,6 +38,7 @@ local inventory, outbox = P .. 'n:' .. node, P .. 'o:' .. node
 local events = {}
 local queue -- where it is a table, transitions wait in it to be emitted in their order
 local era, hold, doubted
+local exact = now + clock[2] % 1000 / 1000
 
 local function whole(number)
   return string.format('%.0f', number)
@@ -111,8 +113,12 @@ local function gone(entry, was, info)
   local kind = entry:sub(1, 1) == 'c' and 'V' or 'R'
   if vacate == 0 then
     emit(kind, entry, info)
-  elseif redis.call('ZADD', P .. 'pending', 'NX', whole(now + vacate), entry) == 1 and kind == 'R' then
-    redis.call('HSET', P .. 'pinfo', entry, info)
+  else
+    exact = exact + 0.001 -- what one call makes pending keeps its order
+    local due = string.format('%.3f', exact + vacate)
+    if redis.call('ZADD', P .. 'pending', 'NX', due, entry) == 1 and kind == 'R' then
+      redis.call('HSET', P .. 'pinfo', entry, info)
+    end
   end
 end
 

@@ -39,11 +39,12 @@ from sockudo_py.wiring.tls import webhook_context
 
 log = logging.getLogger(__name__)
 
+_REDIS_OF_ADAPTER = "adapter.redis.url_override, database.redis"
+
 
 def refuse_unbuilt(config: Config) -> None:
     """Raise ConfigError naming every option whose feature this version doesn't have: nothing is ignored silently."""
     drivers: dict[str, AdapterConfig | CacheConfig | RateLimiterConfig] = {
-        "adapter.driver": config.adapter,
         "cache.driver": config.cache,
         "rate_limiter.driver": config.rate_limiter,
     }
@@ -56,6 +57,10 @@ def refuse_unbuilt(config: Config) -> None:
     ]
     if config.queue.driver == "sqs" and config.queue.sqs.fifo:
         problems.append(config.problem("queue.sqs.fifo", "true: this version can't do that yet", "write false"))
+    if config.adapter.driver == "redis" and config.adapter.redis.cluster_mode:
+        problems.append(
+            config.problem("adapter.redis.cluster_mode", "true: this version can't do that yet", "write false")
+        )
     if config.workers > 1:
         problems.append(config.problem("workers", "more than 1: this version can't do that yet", "write 1"))
     if config.webhooks.admin.api_keys:
@@ -84,9 +89,29 @@ def make_adapter(config: Config, loop: asyncio.AbstractEventLoop) -> Adapter:
 
             return LocalAdapter(config.webhooks.vacate_delay_ms / 1000, loop.call_later, loop.time)
         case "redis":
-            raise ConfigError(["adapter.driver: redis: not built yet"])
+            return _redis_adapter(config)
         case _:
             assert_never(config.adapter.driver)
+
+
+def _redis_adapter(config: Config) -> Adapter:
+    from sockudo_py.adapters.redis.adapter import RedisAdapter
+    from sockudo_py.adapters.redis.figures import Figures
+    from sockudo_py.adapters.redis.partition import Timing
+    from sockudo_py.links.redis_stream import dialer
+
+    settings, health = config.adapter.redis, config.adapter.cluster_health
+    heartbeat_ms = health.heartbeat_interval_ms or health.node_timeout_ms / 4
+    timeout = settings.response_timeout_ms / 1000
+    return RedisAdapter(
+        dialer(
+            config.redis_url("adapter"), timeout, owner="adapter", keys="adapter.redis.url_override, database.redis"
+        ),
+        settings.prefix,
+        Timing(config.webhooks.vacate_delay_ms / 1000, health.node_timeout_ms / 1000, heartbeat_ms / 1000),
+        timeout,
+        Figures(),
+    )
 
 
 def make_cache(config: Config) -> Cache:

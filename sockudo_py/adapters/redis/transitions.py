@@ -28,7 +28,8 @@ def read(
 
     Raises ValueError for what no script writes.
     """
-    kind, time_ms, rest = data[:1], *data[1:].split(b":", 1)
+    kind = data[:1]
+    time_ms, rest = data[1:].split(b":", 1)
     entry, rest = _counted(rest)
     at = int(time_ms)
     app, _, channel = entry[1:].partition(b"\0")

@@ -24,7 +24,7 @@ def test_every_mistake_is_told_at_once(problems: Problems) -> None:
         **with_apps({"id": "1", "key": "k"}, app(id="1", key="k", max_connections="many")),
     }
     assert sorted(problems(document, {"METRICS_PORT": "high"})) == [
-        "config.json: adapter.driver: must be 'local'",
+        "config.json: adapter.driver: must be 'local' or 'redis'",
         "config.json: app_manager.array.apps[0].secret: is missing; add it",
         "config.json: app_manager.array.apps[1].id: is also the id of app_manager.array.apps[0]; each must have its own",
         "config.json: app_manager.array.apps[1].key: is also the key of app_manager.array.apps[0]; "

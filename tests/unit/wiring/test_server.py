@@ -212,10 +212,11 @@ def unbuilt(tmp_path: Path, **settings: Any) -> str:
 
 
 def test_every_option_without_its_feature_is_refused_at_once_and_by_name(tmp_path: Path) -> None:
-    said = unbuilt(tmp_path, adapter={"driver": "redis"}, cache={"driver": "redis"}, workers=4)
+    adapter = {"driver": "redis", "redis": {"cluster_mode": True}}
+    said = unbuilt(tmp_path, adapter=adapter, cache={"driver": "redis"}, workers=4)
     assert [line.split(": ", 1)[1].split(":")[0] for line in said.splitlines()] == [
-        "adapter.driver",
         "cache.driver",
+        "adapter.redis.cluster_mode",
         "workers",
     ]
     assert all(line.startswith(str(tmp_path / "config.json")) for line in said.splitlines())

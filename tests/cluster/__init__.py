@@ -1,0 +1,1 @@
+"""Several nodes over one real Redis, each a process of its own."""
