@@ -1,4 +1,4 @@
-"""A cluster for tests: nodes started by ``sockudo-py start`` over a Redis of their own, with one receiver of webhooks."""
+"""A cluster for tests: nodes started by ``sockudo-py start`` over one Redis, with one receiver of webhooks."""
 
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator
@@ -46,7 +46,7 @@ class Nodes:
         seen: set[str] = set()
         events = []
         for hook in self.hooks.hooks(HOOK):
-            ident = hook.header("X-Sockudo-Delivery") if False else hook.body.decode()
+            ident = hook.header("X-Sockudo-Delivery-Id")
             if ident not in seen:
                 seen.add(ident)
                 events += hook.events
