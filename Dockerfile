@@ -17,15 +17,18 @@ RUN /opt/build/bin/pip wheel --no-cache-dir --no-deps --no-build-isolation --whe
     && /opt/sockudo/bin/pip install --no-cache-dir --no-deps /wheels/*.whl
 
 FROM ${BASE}
-RUN useradd --system --uid 10001 --home-dir /var/lib/sockudo --create-home sockudo
+# Group 0 may write too: OpenShift runs images as any user of that group.
+RUN useradd --system --uid 10001 --gid 0 --home-dir /var/lib/sockudo --create-home sockudo \
+    && chmod 0770 /var/lib/sockudo
 COPY --from=build /opt/sockudo /opt/sockudo
 # Profiles to start from; mount your own folder over it.
 COPY config /etc/sockudo/config
 ENV PATH=/opt/sockudo/bin:$PATH \
     PYTHONUNBUFFERED=1
-WORKDIR /etc/sockudo
+# Relative paths of a configuration, like the default queue's data/queue.sqlite3, are in the volume.
+WORKDIR /var/lib/sockudo
 VOLUME ["/var/lib/sockudo"]
-USER sockudo
+USER 10001
 EXPOSE 6001 9601
 # PORT is honoured here because the server honours it.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=5s --retries=3 \
@@ -37,4 +40,4 @@ HEALTHCHECK --interval=10s --timeout=3s --start-period=5s --retries=3 \
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["sockudo-py"]
 # It needs SOCKUDO_APP_SECRET: an image must not come with a published secret.
-CMD ["start", "--config", "config/container.json"]
+CMD ["start", "--config", "/etc/sockudo/config/container.json"]

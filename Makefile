@@ -50,7 +50,7 @@ LOCK := --quiet --universal --python-version 3.12 --generate-hashes --no-annotat
 
 lock: $(STAMP) ## choose the newest versions for the image anew: requirements.lock, requirements-build.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip compile $(LOCK) --output-file requirements.lock pyproject.toml
+	$(BIN)/uv pip compile $(LOCK) --all-extras --output-file requirements.lock pyproject.toml
 	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' \
 		| $(BIN)/uv pip compile $(LOCK) --output-file requirements-build.lock -
 

@@ -44,7 +44,7 @@ def _expand(text: str, env: Mapping[str, str], problems: list[Problem], origins:
             problems.append(Problem(loc, text, f"set another, or write ${{{name}:-default}}"))
             return match[0]
         if found is None:
-            remedy = f"set it, or write ${{{name}:-default}}"
+            remedy = f"set it (in a container: docker run -e {name}=...), or write ${{{name}:-default}}"
             problems.append(Problem(loc, f"the environment variable {name} is not set", remedy))
             return match[0]
         if value:

@@ -42,7 +42,8 @@ def test_a_secret_of_digits_stays_text(read: Load) -> None:
 @pytest.mark.parametrize("env", [{}, {"A": ""}])
 def test_a_variable_that_is_not_set_is_a_mistake(problems: Problems, env: dict[str, str]) -> None:
     assert problems({"port": "${A}"}, env) == [
-        "config.json: port: the environment variable A is not set; set it, or write ${A:-default}"
+        "config.json: port: the environment variable A is not set; "
+        "set it (in a container: docker run -e A=...), or write ${A:-default}"
     ]
 
 

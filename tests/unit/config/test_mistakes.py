@@ -31,7 +31,8 @@ def test_every_mistake_is_told_at_once(problems: Problems) -> None:
         "each must have its own",
         "config.json: app_manager.array.apps[1].max_connections: must be a whole number",
         "config.json: debug: must be true or false",
-        "config.json: host: the environment variable NOPE is not set; set it, or write ${NOPE:-default}",
+        "config.json: host: the environment variable NOPE is not set; "
+        "set it (in a container: docker run -e NOPE=...), or write ${NOPE:-default}",
         "config.json: hots: is not a known key; did you mean host?",
         "config.json: port: must be a whole number",
         "config.json: queue.reliability: lease_renew_interval_ms is too long; make it half of lease_duration_ms or less",

@@ -1,0 +1,199 @@
+"""The image, built and run by ``tests.deploy.image``: whatever it is started with, its user can work."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+import tomllib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.deploy.image import ROOT, Built, build, ignored, require_namespaces
+from tests.support.api import Api
+from tests.support.client import connected
+from tests.support.ports import free_ports
+from tests.support.server import START_DEADLINE, Server, TestApp
+
+USER = 10001
+APP = TestApp(id="1", key="app-key", secret="a-secret-of-nobody-else")
+DEMO = TestApp(id="app-id", key="app-key", secret="app-secret")
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    require_namespaces()
+    return build(tmp_path_factory.mktemp("image"))
+
+
+@contextmanager
+def container(
+    image: Built,
+    folder: Path,
+    arguments: list[str] | None = None,
+    env: Mapping[str, str] | None = None,
+    **options: Any,
+) -> Iterator[Server]:
+    """Run the image as ``docker run`` does, with its ports on this machine."""
+    port, metrics_port = free_ports(2)
+    ports = {"PORT": str(port), "METRICS_PORT": str(metrics_port)}
+    words = [*image.stage.last("ENTRYPOINT").words, *(arguments or image.stage.last("CMD").words)]
+    log = folder / "server.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            image.command(words, **options),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env={**image.env, **ports, **(env or {})},
+        )
+    server = Server(port, metrics_port, process, log, {})
+    try:
+        deadline = time.monotonic() + START_DEADLINE
+        while not answers(server):
+            assert process.poll() is None, server.log()
+            assert time.monotonic() < deadline, server.log()
+            time.sleep(0.05)  # polls a condition, with a deadline
+        yield server
+        server.stop()
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+def answers(server: Server) -> bool:
+    try:
+        return server.get("/up")[0] == 200
+    except OSError:
+        return False
+
+
+async def works(server: Server, app: TestApp) -> None:
+    """A client connects, subscribes, and gets what a backend publishes."""
+    async with connected(server, app) as client:
+        await client.subscribe("news")
+        with Api(server, app) as api:
+            api.publish("news", "headline")
+        await client.expect("headline", "news")
+
+
+def mounted(folder: Path, config: dict[str, Any], mode: int = 0o644) -> dict[Path, str]:
+    path = folder / "mounted.json"
+    path.write_text(json.dumps(config))
+    path.chmod(mode)
+    return {path: "/etc/sockudo/mounted.json"}
+
+
+ONE_APP = {"app_manager": {"array": {"apps": [{"id": APP.id, "key": APP.key, "secret": APP.secret}]}}}
+
+
+@pytest.mark.slow
+async def test_it_runs_as_its_user_with_a_secret_and_nothing_else(image: Built, tmp_path: Path) -> None:
+    with container(image, tmp_path, env={"SOCKUDO_APP_SECRET": APP.secret}) as server:
+        await works(server, APP)
+        assert psutil.Process(server.process.pid).uids().effective == USER
+        assert (image.root / "var/lib/sockudo/queue.sqlite3").stat().st_uid == USER
+        healthy = image.run(image.stage.health_command, env={"PORT": str(server.port)})
+        assert healthy.returncode == 0, healthy
+    sick = image.run(image.stage.health_command, env={"PORT": str(server.port)})
+    assert sick.returncode != 0
+
+
+@pytest.mark.slow
+def test_without_a_secret_it_says_what_to_add_to_docker_run(image: Built) -> None:
+    ended = image.run([*image.stage.last("ENTRYPOINT").words, *image.stage.last("CMD").words])
+    assert ended.returncode == 2
+    assert "SOCKUDO_APP_SECRET is not set" in ended.stderr
+    assert "docker run -e SOCKUDO_APP_SECRET=" in ended.stderr
+
+
+@pytest.mark.slow
+async def test_it_runs_the_demo(image: Built, tmp_path: Path) -> None:
+    with container(image, tmp_path, ["start"], env={"HOST": "0.0.0.0"}) as server:
+        await works(server, DEMO)
+        assert "demo" in server.log()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("queue", [{}, {"queue": {"driver": "sqlite", "sqlite": {"path": "mine/queue.sqlite3"}}}])
+async def test_it_runs_with_any_mounted_file(image: Built, tmp_path: Path, queue: dict[str, Any]) -> None:
+    mounts = mounted(tmp_path, {"host": "0.0.0.0", **ONE_APP, **queue})
+    with container(
+        image, tmp_path, ["start", "--config", "/etc/sockudo/mounted.json"], user="10001:0", mounts=mounts
+    ) as server:
+        await works(server, APP)
+        assert "queue sqlite" in server.log()
+    kept = "mine/queue.sqlite3" if queue else "data/queue.sqlite3"
+    assert (image.root / "var/lib/sockudo" / kept).exists()
+
+
+@pytest.mark.slow
+async def test_any_user_of_group_0_can_run_it(image: Built, tmp_path: Path) -> None:
+    volume = tmp_path / "volume"
+    volume.mkdir()
+    volume.chmod(0o770)
+    os.chown(volume, 0, 0)
+    mounts = {volume: "/var/lib/sockudo"}
+    with container(
+        image, tmp_path, env={"SOCKUDO_APP_SECRET": APP.secret}, user="1000770000:0", mounts=mounts
+    ) as server:
+        await works(server, APP)
+    assert (volume / "queue.sqlite3").stat().st_uid == 1000770000
+
+
+@pytest.mark.slow
+def test_a_mounted_file_that_its_user_may_not_read_is_named(image: Built, tmp_path: Path) -> None:
+    mounts = mounted(tmp_path, ONE_APP, mode=0o600)
+    ended = image.run(["sockudo-py", "start", "--config", "/etc/sockudo/mounted.json"], user="10001:0", mounts=mounts)
+    assert ended.returncode == 2, ended
+    assert "/etc/sockudo/mounted.json" in ended.stderr
+    assert "ermission denied" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.slow
+def test_its_user_can_write_nowhere_but_in_the_volume(image: Built) -> None:
+    writable = image.run(["sh", "-c", "find /opt /etc /var /srv -writable ! -type l 2>/dev/null"])
+    outside = [path for path in writable.stdout.split() if not path.startswith("/var/lib/sockudo")]
+    assert "/var/lib/sockudo" in writable.stdout.split()
+    assert outside == []
+
+
+@pytest.mark.slow
+def test_it_has_every_dependency_and_every_extra(image: Built) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = [*project["dependencies"], *chain(*project.get("optional-dependencies", {}).values())]
+    names = [re.split(r"[\[<>=!~; ]", one)[0] for one in wanted if not one.startswith("sockudo-py")]
+    check = "import importlib.metadata as m, sys; [m.version(name) for name in sys.argv[1:]]"
+    found = image.run(["/opt/sockudo/bin/python", "-c", check, *names])
+    assert names
+    assert found.returncode == 0, found.stderr
+    assert image.run(["/opt/sockudo/bin/python", "-m", "pip", "check"]).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "path",
+    [".git/config", ".env", "data/queue.sqlite3", "tests/conftest.py", ".venv/bin/python", "config/q.sqlite3-wal"],
+)
+def test_what_is_not_for_the_image_stays_out_of_the_build(path: str) -> None:
+    assert ignored(path)
+
+
+@pytest.mark.parametrize("path", ["pyproject.toml", "sockudo_py/__main__.py", "config/apps/shop.json", "README.md"])
+def test_what_the_image_is_made_of_gets_into_the_build(path: str) -> None:
+    assert not ignored(path)
+
+
+def test_the_base_image_has_a_python_that_the_server_runs_on() -> None:
+    base = re.search(r"^ARG BASE=python:(\d+)\.(\d+)\.\d+-slim-", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    assert base, "the base image names no full version"
+    assert (int(base[1]), int(base[2])) >= (3, 11)
+    assert sys.version_info >= (3, 11)
