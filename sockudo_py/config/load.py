@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NoReturn
 
 from pydantic import BaseModel, ValidationError
@@ -17,7 +18,7 @@ from sockudo_py.config.equivalents import unify
 from sockudo_py.config.interpolate import interpolate, names_in
 from sockudo_py.config.model import Config
 from sockudo_py.config.normalise import normalise
-from sockudo_py.config.override import Environment
+from sockudo_py.config.override import Environment, set_at
 from sockudo_py.config.problems import Loc, Origins, Problem, show, translate
 from sockudo_py.config.rules import broken_rules, switch_on_tls
 from sockudo_py.config.unused import NOT_YET, without_effect
@@ -28,23 +29,33 @@ DEMO_WARNING = (
     "no configuration file: this is the demo app app-id / app-key, whose secret is published, on {host}; "
     "start with --config FILE for anything else"
 )
+NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
+OPTION_NAMES = {
+    "host": "--host",
+    "port": "--port",
+    "debug": "--debug",
+    "logging.level": "--debug",
+    "logging.format": "--log-format",
+}
 _FIRST_APP: Loc = ("app_manager", "array", "apps", 0)
 
 
-def load(path: Path | None, env: Mapping[str, str]) -> Config:
+def load(path: Path | None, env: Mapping[str, str], options: Mapping[str, Any] = NO_OPTIONS) -> Config:
     """Return the configuration in a file, or the demo's when there is none, with the environment's overrides.
+
+    ``options`` have the last word: values of the command line by dotted key, such as ``logging.format``.
 
     Raises ConfigError with a line per mistake, such as ``config.json: port: must be a number``. None shows a value.
     """
     if path is None:
-        return _load_without_file(env)
+        return _load_without_file(env, options)
     origins = Origins(str(path))
     raw = _parse(_read(path), origins.file)
     _refuse_one_app(raw, origins.file)
     environment = Environment(env, fetched(raw) | _fetched_by_apps(raw, env))
-    config, warnings = _build(raw, env, origins, environment=environment)
+    config, warnings = _build(raw, env, origins, environment=environment, options=options)
     found = (*warnings, *_not_yet_warnings(config, origins), *advice(config, origins))
-    return config.noted(path, origins, found, partial(load, path, env))
+    return config.noted(path, origins, found, partial(load, path, env, options))
 
 
 def read_app(content: bytes, file: str, env: Mapping[str, str]) -> tuple[AppConfig, tuple[str, ...]]:
@@ -74,17 +85,17 @@ def read_endpoint(raw: Mapping[str, Any]) -> EndpointConfig:
     return config.app_manager.array.apps[0].webhooks[0]
 
 
-def _load_without_file(env: Mapping[str, str]) -> Config:
+def _load_without_file(env: Mapping[str, str], options: Mapping[str, Any]) -> Config:
     environment = Environment(env)
     demo = not environment.has_app and environment.skips_inline_apps is None
     raw: dict[str, Any] = {}
     if demo:
         raw = {"host": "127.0.0.1", "mode": "development", "app_manager": {"array": {"apps": [dict(DEMO_APP)]}}}
     origins = Origins("the demo" if demo else "environment")
-    config, warnings = _build(raw, env, origins, environment=environment)
+    config, warnings = _build(raw, env, origins, environment=environment, options=options)
     found = (*warnings, *_not_yet_warnings(config, origins), *advice(config, origins))
     warned = (*((DEMO_WARNING.format(host=config.host),) if demo else ()), *found)
-    return config.noted(None, origins, warned, partial(load, None, env))
+    return config.noted(None, origins, warned, partial(load, None, env, options))
 
 
 def fetched(value: Any) -> frozenset[str]:
@@ -120,6 +131,7 @@ def _build(
     *,
     environment: Environment | None = None,
     references: bool = True,
+    options: Mapping[str, Any] = NO_OPTIONS,
 ) -> tuple[Config, list[str]]:
     """Return the configuration of a document, and warnings."""
     problems: list[Problem] = []
@@ -128,6 +140,9 @@ def _build(
     unused = normalise(document, env, origins, problems)
     if environment is not None:
         environment.apply(document, origins, problems)
+    for key, value in options.items():
+        set_at(document, key, value)
+        origins.moved[tuple(key.split("."))] = (OPTION_NAMES[key], ())
     idle = without_effect("keys of Sockudo", ((show(loc), instead) for loc, instead in unused))
     warnings = [f"{origins.file}: {text}" for text in idle]
     unify(document, Config, origins, warnings)

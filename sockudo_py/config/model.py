@@ -16,7 +16,7 @@ from sockudo_py.config.drivers import (
     QueueConfig,
     RateLimiterConfig,
 )
-from sockudo_py.config.problems import Origins, Problem
+from sockudo_py.config.problems import OPTION, Origins, Problem
 from sockudo_py.config.server import (
     ChannelLimits,
     CorsConfig,
@@ -180,6 +180,9 @@ class Config(Section):
         names = self.variables(*keys)
         if not names:
             return ""
+        options = [name for name in names if name.startswith(OPTION)]
+        if options:
+            return f" (of {' and '.join(options)})"
         plural = "s" if len(names) > 1 else ""
         return f" (of the environment variable{plural} {' and '.join(names)}, perhaps meant for another program)"
 

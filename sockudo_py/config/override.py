@@ -143,7 +143,7 @@ class Environment:
         self, row: Override, name: str, text: str, raw: dict[str, Any], origins: Origins, problems: list[Problem]
     ) -> None:
         for key in row.drops:
-            _set(raw, key, None)
+            set_at(raw, key, None)
             if key in self._by_key:
                 self._idle[self._by_key.pop(key)] = f"beside {name}"
         value = self._value(row, name, text, origins, problems)
@@ -158,7 +158,7 @@ class Environment:
             if key in self._by_key and _get(raw, key) != value:
                 self._idle[self._by_key[key]] = f"beside {name}"
             self._by_key[key] = name
-            _set(raw, key, value)
+            set_at(raw, key, value)
             origins.moved[loc] = (name, ())
 
     def _value(self, row: Override, name: str, text: str, origins: Origins, problems: list[Problem]) -> Any:
@@ -189,14 +189,14 @@ class Environment:
         names = [self._by_key.get(f"ssl.{key}", "") for key in ("cert_path", "key_path")]
         soketi = next((name for name in names if name.startswith("SOKETI_")), None)
         if soketi is not None and all(names) and "ssl.enabled" not in self._by_key:
-            _set(raw, "ssl.enabled", True)
+            set_at(raw, "ssl.enabled", True)
             origins.moved[("ssl", "enabled")] = (soketi, ())
 
     def _leave_out_apps(self, raw: dict[str, Any]) -> None:
         apps, name = _get(raw, APPS), self.skips_inline_apps
         if name is not None and isinstance(apps, list) and apps:
             self._notes.append(f"environment variable {name}: leaves out the apps of the file ({len(apps)})")
-            _set(raw, APPS, [])
+            set_at(raw, APPS, [])
 
     def _without_published(self, apps: list[Any], own: str, name: str) -> list[Any]:
         """Leave out demos: in Sockudo the app of variables takes the place of all that its file ships with."""
@@ -221,7 +221,7 @@ class Environment:
                     self._idle[name] = f"without an app of variables: set {', '.join(_pair_names(row, name))}"
             return
         if _get(raw, APPS) is None:
-            _set(raw, APPS, [])
+            set_at(raw, APPS, [])
         apps = _get(raw, APPS)
         if not isinstance(apps, list):
             return  # validation says that it should be a list
@@ -236,7 +236,7 @@ class Environment:
         app = {row.keys[0]: self._value(row, name, text, origins, problems) for row, name, text in given}
         normalise({"app_manager": {"array": {"apps": [app]}}}, {}, Origins(""), problems)  # webhooks in other spellings
         apps = self._without_published(apps, app["id"], given[0][1])
-        _set(raw, APPS, apps)
+        set_at(raw, APPS, apps)
         ids = [str(old.get("id")) if isinstance(old, dict) else None for old in apps]
         index = ids.index(app["id"]) if app["id"] in ids else len(apps)
         if index == len(apps):
@@ -260,7 +260,8 @@ def _get(raw: Any, key: str) -> Any:
     return raw
 
 
-def _set(raw: dict[str, Any], key: str, value: Any) -> None:
+def set_at(raw: dict[str, Any], key: str, value: Any) -> None:
+    """Set the value of a dotted key in a document, unless something else than an object is in the way."""
     *parents, last = key.split(".")
     place: Any = raw
     for part in parents:

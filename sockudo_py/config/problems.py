@@ -1,4 +1,4 @@
-"""Mistakes in a configuration, each with its place and a remedy. No message ever shows a value."""
+"""Mistakes in a configuration, each with its place and a remedy. No message ever shows what may be a secret."""
 
 import difflib
 import re
@@ -11,9 +11,11 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from sockudo_py.config.foreign import OWN_PREFIXES
+from sockudo_py.config.types import HIDDEN_PATH, UNSHOWN
 from sockudo_py.config.unused import UNBUILT
 
 Loc = tuple[str | int, ...]
+OPTION = "--"  # the name of a variable begins so when it is an option of the command line
 
 # By pydantic's error type: what is wrong, what to do. {x} comes from the error's context, which holds rules only.
 TEXTS: Mapping[str, tuple[str, str]] = {
@@ -95,6 +97,8 @@ class Origins:
         place = f"{self.file}: {show(written)}" if written else self.file
         if variable is None:
             return place
+        if variable.startswith(OPTION):
+            return f"option {variable}"
         return f"environment variable {variable}" + (f" ({place})" if moved is None else "")
 
     def variable(self, loc: Loc) -> str | None:
@@ -112,7 +116,7 @@ class Origins:
             if (*problem.loc, word) in self.moved and (variable := self.moved[(*problem.loc, word)][0]):
                 line = f"environment variable {variable}: {problem.text}"
                 break
-        if variable is not None and not variable.startswith(OWN_PREFIXES):
+        if variable is not None and not variable.startswith((*OWN_PREFIXES, OPTION)):
             remedy = f"{problem.remedy}, or, " if problem.remedy else ""
             return f"{line}; {remedy}if it is another program's, unset it for this server"
         return f"{line}; {problem.remedy}" if problem.remedy else line
@@ -133,13 +137,53 @@ def show(loc: Loc) -> str:
 def translate(error: ValidationError, model: type[BaseModel]) -> list[Problem]:
     """Return pydantic's findings about a document of this model in our words."""
     problems = []
-    for details in error.errors(include_url=False, include_input=False):
+    for details in error.errors(include_url=False):
         loc = details["loc"]
         if details["type"] == "extra_forbidden":
             problems.append(Problem(loc, "is not a known key", _hint(loc, model)))
         else:
-            problems.append(Problem(loc, *_text(details, model)))
+            text, remedy = _text(details, model)
+            value = given(details["input"]) if text.startswith("must be") and is_public(model, loc) else ""
+            problems.append(Problem(loc, f"{text}, not {value}" if value else text, remedy))
     return problems
+
+
+def given(value: object) -> str:
+    """Return a value as a message shows it; empty when it is long or of a shape that a secret may have."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "true" if value else "false"
+        case int() | float():
+            return str(value) if abs(value) < 1e12 else ""
+        case str() if value == "":
+            return "empty text"
+        case str() if re.fullmatch(_HARMLESS, value) or _UNIT.fullmatch(value):
+            return repr(value)
+        case list() | tuple():
+            return "a list"
+        case dict():
+            return "an object"
+    return ""
+
+
+_HARMLESS = r"[A-Za-z0-9 _.,:%/+\-]{1,12}"
+_UNIT = re.compile(r"-?[0-9][0-9.,_ ]{0,15} ?[A-Za-z%]{0,12}")  # a number, perhaps with a unit
+
+
+def is_public(model: type[BaseModel], loc: Loc) -> bool:
+    """Return whether the value at a place is none that holds a secret."""
+    current: Any = model
+    for part in (part for part in loc if isinstance(part, str)):
+        if current is None:
+            return False
+        fields = current.model_fields.items()
+        info = next((info for name, info in fields if (info.alias or name) == part), None)
+        if info is None or {HIDDEN_PATH, UNSHOWN} & set(map(str, info.metadata)) or "SecretStr" in str(info.annotation):
+            return False
+        current = item_type(info.annotation)
+    return True
 
 
 def _text(details: ErrorDetails, model: type[BaseModel]) -> tuple[str, str]:
@@ -151,7 +195,8 @@ def _text(details: ErrorDetails, model: type[BaseModel]) -> tuple[str, str]:
     if kind == "literal_error":
         words = [repr(word) for word in usable(model, details["loc"])]
         text = f"must be {' or '.join([', '.join(words[:-1]), words[-1]] if words[1:] else words)}"
-        return text, _REMEDIES.get(show(details["loc"]), "")
+        only = f"write {words[0][1:-1]}" if len(words) == 1 else ""
+        return text, _REMEDIES.get(show(details["loc"]), only)
     if kind == "value_error":
         text, _, remedy = str(context.get("error", "is not valid")).partition("; ")
         return text, remedy
@@ -166,7 +211,7 @@ def _special_text(loc: Loc, kind: str) -> tuple[str, str] | None:
     """Return what to say where people are known to expect something else at a place."""
     if loc == ("webhooks",) and kind in ("model_type", "model_attributes_type"):
         return (
-            "must be an object, about delivery",
+            "must be an object with settings of delivery",
             "the endpoints of an app belong into app_manager.array.apps[].webhooks",
         )
     return None

@@ -26,7 +26,7 @@ class Section(BaseModel):
 
 def _no_flag(value: Any) -> Any:
     if isinstance(value, bool):  # Python's True is a 1, an operator's isn't
-        raise ValueError("must be a number, not true or false")
+        raise ValueError("must be a number")
     return value
 
 
@@ -144,6 +144,7 @@ def _sha256(value: SecretStr) -> SecretStr:
     return value
 
 
+UNSHOWN = "messages don't show the value"  # metadata
 HIDDEN_PATH = "the path is a secret"  # metadata of a URL that messages and pages show without its path
 
 Count = Annotated[int, BeforeValidator(_no_flag), Field(ge=0, le=MAX_COUNT)]
@@ -163,7 +164,7 @@ Digits = BeforeValidator(_digits)  # a number is taken as its digits
 Secret = Annotated[SecretStr, Digits, Field(min_length=1, max_length=4096)]
 OctalMode = Annotated[str, BeforeValidator(_octal)]
 PathPrefix = Annotated[str, AfterValidator(_path_prefix)]
-RedisHost = Annotated[Text, AfterValidator(_redis_host)]
+RedisHost = Annotated[Text, AfterValidator(_redis_host), UNSHOWN]  # may be a URL by mistake, with a password
 RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
 Cidr = Annotated[str, AfterValidator(_cidr)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]

@@ -137,7 +137,7 @@ def test_start_with_mistakes_prints_them_and_ends_with_2(
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.splitlines() == [
-        "config.json: port: must be a whole number",
+        "config.json: port: must be a whole number, not 'x'",
         "config.json: hots: is not a known key; did you mean host?",
     ]
     assert runs == []
@@ -185,7 +185,7 @@ def test_check_config_prints_every_mistake_and_ends_with_1(
 ) -> None:
     assert main(["check-config", "--config", write({"port": "x", "hots": 1})], {}) == 1
     assert capsys.readouterr().err.splitlines() == [
-        "config.json: port: must be a whole number",
+        "config.json: port: must be a whole number, not 'x'",
         "config.json: hots: is not a known key; did you mean host?",
         "2 mistakes",
     ]

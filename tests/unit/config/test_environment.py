@@ -173,9 +173,10 @@ def test_an_app_of_variables_must_be_whole(problems: Problems) -> None:
 def test_a_mistake_in_a_variable_names_the_variable(problems: Problems) -> None:
     env = {**DEFAULT, "SOCKUDO_DEFAULT_APP_MAX_CONNECTIONS": "many", "PORT": "x", "CACHE_DRIVER": "nats"}
     assert problems({}, env) == [
-        "environment variable PORT: must be a whole number; if it is another program's, unset it for this server",
-        "environment variable SOCKUDO_DEFAULT_APP_MAX_CONNECTIONS: must be a whole number",
-        "environment variable CACHE_DRIVER: must be 'memory' or 'none'; "
+        "environment variable PORT: must be a whole number, not 'x'; "
+        "if it is another program's, unset it for this server",
+        "environment variable SOCKUDO_DEFAULT_APP_MAX_CONNECTIONS: must be a whole number, not 'many'",
+        "environment variable CACHE_DRIVER: must be 'memory' or 'none', not 'nats'; "
         "if it is another program's, unset it for this server",
     ]
 

@@ -198,9 +198,9 @@ def test_the_word_null_in_a_variable_counts_as_not_set_and_is_named(read: Load, 
 @pytest.mark.parametrize(
     ("env", "line"),
     [
-        ({"CACHE_DRIVER": "file"}, "environment variable CACHE_DRIVER: must be 'memory' or 'none'; if it is another program's, unset it for this server"),
-        ({"QUEUE_DRIVER": "beanstalkd"}, "environment variable QUEUE_DRIVER: must be 'memory', 'sqlite', 'redis', 'sqs' or 'none'; if it is another program's, unset it for this server"),
-        ({"SOKETI_CACHE_DRIVER": "file"}, "environment variable SOKETI_CACHE_DRIVER: must be 'memory' or 'none'"),
+        ({"CACHE_DRIVER": "file"}, "environment variable CACHE_DRIVER: must be 'memory' or 'none', not 'file'; if it is another program's, unset it for this server"),
+        ({"QUEUE_DRIVER": "beanstalkd"}, "environment variable QUEUE_DRIVER: must be 'memory', 'sqlite', 'redis', 'sqs' or 'none', not 'beanstalkd'; if it is another program's, unset it for this server"),
+        ({"SOKETI_CACHE_DRIVER": "file"}, "environment variable SOKETI_CACHE_DRIVER: must be 'memory' or 'none', not 'file'"),
         ({"SOKETI_SSL_CA": "ca.pem"}, "environment variable SOKETI_SSL_CA: is not supported here; leave it out, and check client certificates in a proxy"),
         ({"SSL_REDIRECT_HTTP": "true"}, "environment variable SSL_REDIRECT_HTTP: is not supported here; write false, and redirect in a proxy, or, if it is another program's, unset it for this server"),
         ({"DATABASE_REDIS_MASTER_TLS_ENABLED": "true"}, "environment variable DATABASE_REDIS_MASTER_TLS_ENABLED: is not supported here; use database.redis.url with rediss://, or, if it is another program's, unset it for this server"),
@@ -225,9 +225,9 @@ def test_the_demo_says_where_it_listens() -> None:
 
 def test_a_mistake_in_a_reference_names_variable_and_key(problems: Problems) -> None:
     assert problems({"port": "${P}"}, {"P": "x"}) == [
-        "environment variable P (config.json: port): must be a whole number"
+        "environment variable P (config.json: port): must be a whole number, not 'x'"
     ]
-    assert problems({"port": "${P:-x}"}) == ["config.json: port: must be a whole number"]
+    assert problems({"port": "${P:-x}"}) == ["config.json: port: must be a whole number, not 'x'"]
 
 
 def test_a_setting_that_a_url_overrules_is_named(read: Load) -> None:
@@ -387,7 +387,7 @@ def test_two_ports_that_do_not_meet_are_fine(read: Load, document: dict[str, Any
         ({"appManager": {}}, "appManager: is not a known key; did you mean app_manager?"),
         ({"eventLimits.maxPayloadInKb": 1}, 'eventLimits.maxPayloadInKb: is not a known key; write it nested: {"event_limits": {"max_payload_in_kb": ...}}'),
         ({"metrics": {"prefix": "x"}}, "metrics.prefix: is not a known key; did you mean metrics.prometheus.prefix?"),
-        ({"webhooks": [{"url": "https://e.com"}]}, "webhooks: must be an object, about delivery; the endpoints of an app belong into app_manager.array.apps[].webhooks"),
+        ({"webhooks": [{"url": "https://e.com"}]}, "webhooks: must be an object with settings of delivery, not a list; the endpoints of an app belong into app_manager.array.apps[].webhooks"),
     ],
 )  # fmt: skip
 def test_a_key_in_another_servers_form_gets_the_right_hint(
@@ -555,5 +555,5 @@ def test_the_demo_of_a_file_is_left_out_where_variables_make_an_app(read: Load) 
 @pytest.mark.parametrize("driver", ["mysql", "dynamodb", "postgres"])
 def test_apps_in_a_database_are_refused_with_where_they_go(driver: str, problems: Problems) -> None:
     (line,) = problems({"app_manager": {"driver": driver}})
-    assert "must be 'memory', 'array' or 'file'; apps in a database are not read" in line
+    assert f"must be 'memory', 'array' or 'file', not '{driver}'; apps in a database are not read" in line
     assert "app_manager.file.path" in line

@@ -128,3 +128,29 @@ def test_the_log_is_told_every_secret(read: Load) -> None:
 def test_the_demo_has_no_secret_but_the_published_one() -> None:
     assert list(secrets_of(load(None, {}))) == ["app-secret"]
     assert list(secrets_of(Config())) == []
+
+
+@pytest.mark.parametrize(
+    ("document", "shown"),
+    [
+        ({"port": "6001x"}, "not '6001x'"),
+        ({"port": "sixthousand"}, "not 'sixthousand'"),
+        ({"port": CANARY}, "must be a whole number"),
+        ({"port": "p@ss-w0rd"}, "must be a whole number"),
+        ({"ping_interval": "45 seconds"}, "not '45 seconds'"),
+        ({"database": {"redis": {"host": "u:pw@h"}}}, "must be a host name or an address;"),
+        ({"database": {"redis": {"password": ["pw"]}}}, "must be text;"),
+        ({"database": {"redis": {"port": "6379a"}}}, "not '6379a'"),
+        (with_apps(app(webhooks=[{"url": "x://t0ken", "event_types": ["*"]}])), "URL with a host"),
+        (with_apps(app(webhooks=[{"url": "t0ken", "event_types": ["*"]}])), "URL with a host"),
+        (with_apps(app(webhooks=[{"url": "http://h", "headers": {"X": ["t0ken"]}}])), "must be text;"),
+        (with_apps(app(secret=["pw"])), "must be text;"),
+    ],
+)
+def test_a_message_shows_the_value_that_is_wrong_unless_it_may_be_a_secret(
+    document: dict[str, Any], shown: str
+) -> None:
+    line = told(document)
+    assert shown in line
+    for secret in (CANARY, "p@ss", "pw", "t0ken", "a list"):
+        assert secret not in line

@@ -324,7 +324,7 @@ def test_mistakes_in_a_file_of_one_app_are_named_from_its_top() -> None:
         read_app(content, "apps/a.json", {})
     assert caught.value.problems == [
         "apps/a.json: secret: is missing; add it",
-        "apps/a.json: policy.limits.max_connections: must be a whole number",
+        "apps/a.json: policy.limits.max_connections: must be a whole number, not 'x'",
         "apps/a.json: webhooks[0].url: must be an http:// or https:// URL with a host",
     ]
 
