@@ -6,9 +6,10 @@ or receivers) belongs into a field, or through ``quoted``: it can then neither b
 
 import json
 import logging
+import os
 import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Literal, TextIO
 
@@ -132,7 +133,7 @@ def configure(
     Args:
         level: Least level that is written, for this server's own loggers; libraries start at ``warning``.
         style: ``auto`` is ``human`` on a terminal, ``json`` otherwise.
-        colours: Colours in the human style, on a terminal.
+        colours: Colours in the human style, on a terminal, unless ``NO_COLOR`` is set (no-color.org).
         target: Name the logger in each line.
         secrets: What must not appear.
         stream: Where to write.
@@ -143,7 +144,7 @@ def configure(
     handler = logging.StreamHandler(stream)
     handler.set_name("sockudo_py")
     if style == "human" or (style == "auto" and terminal):
-        handler.setFormatter(HumanFormatter(known, target=target, colours=colours and terminal))
+        handler.setFormatter(HumanFormatter(known, target=target, colours=colours and takes_colours(stream)))
     else:
         handler.setFormatter(JsonFormatter(known, target=target))
     root = logging.getLogger()
@@ -156,6 +157,11 @@ def configure(
     logging.getLogger("sockudo_py").setLevel(LEVELS[level])
     logging.captureWarnings(True)
     return handler
+
+
+def takes_colours(stream: TextIO, env: Mapping[str, str] = os.environ) -> bool:
+    """Return whether to colour what goes to a stream: a terminal that knows colours, and no ``NO_COLOR``."""
+    return stream.isatty() and not env.get("NO_COLOR") and env.get("TERM") != "dumb"
 
 
 def hide(values: Iterable[str]) -> None:

@@ -5,6 +5,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from sockudo_py.apps.base import AppDefinition
 from sockudo_py.apps.definition import app_reader, define_apps
@@ -14,12 +15,32 @@ from sockudo_py.errors import ConfigError
 
 Env = Mapping[str, str]
 
+OK, FAILED, UNUSABLE = 0, 1, 2  # UNUSABLE: the command line or the configuration, as argparse has it
+
+
+def examples(*lines: str) -> dict[str, Any]:
+    """Return the arguments that make a parser show examples behind its options."""
+    epilog = "\n".join(["examples:", *(f"  {line}" for line in lines)])
+    return {"epilog": epilog, "formatter_class": _Help}
+
+
+class _Help(argparse.HelpFormatter):
+    """Breaks descriptions into lines, and leaves the lines of examples alone."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return text if text.startswith("examples:") else super()._fill_text(text, width, indent)
+
 
 def add_config(parser: argparse.ArgumentParser, *, positional: bool = True) -> None:
     """Add ``--config FILE``; with ``positional`` the file may stand without the option."""
     if positional:
         parser.add_argument("file", nargs="?", type=Path, metavar="FILE", help="configuration file, as with --config")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="configuration file; the demo's when left out")
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help="configuration file; without one variables make the app, else it is a demo",
+    )
 
 
 def config_path(options: argparse.Namespace) -> Path | None:

@@ -23,6 +23,9 @@ def advice(config: Config, origins: Origins) -> list[str]:
         found.append(Problem(base, "there is no app, so nobody can connect", "add one"))
     if manager.driver == "file" and manager.array.apps:
         found.append(Problem(base, "has no effect with the driver file", "move the apps to app_manager.file.path"))
+    if manager.driver != "file" and manager.array.apps and not any(app.enabled for app in manager.array.apps):
+        text = "is false, and no other app is enabled, so nobody can connect"
+        found.append(Problem((*base, 0, "enabled"), text, "set it to true, or add an app"))
     for index, app in enumerate(manager.array.apps):
         secrets = {app.secret.get_secret_value(), *(pair.secret.get_secret_value() for pair in app.keys)}
         exposed = config.host not in LOOPBACK

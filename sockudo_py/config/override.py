@@ -86,7 +86,7 @@ class Environment:
             if value is not None and value.strip().lower() not in (*TRUE, *FALSE):
                 origins.moved[(name,)] = (name, ())
                 problems.append(Problem((name,), "must be true or false"))
-        self._leave_out_apps(raw)
+        self._leave_out_apps(raw, origins)
         for row in OVERRIDES:
             given = self._given(row)
             if given is None or (row.kind == "switch_on" and given[1].strip().lower() not in TRUE):
@@ -192,8 +192,10 @@ class Environment:
             set_at(raw, "ssl.enabled", True)
             origins.moved[("ssl", "enabled")] = (soketi, ())
 
-    def _leave_out_apps(self, raw: dict[str, Any]) -> None:
+    def _leave_out_apps(self, raw: dict[str, Any], origins: Origins) -> None:
         apps, name = _get(raw, APPS), self.skips_inline_apps
+        if name is not None and not self.has_app:
+            origins.moved[tuple(APPS.split("."))] = (name, ())  # whoever misses the apps shall know why
         if name is not None and isinstance(apps, list) and apps:
             self._notes.append(f"environment variable {name}: leaves out the apps of the file ({len(apps)})")
             set_at(raw, APPS, [])

@@ -160,7 +160,7 @@ def given(value: object) -> str:
         case str() if value == "":
             return "empty text"
         case str() if re.fullmatch(_HARMLESS, value) or _UNIT.fullmatch(value):
-            return repr(value)
+            return value if value.isdigit() else repr(value)
         case list() | tuple():
             return "a list"
         case dict():

@@ -1,6 +1,7 @@
 """The banner of a start: addresses and drivers."""
 
 from collections.abc import Iterable
+from urllib.parse import quote
 
 from sockudo_py import __version__
 from sockudo_py.apps.base import AppDefinition
@@ -9,24 +10,30 @@ from sockudo_py.config.drivers import RateLimiterConfig
 from sockudo_py.config.server import RateLimit
 from sockudo_py.edge.listening import shown
 
+EVERYWHERE = ("0.0.0.0", "::", "")  # noqa: S104 - nobody can connect to these
+
 
 def banner_lines(config: Config, port: int, metrics_port: int | None, apps: Iterable[AppDefinition]) -> list[str]:
-    """Return the lines. No secret is in them."""
+    """Return the lines. No secret is in them. Every URL can be used as it stands, at least on this machine."""
     secure = "s" if config.ssl.enabled else ""
-    address = shown(config.host, port)
+    address = shown(_here(config.host), port)
     base = f"{address}{config.url_prefix}"
     definitions = list(apps)
+    lone = definitions[0].app if len(definitions) == 1 else None
+    app_id, key = (quote(lone.id, safe=""), quote(lone.keys[0].key, safe="")) if lone else ("ID", "KEY")
     endpoints = [endpoint for definition in definitions for endpoint in definition.endpoints]
     queue = config.queue.driver
     kept = "lost when this process ends" if queue == "memory" else "kept over restarts"
     rows = [
-        ("clients", f"ws{secure}://{base}/app/KEY"),
-        ("HTTP API", f"http{secure}://{base}/apps/ID/events"),
-        ("health", f"http{secure}://{address}/up   /live   /usage"),
+        ("clients", f"ws{secure}://{base}/app/{key}"),
+        ("HTTP API", f"http{secure}://{base}/apps/{app_id}/events"),
+        ("health", f"http{secure}://{address}/up"),
     ]
+    if config.host in EVERYWHERE:
+        rows.append(("listens", f"on all addresses of this machine, port {port}"))
     if config.unix_socket.enabled:
         rows.append(("socket", f"{config.unix_socket.path} (mode {config.unix_socket.permission_mode})"))
-    metrics = "off" if metrics_port is None else f"http://{shown(config.metrics_host, metrics_port)}/metrics"
+    metrics = "off" if metrics_port is None else f"http://{shown(_here(config.metrics_host), metrics_port)}/metrics"
     rows.append(("metrics", metrics))
     rows.append(("apps", f"{_names(definitions)} ({config.app_manager.driver})"))
     if config.sends_webhooks:
@@ -45,6 +52,10 @@ def banner_lines(config: Config, port: int, metrics_port: int | None, apps: Iter
     rows.append(("limits", f"by address: {_limits(config.rate_limiter)}"))
     rows.append(("config", config.origin))
     return [f"sockudo_py {__version__}", *(f"  {name:<9} {text}" for name, text in rows)]
+
+
+def _here(host: str) -> str:
+    return "localhost" if host in EVERYWHERE else host
 
 
 def _limits(limiter: RateLimiterConfig) -> str:

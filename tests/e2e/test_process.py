@@ -34,7 +34,7 @@ def test_without_a_terminal_the_log_tells_what_listens_where_with_which_drivers(
     with running(server_config(app_config(APP)), tmp_path) as server:
         server.stop()
         log = server.log()
-    assert f"clients ws://127.0.0.1:{server.port}/app/KEY" in log
+    assert f"clients ws://127.0.0.1:{server.port}/app/{APP.key}" in log
     assert f"metrics http://127.0.0.1:{server.metrics_port}/metrics" in log
     assert "queue memory" in log
     assert APP.secret not in log

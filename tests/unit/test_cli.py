@@ -171,11 +171,11 @@ def test_check_config_sums_up_what_a_good_file_amounts_to(
     assert captured.out.splitlines() == [
         "warning: config.json: these keys of Sockudo have no effect here: history",
         "config.json: OK",
-        "  listens   0.0.0.0:6002 (http and ws), 1 worker(s)",
+        "  listens   0.0.0.0:6002 (http and ws), 1 worker",
         "  metrics   0.0.0.0:9601",
         "  drivers   adapter local, cache memory, queue sqlite, rate limiter memory, apps memory",
         "  apps      1",
-        "    1: 1 key(s)",
+        "    1: 1 key",
         "      webhook hook: example.com, *, pusher, 5 retries",
     ]
 
@@ -245,7 +245,7 @@ def test_check_config_reads_a_folder_of_apps(write: Callable[..., str], capsys: 
     assert main(["check-config", "--config", name], {}) == 0
     out = capsys.readouterr().out
     assert "warning: apps/good.json: these keys of Sockudo have no effect here: history" in out
-    assert "    1: 1 key(s)" in out
+    assert "    1: 1 key" in out
     Path("apps/bad.json").write_text("{}")
     assert main(["check-config", "--config", name], {}) == 1
     assert "apps/bad.json: secret: is missing; add it" in capsys.readouterr().err

@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine
 from functools import cache
 from typing import Any
 
-from sockudo_py.cli.options import Env, add_config, apps_of, config_path
+from sockudo_py.cli.options import Env, add_config, apps_of, config_path, examples
 from sockudo_py.cli.webhooks import dead, endpoints
 from sockudo_py.cli.webhooks.choosing import add_choice
 from sockudo_py.config import Config, load
@@ -19,14 +19,13 @@ from sockudo_py.endpoints import Endpoint
 Known = Callable[[], list[Endpoint]]
 Command = Callable[[argparse.Namespace, Config, Known], Coroutine[Any, Any, int]]
 
-_EXAMPLES = """\
-examples:
-  sockudo-py webhooks failed --config config.json --since 2h
-  sockudo-py webhooks retry --config config.json --endpoint orders --error timeout_read --dry-run
-  sockudo-py webhooks retry --config config.json --all
-  sockudo-py webhooks show --config config.json wh_orders
-  sockudo-py webhooks purge --config config.json --endpoint wh_gone --until 7d --yes
-"""
+_EXAMPLES = examples(
+    "sockudo-py webhooks failed --config config.json --since 2h",
+    "sockudo-py webhooks retry --config config.json --endpoint orders --error timeout_read --dry-run",
+    "sockudo-py webhooks retry --config config.json --all",
+    "sockudo-py webhooks show --config config.json wh_orders",
+    "sockudo-py webhooks purge --config config.json --endpoint wh_gone --until 7d --yes",
+)
 
 
 def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -34,13 +33,12 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     group = commands.add_parser(
         "webhooks",
         help="look at endpoints and dead letters, send these again, test endpoints",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        **_EXAMPLES,
     )
     parsers = group.add_subparsers(metavar="COMMAND", required=True)
 
     def add(name: str, run: Command, text: str) -> argparse.ArgumentParser:
-        parser = parsers.add_parser(name, help=text, description=text)
+        parser = parsers.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
         add_config(parser, positional=False)
         parser.set_defaults(run=_runner(run))
         return parser

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sockudo_py.cli.shown import number, table, wants_colours
+from sockudo_py.cli.shown import number, table
 from sockudo_py.cli.webhooks.asking import Asking, asking
 from sockudo_py.cli.webhooks.choosing import chosen
 from sockudo_py.config import Config
@@ -35,7 +35,7 @@ async def failed(options: argparse.Namespace, config: Config, known: Known) -> i
         return _missing(fields, found)
     if found:
         head = ("FAILED AT", "ENDPOINT", "APP", "DELIVERY", "EVENTS", "ATTEMPTS", "ERROR")
-        print("\n".join(table(head, [_row(one) for one in found], whole=(3,), colours=wants_colours())))
+        print("\n".join(table(head, [_row(one) for one in found], whole=(3,))))
     print(f"{len(found)} shown of {number(total, 'dead letter')}")
     return _missing(fields, found)
 

@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from sockudo_py.cli.shown import number, plain, table, wants_colours
+from sockudo_py.cli.shown import number, plain, table
 from sockudo_py.cli.webhooks.asking import RefusedRequest, asking
 from sockudo_py.cli.webhooks.choosing import endpoints_of, find, unknown
 from sockudo_py.config import Config
@@ -36,7 +36,7 @@ async def list_all(options: argparse.Namespace, config: Config, known: Known) ->
             (one["uid"], one["name"], one["app_id"], _state(one), _target(one), _events(one), one["profile"])
             for one in shown
         ]
-        print("\n".join(table(head, rows, colours=wants_colours())))
+        print("\n".join(table(head, rows)))
     print(number(len(shown), "endpoint"))
     return OK
 
@@ -101,7 +101,7 @@ async def stats(options: argparse.Namespace, config: Config, known: Known) -> in
             )
             for lane in lanes
         ]
-        print("", *table(head, rows, colours=wants_colours()), sep="\n")
+        print("", *table(head, rows), sep="\n")
     return OK
 
 

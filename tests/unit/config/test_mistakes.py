@@ -73,7 +73,7 @@ def test_every_mistake_is_told_at_once(problems: Problems) -> None:
         (with_endpoint(url=None), "app_manager.array.apps[0].webhooks[0]: has neither url nor lambda; give exactly one of them"),
         (with_endpoint(**{"lambda": {"function_name": "f"}}), "app_manager.array.apps[0].webhooks[0]: has both url and lambda; give exactly one of them"),
         (with_endpoint(profile="custom"), "app_manager.array.apps[0].webhooks[0]: needs signature_header with the profile custom"),
-        (with_endpoint(uid="1"), "app_manager.array.apps[0].webhooks[0].uid: must be wh_ and up to 64 letters, digits, '_' or '-', not '1'"),
+        (with_endpoint(uid="1"), "app_manager.array.apps[0].webhooks[0].uid: must be wh_ and up to 64 letters, digits, '_' or '-', not 1"),
         (with_endpoint(retry={"max_retries": 1, "max_attempts": 2}), "app_manager.array.apps[0].webhooks[0].retry: has both max_retries and max_attempts; keep max_retries"),
         (with_apps(app(keys=[{"key": "key-1", "secret": "x"}])), "app_manager.array.apps[0].keys[0].key: is also the key of app_manager.array.apps[0]; each must have its own"),
         (with_apps(app(secret=5.5)), "app_manager.array.apps[0].secret: must be text; put it in quotes"),

@@ -56,7 +56,8 @@ def test_every_setting_of_soketis_default_app_is_taken_over() -> None:
     assert (found.max_read_requests_per_second, found.enable_user_authentication) == (9, False)
     (endpoint,) = found.webhooks
     assert (endpoint.url, endpoint.filter.channel_prefix) == ("https://e.com", "a")
-    assert config.warnings == ()
+    (warning,) = config.warnings
+    assert warning.startswith("environment variable SOKETI_DEFAULT_APP_ENABLED: is false, and no other app is enabled")
 
 
 def test_webhooks_of_a_variable_that_are_no_json_are_a_mistake() -> None:

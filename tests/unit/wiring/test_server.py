@@ -250,7 +250,7 @@ async def test_the_banner_says_what_listens_and_shows_no_secret(tmp_path: Path) 
         text = "\n".join(banner_lines(config, 6001, 9601, server.apps.all()))
     finally:
         await server.stop()
-    assert "ws://127.0.0.1:6001/app/KEY" in text
+    assert "ws://127.0.0.1:6001/app/key-1" in text
     assert "http://127.0.0.1:9601/metrics" in text
     assert "1 endpoint; queue memory: jobs are lost when this process ends" in text
     assert "tops3cret" not in text
