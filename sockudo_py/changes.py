@@ -9,9 +9,9 @@ milliseconds at which it was decided: whoever tells of it, once or again, uses b
 changes, the receiver stamps the change.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import field
-from typing import Protocol
+from typing import Final, Protocol, get_args
 
 from sockudo_py.protocol.source import Source
 from sockudo_py.protocol.values import value
@@ -125,6 +125,24 @@ Transition = ChannelOccupied | ChannelVacated | MemberAdded | MemberRemoved
 Change = (
     Transition | ClientEventSent | CacheMissed | SubscriptionCountChanged | ConnectionEstablished | ConnectionTerminated
 )
+
+
+KINDS: Final[frozenset[type[Change]]] = frozenset(get_args(Change))
+
+
+class Wanted(Protocol):
+    """Which kinds of changes of which apps somebody wants to hear of. Others need not be made, nor handed on."""
+
+    def get(self, app_id: str, nothing: Container[type[Change]], /) -> Container[type[Change]]:
+        """Return the kinds that are wanted of an app, ``nothing`` where none is. The next answer may differ."""
+
+
+class Everything:
+    """Wants every kind of change, a ``Wanted``."""
+
+    def get(self, app_id: str, nothing: Container[type[Change]], /) -> Container[type[Change]]:
+        """Return all kinds."""
+        return KINDS
 
 
 class OnChange(Protocol):

@@ -142,7 +142,8 @@ class LocalAdapter:
         done: JoinDone,
     ) -> None:
         """Count one subscription."""
-        occupied = self._channels.get(app_id, {}).get(channel)
+        channels = self._channels.get(app_id)
+        occupied = None if channels is None else channels.get(channel)
         if member is not None:
             users = (occupied.roster if occupied else None) or {}
             if len(users) >= max_members and member.user_id not in users:

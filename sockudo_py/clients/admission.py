@@ -80,7 +80,6 @@ class Admission:
         asked: Asked,
         app: App | None,
         make: Callable[[Session, AppCounters], S],
-        *,
         secure: bool,
         address: str,
         network: str,
@@ -95,7 +94,7 @@ class Admission:
             address: The client's, empty when it has none.
             network: The address as webhooks see it.
         """
-        refused = self._refusal(asked, app, secure=secure, address=address)
+        refused = self._refusal(asked, app, secure, address)
         if app is not None:
             counters = self._metrics.app(app.id)
             if refused is None:
@@ -115,7 +114,7 @@ class Admission:
             log.debug("client refused", extra={**told, "code": refused.code, "error": refused.message})
         return refused
 
-    def _refusal(self, asked: Asked, app: App | None, *, secure: bool, address: str) -> Refusal | None:
+    def _refusal(self, asked: Asked, app: App | None, secure: bool, address: str) -> Refusal | None:
         limit = self._limit
         if limit is not None and self._limiter is not None and address:
             allowance = self._limiter.take(f"ws:address:{address}", limit.max_requests, limit.window)
@@ -126,14 +125,7 @@ class Admission:
                 )
         if asked.app_key is None:
             return refusal(ErrorCode.PATH_NOT_FOUND)
-        return admit(
-            app,
-            key=asked.app_key,
-            protocol=asked.protocol,
-            origin=asked.origin,
-            secure=secure,
-            strict=self._settings.strict_protocol,
-        )
+        return admit(app, asked.app_key, asked.protocol, asked.origin, secure, self._settings.strict_protocol)
 
 
 def _log_connected(asked: Asked, session: Session, address: str) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from sockudo_py.hub import Sink
-from sockudo_py.protocol.effects import Effect
+from sockudo_py.protocol.effects import Effect, Relay
 from sockudo_py.protocol.opening import Refusal
 
 
@@ -25,6 +25,9 @@ class ClientNode(Protocol):
 
     def perform(self, client: Sink, effects: Sequence[Effect]) -> None:
         """Carry out what the client's session asked for."""
+
+    def relay(self, client: Sink, event: Relay, at_once: bool = False) -> None:
+        """Carry out a client event; ``at_once`` says that it came alone. ``begin_work`` need not come before."""
 
     def disconnect(self, client: Sink) -> None:
         """Forget the client and everything it held."""

@@ -13,20 +13,16 @@ Address = tuple[str, str]  # app id, address
 
 
 class Newcomers:
-    """Who has to wait, and those who do, in the order in which they came."""
+    """Those who wait, in the order in which they came. New connections of ``addresses`` have to wait."""
 
     def __init__(self) -> None:
-        self._addresses: Collection[Address] = ()
+        self.addresses: Collection[Address] = ()
         self._waiting: dict[Newcomer, None] = {}
         self._letting_in = False
 
-    def must_wait(self, address: Address) -> bool:
-        """Return whether new connections of this address have to wait."""
-        return address in self._addresses
-
     def set(self, addresses: Collection[Address]) -> None:
         """Let new connections of these addresses wait from now on, and no others."""
-        self._addresses = addresses
+        self.addresses = addresses
         if self._waiting and not self._letting_in:
             self._let_in()
 
@@ -58,7 +54,7 @@ class Newcomers:
 
     def _let_in(self) -> None:
         self._letting_in = False
-        free = [newcomer for newcomer in self._waiting if newcomer.address not in self._addresses]
+        free = [newcomer for newcomer in self._waiting if newcomer.address not in self.addresses]
         for newcomer in free[:LET_IN_AT_ONCE]:
             del self._waiting[newcomer]
             newcomer.go_on()

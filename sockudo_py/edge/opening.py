@@ -33,23 +33,23 @@ def open_connection(
         received: The bytes after it.
         secure: Whether the listener speaks TLS.
     """
-    peer = address_of(transport)
+    connections, newcomers, admission = context.connections, context.newcomers, context.admission
+    address = address_of(transport)
     if asked.forwarded_proto is not None and not secure:
-        secure = context.proxies.secure(peer, asked.forwarded_proto)
-    address = context.connect_proxies.client(peer, asked.forwarded_for)
+        secure = context.proxies.secure(address, asked.forwarded_proto)
+    if asked.forwarded_for is not None:
+        address = context.connect_proxies.client(address, asked.forwarded_for)
     network = network_of(address)
-    admission = context.admission
     app = admission.app(asked)
-    if app is not None and context.newcomers.must_wait((app.id, network)):
+    if newcomers.addresses and app is not None and (app.id, network) in newcomers.addresses:
         go_on = partial(open_connection, context, transport, asked, nonce, secure=secure)
-        left = context.connections.open.leave
-        Newcomer(context.newcomers, (app.id, network), transport, received, opens=go_on, left=left)
+        Newcomer(newcomers, (app.id, network), transport, received, opens=go_on, left=connections.open.leave)
         return
     accepted = acceptance(nonce)
-    make = partial(WebSocketConnection, context.connections, transport)
-    client = admission.admit(asked, app, make, secure=secure, address=address, network=network)
+    make = partial(WebSocketConnection, connections, transport)
+    client = admission.admit(asked, app, make, secure, address, network)
     if isinstance(client, Refusal):
-        RefusedConnection(context.connections, transport).start(accepted + _frames(client), received)
+        RefusedConnection(connections, transport).start(accepted + _frames(client), received)
     else:
         client.start(accepted, received)
 

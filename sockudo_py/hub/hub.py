@@ -68,7 +68,7 @@ class Hub:
 
     def add(self, app_id: str, client: Sink) -> None:
         """Count a socket in."""
-        local = self._local(app_id)
+        local = self._apps.get(app_id) or self._local(app_id)
         local.sockets[client.session.socket_id] = client
         local.counters.connections += 1
         self._total += 1
@@ -163,9 +163,11 @@ class Hub:
             self._forget_outbox(app_id, local, channel, found)
         return True
 
-    def publish(self, app_id: str, channel: str, payload: bytes, exclude: Sink | None = None) -> None:
-        """Send a message to all subscribers of the channel on this node, but ``exclude``: at once, after what is worked
-        on, or at the end of the loop turn.
+    def publish(
+        self, app_id: str, channel: str, payload: bytes, exclude: Sink | None = None, at_once: bool = False
+    ) -> None:
+        """Send a message to all subscribers of the channel on this node, but ``exclude``: after what is worked on, or
+        at the end of the loop turn. ``at_once``: now, where subscribers are few and nothing waits for them.
         """
         local = self._apps.get(app_id)
         if local is None:
@@ -178,7 +180,7 @@ class Hub:
                 if len(found.subscribers) > self._few_at_most:
                     self._many.append(found)
                     self._arm()
-                elif self._alone and not found.shares and not self._few:
+                elif (at_once or self._alone) and not found.shares and not self._few:
                     found.send(frame, 1, exclude)
                     found = found.other
                     continue

@@ -24,7 +24,9 @@ from sockudo_py.changes import (
     ClientEventSent,
     ConnectionEstablished,
     ConnectionTerminated,
+    Everything,
     OnChange,
+    Wanted,
 )
 from sockudo_py.errors import Unavailable
 from sockudo_py.hub import Hub, Sink
@@ -85,6 +87,7 @@ class Node:
         clock: Callable[[], float],
         max_connections: int | None,
         on_change: OnChange,
+        wanted: Wanted | None = None,
         on_full: Callable[[], None] = lambda: None,
     ) -> None:
         """Make a node and start its adapter. To open it, and to stop it after ``drain``, is the caller's business.
@@ -98,6 +101,7 @@ class Node:
             clock: Seconds, never going back.
             max_connections: Of this node, all apps together; None is no limit.
             on_change: Told of everything that webhooks may want to know, at once and in order.
+            wanted: Says which changes that the node itself makes ``on_change`` wants to hear of; None: all.
             on_full: Told when a client is refused because ``max_connections`` are here.
         """
         self._adapter = adapter
@@ -110,6 +114,7 @@ class Node:
         self._call_later = call_later
         self._max_connections = max_connections
         self._on_change = on_change
+        self._wanted: Wanted = wanted or Everything()
         self._on_full = on_full
         self._hub = Hub(call_soon, metrics)
         self.begin_work, self.end_work = self._hub.begin_work, self._hub.end_work
@@ -133,7 +138,7 @@ class Node:
             Close: self._close,
             Join: self._subscriptions.join,
             Leave: self._leave,
-            Relay: self._relay,
+            Relay: self.relay,
             SignIn: self._users.sign_in,
             Pause: self._pause,
         }
@@ -158,18 +163,38 @@ class Node:
         else:
             self._hub.add(app.id, client)
             counters.new_connections += 1
-            session = client.session
-            self._on_change(ConnectionEstablished(app.id, session.socket_id, session.source))
+            if ConnectionEstablished in self._wanted.get(app.id, ()):
+                session = client.session
+                self._on_change(ConnectionEstablished(app.id, session.socket_id, session.source))
             return None
         counters.connection_errors += 1
         return refusal(code)
 
     def perform(self, client: Sink, effects: Sequence[Effect]) -> None:
         """Carry out effects in order. ``Close`` disconnects as well, since a peer may take its time to close."""
+        steps = self._steps
+        if len(effects) == 1:  # as nearly always
+            effect = effects[0]
+            steps[type(effect)](client, effect)
+            return
         if effects and type(effects[-1]) is Close:
             self._catch_up(client)  # before the error that comes with it: nothing follows that but the close
         for effect in effects:
-            self._steps[type(effect)](client, effect)
+            steps[type(effect)](client, effect)
+
+    def relay(self, client: Sink, event: Relay, at_once: bool = False) -> None:
+        """Carry out a client event. ``at_once``: it came alone, so nothing can gather, and nothing need wait."""
+        session = client.session
+        app_id, channel, payload = session.app.id, event.channel, event.payload
+        self._metrics.app(app_id).client_events += 1
+        self._hub.publish(app_id, channel, payload, client, at_once)
+        if not self._alone:
+            self._adapter.publish(Publication(app_id, channel, payload, session.socket_id))
+        if ClientEventSent in self._wanted.get(app_id, ()):
+            data, socket_id, user_id = event.data, session.socket_id, event.user_id
+            self._on_change(
+                ClientEventSent(app_id, channel, event.event, data, socket_id, user_id, payload, session.source)
+            )
 
     def disconnect(self, client: Sink) -> None:
         """Let a client that is gone leave everything, many channels over some turns of the loop.
@@ -333,18 +358,8 @@ class Node:
     def _left_all(self, client: Sink, app_id: str) -> None:
         _tell(client, "client disconnected")
         self._metrics.app(app_id).new_disconnections += 1
-        self._on_change(ConnectionTerminated(app_id, client.session.socket_id, client.session.source))
-
-    def _relay(self, client: Sink, event: Relay) -> None:
-        session = client.session
-        app_id, socket_id, channel, payload = session.app.id, session.socket_id, event.channel, event.payload
-        self._metrics.app(app_id).client_events += 1
-        self._hub.publish(app_id, channel, payload, client)
-        if not self._alone:
-            self._adapter.publish(Publication(app_id, channel, payload, socket_id))
-        self._on_change(
-            ClientEventSent(app_id, channel, event.event, event.data, socket_id, event.user_id, payload, session.source)
-        )
+        if ConnectionTerminated in self._wanted.get(app_id, ()):
+            self._on_change(ConnectionTerminated(app_id, client.session.socket_id, client.session.source))
 
     def _pause(self, client: Sink, pause: Pause) -> None:
         session = client.session
@@ -367,6 +382,7 @@ class Node:
         self._hub.catch_up(session.app.id, channels, client)
 
     def _close(self, client: Sink, effect: Close) -> None:
+        self._catch_up(client)
         client.close(effect.code, effect.reason)
         self.disconnect(client)
 

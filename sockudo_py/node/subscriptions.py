@@ -49,13 +49,14 @@ class Subscriptions:
     def join(self, client: Sink, request: Join) -> None:
         """Ask the adapter to count the subscription, and go on from its answer."""
         session = client.session
+        app, member = session.app, request.member
         self._adapter.join(
-            session.app.id,
+            app.id,
             request.channel,
             session.source,
-            request.member,
-            session.app.max_presence_members,
-            _counts(session.app, request.member),
+            member,
+            app.max_presence_members,
+            app.subscription_count and member is None,
             partial(self._joined, client, request),
         )
 
@@ -81,11 +82,11 @@ class Subscriptions:
 
     def _joined(self, client: Sink, request: Join, outcome: Joined | ChannelFull | Unavailable) -> None:
         session, channel, member = client.session, request.channel, request.member
-        if isinstance(outcome, ChannelFull):
-            self._perform(client, session.join_refused(channel, outcome.limit))
-            return
-        if isinstance(outcome, Unavailable):
-            self._perform(client, session.join_unavailable(channel))
+        if type(outcome) is not Joined:
+            if isinstance(outcome, ChannelFull):
+                self._perform(client, session.join_refused(channel, outcome.limit))
+            else:
+                self._perform(client, session.join_unavailable(channel))
             return
         app = session.app
         effects = session.joined(channel, outcome.roster)

@@ -7,7 +7,7 @@ from typing import Literal
 from sockudo_py.protocol import codec, errors
 from sockudo_py.protocol.app import App
 from sockudo_py.protocol.channels.presence import read_member, within_limits
-from sockudo_py.protocol.channels.table import ChannelClass, valid_channel_name
+from sockudo_py.protocol.channels.table import ChannelClass
 from sockudo_py.protocol.effects import Effect, Member, RefuseSubscription, Reply
 from sockudo_py.protocol.signatures import channel_string, verify
 
@@ -37,21 +37,16 @@ def authorize(
     channel_class: ChannelClass,
     data: Mapping[str, object],
 ) -> Member | Refused | None:
-    """Return the member behind a subscription (None on channels without members), or why it is refused.
+    """Return the member behind a subscription to a private channel (None where there are no members), or a refusal.
 
     Args:
         app: The connection's app; whichever of its keys ``auth`` names must have signed.
         socket_id: The connection.
         user: Whom it is signed in as: stands in for a ``channel_data`` that isn't given.
-        channel: The name that the client gave, whatever it holds.
-        channel_class: The class of that name. ``server_to_user`` is not for this function.
+        channel: A valid name.
+        channel_class: The class of that name, one of the private ones.
         data: The parameters of ``pusher:subscribe``.
     """
-    # Before the signature: it is the colon in no valid name that makes signed strings unambiguous.
-    if not valid_channel_name(channel, app.max_channel_name_length):
-        return Refused(errors.invalid_channel(channel, app.max_channel_name_length), "invalid_channel", None)
-    if not channel_class.private:
-        return None
     auth = data.get("auth")
     if type(auth) is not str or not auth:
         return Refused(errors.auth_missing(channel), "no_auth")
@@ -78,6 +73,11 @@ def authorize(
     if isinstance(member, str):
         return Refused(f"Invalid channel_data for {channel}: {member}", "channel_data")
     return member
+
+
+def invalid_channel(app: App, channel: str) -> Refused:
+    """Return the refusal of a name that no channel of the app can have."""
+    return Refused(errors.invalid_channel(channel, app.max_channel_name_length), "invalid_channel", None)
 
 
 def refusal_of_subscription(channel: str, refused: Refused, style: ErrorStyle) -> list[Effect]:

@@ -1,4 +1,4 @@
-"""Reading a client event: may it be sent, and what becomes of its data; and a window that counts them. Pure."""
+"""Reading a client event: may it be sent, and what do the others get; and a window that counts them. Pure."""
 
 from array import array
 from collections.abc import Mapping
@@ -6,10 +6,10 @@ from typing import Final
 
 from orjson import dumps
 
-from sockudo_py.protocol import errors
+from sockudo_py.protocol import codec, errors
 from sockudo_py.protocol.app import App
 from sockudo_py.protocol.channels.table import classify, is_private
-from sockudo_py.protocol.effects import Member, Reply
+from sockudo_py.protocol.effects import Member, Relay, Reply, make_relay
 from sockudo_py.protocol.messages import Message, complaint
 
 _FIRST_ROOM: Final = 16  # events that a window has room for at first
@@ -47,8 +47,8 @@ class SlidingWindow:
 
 def read_client_event(
     app: App, channels: Mapping[str, Member | None], event: str, message: Message
-) -> tuple[str, str, str | None] | Reply:
-    """Return channel, data and the sender's user id (None on private channels) of a client event, or what is wrong.
+) -> Relay | Reply:
+    """Return what the other subscribers are to get, or what is wrong with a client event.
 
     Args:
         app: The connection's app.
@@ -78,4 +78,5 @@ def read_client_event(
             return complaint(errors.CLIENT_EVENT_TOO_DEEP)
     if len(data) > app.max_event_bytes or (not data.isascii() and len(data.encode()) > app.max_event_bytes):
         return complaint(errors.event_data_too_big(app.max_event_bytes))
-    return channel, data, None if member is None else member.user_id
+    user_id = None if member is None else member.user_id
+    return make_relay(channel, event, data, user_id, codec.client_event(channel, event, data, user_id))

@@ -3,9 +3,9 @@
 The order of a list of effects is the order in which they must be carried out.
 """
 
-from typing import Final
+from typing import Any, Final
 
-from sockudo_py.protocol.values import value
+from sockudo_py.protocol.values import new, value
 
 MAX_REASON_BYTES: Final = 123  # of a ``Close``: WebSocket has no room for more
 
@@ -73,6 +73,15 @@ class Relay:
     data: str
     user_id: str | None
     payload: bytes
+
+
+def make_relay(channel: str, event: str, data: str, user_id: str | None, payload: bytes) -> Relay:
+    """Return ``Relay(channel, event, data, user_id, payload)`` in less time: one is made for every client event."""
+    made: Any = new(Relay)  # frozen for mypy
+    made.channel, made.event, made.data = channel, event, data
+    made.user_id, made.payload = user_id, payload
+    relay: Relay = made
+    return relay
 
 
 @value

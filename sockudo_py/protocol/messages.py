@@ -14,12 +14,15 @@ Message = dict[str, Any]
 def parameters(message: Message) -> Message:
     """Return the data of a ``pusher:`` message, which clients send as an object or as a string that holds one."""
     data = message.get("data")
-    if isinstance(data, str):
-        try:
-            data = loads(data)
-        except JSONDecodeError:
-            return {}
-    return data if isinstance(data, dict) else {}
+    if type(data) is dict:
+        return data
+    if type(data) is not str:
+        return {}
+    try:
+        data = loads(data)
+    except JSONDecodeError:
+        return {}
+    return data if type(data) is dict else {}
 
 
 def complaint(message: str) -> Reply:

@@ -34,7 +34,7 @@ def refusal_effects(refusal: Refusal) -> list[Effect]:
 
 
 def admit(
-    app: App | None, *, key: str, protocol: str | None, origin: str | None, secure: bool, strict: bool
+    app: App | None, key: str, protocol: str | None, origin: str | None, secure: bool, strict: bool
 ) -> Refusal | None:
     """Return why a connection must be refused, or None when it may open. Quotas are the node's business.
 
@@ -57,7 +57,7 @@ def admit(
         return refusal(ErrorCode.APP_DISABLED)
     if app.require_tls and not secure:
         return refusal(ErrorCode.TLS_ONLY)
-    if not origin_allowed(app.allowed_origins, origin):
+    if "*" not in app.allowed_origins and not origin_allowed(app.allowed_origins, origin):
         return Refusal(int(ErrorCode.UNAUTHORIZED), errors.ORIGIN_REFUSED)
     return None
 

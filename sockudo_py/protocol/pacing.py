@@ -14,6 +14,8 @@ def spend(paid_until: float, now: float, rate: float, burst: float) -> tuple[flo
     there is owes it, and pauses until it is there.
     """
     full = burst / rate  # seconds from an empty bucket to a full one
-    paid_until = max(paid_until, now) + 1.0 / rate
+    if paid_until < now:
+        paid_until = now
+    paid_until += 1.0 / rate
     owed = paid_until - now - full
     return paid_until, 0.0 if owed <= _ROUNDING else owed + min(_LEAST, full / 2)

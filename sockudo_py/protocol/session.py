@@ -6,7 +6,7 @@ Everything that changes a session's state is in this file. What a message asks f
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import ceil
 from typing import ClassVar, Final
 
@@ -14,10 +14,16 @@ from orjson import JSONDecodeError, loads
 
 from sockudo_py.protocol import codec, errors
 from sockudo_py.protocol.app import App
-from sockudo_py.protocol.authorization import ErrorStyle, Refused, authorize, refusal_of_subscription
-from sockudo_py.protocol.channels.table import classify, user_of
+from sockudo_py.protocol.authorization import (
+    ErrorStyle,
+    Refused,
+    authorize,
+    invalid_channel,
+    refusal_of_subscription,
+)
+from sockudo_py.protocol.channels.table import classify, user_of, valid_channel_name
 from sockudo_py.protocol.client_events import SlidingWindow, read_client_event
-from sockudo_py.protocol.effects import Effect, Join, Leave, Member, Pause, Ping, Relay, Reply, SignIn
+from sockudo_py.protocol.effects import Effect, Join, Leave, Member, Pause, Ping, Reply, SignIn
 from sockudo_py.protocol.errors import MESSAGES, ErrorCode
 from sockudo_py.protocol.messages import Message, complaint, parameters
 from sockudo_py.protocol.opening import Refusal, refusal, refusal_effects
@@ -37,11 +43,10 @@ class Settings:
     pong_timeout: float = 30.0  # seconds to answer it
     error_style: ErrorStyle = "both"
     strict_protocol: bool = False  # refuse connections that don't tell their protocol version
+    silence: float = field(init=False)  # seconds after which a silent client is pinged
 
-    @property
-    def silence(self) -> float:
-        """Seconds after which a silent client is pinged."""
-        return min(self.activity_timeout, self.ping_interval)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "silence", min(self.activity_timeout, self.ping_interval))
 
 
 # Some clients answer only one of them: Java's never ``pusher:ping``, old ones know no control frames.
@@ -149,8 +154,7 @@ class Session:
                     window = self.window = SlidingWindow(limit)
                 if not window.allow(now):
                     return self._paced([_RATE_EXCEEDED])
-            channel, data, user_id = checked
-            return [Relay(channel, event, data, user_id, codec.client_event(channel, event, data, user_id))]
+            return [checked]
         handler = self._HANDLERS.get(event)
         if handler is None:
             return self._paced([complaint(errors.unsupported_event(event))])
@@ -281,34 +285,44 @@ class Session:
     def _subscribe(self, message: Message) -> list[Effect]:
         data = parameters(message)
         channel = data.get("channel")
-        if not isinstance(channel, str) or not channel:
+        if type(channel) is not str or not channel:
             return self._refuse("", _NO_CHANNEL)
-        channel_class = classify(channel)
+        app, channel_class = self.app, classify(channel)
         if channel_class.server_to_user:
             return self._subscribe_user_channel(channel)
-        member = authorize(self.app, self.socket_id, self.user, channel, channel_class, data)
-        if isinstance(member, Refused):
-            return self._refuse(channel, member)
-        pending = self.joins.get(channel)
-        event: Event = "subscribe" if pending is None or pending.member == member else "subscribe as another"
-        state: State = "joined" if channel in self.channels else "absent" if pending is None else pending.state
-        after, answer = TRANSITIONS[state][event]
-        if answer == "exists":
-            return self._refuse_existing(channel)
-        if pending is not None:
-            pending.state, pending.wanted = after, member
-            return []
-        limit = self.app.max_subscriptions
-        if limit is not None and len(self.channels) + len(self.joins) >= limit:
+        # Before the signature: it is the colon in no valid name that makes signed strings unambiguous.
+        if not valid_channel_name(channel, app.max_channel_name_length):
+            return self._refuse(channel, invalid_channel(app, channel))
+        member: Member | None = None
+        if channel_class.private:
+            outcome = authorize(app, self.socket_id, self.user, channel, channel_class, data)
+            if isinstance(outcome, Refused):
+                return self._refuse(channel, outcome)
+            member = outcome
+        channels, joins = self.channels, self.joins
+        if channel in channels or channel in joins:
+            return self._subscribe_again(channel, member)
+        limit = app.max_subscriptions
+        if limit is not None and len(channels) + len(joins) >= limit:
             told = errors.too_many_subscriptions(limit)
             return self._refuse(channel, Refused(told, "too_many_subscriptions", *_LIMIT_REACHED))
         if channel_class.private:
             self.authorized = True
-        if self.joins:
-            self.joins[channel] = Pending(member)
+        if joins:
+            joins[channel] = Pending(member)
         else:
             self.joins = {channel: Pending(member)}
         return [Join(channel, member)]
+
+    def _subscribe_again(self, channel: str, member: Member | None) -> list[Effect]:
+        """Answer a subscription to a channel that is joined, or whose Join is under way."""
+        pending = self.joins.get(channel)
+        event: Event = "subscribe" if pending is None or pending.member == member else "subscribe as another"
+        after, answer = TRANSITIONS["joined" if pending is None else pending.state][event]
+        if answer == "exists" or pending is None:
+            return self._refuse_existing(channel)
+        pending.state, pending.wanted = after, member
+        return []
 
     def _subscribe_user_channel(self, channel: str) -> list[Effect]:
         """Answer pusher-js, which asks for its user's channel after signing in. Being signed in delivers: no join."""
@@ -373,11 +387,10 @@ class Session:
         """Return what a message leads to that counts: the same, and a Pause where the connection had its share."""
         app = self.app
         rate, burst = app.subscribes_per_second, app.subscribe_burst
-        if rate is not None and burst is not None:
-            self.paid_until, pause = spend(self.paid_until, self.last_seen, rate, burst)
-            if pause:
-                return [*effects, Pause(pause)]
-        return effects
+        if rate is None or burst is None:
+            return effects
+        self.paid_until, pause = spend(self.paid_until, self.last_seen, rate, burst)
+        return [*effects, Pause(pause)] if pause else effects
 
     def _refuse(self, channel: str, refused: Refused) -> list[Effect]:
         return refusal_of_subscription(channel, refused, self.settings.error_style)
@@ -387,16 +400,18 @@ class Session:
 
     def _settle(self, channel: str, outcome: Event) -> tuple[Pending, Answer]:
         """Take the outcome of a Join; return the join and what is to be answered."""
-        pending = self.joins.get(channel)
+        joins = self.joins
+        pending = joins.get(channel)
         if pending is None:
             raise KeyError(f"no join of {channel} is under way")
         after, answer = TRANSITIONS[pending.state][outcome]
         if after == "joining":  # now as the other member
-            self.joins[channel] = Pending(pending.wanted)
+            joins[channel] = Pending(pending.wanted)
             return pending, answer
         if after == "joined":
             self.channels[channel] = pending.member
-        del self.joins[channel]
-        if not self.joins:
+        if len(joins) == 1:
             self.joins = _NO_JOINS
+        else:
+            del joins[channel]
         return pending, answer

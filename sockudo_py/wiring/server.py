@@ -121,6 +121,7 @@ class Server:
             max_connections=min(config.max_connections or descriptors.clients, descriptors.clients),
             on_full=self._full,
             on_change=on_change,
+            wanted=self.webhooks.registry.routes,
         )
         limits = config.rate_limiter
         health = Health(

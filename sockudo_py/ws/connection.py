@@ -14,7 +14,7 @@ from websockets.protocol import OPEN as READABLE
 
 from sockudo_py.metrics import AppCounters
 from sockudo_py.protocol import codec
-from sockudo_py.protocol.effects import Effect
+from sockudo_py.protocol.effects import Effect, Relay
 from sockudo_py.protocol.session import Session
 from sockudo_py.ws.context import ConnectionContext
 from sockudo_py.ws.frames import FrameReader, Received, begins_plain, only_message, plain_messages
@@ -102,8 +102,9 @@ class WebSocketConnection(asyncio.Protocol):
         answers = [prelude]
         self.write = answers.append
         try:
-            context.node.perform(self, self.session.open())
-            _, due = self.session.check(context.clock())
+            session = self.session
+            context.node.perform(self, session.open())
+            _, due = session.check(session.opened_at)
             if due is not None:
                 context.wheel.schedule(self, due)
         except Exception:  # noqa: BLE001 - the top of what this client can cause
@@ -218,29 +219,29 @@ class WebSocketConnection(asyncio.Protocol):
 
     # -- within --
 
+    def _take_only(self, text: str) -> None:
+        """Do what a message asks for that came alone, as most do."""
+        context = self._context
+        self._counters.messages_received += 1
+        try:
+            effects = self.session.receive(text, context.clock())
+            if effects:
+                first = effects[0]
+                if type(first) is Relay and len(effects) == 1:  # nothing of it comes back to this client
+                    context.node.relay(self, first, True)
+                else:
+                    self._perform_corked(effects)
+        except Exception:  # noqa: BLE001 - as in start
+            self._crash()
+
     def _perform_corked(self, effects: list[Effect]) -> None:
-        """Carry out effects that no message led to; what they write leaves together."""
+        """Carry out what one message led to, or none; what it writes to this client leaves together."""
         node = self._context.node
         answers: list[bytes] = []
         node.begin_work(alone=True)
         self.write = answers.append
         try:
             node.perform(self, effects)
-        finally:
-            self._uncork(answers)
-
-    def _take_only(self, text: str) -> None:
-        """Do what a message asks for that came alone, as most do."""
-        context = self._context
-        node = context.node
-        answers: list[bytes] = []
-        node.begin_work(alone=True)
-        self.write = answers.append
-        self._counters.messages_received += 1
-        try:
-            effects = self.session.receive(text, context.clock())
-            if effects:
-                node.perform(self, effects)
         except Exception:  # noqa: BLE001 - as in start
             self._crash()
         self._uncork(answers)
