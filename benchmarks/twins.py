@@ -166,8 +166,11 @@ def _in_parts(channel: str, name_json: bytes, data_json: bytes) -> bytes:
     return codec.server_event("e", json.loads(data_json), channel)
 
 
-def _working(self: hub.Hub, *, alone: bool = False) -> None:
-    self._working, self._alone = True, False
+_publish = hub.Hub.publish
+
+
+def _wait(self: hub.Hub, app_id: str, channel: str, payload: bytes, exclude: Any = None, at_once: bool = False) -> None:
+    _publish(self, app_id, channel, payload, exclude)
 
 
 def _plainly(changes: Any, time_ms: int) -> list[bytes]:
@@ -211,7 +214,7 @@ TWINS: dict[str, tuple[Callable[[int], None], Callable[[], None]]] = {
     "is_private": (lambda n: _client_events(n, 1), _off(client_events, "is_private", _private)),
     "is_cached, publish": (lambda n: _publishes(n, [ROOM]), _off(node, "is_cached", _cached)),
     "is_cached, subscribe": (_subscribes, _off(subscriptions, "is_cached", _cached)),
-    "send at once": (lambda n: _client_events(n, 1), _off(hub.Hub, "begin_work", _working)),
+    "send at once": (lambda n: _client_events(n, 1), _off(hub.Hub, "publish", _wait)),
     "_publish_known": (lambda n: _publishes(n, [ROOM]), _whole),
     "HeadReader.next": (
         lambda n: _publishes(n, [ROOM], 20),

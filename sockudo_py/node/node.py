@@ -114,7 +114,7 @@ class Node:
         self._call_later = call_later
         self._max_connections = max_connections
         self._on_change = on_change
-        self._wanted: Wanted = wanted or Everything()
+        self._wanted: Wanted = Everything() if wanted is None else wanted
         self._on_full = on_full
         self._hub = Hub(call_soon, metrics)
         self.begin_work, self.end_work = self._hub.begin_work, self._hub.end_work

@@ -45,9 +45,7 @@ class SlidingWindow:
         return True
 
 
-def read_client_event(
-    app: App, channels: Mapping[str, Member | None], event: str, message: Message
-) -> Relay | Reply:
+def read_client_event(app: App, channels: Mapping[str, Member | None], event: str, message: Message) -> Relay | Reply:
     """Return what the other subscribers are to get, or what is wrong with a client event.
 
     Args:

@@ -302,6 +302,7 @@ class Session:
         channels, joins = self.channels, self.joins
         if channel in channels or channel in joins:
             return self._subscribe_again(channel, member)
+        after, _ = TRANSITIONS["absent"]["subscribe"]
         limit = app.max_subscriptions
         if limit is not None and len(channels) + len(joins) >= limit:
             told = errors.too_many_subscriptions(limit)
@@ -309,9 +310,9 @@ class Session:
         if channel_class.private:
             self.authorized = True
         if joins:
-            joins[channel] = Pending(member)
+            joins[channel] = Pending(after, member)
         else:
-            self.joins = {channel: Pending(member)}
+            self.joins = {channel: Pending(after, member)}
         return [Join(channel, member)]
 
     def _subscribe_again(self, channel: str, member: Member | None) -> list[Effect]:
@@ -406,7 +407,7 @@ class Session:
             raise KeyError(f"no join of {channel} is under way")
         after, answer = TRANSITIONS[pending.state][outcome]
         if after == "joining":  # now as the other member
-            joins[channel] = Pending(pending.wanted)
+            joins[channel] = Pending(after, pending.wanted)
             return pending, answer
         if after == "joined":
             self.channels[channel] = pending.member

@@ -85,7 +85,7 @@ class Pending:
 
     __slots__ = ("member", "state", "wanted")
 
-    def __init__(self, member: Member | None) -> None:
-        self.state: State = "joining"
+    def __init__(self, state: State, member: Member | None) -> None:
+        self.state = state
         self.member = member
         self.wanted = member

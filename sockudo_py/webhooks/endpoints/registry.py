@@ -60,8 +60,8 @@ class EndpointRegistry:
     whole, and leaves those of the others alone.
 
     ``routes`` is for the hot path: app id -> kind of change -> routes. An app or a kind that nobody wants to hear of is
-    not in it, so that it costs one look-up; the node asks before it makes a change. A disabled endpoint has no routes: what waits for it stays, nothing is
-    added.
+    not in it, so that it costs one look-up; the node looks before it makes a change. A disabled endpoint has no routes:
+    what waits for it stays, nothing is added.
 
     ``ledger``: what begins and what ends is noted, so whoever wants the one has a route for the other, too.
     """

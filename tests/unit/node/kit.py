@@ -6,6 +6,7 @@ from typing import Any
 
 from sockudo_py.caches.base import Cache, CachedEvent
 from sockudo_py.caches.memory import MemoryCache
+from sockudo_py.changes import Wanted
 from sockudo_py.errors import Unavailable
 from sockudo_py.metrics import Metrics
 from sockudo_py.node import Node
@@ -55,6 +56,7 @@ class Bench:
         vacate_delay: float = VACATE_DELAY,
         beside: "Bench | None" = None,
         alone: bool = False,
+        wanted: Wanted | None = None,
     ) -> None:
         self.app: App = app or (make_app() if beside is None else beside.app)
         self.loop: FakeLoop = FakeLoop() if beside is None else beside.loop
@@ -78,6 +80,7 @@ class Bench:
             clock=self.loop.clock,
             max_connections=max_connections,
             on_change=self.changes,
+            wanted=wanted,
         )
         self._made = 0
         self._number = len(self.cluster.nodes)
