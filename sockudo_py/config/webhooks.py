@@ -119,6 +119,11 @@ class SecurityConfig(Section):
         default=False, description="Endpoints made by the API may have private addresses."
     )
     allowed_cidrs: tuple[Cidr, ...] = Field(default=(), description="Private networks that such endpoints may reach.")
+    allowed_functions: tuple[Text, ...] = Field(
+        default=(),
+        description="AWS Lambda functions that endpoints made by the API may invoke: `NAME` (in every region), "
+        "`REGION:NAME` or an ARN, as the endpoint writes it, with `:QUALIFIER` where the endpoint gives one.",
+    )
     denied_cidrs: tuple[Cidr, ...] = Field(default=(), description="Networks that no endpoint may reach.")
     allowed_ports: tuple[Annotated[Port, Field(ge=1)], ...] | None = Field(default=None, description="null: any port.")
     max_payload_bytes: Positive = Field(

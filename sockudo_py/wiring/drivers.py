@@ -192,6 +192,7 @@ def make_queue(config: Config, metrics: Metrics) -> Queue:
                 longest_wait=longest_wait(config),
                 wait_replicas=reliability.wait_replicas,
                 server_id=config.server_id or f"{socket.gethostname()}:{config.port}",
+                shares_clients=config.adapter.driver != "local",
             )
         case "sqlite":
             from sockudo_py.queues.sqlite.queue import SqliteQueue
@@ -238,6 +239,7 @@ def endpoint_rules(config: Config) -> EndpointRules:
         allowed_ports=security.allowed_ports,
         max_headers=security.max_custom_headers,
         max_header_value_bytes=security.max_header_value_bytes,
+        allowed_functions=frozenset(security.allowed_functions),
     )
 
 

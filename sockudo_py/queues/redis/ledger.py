@@ -8,11 +8,13 @@ from typing import Any
 import orjson
 
 from sockudo_py.errors import Unavailable
+from sockudo_py.logs import quoted
 from sockudo_py.queues.base import Append, LedgerEntry, Occupancy
 from sockudo_py.queues.redis.encoding import CHUNK, chunks
 
 _log = logging.getLogger(__name__)
 _ALIVE_MS = 30_000  # since its last beat, of which there is one every ten seconds
+_NAMED = 5  # servers in a warning
 _STEADY = 3  # beats in a row that were answered: by then every server that is alive has reached Redis, too
 
 Word = str | bytes | int
@@ -26,6 +28,7 @@ class RedisLedger:
         prefix: Of all keys.
         call: Runs a script of the queue by its name.
         command: Runs a plain command.
+        shares_clients: Servers know of each other's clients. Else a warning says when others use the queue.
     """
 
     def __init__(
@@ -34,9 +37,15 @@ class RedisLedger:
         prefix: str,
         call: Callable[..., Awaitable[Any]],
         command: Callable[..., Awaitable[Any]],
+        *,
+        shares_clients: bool = True,
     ) -> None:
         self.server = server
         self._key = f"{prefix}present:"
+        self._servers = f"{prefix}servers"
+        self._shares_clients = shares_clients
+        self._heard: dict[bytes, float] = {}  # until when each server counts as alive, as of the last look
+        self._warned = False
         self._call = call
         self._command = command
         self._run = secrets.token_hex(8)
@@ -66,7 +75,28 @@ class RedisLedger:
         self._begun = True
         found, self._found = self._found, []
         self._tell(bool(twin))
+        if not self._shares_clients and not self._warned:
+            await self._look_for_others()
         return found
+
+    async def _look_for_others(self) -> None:
+        """Warn of servers that beat while this one does. Those of before a restart don't beat any more."""
+        try:
+            found: list[bytes] = await self._command("ZREVRANGE", self._servers, 0, 2 * _NAMED)
+            heard = {name: float(await self._command("ZSCORE", self._servers, name) or 0) for name in found}
+        except Unavailable:
+            return
+        others = [name.decode(errors="replace") for name in heard if heard[name] > self._heard.get(name, heard[name])]
+        self._heard = heard
+        names = ", ".join(sorted(name for name in others if name != self.server)[:_NAMED])
+        if names:
+            self._warned = True
+            _log.warning(
+                "other servers use this queue in Redis (%s), and adapter.driver is local: clients of one server get "
+                "no messages of another, and webhooks report the channels of each server alone; set adapter.driver to "
+                "redis on all of them, or give each its own queue.redis.prefix",
+                quoted(names),
+            )
 
     def _tell(self, has_twin: bool) -> None:
         if has_twin and not self._has_twin:

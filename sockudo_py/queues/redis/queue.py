@@ -64,6 +64,7 @@ class RedisQueue:
             policy says so.
         clock_shift: Seconds added to the server's clock, for tests.
         server_id: The name of this server among those that share the queue: whose ledger is whose.
+        shares_clients: As in ``RedisLedger``.
     """
 
     durable = True
@@ -90,6 +91,7 @@ class RedisQueue:
         longest_wait: float = LONGEST_WAIT,
         clock_shift: float = 0.0,
         server_id: str = "",
+        shares_clients: bool = True,
     ) -> None:
         self._prefix = prefix
         self._cluster_mode = cluster_mode
@@ -112,7 +114,7 @@ class RedisQueue:
             response_timeout=response_timeout,
             errors=self._count.store_errors,
         )
-        self._ledger = RedisLedger(server_id, prefix, self._call, self._link.command)
+        self._ledger = RedisLedger(server_id, prefix, self._call, self._link.command, shares_clients=shares_clients)
         self._scripts: dict[str, Script] = {}
         self._policies: dict[str, str] = {}
         self._boot = secrets.token_hex(4)  # tells this instance's claims from those of any other

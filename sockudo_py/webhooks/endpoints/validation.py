@@ -26,6 +26,7 @@ class EndpointRules:
     require_https: bool = False
     allowed_ports: Collection[int] | None = None
     functions: bool = True  # the server has a target for AWS Lambda
+    allowed_functions: Collection[str] = ()  # those that endpoints may invoke that are not the operator's own
     max_headers: int = MAX_HEADERS
     max_header_value_bytes: int = MAX_VALUE_BYTES
 
@@ -46,6 +47,8 @@ def _problems(endpoint: Endpoint, rules: EndpointRules) -> Iterable[str]:
         yield "lambda: this server can't invoke functions; give a url instead"
     elif endpoint.function is not None:
         yield from _function_problems(endpoint.function)
+        if not endpoint.trusted and _names(endpoint.function).isdisjoint(rules.allowed_functions):
+            yield "lambda.function_name: is none of webhooks.security.allowed_functions; only the operator can add it"
     yield from header_problems(
         endpoint.headers, max_headers=rules.max_headers, max_value_bytes=rules.max_header_value_bytes
     )
@@ -63,6 +66,12 @@ def _function_problems(function: LambdaTarget) -> Iterable[str]:
         yield "lambda.region: not an AWS region, as us-east-1"
     if function.qualifier is not None and not _QUALIFIER.fullmatch(function.qualifier):
         yield "lambda.qualifier: not a version or alias"
+
+
+def _names(function: LambdaTarget) -> set[str]:
+    """Return what an operator who allows this function may write."""
+    name = function.function_name if function.qualifier is None else f"{function.function_name}:{function.qualifier}"
+    return {name, f"{function.region}:{name}"}
 
 
 def _signature_problems(endpoint: Endpoint) -> Iterable[str]:

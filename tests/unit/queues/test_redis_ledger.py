@@ -26,8 +26,10 @@ class Servers:
         self._shift = 0.0
         self._made: list[RedisQueue] = []
 
-    async def start(self, name: str) -> RedisQueue:
-        queue = RedisQueue(self._url, prefix=self._prefix, server_id=name, clock_shift=self._shift)
+    async def start(self, name: str, *, shares_clients: bool = True) -> RedisQueue:
+        queue = RedisQueue(
+            self._url, prefix=self._prefix, server_id=name, clock_shift=self._shift, shares_clients=shares_clients
+        )
         await queue.open()
         self._made.append(queue)
         return queue
@@ -192,3 +194,36 @@ async def test_events_with_entries_are_bounded_by_one_call(servers: Servers) -> 
 
 async def unavailable(name: str, *words: Any) -> Any:
     raise Unavailable("away")
+
+
+# -- servers that know nothing of each other's clients
+
+
+async def test_another_server_that_beats_is_warned_of_once_where_clients_are_not_shared(
+    servers: Servers, caplog: pytest.LogCaptureFixture
+) -> None:
+    one, other = await servers.start("one", shares_clients=False), await servers.start("other", shares_clients=False)
+    with caplog.at_level(logging.WARNING):
+        for _ in range(4):
+            await one.inherit()
+            await other.inherit()
+            servers.advance(10)
+    texts = [record.getMessage() for record in caplog.records]
+    warned = [text for text in texts if "other servers use this queue in Redis" in text]
+    assert sorted(text.partition('("')[2].partition('"')[0] for text in warned) == ["one", "other"]
+    assert "set adapter.driver to redis" in warned[0]
+
+
+@pytest.mark.parametrize("shared", [True, False])
+async def test_a_server_that_has_just_gone_and_shared_clients_are_no_reason(
+    servers: Servers, caplog: pytest.LogCaptureFixture, shared: bool
+) -> None:
+    gone, one = await servers.start("gone"), await servers.start("one", shares_clients=shared)
+    with caplog.at_level(logging.WARNING):
+        await gone.inherit()
+        for _ in range(4):
+            await one.inherit()
+            servers.advance(10)
+            if shared:
+                await gone.inherit()
+    assert [record for record in caplog.records if "other servers" in record.getMessage()] == []

@@ -26,6 +26,27 @@ def test_a_function_instead_of_a_url_has_no_problem_where_functions_can_be_invok
     ]
 
 
+@pytest.mark.parametrize(
+    ("function", "allowed"),
+    [
+        (FUNCTION, {"f"}),
+        (FUNCTION, {"us-east-1:f"}),
+        (LambdaTarget("f", "us-east-1", qualifier="live"), {"f:live"}),
+        (LambdaTarget("arn:aws:lambda:us-east-1:123456789012:function:f", "us-east-1"), None),
+    ],
+)
+def test_who_is_not_trusted_invokes_only_functions_that_the_operator_allows(
+    function: LambdaTarget, allowed: set[str] | None
+) -> None:
+    mine, strangers = endpoint(function=function), endpoint(function=function, trusted=False)
+    assert problems(mine) == []
+    assert problems(strangers, EndpointRules(allowed_functions=allowed or {function.function_name})) == []
+    others = {"F", "g", "f:other", "eu-west-1:f", "us-east-1:f:x", "arn:aws:lambda:us-east-1:123456789012:function:g"}
+    for wrong in (EndpointRules(), EndpointRules(allowed_functions=others)):
+        (line,) = problems(strangers, wrong)
+        assert line.startswith("lambda.function_name: is none of webhooks.security.allowed_functions")
+
+
 def test_there_must_be_somewhere_to_send_to() -> None:
     assert problems(endpoint(url=None)) == ["give exactly one of url and lambda"]
 
