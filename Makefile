@@ -6,7 +6,7 @@ STAMP := $(VENV)/.stamp
 WORKERS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test faults soak check docs fmt lock bench bench-docs clean
+.PHONY: help setup run test faults soak check docs chart fmt lock bench bench-docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  %-10s %s\n", $$1, $$2}'
@@ -41,6 +41,9 @@ check: $(STAMP) ## lint, types and layers: what CI runs besides the tests
 
 docs: $(STAMP) ## build the documentation site into site/ (open site/index.html)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+
+chart: $(STAMP) ## render the Helm chart to deploy/kubernetes (builds helm where there is none: Go, some minutes)
+	$(BIN)/python -m tests.deploy.chart
 
 fmt: $(STAMP) ## format the code and fix what ruff can fix
 	$(BIN)/ruff format .

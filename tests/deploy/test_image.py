@@ -3,9 +3,7 @@
 import json
 import os
 import re
-import subprocess
 import sys
-import time
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,10 +15,8 @@ import psutil
 import pytest
 
 from tests.deploy.image import ROOT, Built, build, ignored, require_namespaces
-from tests.support.api import Api
-from tests.support.client import connected
-from tests.support.ports import free_ports
-from tests.support.server import START_DEADLINE, Server, TestApp
+from tests.deploy.started import started, works
+from tests.support.server import Server, TestApp
 
 USER = 10001
 APP = TestApp(id="1", key="app-key", secret="a-secret-of-nobody-else")
@@ -42,47 +38,9 @@ def container(
     **options: Any,
 ) -> Iterator[Server]:
     """Run the image as ``docker run`` does, with its ports on this machine."""
-    port, metrics_port = free_ports(2)
-    ports = {"PORT": str(port), "METRICS_PORT": str(metrics_port)}
     words = [*image.stage.last("ENTRYPOINT").words, *(arguments or image.stage.last("CMD").words)]
-    log = folder / "server.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            image.command(words, **options),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            env={**image.env, **ports, **(env or {})},
-        )
-    server = Server(port, metrics_port, process, log, {})
-    try:
-        deadline = time.monotonic() + START_DEADLINE
-        while not answers(server):
-            assert process.poll() is None, server.log()
-            assert time.monotonic() < deadline, server.log()
-            time.sleep(0.05)  # polls a condition, with a deadline
+    with started(image.command(words, **options), folder, {**image.env, **(env or {})}) as server:
         yield server
-        server.stop()
-    finally:
-        if process.poll() is None:
-            process.kill()
-            process.wait()
-
-
-def answers(server: Server) -> bool:
-    try:
-        return server.get("/up")[0] == 200
-    except OSError:
-        return False
-
-
-async def works(server: Server, app: TestApp) -> None:
-    """A client connects, subscribes, and gets what a backend publishes."""
-    async with connected(server, app) as client:
-        await client.subscribe("news")
-        with Api(server, app) as api:
-            api.publish("news", "headline")
-        await client.expect("headline", "news")
 
 
 def mounted(folder: Path, config: dict[str, Any], mode: int = 0o644) -> dict[Path, str]:

@@ -2,7 +2,7 @@
 
 import re
 
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 from sockudo_py.apps.definition import define_apps
 from sockudo_py.config import load
