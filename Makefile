@@ -2,7 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+RUNTIME := $(VENV)/.runtime
 STAMP := $(VENV)/.stamp
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar on
 WORKERS ?= auto
 
 .DEFAULT_GOAL := help
@@ -11,17 +13,23 @@ WORKERS ?= auto
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  %-10s %s\n", $$1, $$2}'
 
-$(STAMP): pyproject.toml
+$(RUNTIME): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed (make PYTHON=python3.12 ...)")'
-	@echo "making $(VENV) with what run, test and check need: once, a minute or two ..."
+	@echo "making $(VENV) with what the server needs: once, less than a minute ..."
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable . --group dev
+	$(PIP) --editable .$(if $(EXTRAS),'[$(EXTRAS)]')
+	@touch $(RUNTIME)
+
+$(STAMP): $(RUNTIME)
+	@echo "adding to $(VENV) what test and check need, servers for the tests included: once, a minute or two ..."
+	$(PIP) 'pip>=25.1'
+	$(PIP) --editable '.[aws]' --group dev
 	@touch $(STAMP)
 
 setup: $(STAMP) ## make .venv with everything that run, test and check need
 
-run: $(STAMP) ## start the server on embedded defaults (CONFIG=file to use yours)
+run: $(RUNTIME) ## start the server on embedded defaults (CONFIG=file to use yours; EXTRAS=aws for Lambda and SQS)
+	@$(if $(EXTRAS),$(BIN)/python -c 'import boto3' 2>/dev/null || $(PIP) --editable '.[$(EXTRAS)]')
 	$(BIN)/sockudo-py start$(if $(CONFIG), --config $(CONFIG))
 
 test: $(STAMP) ## run the tests (ARGS='-k name' to choose)
@@ -30,8 +38,8 @@ test: $(STAMP) ## run the tests (ARGS='-k name' to choose)
 faults: $(STAMP) ## run the slow tests: faults that take their time (docs/webhooks/promise.md)
 	$(BIN)/python -m pytest -m slow $(ARGS)
 
-soak: $(STAMP) ## ten minutes of random faults (SOAK_SECONDS=n SOAK_SEED=n)
-	$(BIN)/python -m tests.faults.soak
+soak: $(STAMP) ## ten minutes of random faults, with a line every ten seconds (SOAK_SECONDS=n SOAK_SEED=n)
+	$(BIN)/python -u -m tests.faults.soak
 
 check: $(STAMP) ## lint, types and layers: what CI runs besides the tests
 	$(BIN)/ruff check .
@@ -70,5 +78,8 @@ bench: $(STAMP) ## run the benchmarks, 20 to 30 minutes, charts included (QUICK=
 bench-docs: bench ## ... and put tables and charts into docs/performance.md
 	$(BIN)/python -m benchmarks.report --docs $(ROWS) $(SIZES)
 
-clean: ## remove .venv and caches
-	rm -rf $(VENV) site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+clean: ## remove everything that make made; the queue in data/ only with DATA=1
+	rm -rf $(VENV) site dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
+	rm -rf $(RESULTS) benchmarks/.peers tests/e2e/js/node_modules *.egg-info $(if $(DATA),data)
+	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
+	@test ! -e data || echo "data/ holds webhooks that were not delivered yet, and is left alone: make clean DATA=1 removes it, too"

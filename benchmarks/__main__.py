@@ -75,7 +75,7 @@ def main() -> int:
         f"\nload average before {load_before[0]:.1f}, after {os.getloadavg()[0]:.1f}; "
         f"{time.time() - begun:.0f} s, {repeat} repetitions"
     )
-    targets, missed = budgets.targets(results)
+    targets, missed = budgets.targets(results, quick=arguments.quick)
     print(f"{machine}\n\n{table(results)}\n\n{busy_generator(results)}\n\n{targets}")
     if arguments.json:
         write_json(arguments.json, machine, results)

@@ -39,8 +39,11 @@ def read() -> list[Budget]:
     return [Budget(**entry) for entry in orjson.loads(Path(__file__).with_name("budgets.json").read_bytes())]
 
 
-def targets(results: list[Result]) -> tuple[str, int]:
-    """Return a Markdown table of each target with what was measured, and how many are missed."""
+def targets(results: list[Result], *, quick: bool = False) -> tuple[str, int]:
+    """Return a Markdown table of each target with what was measured, and how many are missed.
+
+    ``quick``: a tenth of the work, once, shows that everything runs. It says nothing of targets, so none is missed.
+    """
     rows = {(result.workload, result.subject): result for result in results}
     measured = {result.workload for result in results}
     missed = 0
@@ -54,6 +57,8 @@ def targets(results: list[Result]) -> tuple[str, int]:
         value = budget.value(rows)
         if value is None:
             verdict, shown = "not measured", ""
+        elif quick:
+            verdict, shown = "not judged: too little work", f"{value:.2f}"
         elif budget.met(value):
             verdict, shown = "met", f"{value:.2f}"
         else:

@@ -4,9 +4,11 @@ import asyncio
 import logging
 import os
 import socket
+import sys
 import time
 from collections.abc import Sequence
 from functools import partial
+from importlib.util import find_spec
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, assert_never
@@ -42,6 +44,14 @@ log = logging.getLogger(__name__)
 _REDIS_OF_ADAPTER = "adapter.redis.url_override, database.redis"
 
 
+INSTALL_AWS = f"{sys.executable} -m pip install 'sockudo-py[aws]' (in a clone: '.[aws]')"
+
+
+def has_aws() -> bool:
+    """Return whether the packages of the extra ``aws`` are there. It imports none of them."""
+    return find_spec("boto3") is not None
+
+
 def refuse_unbuilt(config: Config) -> None:
     """Raise ConfigError naming every option whose feature this version doesn't have: nothing is ignored silently."""
     drivers: dict[str, AdapterConfig | CacheConfig | RateLimiterConfig] = {
@@ -55,6 +65,8 @@ def refuse_unbuilt(config: Config) -> None:
         for key, section in drivers.items()
         if section.driver in UNBUILT[key]
     ]
+    if config.queue.driver == "sqs" and not has_aws():
+        problems.append(config.problem("queue.driver", "sqs: boto3 is not installed", f"install it: {INSTALL_AWS}"))
     if config.queue.driver == "sqs" and config.queue.sqs.fifo:
         problems.append(config.problem("queue.sqs.fifo", "true: this version can't do that yet", "write false"))
     if config.adapter.driver == "redis" and config.adapter.redis.cluster_mode:
@@ -240,6 +252,7 @@ def endpoint_rules(config: Config) -> EndpointRules:
         max_headers=security.max_custom_headers,
         max_header_value_bytes=security.max_header_value_bytes,
         allowed_functions=frozenset(security.allowed_functions),
+        functions=None if has_aws() else f"boto3 is not installed; install it: {INSTALL_AWS}",
     )
 
 

@@ -40,6 +40,14 @@ MOODS: list[Behaviour] = [
 ]
 
 
+PROGRESS = 10.0  # seconds between two lines
+
+
+def say(text: str) -> None:
+    """Show how far it is."""
+    print(f"soak: {text}", flush=True)  # noqa: T201
+
+
 class Soak:
     """One run. Everything random comes from one seed (what the processes make of it still depends on their timing)."""
 
@@ -62,9 +70,13 @@ class Soak:
         while time.monotonic() < end:
             await self._fault(crew)
             await asyncio.sleep(self.dice.uniform(0.2, 1.5))
-            if time.monotonic() > told + 30:
+            if time.monotonic() > told + PROGRESS:
                 told = time.monotonic()
-                print(f"{end - told:.0f} s left, {self.sent} sent, {len(crew.taken)} taken, {self.counts}", flush=True)  # noqa: T201
+                done = 100 * (1 - max(0.0, end - told) / self.seconds)
+                say(
+                    f"{done:3.0f} %, {max(0.0, end - told):.0f} s left: {self.sent} sent, {len(crew.taken)} taken, "
+                    f"{len(self.receiver.received)} requests, {sum(self.counts.values())} faults"
+                )
         await sending
         self.receiver.default = OK
         for path in ("/good", "/moody", "/hung"):
@@ -209,7 +221,9 @@ async def soak(seed: int, seconds: float, folder: Path) -> str:
             run = Soak(seed, seconds, receiver, redis, proxy)
             async with workers(options, folder) as crew:
                 await run.run(crew)
+                say("100 %: no more faults; waiting until everything is delivered, at most 90 s")
                 left = await _settle(redis, crew)
+                say("checking that nothing was lost, and that what came twice is the same")
                 taken = crew.taken
                 for name in ("good", "moody", "hung"):
                     received = receiver.at(f"/{name}")
@@ -245,7 +259,7 @@ def main() -> int:
     """Run with SOAK_SECONDS (600) and SOAK_SEED (random, printed)."""
     seed = int(os.environ.get("SOAK_SEED") or random.SystemRandom().randrange(1 << 31))
     seconds = float(os.environ.get("SOAK_SECONDS") or 600)
-    print(f"soak: SOAK_SEED={seed} SOAK_SECONDS={seconds:.0f}", flush=True)  # noqa: T201
+    say(f"SOAK_SEED={seed} SOAK_SECONDS={seconds:.0f}; a line every {PROGRESS:.0f} s")
     folder = Path(tempfile.mkdtemp(prefix="soak-"))
     try:
         print(asyncio.run(soak(seed, seconds, folder)))  # noqa: T201

@@ -434,3 +434,21 @@ def test_check_config_tells_a_file_that_is_no_database(
     name = write(with_app(), queue={"sqlite": {"path": "queue.sqlite3"}})
     assert main(["check-config", "--config", name], {}) == 1
     assert "config.json: queue.sqlite.path: is no file of SQLite; " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["check-config", "start"])
+def test_without_the_packages_of_aws_the_message_says_what_to_install(
+    write: Callable[..., str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    from sockudo_py.wiring import drivers
+
+    monkeypatch.setattr(drivers, "find_spec", lambda name: None)
+    function = {"name": "f", "lambda": {"function_name": "f"}, "event_types": ["*"]}
+    document = with_app(webhooks=[function])
+    name = write(document, queue={"driver": "sqs"}, port=0, metrics={"enabled": False})
+    assert main([command, "--config", name], {"LOG_OUTPUT_FORMAT": "human"}) == (1 if command == "check-config" else 2)
+    error = capsys.readouterr().err
+    install = f"install it: {sys.executable} -m pip install 'sockudo-py[aws]'"
+    assert f"config.json: queue.driver: sqs: boto3 is not installed; {install}" in error
+    assert f"app 1: webhook f: lambda: boto3 is not installed; {install}" in error
+    assert main(["check-config", "--config", write(with_app())], {}) == 0

@@ -11,7 +11,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 WANTED = {
-    "requirements.lock": PROJECT["project"]["dependencies"],
+    "requirements.lock": PROJECT["project"]["dependencies"] + PROJECT["project"]["optional-dependencies"]["aws"],
     "requirements-build.lock": PROJECT["build-system"]["requires"],
 }
 HASH = re.compile(r"--hash=sha256:[0-9a-f]{64}")

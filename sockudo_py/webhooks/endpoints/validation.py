@@ -25,7 +25,7 @@ class EndpointRules:
 
     require_https: bool = False
     allowed_ports: Collection[int] | None = None
-    functions: bool = True  # the server has a target for AWS Lambda
+    functions: str | None = None  # why the server can invoke none of AWS Lambda; None: it can
     allowed_functions: Collection[str] = ()  # those that endpoints may invoke that are not the operator's own
     max_headers: int = MAX_HEADERS
     max_header_value_bytes: int = MAX_VALUE_BYTES
@@ -43,8 +43,8 @@ def _problems(endpoint: Endpoint, rules: EndpointRules) -> Iterable[str]:
     if endpoint.url is not None:
         https = rules.require_https or endpoint.require_https
         yield from url_problems(endpoint.url, require_https=https, allowed_ports=rules.allowed_ports)
-    if endpoint.function is not None and not rules.functions:
-        yield "lambda: this server can't invoke functions; give a url instead"
+    if endpoint.function is not None and rules.functions is not None:
+        yield f"lambda: {rules.functions}"
     elif endpoint.function is not None:
         yield from _function_problems(endpoint.function)
         if not endpoint.trusted and _names(endpoint.function).isdisjoint(rules.allowed_functions):

@@ -89,3 +89,11 @@ def test_an_interpreter_says_whether_it_was_built_with_pgo_and_lto() -> None:
     assert Interpreter("3.12.1", "'--enable-optimizations' '--with-lto'", 100).build() == "PGO and LTO build"
     assert Interpreter("3.12.1", "'--enable-optimizations'", 100).build() == "PGO build"
     assert Interpreter("3.12.1", "'--enable-shared'", 100).build() == "its CONFIG_ARGS name neither PGO nor LTO"
+
+
+def test_a_quick_run_judges_no_target() -> None:
+    text, missed = budgets.targets([result(cpu_us=50), result("soketi", 1)], quick=True)
+    assert missed == 0
+    assert "MISSED" not in text
+    assert "| met |" not in text
+    assert "not judged" in text

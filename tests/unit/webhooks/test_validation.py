@@ -5,7 +5,7 @@ from sockudo_py.webhooks.endpoints.validation import EndpointRules, endpoint_pro
 from tests.unit.webhooks.make import endpoint
 
 FUNCTION = LambdaTarget("f", "us-east-1")
-NO_FUNCTIONS = EndpointRules(functions=False)
+NO_FUNCTIONS = EndpointRules(functions="boto3 is not installed; install it")
 
 
 def problems(target: Endpoint, rules: EndpointRules | None = None) -> list[str]:
@@ -21,9 +21,7 @@ def test_an_ordinary_endpoint_has_no_problem(profile: ProfileName) -> None:
 
 def test_a_function_instead_of_a_url_has_no_problem_where_functions_can_be_invoked() -> None:
     assert problems(endpoint(function=FUNCTION)) == []
-    assert problems(endpoint(function=FUNCTION), NO_FUNCTIONS) == [
-        "lambda: this server can't invoke functions; give a url instead"
-    ]
+    assert problems(endpoint(function=FUNCTION), NO_FUNCTIONS) == ["lambda: boto3 is not installed; install it"]
 
 
 @pytest.mark.parametrize(
