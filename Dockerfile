@@ -30,9 +30,8 @@ WORKDIR /var/lib/sockudo
 VOLUME ["/var/lib/sockudo"]
 USER 10001
 EXPOSE 6001 9601
-# PORT is honoured here because the server honours it.
-HEALTHCHECK --interval=10s --timeout=3s --start-period=5s --retries=3 \
-    CMD ["python", "-c", "import os, urllib.request as u; u.urlopen('http://127.0.0.1:' + os.environ.get('PORT', '6001') + '/up', timeout=2)"]
+# It asks with the file and the options that the server was started with: port, TLS, path prefix.
+HEALTHCHECK --interval=15s --timeout=5s --start-period=10s --retries=3 CMD ["sockudo-py", "health", "--pid", "1"]
 # SIGTERM drains: clients are told to reconnect in slices, webhooks are flushed. That takes 9 s at most, and `docker stop`
 # waits for 10. Whoever raises DRAIN_DELAY, SHUTDOWN_GRACE_PERIOD or QUEUE_SHUTDOWN_TIMEOUT_MS raises that as well:
 # `docker stop -t`, `docker run --stop-timeout`, Compose's stop_grace_period, Kubernetes' terminationGracePeriodSeconds

@@ -39,7 +39,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 def run(options: argparse.Namespace, env: Env) -> int:
     """Run the server and return its exit code."""
-    config = load(config_path(options), env, _given(options))
+    config = load(config_path(options), env, given(options))
     handler = set_up_log(config)
     for warning in config.warnings:
         logging.getLogger("sockudo_py.config").warning("%s", warning)
@@ -58,12 +58,12 @@ def run(options: argparse.Namespace, env: Env) -> int:
         return UNUSABLE if isinstance(error, ConfigError) else FAILED
 
 
-def _given(options: argparse.Namespace) -> dict[str, Any]:
+def given(options: argparse.Namespace) -> dict[str, Any]:
     """Return the options by the key that they stand for."""
-    given: dict[str, Any] = {}
+    found: dict[str, Any] = {}
     for key, value in (("host", options.host), ("port", options.port), ("logging.format", options.log_format)):
         if value is not None:
-            given[key] = value
+            found[key] = value
     if options.debug:
-        given |= {"debug": True, "logging.level": "debug"}
-    return given
+        found |= {"debug": True, "logging.level": "debug"}
+    return found

@@ -102,6 +102,16 @@ def test_health_follows_the_variables_of_the_server(tmp_path: Path) -> None:
         assert (code, out) == (0, f"http://127.0.0.1:{server.port}/up: 200 OK\n")
 
 
+def test_health_asks_a_process_with_the_file_and_the_options_that_it_was_started_with(tmp_path: Path) -> None:
+    with running(configured(path_prefix="/realtime"), tmp_path) as server:
+        pid = str(server.process.pid)
+        assert command("health", "--pid", pid)[:2] == (0, f"http://127.0.0.1:{server.port}/realtime/up: 200 OK\n")
+        code, _, err = command("health", "--pid", str(os.getpid()))
+        assert code == 1
+        assert f"--pid {os.getpid()}: is no `sockudo-py start`" in err
+    assert command("health", "--pid", pid)[0] == 1
+
+
 # -- start
 
 
