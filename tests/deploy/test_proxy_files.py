@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -69,7 +70,7 @@ def test_traefik_s_router_leads_to_its_service() -> None:
 
 
 def test_the_template_for_aws_is_sound() -> None:
-    lint = [sys.executable, "-m", "cfnlint", str(FOLDER / "aws-alb.yaml")]
+    lint = [str(Path(sys.executable).with_name("cfn-lint")), str(FOLDER / "aws-alb.yaml")]
     done = subprocess.run(lint, capture_output=True, text=True, check=False, timeout=120)
     assert (done.returncode, done.stdout) == (0, ""), done.stdout
     wrong = (FOLDER / "aws-alb.yaml").read_text().replace("Type: application", "Type: aplication")
