@@ -117,7 +117,7 @@ def _webhook_events(number: int, at_once: int) -> None:
         WebhookMetrics(Metrics()),
         receipts=Receipts(),
         put=lambda uid, made: None,
-        wake=lambda: None,
+        wake=lambda urgent: None,
         clock=lambda: 1e9,
     )
     payload = codec.client_event(ROOM, "client-a", "{}", None)
@@ -173,21 +173,8 @@ def _wait(self: hub.Hub, app_id: str, channel: str, payload: bytes, exclude: Any
     _publish(self, app_id, channel, payload, exclude)
 
 
-def _plainly(changes: Any, time_ms: int) -> list[bytes]:
-    return [events.encode(events.event_of(change, time_ms)) for change in changes]
-
-
-def _settle_as_many(self: event_builder.EventBuilder, wanted: Any, change: Any, name: str) -> None:
-    """Do what the rest of ``EventBuilder.settle`` does for a run of one."""
-    run = [change]
-    passing = [
-        None if name in events.CONNECTION_EVENTS else event_builder._passing(route.test, run) for route in wanted
-    ]
-    heard = event_builder._heard(run, passing)
-    texts = events.texts_of(heard, self._time_ms)
-    solos = event_builder._solos(name, heard)
-    for route in wanted:
-        self._put(route.endpoint, self._appends(route.endpoint, change.app_id, heard, texts, solos))
+def _plainly(self: events.TextWriter, change: Any, time_ms: int) -> bytes:
+    return events.encode(events.event_of(change, time_ms))
 
 
 def _read_always(self: head.HeadReader, data: bytes | bytearray, start: int) -> tuple[head.Head | None, int]:
@@ -228,11 +215,7 @@ TWINS: dict[str, tuple[Callable[[int], None], Callable[[], None]]] = {
     "_quick": (lambda n: _publishes(n, [ROOM]), _off(api, "_QUICK", -1.0)),
     "codec.event": (lambda n: _publishes(n, TEN), _off(codec, "event", _in_parts)),
     "_open_known": (_connects, _off(handshake.Handshakes, "find", lambda self, data: None)),
-    "texts_of": (lambda n: _webhook_events(n, 20), _off(event_builder, "texts_of", _plainly)),
-    "_settle_one": (
-        lambda n: _webhook_events(n, 1),
-        _off(event_builder.EventBuilder, "_settle_one", _settle_as_many),
-    ),
+    "TextWriter.text": (lambda n: _webhook_events(n, 20), _off(events.TextWriter, "text", _plainly)),
     "own jobs": (lambda n: _decodes(n, 10), _off(jobs, "decode", lambda text, own: _decode(text))),
 }
 

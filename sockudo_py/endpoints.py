@@ -184,3 +184,31 @@ PROFILE_DEFAULTS: Mapping[ProfileName, ProfileDefaults] = MappingProxyType(
         "custom": ProfileDefaults(),
     }
 )
+
+PROFILE_ENVELOPES: Mapping[ProfileName, EnvelopeName] = MappingProxyType(
+    {
+        "pusher": "pusher",
+        "sockudo": "pusher",
+        "pulse": "pulse",
+        "realcast": "realcast",
+        "remotedevai": "remotedevai",
+        "irisx": "irisx",
+        "standard": "standard",
+        "custom": "pusher",
+    }
+)
+
+
+def envelope_of(endpoint: Endpoint) -> EnvelopeName:
+    """Return how this endpoint's events are wrapped."""
+    return endpoint.envelope or PROFILE_ENVELOPES[endpoint.profile]
+
+
+def batched(endpoint: Endpoint) -> bool:
+    """Return whether one request may carry several events."""
+    return envelope_of(endpoint) == "pusher"
+
+
+def gathers(endpoint: Endpoint) -> bool:
+    """Return whether events gather for a while, so that one request carries several."""
+    return endpoint.batching.enabled and batched(endpoint)

@@ -22,11 +22,19 @@ from sockudo_py.changes import (
     MemberRemoved,
     SubscriptionCountChanged,
 )
-from sockudo_py.endpoints import PRESETS, PROFILE_DEFAULTS, ChannelFilter, Endpoint, ProfileName, RetryOn, Secret
+from sockudo_py.endpoints import (
+    PRESETS,
+    PROFILE_DEFAULTS,
+    PROFILE_ENVELOPES,
+    ChannelFilter,
+    Endpoint,
+    ProfileName,
+    RetryOn,
+    Secret,
+)
 from sockudo_py.protocol.app import AppKey
 from sockudo_py.queues.jobs import Job
 from sockudo_py.webhooks.delivery.attempt import requests_for
-from sockudo_py.webhooks.delivery.envelopes import PROFILE_ENVELOPES
 from sockudo_py.webhooks.endpoints.filters import compile_filter
 from sockudo_py.webhooks.endpoints.profiles import SCHEMES, scheme_headers
 from sockudo_py.webhooks.events import EVENT_NAMES, Event, encode, event_of

@@ -16,25 +16,12 @@ from typing import Any, Literal
 import orjson
 
 from sockudo_py.compact import compact
-from sockudo_py.endpoints import Endpoint, EnvelopeName, ProfileName
+from sockudo_py.endpoints import Endpoint, EnvelopeName, batched, envelope_of
 from sockudo_py.queues.jobs import Job
 from sockudo_py.webhooks.events import EVENT_NAMES, Event, pusher_style
 
 # Pusher's Python SDK refuses a body whose time_ms is over 300 s away; an older delivery gets the time of sending.
 FRESH_MS = 240_000
-
-PROFILE_ENVELOPES: Mapping[ProfileName, EnvelopeName] = MappingProxyType(
-    {
-        "pusher": "pusher",
-        "sockudo": "pusher",
-        "pulse": "pulse",
-        "realcast": "realcast",
-        "remotedevai": "remotedevai",
-        "irisx": "irisx",
-        "standard": "standard",
-        "custom": "pusher",
-    }
-)
 
 _BUILT_IN = frozenset(EVENT_NAMES.values())
 _MAX_SAFE_INTEGER = 2**53 - 1
@@ -48,16 +35,6 @@ class Body:
     id: str
     content: bytes
     events: range
-
-
-def envelope_of(endpoint: Endpoint) -> EnvelopeName:
-    """Return how this endpoint's events are wrapped."""
-    return endpoint.envelope or PROFILE_ENVELOPES[endpoint.profile]
-
-
-def batched(endpoint: Endpoint) -> bool:
-    """Return whether one request may carry several events."""
-    return envelope_of(endpoint) == "pusher"
 
 
 def bodies(endpoint: Endpoint, job: Job, now_ms: Callable[[], int], max_bytes: int | None = None) -> Iterator[Body]:

@@ -4,11 +4,10 @@ import asyncio
 import contextlib
 import logging
 
-from sockudo_py.endpoints import Endpoint
+from sockudo_py.endpoints import Endpoint, gathers
 from sockudo_py.errors import Unavailable
 from sockudo_py.queues.base import ENDPOINT_DELETED, LanePolicy, Queue
-from sockudo_py.webhooks.delivery.envelopes import batched
-from sockudo_py.webhooks.endpoints.registry import EndpointRegistry
+from sockudo_py.webhooks.endpoints.registry import GATHER, EndpointRegistry, patient
 
 log = logging.getLogger(__name__)
 
@@ -21,10 +20,11 @@ _ENVELOPE_BYTES = 1024  # room for what surrounds the events in a body
 def lane_policy(endpoint: Endpoint, *, slow_start: bool = True, max_payload_bytes: int = 1_048_576) -> LanePolicy:
     """Return how the queue treats an endpoint. Envelopes that hold one event get one event per job."""
     batching = endpoint.batching
-    gathers = batching.enabled and batched(endpoint)
+    together = gathers(endpoint)
+    window = batching.duration - GATHER if patient(endpoint) else batching.duration  # the rest is the dispatcher's
     return LanePolicy(
-        window=batching.duration if gathers else 0.0,
-        size=batching.size if gathers else 1,
+        window=window if together else 0.0,
+        size=batching.size if together else 1,
         max_bytes=min(batching.max_bytes, max(1, max_payload_bytes - _ENVELOPE_BYTES)),
         max_in_flight=endpoint.max_in_flight,
         slow_start=slow_start,

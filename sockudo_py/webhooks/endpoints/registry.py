@@ -5,13 +5,17 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from sockudo_py.changes import Change, ChannelOccupied, ChannelVacated, MemberAdded, MemberRemoved
-from sockudo_py.endpoints import Endpoint
+from sockudo_py.endpoints import Endpoint, gathers
 from sockudo_py.errors import ConfigError
 from sockudo_py.webhooks.endpoints.filters import ChannelTest, compile_filter, wants
 from sockudo_py.webhooks.endpoints.validation import EndpointRules, endpoint_problems
-from sockudo_py.webhooks.events import EVENT_NAMES
+from sockudo_py.webhooks.events import CONNECTION_EVENTS, EVENT_NAMES
 
 CONFIG = "config"  # the source of what the configuration and the files of the apps say
+
+# Seconds for which the dispatcher gathers events of endpoints that wait for more of them for much longer. A kill -9 may
+# cost what came in that time. The queue waits that much less.
+GATHER = 0.005
 
 EndpointListener = Callable[[Endpoint | None, Endpoint | None], None]
 
@@ -28,7 +32,27 @@ class Route:
     told: bool = True
 
 
-Routes = Mapping[type[Change], tuple[Route, ...]]
+@dataclass(frozen=True, slots=True, eq=False)
+class Audience:
+    """The routes of one event in one app: at least one.
+
+    ``everybody``: the endpoints that are told of a channel that passes every filter. ``filters``: there are filters,
+    and channels to test. ``urgent``: an endpoint wants its events at once, and not gathered.
+    """
+
+    name: str
+    routes: tuple[Route, ...]
+    everybody: tuple[str, ...]
+    filters: bool
+    urgent: bool
+
+    def hearing(self, channel: str) -> tuple[str, ...] | None:
+        """Return the endpoints that are told of a channel; None when not even the ledger is."""
+        passing = [route for route in self.routes if route.test is None or route.test(channel)]
+        return tuple(route.endpoint for route in passing if route.told) if passing else None
+
+
+Routes = Mapping[type[Change], Audience]
 
 OPPOSITES: Mapping[type[Change], type[Change]] = MappingProxyType(
     {
@@ -59,9 +83,9 @@ class EndpointRegistry:
     Endpoints come from *sources*: ``CONFIG``, and others such as an API. Each source sets its endpoints of an app as a
     whole, and leaves those of the others alone.
 
-    ``routes`` is for the hot path: app id -> kind of change -> routes. An app or a kind that nobody wants to hear of is
-    not in it, so that it costs one look-up; the node looks before it makes a change. A disabled endpoint has no routes:
-    what waits for it stays, nothing is added.
+    ``routes`` is for the hot path: app id -> kind of change -> audience. An app or a kind that nobody wants to hear of
+    is not in it, so that it costs one look-up; the node looks before it makes a change. A disabled endpoint has no
+    routes: what waits for it stays, nothing is added.
 
     ``ledger``: what begins and what ends is noted, so whoever wants the one has a route for the other, too.
     """
@@ -193,14 +217,29 @@ def _target(endpoint: Endpoint) -> tuple[object, object]:
 
 def _routes(endpoints: Iterable[Endpoint], *, ledger: bool) -> Routes:
     enabled = [(endpoint, compile_filter(endpoint.filter)) for endpoint in endpoints if endpoint.enabled]
-    routes: dict[type[Change], tuple[Route, ...]] = {}
+    routes: dict[type[Change], Audience] = {}
     for kind, name in EVENT_NAMES.items():
         opposite = EVENT_NAMES[OPPOSITES[kind]] if ledger and kind in OPPOSITES else None
         wanted = [
-            Route(endpoint.uid, test, told)
+            (endpoint, Route(endpoint.uid, test, told))
             for endpoint, test in enabled
             if (told := wants(endpoint, name)) or (opposite is not None and wants(endpoint, opposite))
         ]
         if wanted:
-            routes[kind] = tuple(wanted)
+            routes[kind] = _audience(name, wanted)
     return routes
+
+
+def patient(endpoint: Endpoint) -> bool:
+    """Return whether the events of this endpoint may wait in the dispatcher for GATHER seconds."""
+    return gathers(endpoint) and endpoint.batching.duration >= 2 * GATHER
+
+
+def _audience(name: str, wanted: list[tuple[Endpoint, Route]]) -> Audience:
+    return Audience(
+        name,
+        tuple(route for _, route in wanted),
+        tuple(route.endpoint for _, route in wanted if route.told),
+        name not in CONNECTION_EVENTS and any(route.test is not None for _, route in wanted),
+        any(route.told and not patient(endpoint) for endpoint, route in wanted),
+    )

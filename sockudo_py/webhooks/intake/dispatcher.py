@@ -11,7 +11,7 @@ from itertools import groupby
 from sockudo_py.changes import OnChange
 from sockudo_py.errors import Unavailable
 from sockudo_py.queues.base import Append, LedgerEntry, Queue, QueueFull, app_id_of
-from sockudo_py.webhooks.endpoints.registry import EndpointRegistry
+from sockudo_py.webhooks.endpoints.registry import GATHER, EndpointRegistry
 from sockudo_py.webhooks.intake.event_builder import EventBuilder
 from sockudo_py.webhooks.intake.full_lanes import FIRST_WAIT, LONGEST_WAIT, FullLanes
 from sockudo_py.webhooks.intake.ledger import Ledger
@@ -33,9 +33,10 @@ BATCH_BEHIND = 400  # ... it is so many: an endpoint with few events waits for t
 class Dispatcher:
     """Turns changes into events for the endpoints that want them and hands these to the queue, at once and in batches.
 
-    Nothing is held back to fill a batch: what gathers in one turn of the loop, or while an earlier call is under way,
-    goes together. While the queue is away, events wait in a bounded spool. So do those of an endpoint that the queue
-    has no room for, with all that comes after them for this endpoint; others go on meanwhile.
+    What gathers in one turn of the loop, or while an earlier call is under way, goes together. Events of endpoints that
+    gather them anyway wait until GATHER seconds after the call before. While the queue is away, events wait in a
+    bounded spool. So do those of an endpoint that the queue has no room for, with all that comes after them for this
+    endpoint; others go on meanwhile.
     """
 
     def __init__(
@@ -64,15 +65,15 @@ class Dispatcher:
         self._most = min(2 * BATCH, queue.at_once)
         self._ledger = ledger
         self._wake = asyncio.Event()
-        self.occupancies = (
-            None if ledger is None else Occupancies(ledger, registry.routes, metrics, put=self._put, clock=clock)
-        )
+        self.occupancies = None if ledger is None else Occupancies(ledger, registry.routes, put=self._put, clock=clock)
+        self._gathering: asyncio.TimerHandle | None = None
+        self._called = 0.0  # when the queue was called last
         self._receipts = Receipts()
         self._intake = EventBuilder(
             registry.routes,
             metrics,
             put=self._put,
-            wake=self._wake.set,
+            wake=self._begun,
             receipts=self._receipts,
             occupancies=self.occupancies,
             clock=clock,
@@ -111,6 +112,22 @@ class Dispatcher:
         """Whether events that earlier shutdowns had to write down are still to come from the disk."""
         return not self._disk.all_read
 
+    def _begun(self, urgent: bool) -> None:
+        """A run has begun, or has something that is urgent."""
+        if urgent or self._stopping.is_set():
+            self._wake.set()
+        elif self._gathering is None:
+            loop = asyncio.get_running_loop()
+            due = self._called + GATHER
+            if due <= loop.time():
+                self._wake.set()
+            else:
+                self._gathering = loop.call_at(due, self._gathered)
+
+    def _gathered(self) -> None:
+        self._gathering = None
+        self._wake.set()
+
     def wake(self) -> None:
         """Look for something to hand over: the ledger has changed."""
         self._wake.set()
@@ -123,6 +140,9 @@ class Dispatcher:
         self._stopping.set()
         self._full_lanes.hurry()
         self._wake.set()
+        if self._gathering is not None:
+            self._gathering.cancel()
+            self._gathering = None
         if self._task is not None:
             await asyncio.wait({self._task}, timeout=timeout)
             if not self._task.done():
@@ -137,12 +157,15 @@ class Dispatcher:
         await self._disk.close(left)
 
     async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
         wait = FIRST_WAIT
         failing = False
         while True:
             more = self._crowding.shrunk()
             if not (self._in_hand or self._entries):
-                self._wake.clear()  # before looking: what comes while the file is tidied sets it again
+                if self._wake.is_set():
+                    self._wake.clear()  # before looking: what comes while the file is tidied sets it again
+                    self._intake.settle()
                 self._in_hand = self._next()
                 if self._ledger is not None:
                     self._entries = self._ledger.entries(self._in_hand)
@@ -152,6 +175,7 @@ class Dispatcher:
                     return
                 await (asyncio.sleep(0) if more else self._rest())
                 continue
+            self._called = loop.time()
             try:
                 # After Unavailable the very same call is repeated: the queue knows the ids that it has taken already.
                 await self._queue.append(self._in_hand, self._entries)
@@ -216,7 +240,6 @@ class Dispatcher:
 
     def _next(self) -> list[Append]:
         """Take from the spool what is to be handed over now."""
-        self._intake.settle()
         most = self._most if not self._full_lanes else self._most // 2
         events = self._spool.take(min(most, BATCH if self._spool.share < BEHIND else BATCH_BEHIND))
         now = asyncio.get_running_loop().time()
@@ -230,8 +253,12 @@ class Dispatcher:
 
     async def _rest(self) -> None:
         """Wait until there is something to hand over, or a full lane is to be asked again."""
+        due = self._full_lanes.next_due()
+        if due is None:
+            await self._wake.wait()
+            return
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout_at(self._full_lanes.next_due()):
+            async with asyncio.timeout_at(due):
                 await self._wake.wait()
 
     async def _pause(self, seconds: float) -> None:
@@ -253,7 +280,7 @@ class Dispatcher:
             self._receipts.settle(events)
         if self._full_lanes:
             self._probed({event.endpoint for event in events if event.endpoint not in refused})
-        self._metrics.spool_events.set(value=self.waiting)
+        self._metrics.spool_events.set(value=self._spool.count)
 
     def _probed(self, endpoints: set[str]) -> None:
         """Note that all that was asked of these endpoints was taken."""

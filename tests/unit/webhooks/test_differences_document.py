@@ -62,8 +62,8 @@ def test_the_recipe_keeps_encrypted_channels_away_from_one_endpoint_and_sends_th
     registry = EndpointRegistry()
     registry.replace(APP, "config", recipe)
     expected = encrypted if classify(channel).encrypted else everything
-    for routes in registry.routes[APP].values():
-        assert [route.endpoint for route in routes if route.test is None or route.test(channel)] == [expected.uid]
+    for audience in registry.routes[APP].values():
+        assert audience.hearing(channel) == (expected.uid,)
 
 
 def test_the_recipe_hears_of_every_kind_of_change_in_a_channel(recipe: list[Endpoint]) -> None:

@@ -18,7 +18,7 @@ from sockudo_py.changes import (
     ConnectionEstablished,
     MemberAdded,
 )
-from sockudo_py.endpoints import ChannelFilter
+from sockudo_py.endpoints import Batching, ChannelFilter
 from sockudo_py.errors import SockudoError
 from sockudo_py.metrics import Metrics
 from sockudo_py.protocol.source import Source
@@ -217,6 +217,20 @@ async def test_changes_of_one_turn_of_the_loop_go_in_one_call() -> None:
             site.dispatcher.add(ChannelOccupied("app-1", f"c-{number}"))
         await until(lambda: len(site.queue.taken) == 50)
         assert len(site.queue.calls) == 1
+
+
+@pytest.mark.parametrize("gathers", [True, False])
+async def test_what_comes_soon_after_a_call_waits_unless_its_endpoint_is_in_a_hurry(gathers: bool) -> None:
+    async with running() as site:
+        site.registry.replace("app-1", "config", [endpoint(batching=Batching(enabled=gathers))])
+        for number in range(20):
+            site.dispatcher.add(ChannelOccupied("app-1", f"c-{number}"))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        assert len(site.queue.calls) == (1 if gathers else 20)
+        await until(lambda: len(site.queue.taken) == 20)
+        assert [b"c-%d" % number in event.event for number, event in enumerate(site.queue.taken)] == [True] * 20
+        assert not gathers or len(site.queue.calls) < 10
 
 
 async def test_a_change_that_nobody_wants_wakes_nobody() -> None:

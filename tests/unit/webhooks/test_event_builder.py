@@ -25,7 +25,7 @@ from sockudo_py.protocol import codec
 from sockudo_py.protocol.source import Source
 from sockudo_py.queues.base import Append
 from sockudo_py.webhooks.endpoints.registry import EndpointRegistry
-from sockudo_py.webhooks.events import EVENT_NAMES, encode, event_of, shares, texts_of
+from sockudo_py.webhooks.events import EVENT_NAMES, TextWriter, encode, event_of, shares
 from sockudo_py.webhooks.intake.event_builder import LONGEST_RUN, EventBuilder
 from sockudo_py.webhooks.intake.receipts import Receipts
 from sockudo_py.webhooks.metrics import WebhookMetrics
@@ -54,7 +54,7 @@ class Desk:
             clock=lambda: self.now,
         )
 
-    def wake(self) -> None:
+    def wake(self, urgent: bool) -> None:
         self.wakes += 1
 
     def add(self, *changes: Change) -> None:
@@ -201,7 +201,10 @@ def test_the_text_of_a_client_event_does_not_tell_whether_its_message_was_kept(
         )
         for channel, event, data, socket_id, user_id, kept in sent
     ]
-    assert texts_of(changes, NOW_MS) == [encode(event_of(change, NOW_MS)) for change in changes]
+    writer = TextWriter()
+    assert [writer.text(change, NOW_MS) for change in changes] == [
+        encode(event_of(change, NOW_MS)) for change in changes
+    ]
 
 
 _CHANNELS = st.sampled_from(["news", "sport", "presence-a", "private-encrypted-e", 'private-"b'])
@@ -267,7 +270,8 @@ def test_changes_worked_on_together_make_the_events_that_each_makes_alone(steps:
                 desk.registry.replace(app_id, "config", named)
             case (change, int() as times):
                 name, time_ms = EVENT_NAMES[type(change)], int(desk.now * 1000)
-                routes = desk.registry.routes.get(change.app_id, {}).get(type(change), ())
+                audience = desk.registry.routes.get(change.app_id, {}).get(type(change))
+                routes = () if audience is None else audience.routes
                 channel = getattr(change, "channel", None)
                 hear = [one for one in routes if one.test is None or channel is None or one.test(channel)]
                 text = encode(event_of(change, time_ms))

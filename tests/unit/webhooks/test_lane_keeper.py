@@ -6,7 +6,7 @@ from sockudo_py.errors import Unavailable
 from sockudo_py.queues.base import Append, LanePolicy
 from sockudo_py.queues.local.queue import MemoryQueue
 from sockudo_py.webhooks.delivery.lane_keeper import LaneKeeper, lane_policy
-from sockudo_py.webhooks.endpoints.registry import EndpointRegistry
+from sockudo_py.webhooks.endpoints.registry import GATHER, EndpointRegistry
 from tests.unit.webhooks.fakes import until
 from tests.unit.webhooks.make import endpoint
 
@@ -41,9 +41,13 @@ class WatchedQueue(MemoryQueue):
 
 def test_a_pusher_endpoint_gathers() -> None:
     policy = lane_policy(endpoint(batching=Batching(duration=0.25, size=20), max_in_flight=3))
-    assert (policy.window, policy.size, policy.max_bytes, policy.max_in_flight) == (0.25, 20, 262144, 3)
+    assert (policy.window, policy.size, policy.max_bytes, policy.max_in_flight) == (0.25 - GATHER, 20, 262144, 3)
     assert policy.slow_start
     assert not policy.ordered
+
+
+def test_a_short_window_is_the_queues_alone() -> None:
+    assert lane_policy(endpoint(batching=Batching(duration=GATHER))).window == GATHER
 
 
 def test_n213_without_batching_every_event_is_a_request() -> None:

@@ -46,13 +46,13 @@ class Desk:
         self.ledger = Ledger(NOW_MS)
         self.lines: dict[str, list[Append]] = defaultdict(list)
         routes = self.registry.routes
-        occupancies = Occupancies(self.ledger, routes, self.metrics, put=self.put, clock=lambda: NOW)
+        occupancies = Occupancies(self.ledger, routes, put=self.put, clock=lambda: NOW)
         self.intake = EventBuilder(
             routes,
             self.metrics,
             put=self.put,
             receipts=Receipts(),
-            wake=lambda: None,
+            wake=lambda urgent: None,
             occupancies=occupancies if ledger else None,
             clock=lambda: NOW,
         )
@@ -108,7 +108,7 @@ def test_ids_are_unique(channels: list[str]) -> None:
 
 def test_whoever_wants_one_of_two_opposite_events_has_a_route_for_the_other_that_tells_nothing() -> None:
     desk = Desk([endpoint("wh_ends", event_types=frozenset({"channel_vacated"}))], ledger=True)
-    assert [(route.endpoint, route.told) for route in desk.registry.routes["app-1"][ChannelOccupied]] == [
+    assert [(route.endpoint, route.told) for route in desk.registry.routes["app-1"][ChannelOccupied].routes] == [
         ("wh_ends", False)
     ]
     desk.tell(ChannelOccupied("app-1", "a"))

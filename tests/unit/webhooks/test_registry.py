@@ -21,7 +21,7 @@ def test_an_endpoint_is_found_by_uid_and_by_app() -> None:
 def test_two_endpoints_with_the_same_url_are_two_endpoints() -> None:
     registry = EndpointRegistry()
     registry.replace("app-1", "config", [endpoint("wh_1"), endpoint("wh_2")])
-    assert [route.endpoint for route in registry.routes["app-1"][ChannelOccupied]] == ["wh_1", "wh_2"]
+    assert [route.endpoint for route in registry.routes["app-1"][ChannelOccupied].routes] == ["wh_1", "wh_2"]
 
 
 def test_a_kind_of_change_that_nobody_lists_is_not_in_the_routes() -> None:
@@ -54,7 +54,7 @@ def test_a_disabled_endpoint_gets_no_new_events_but_stays_known() -> None:
 def test_a_filter_is_compiled_into_the_route() -> None:
     registry = EndpointRegistry()
     registry.replace("app-1", "config", [endpoint(filter=ChannelFilter(channel_prefix="chat-"))])
-    [route] = registry.routes["app-1"][ChannelVacated]
+    [route] = registry.routes["app-1"][ChannelVacated].routes
     assert route.test is not None
     assert route.test("chat-1")
     assert not route.test("news")
@@ -120,7 +120,7 @@ def test_disabling_tells_of_one_endpoint_and_takes_its_routes() -> None:
     assert old is not None
     assert new is not None
     assert (old.enabled, new.enabled, new.uid) == (True, False, "wh_1")
-    assert {route.endpoint for routes in registry.routes["app-1"].values() for route in routes} == {"wh_2"}
+    assert {audience.everybody for audience in registry.routes["app-1"].values()} == {("wh_2",)}
 
 
 def test_a_source_leaves_the_endpoints_of_another_alone() -> None:
