@@ -20,12 +20,10 @@ local known, ids = {}, {}
 for at = first, #ARGV, 4 do ids[#ids + 1] = ARGV[at] end
 for back = 0, #ids > 0 and 4 or -1 do
   local key = P .. 'enq:' .. whole(slot - back)
-  if redis.call('EXISTS', key) == 1 then
-    for number, member in ipairs(redis.call('SMISMEMBER', key, unpack(ids))) do
-      if member == 1 then
-        known[ids[number]] = true
-        redis.call('PEXPIRE', key, slice * 5) -- a write, so that a WAIT for replicas means this append
-      end
+  for number, member in ipairs(redis.call('SMISMEMBER', key, unpack(ids))) do
+    if member == 1 then
+      known[ids[number]] = true
+      redis.call('PEXPIRE', key, slice * 5) -- a write, so that a WAIT for replicas means this append
     end
   end
 end
@@ -34,31 +32,45 @@ local most = tonumber(ARGV[4])
 local total = tonumber(redis.call('GET', P .. 'waiting') or 0) + redis.call('ZCARD', P .. 'delayed')
   + redis.call('HLEN', P .. 'active') + redis.call('LLEN', P .. 'default')
 
--- See queues/local.headheadroom.py. A queue that is less than half full refuses nobody: who holds what need not be asked.
+-- See queues/local/headroom.py. A queue that is less than half full refuses nobody: who holds what need not be asked.
 local ample = most <= 0 or 2 * (total + #ids) < most
 local function takes(lane)
   local free = most - total
-  return ample or (free > 0 and lane.held * math.max(lane.held, lane.app.held) * total * total < free ^ 4)
+  return ample or (free > 0 and lane.held * math.max(lane.held, lane.of.held) * total * total < free ^ 4)
 end
 
-local lanes, apps, order = {}, {}, {}
-local function look(ep, app)
-  local before = redis.call('HGET', P .. 'app', ep)
-  local lane = { held = (ample and before == app) and 0 or holds(ep), jobs = {} }
-  if before ~= app then
-    hold(ep, -lane.held)
-    redis.call('HSET', P .. 'app', ep, app)
-    hold(ep, lane.held)
-    if apps[before] then apps[before].held = apps[before].held - lane.held end
+local apps = {}
+
+-- What an app holds; 0 while nobody needs to know.
+local function app_of(app)
+  apps[app] = apps[app] or { held = ample and 0 or tonumber(redis.call('HGET', P .. 'apps', app) or 0) }
+  return apps[app]
+end
+
+-- Prepare a lane, which is of this app, for events.
+local function enter(lane, app)
+  lane.fresh = {}
+  lane.held = (ample and lane.app == app) and 0 or holds(lane.ep)
+  if lane.app ~= app then
+    if lane.app then
+      add('apps', lane.app, -lane.held)
+      if apps[lane.app] then apps[lane.app].held = apps[lane.app].held - lane.held end
+    end
+    redis.call('HSET', P .. 'app', lane.ep, app)
+    add('apps', app, lane.held)
     if apps[app] then apps[app].held = apps[app].held + lane.held end
   end
-  apps[app] = apps[app] or { held = ample and 0 or tonumber(redis.call('HGET', P .. 'apps', app) or 0) }
-  lane.app = apps[app]
-  lanes[ep] = lane
-  order[#order + 1] = ep
-  return lane
+  lane.app, lane.of = app, app_of(app)
 end
 
+local eps, met = {}, {}
+for at = first + 1, #ARGV, 4 do
+  if not met[ARGV[at]] then
+    met[ARGV[at]] = true
+    eps[#eps + 1] = ARGV[at]
+  end
+end
+glance(eps)
 local fresh, duplicates, answer, refused = {}, 0, { 0, 0, -1 }, {}
 for at = first, #ARGV, 4 do
   local id, ep = ARGV[at], ARGV[at + 1]
@@ -66,11 +78,12 @@ for at = first, #ARGV, 4 do
     duplicates = duplicates + 1
   else
     known[id] = true
-    local lane = lanes[ep] or look(ep, ARGV[at + 2])
+    local lane = lanes[ep]
+    if not lane.fresh then enter(lane, ARGV[at + 2]) end
     if takes(lane) then
-      lane.held, lane.app.held, total = lane.held + 1, lane.app.held + 1, total + 1
+      lane.held, lane.of.held, total = lane.held + 1, lane.of.held + 1, total + 1
       fresh[#fresh + 1] = id
-      table.insert(lane.jobs, ARGV[at + 3])
+      lane.fresh[#lane.fresh + 1] = ARGV[at + 3]
     else
       local number = (at - first) / 4
       answer[#answer + 1] = number
@@ -105,24 +118,31 @@ if #fresh == 0 then
   return answer
 end
 
-local opens = -1
-for _, ep in ipairs(order) do
-  local jobs = lanes[ep].jobs
-  if #jobs > 0 then
-    local rule = policy(ep)
-    local length = redis.call('RPUSH', P .. 'gather:' .. ep, unpack(jobs))
-    count(ep, #jobs)
-    local first = length == #jobs
-    if first then redis.call('HSET', P .. 'windows', ep, whole(now + rule.window)) end
-    if first or (length >= rule.size and length - #jobs < rule.size) then
-      local score = settle(ep)
-      if score and (opens < 0 or score - now < opens) then opens = math.max(0, score - now) end
+local opening = {} -- lanes that may be claimed from earlier than before
+for _, lane in ipairs(order) do
+  local jobs = lane.fresh
+  if jobs and #jobs > 0 then
+    local length = redis.call('RPUSH', P .. 'gather:' .. lane.ep, unpack(jobs))
+    lane.entries = #jobs
+    lane.begins = length == #jobs
+    if lane.begins or (length >= lane.rule.size and length - #jobs < lane.rule.size) then
+      opening[#opening + 1] = lane.ep
     end
   end
 end
 local key = P .. 'enq:' .. whole(slot)
 redis.call('SADD', key, unpack(fresh))
 redis.call('PEXPIRE', key, slice * 5)
+
+look(opening)
+local soonest = -1
+for _, ep in ipairs(opening) do
+  local lane = lanes[ep]
+  if lane.begins then lane.windows = now + lane.rule.window end
+  settle(lane)
+  if lane.score and (soonest < 0 or lane.score - now < soonest) then soonest = math.max(0, lane.score - now) end
+end
+finish()
 strike_out()
-answer[1], answer[3] = #fresh, opens
+answer[1], answer[3] = #fresh, soonest
 return answer

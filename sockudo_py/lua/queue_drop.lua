@@ -12,7 +12,6 @@
 
 local ep, class, rank, dead_most = ARGV[3], ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
 local MOVES = 200
-local rule = policy(ep)
 local moved, trimmed = 0, 0
 local message = 'dropped before it was delivered'
 
@@ -20,33 +19,39 @@ if rank == 0 then
   local _, gone = route(MOVES, dead_most)
   trimmed = gone
 end
+local lane = lane_of(ep)
 for _ = 1, MOVES do
-  local job, list, number = peek(ep, rule)
+  local job, list, number = peek(lane, MOVES)
   if not job then break end
   trimmed = trimmed + to_failed(bury(job, class, message), dead_most)
-  drop_peeked(ep, list, number)
+  drop_peeked(lane, list, number)
   moved = moved + 1
 end
-settle(ep)
-if redis.call('ZSCORE', P .. 'depth', ep) then return { moved, rank, trimmed } end
+local left = lane.gathered + lane.ready
+change(lane)
+finish()
+if left > 0 then return { moved, rank, trimmed } end
 
 local page = redis.call('ZRANGE', P .. 'delayed', rank, rank + MOVES - 1)
 local kept = 0
+lane = lane_of(ep)
 for _, job in ipairs(page) do
   local _, target = header(job)
   if target == ep then
     trimmed = trimmed + to_failed(bury(job, class, message), dead_most)
-    undelay(ep, job)
+    undelay(lane, job)
     moved = moved + 1
   else
     kept = kept + 1
   end
 end
+local app = lane.app
+if ARGV[7] == '1' and #page < MOVES then unlist(lane) end
+finish()
 if #page == MOVES then return { moved, rank + kept, trimmed } end
 
 if ARGV[7] == '1' then
-  unlist(ep)
-  hold(ep, -holds(ep)) -- nothing, unless a count was wrong
+  if app then add('apps', app, -holds(ep)) end -- nothing, unless a count was wrong
   redis.call('HDEL', P .. 'app', ep)
   redis.call('HDEL', P .. 'policy', ep)
   redis.call('HDEL', P .. 'caps', ep)

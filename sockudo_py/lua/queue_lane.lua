@@ -7,28 +7,22 @@
 -- Returns 1.
 -- include queue_common.lua
 
-if ARGV[3] == 'policy' then
+local verb, eps = ARGV[3], {}
+if verb == 'policy' or verb == 'missing' then
   for at = 4, #ARGV, 2 do
-    redis.call('HSET', P .. 'policy', ARGV[at], ARGV[at + 1])
-    settle(ARGV[at])
+    local command = verb == 'policy' and 'HSET' or 'HSETNX'
+    if redis.call(command, P .. 'policy', ARGV[at], ARGV[at + 1]) == 1 or verb == 'policy' then eps[#eps + 1] = ARGV[at] end
   end
-elseif ARGV[3] == 'missing' then
-  for at = 4, #ARGV, 2 do
-    if redis.call('HSETNX', P .. 'policy', ARGV[at], ARGV[at + 1]) == 1 then settle(ARGV[at]) end
-  end
-elseif ARGV[3] == 'pause' then
+elseif verb == 'pause' then
   redis.call('SADD', P .. 'paused', ARGV[4])
-  settle(ARGV[4])
-elseif ARGV[3] == 'gate' then
-  local ms = tonumber(ARGV[5])
-  if ms > 0 then
-    redis.call('HSET', P .. 'gates', ARGV[4], whole(now + ms))
-  else
-    redis.call('HDEL', P .. 'gates', ARGV[4])
-  end
-  settle(ARGV[4])
-else
+elseif verb == 'resume' then
   redis.call('SREM', P .. 'paused', ARGV[4])
-  settle(ARGV[4])
+elseif tonumber(ARGV[5]) > 0 then
+  redis.call('HSET', P .. 'gates', ARGV[4], whole(now + tonumber(ARGV[5])))
+else
+  redis.call('HDEL', P .. 'gates', ARGV[4])
 end
+if verb ~= 'policy' and verb ~= 'missing' then eps = { ARGV[4] } end
+look(eps)
+for _, ep in ipairs(eps) do settle(lanes[ep]) end
 return 1

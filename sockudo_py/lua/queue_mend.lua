@@ -25,21 +25,28 @@ local function bound_lanes(key, most_of)
   end
 end
 
+local function rule(ep)
+  glance({ ep }) -- not `look`: what that reads is about to be changed
+  return lanes[ep].rule
+end
+
 if ARGV[3] == '1' then
   local longest = now + tonumber(ARGV[4])
   bound('delayed', longest)
   bound('leases', now + tonumber(ARGV[5]))
   bound_lanes('gates', function() return longest end)
-  bound_lanes('windows', function(ep) return now + policy(ep).window end)
+  bound_lanes('windows', function(ep) return now + rule(ep).window end)
   for _, ep in ipairs(redis.call('HKEYS', P .. 'policy')) do
-    local limits = policy(ep).limits
-    if limits[1][2] + limits[2][2] + limits[3][2] > 0 then
+    if rule(ep).limited then
       redis.call('ZREMRANGEBYSCORE', P .. 'rl:' .. ep, '(' .. whole(now), '+inf')
     end
   end
   for _, class in ipairs(CLASSES) do
-    for _, ep in ipairs(redis.call('ZRANGEBYSCORE', P .. class, '(' .. whole(now + 1), '+inf')) do settle(ep) end
+    local late = redis.call('ZRANGEBYSCORE', P .. class, '(' .. whole(now + 1), '+inf')
+    look(late)
+    for _, ep in ipairs(late) do settle(lanes[ep]) end
   end
+  finish()
 end
 
 local inflight, held, wrong = {}, {}, 0
@@ -73,12 +80,13 @@ recount('held', held)
 touched = {}
 recount('inflight', inflight)
 
+local uncounted = {}
 for _, ep in ipairs(redis.call('ZREVRANGE', P .. 'depth', 0, 999)) do
   local length = redis.call('LLEN', P .. 'gather:' .. ep) + redis.call('LLEN', P .. 'lane:' .. ep)
   local counted = tonumber(redis.call('ZSCORE', P .. 'depth', ep))
   if length ~= counted then
     wrong = wrong + 1
-    count(ep, length - counted)
+    uncounted[ep] = length - counted
     touched[ep] = true
   end
 end
@@ -86,7 +94,12 @@ end
 local names = {}
 for ep in pairs(touched) do names[#names + 1] = ep end
 table.sort(names)
-for _, ep in ipairs(names) do settle(ep) end
+look(names)
+for _, ep in ipairs(names) do
+  lanes[ep].entries = uncounted[ep] or 0
+  change(lanes[ep])
+end
+finish()
 
 -- What lanes have in `delayed`, and what apps hold: counted anew where that is quick, else forgotten. Too low a count
 -- only leaves a lane more room than it should have, and is right again when those jobs are gone.

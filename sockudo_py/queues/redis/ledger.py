@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from sockudo_py.errors import Unavailable
+from sockudo_py.links.redis_wire import Word
 from sockudo_py.logs import quoted
 from sockudo_py.queues.base import Append, LedgerEntry, Occupancy
 from sockudo_py.queues.redis.encoding import CHUNK, chunks
@@ -16,8 +17,6 @@ _log = logging.getLogger(__name__)
 _ALIVE_MS = 30_000  # since its last beat, of which there is one every ten seconds
 _NAMED = 5  # servers in a warning
 _STEADY = 3  # beats in a row that were answered: by then every server that is alive has reached Redis, too
-
-Word = str | bytes | int
 
 
 class RedisLedger:

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from sockudo_py.errors import SockudoError, Unavailable
-from sockudo_py.links.micro_batcher import MicroBatcher
 from sockudo_py.links.redis import RedisLink, Script
+from sockudo_py.links.redis_wire import Word
 from sockudo_py.metrics import Metrics
 from sockudo_py.queues import jobs
 from sockudo_py.queues.base import (
@@ -31,14 +31,15 @@ from sockudo_py.queues.base import (
 from sockudo_py.queues.local.classes import SlotPolicy
 from sockudo_py.queues.metrics import QueueMetrics
 from sockudo_py.queues.redis.encoding import CHUNK, chosen, chunks, packed, tagged
-from sockudo_py.queues.redis.ledger import RedisLedger, Word, words
+from sockudo_py.queues.redis.ledger import RedisLedger, words
+from sockudo_py.queues.redis.turns import Turns
 from sockudo_py.queues.waker import Waker
 
 _log = logging.getLogger(__name__)
 _POLL = 0.25  # seconds; an operator's rpoplpush must be noticed within 0.5
 _MEND_EVERY = 60.0  # seconds
 _MOST_CLAIMED = 500  # in one script call
-_LAST_ACKS = 0.5  # seconds for acknowledgements under way at the end; their jobs would come again
+_LAST_ANSWERS = 0.5  # seconds for answers under way at the end; their jobs would come again
 _MOST_ASIDE = 500  # lanes that a claim is told to leave to others
 
 
@@ -120,8 +121,8 @@ class RedisQueue:
         self._boot = secrets.token_hex(4)  # tells this instance's claims from those of any other
         self._sequences: dict[str, int] = {}
         self._claiming = asyncio.Lock()
-        self._acks = MicroBatcher(self._ack_all, CHUNK)
         self._waker = Waker(_POLL)
+        self._turns = Turns(self._turn, self._waker.soon)
         self._epoch = b""  # of the store that has our policies
         self._away: dict[str, float] = {}  # lanes to leave to others, until when (the loop's clock)
         self._mended: float | None = None
@@ -153,7 +154,7 @@ class RedisQueue:
             _log.warning("Redis at %s has appendonly no: a crash there loses queued webhooks", self._link.where)
 
     async def close(self) -> None:  # noqa: D102
-        await self._acks.close(_LAST_ACKS)
+        await self._turns.close(_LAST_ANSWERS)
         await self._link.close()
 
     async def set_policy(self, endpoint: str, policy: LanePolicy) -> None:  # noqa: D102
@@ -212,60 +213,42 @@ class RedisQueue:
             self._waker.begin()
             sequence = self._sequences.get(worker, 1)
             try:
-                answer = await self._call(
-                    "claim",
-                    worker,
-                    sequence,
-                    min(limit, _MOST_CLAIMED),
-                    round(lease * 1000),
-                    self._shares,
-                    self._max_crashes,
-                    self._failed_max_len,
-                    *self._aside(),
-                )
+                found = await self._turns.claim(worker, sequence, min(limit, _MOST_CLAIMED), round(lease * 1000))
             except Unavailable:
                 self._epoch = b""  # it may come back as a replica that lacks the end
                 raise
-            due, epoch, expired, poisoned, trimmed = answer[:5]
+            due, epoch, expired, poisoned, *pairs = found
             if epoch != self._epoch:
                 await self._send_missing_policies()
                 self._epoch = epoch
             self._sequences[worker] = sequence + 1  # only now: what failed half-way is repeated with its number
         self._count.expired.add(amount=expired)
         self._count.poison.add(amount=poisoned)
-        self._count.trimmed.add(amount=trimmed)
         if due >= 0:
             self._waker.soon(due / 1000)
-        pairs = answer[5:]
         return [Claim(pairs[at].decode(), jobs.revive(pairs[at + 1])) for at in range(0, len(pairs), 2)]
 
     async def ack(self, token: str) -> bool:  # noqa: D102
-        done = await self._acks.ask(token)
-        self._waker.soon()
-        return done
+        return await self._answer("ack", token)
 
     async def retry(self, token: str, job: bytes, delay: float, *, healthy: bool = False) -> bool:  # noqa: D102
         jobs.require_header(job)
-        done = await self._end("retry", token, job, round(delay * 1000), int(healthy))
-        self._waker.soon(delay)
-        return done
+        return await self._answer("retry", token, job, round(delay * 1000), int(healthy))
 
     async def fail(self, token: str, job: bytes, *, healthy: bool = False) -> bool:  # noqa: D102
-        done, trimmed = await self._call("fail", token, job, int(healthy), self._failed_max_len)
-        self._count.trimmed.add(amount=trimmed)
-        self._waker.soon()
-        return bool(done)
+        return await self._answer("fail", token, job, int(healthy))
 
     async def release(self, token: str, *, away: float = 0.0) -> bool:  # noqa: D102
-        lane = await self._call("release", token)
-        if lane is not None and away:
+        lane = await self._turns.answer("release", token)
+        if lane == 0:
+            return False
+        if away:
             endpoint = lane.decode()
             if len(self._aside()) < _MOST_ASIDE:
                 self._away[endpoint] = self._time() + away
             else:  # too many to tell them in each call: keeps others away, too, but nobody busy
                 await self.gate(endpoint, away)
-        self._waker.soon()
-        return lane is not None
+        return True
 
     async def renew(self, tokens: Sequence[str], lease: float) -> set[str]:  # noqa: D102
         lost: set[str] = set()
@@ -346,13 +329,24 @@ class RedisQueue:
         script, prefix, args = self._words(name, words)
         return await self._link.call(script, prefix, args)
 
-    async def _ack_all(self, tokens: Sequence[str]) -> list[bool]:
-        return [answer == 1 for answer in await self._call("ack", *tokens)]
-
-    async def _end(self, name: str, token: str, *words: Word) -> bool:
-        done: int = await self._call(name, token, *words)
-        self._waker.soon()
+    async def _answer(self, *words: Word) -> bool:
+        done: int = await self._turns.answer(*words)
         return done == 1
+
+    async def _turn(self, claim: Sequence[Word], answers: Sequence[Word]) -> tuple[Sequence[Any], Sequence[Any]]:
+        aside = self._aside() if claim else ()
+        said, trimmed, *found = await self._call(
+            "turn",
+            *(claim or ("", 0, 0, 0)),
+            self._shares,
+            self._max_crashes,
+            self._failed_max_len,
+            len(aside),
+            *aside,
+            *answers,
+        )
+        self._count.trimmed.add(amount=trimmed)
+        return said, found
 
     async def _dead(self, verb: str, which: DeadLetters, limit: int) -> int:
         moved, skip = 0, 0

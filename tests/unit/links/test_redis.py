@@ -106,6 +106,6 @@ async def test_an_error_names_its_owner_and_the_keys_of_that_and_no_secret(link:
 
 
 def test_a_script_holds_what_it_includes() -> None:
-    script = Script("queue_ack")
+    script = Script("queue_turn")
     assert "\n-- include" not in script.text
-    assert "local function settle(ep, turn)" in script.text
+    assert "local function settle(lane)" in script.text
