@@ -80,6 +80,7 @@ class Worker:
         self._active: dict[str, asyncio.Task[None]] = {}
         self._wake = asyncio.Event()
         self._hungry = asyncio.Event()
+        self._full = False  # the claim loop waits for a slot, and not for the queue
         self._stopping = False
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -153,7 +154,8 @@ class Worker:
         while not self._stopping:
             self._wake.clear()
             room = self._room()
-            if room == 0:
+            self._full = room == 0
+            if self._full:
                 await self._wake_within(self._rate_wait())
                 continue
             try:
@@ -178,7 +180,7 @@ class Worker:
                 await self._wake.wait()
 
     async def _wait_loop(self) -> None:
-        """Wakes the claim loop when the queue has something; a finished delivery does that, too."""
+        """Wakes the claim loop when the queue has something: perhaps because of a delivery that has finished."""
         while not self._stopping:
             await self._hungry.wait()
             self._hungry.clear()
@@ -268,7 +270,8 @@ class Worker:
             log.exception("a webhook delivery broke; its job comes back when its lease expires")
         del self._active[claim.token]
         self._deliverer.lost.discard(claim.token)
-        self._wake.set()
+        if self._full:
+            self._wake.set()
 
 
 def _until(moment: float) -> float:

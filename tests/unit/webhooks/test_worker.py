@@ -10,7 +10,7 @@ import pytest
 
 from sockudo_py.endpoints import Batching, Endpoint, RetryPolicy
 from sockudo_py.metrics import Metrics
-from sockudo_py.queues.base import Append, LanePolicy
+from sockudo_py.queues.base import Append, Claim, LanePolicy
 from sockudo_py.webhooks.delivery.attempt import Attempt
 from sockudo_py.webhooks.delivery.lane_keeper import lane_policy
 from sockudo_py.webhooks.delivery.recorder import Recorder
@@ -474,3 +474,29 @@ async def test_attempts_are_counted_by_endpoint_and_outcome() -> None:
         assert site.metrics.deliveries.values == {("app-1", "wh_1", "delivered"): 1}
         assert site.metrics.retries.values == {("wh_1",): 1}
         assert site.stats.summary(site.clock.now, 0)["webhook_success_rate"] == "100%"
+
+
+async def test_a_finished_delivery_makes_the_worker_claim_only_when_its_slots_were_full() -> None:
+    for slots, expected in ((2, 1), (1, 2)):  # else the queue says when there is something
+        site = Site(WorkerSettings(slots=slots))
+        claims = 0
+
+        async def claim(worker: str, limit: int, lease: float, ask: Any = site.queue.claim) -> list[Claim]:
+            nonlocal claims
+            claims += 1
+            return list(await ask(worker, limit, lease))
+
+        async def wait(timeout: float) -> None:
+            await asyncio.Event().wait()
+
+        site.queue.claim = claim  # type: ignore[method-assign]
+        site.queue.wait = wait  # type: ignore[method-assign]
+        await site.endpoints(endpoint())
+        await site.append("1")
+        await site.worker.start()
+        await until(lambda site=site: site.statuses() == ["delivered"] and not site.worker.tokens)  # type: ignore[misc]
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert claims == expected
+        site.queue.durable = True
+        await site.worker.stop(timeout=0)
