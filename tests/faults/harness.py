@@ -17,10 +17,11 @@ import orjson
 
 from sockudo_py.changes import ClientEventSent
 from sockudo_py.endpoints import Batching, Endpoint, RetryPolicy, Secret
+from sockudo_py.errors import Unavailable
 from sockudo_py.metrics import Metrics
 from sockudo_py.protocol.app import AppKey
 from sockudo_py.queues import jobs
-from sockudo_py.queues.base import Append, LedgerEntry, Queue, QueueFull
+from sockudo_py.queues.base import Append, Depths, LedgerEntry, Queue, QueueFull
 from sockudo_py.queues.local.queue import MemoryQueue
 from sockudo_py.queues.sqlite.packs import unpack
 from sockudo_py.webhooks.delivery.attempt import Attempt
@@ -223,13 +224,15 @@ class Stage:
         return [orjson.loads(text) for text in await self.queue.failed(0, 10_000)]
 
     async def settled(self, timeout: float = 60.0) -> None:
-        """Wait until nothing waits, is leased or is delayed."""
+        """Wait until nothing waits, is leased or is delayed. The question may go lost, too: it is asked again."""
         end = time.monotonic() + timeout
+        depths: Depths | None = None
         while True:
-            depths = await self.queue.depths()
-            idle = depths.waiting == depths.active == depths.delayed == self.service.dispatcher.waiting == 0
-            if idle and not self.service.worker.tokens:
-                return
+            with contextlib.suppress(Unavailable):
+                depths = await self.queue.depths()
+                idle = depths.waiting == depths.active == depths.delayed == self.service.dispatcher.waiting == 0
+                if idle and not self.service.worker.tokens:
+                    return
             assert time.monotonic() < end, f"still busy after {timeout} s: {depths}"
             await asyncio.sleep(0.01)
 

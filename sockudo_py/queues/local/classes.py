@@ -4,7 +4,7 @@ A slot that was given away comes back when the attempt has ended; nobody can tak
 *beforehand*: those whose answers take long may hold only so many, however many of them there are, and the fewer the
 slower they are. An endpoint then waits for those of its own speed, and for no slower ones.
 
-Pure. ``lua/queue_common.lua`` and ``lua/queue_claim.lua`` say the same for Redis. docs/decisions/0010 has the figures.
+Pure. ``lua/queue_common.lua`` and ``lua/queue_turn.lua`` say the same for Redis. docs/decisions/0010 has the figures.
 """
 
 import sys
