@@ -1,9 +1,6 @@
 """``sockudo-py health``: ask a server that runs on this machine, as the configuration says where it listens."""
 
 import argparse
-import http.client
-import socket
-import ssl
 import sys
 from pathlib import Path
 
@@ -12,10 +9,6 @@ from sockudo_py.cli.options import FAILED, OK, Env, add_config, config_path, exa
 from sockudo_py.cli.shown import plain
 from sockudo_py.config import Config, load
 from sockudo_py.errors import ConfigError
-from sockudo_py.process.unix_socket import reachable
-
-_SHOWN = 200  # bytes of an answer
-_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - where to ask who listens there
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -50,11 +43,10 @@ def run(options: argparse.Namespace, env: Env) -> int:
     except ConfigError as error:
         print("\n".join(error.problems), file=sys.stderr)
         return FAILED
-    path = config.url_prefix + (options.path if options.path.startswith("/") else f"/{options.path}")
-    port = config.port if options.port is None else options.port
-    results = [_ask_port(config, port, path, options.timeout)]
-    if config.unix_socket.enabled:
-        results.append(_ask_socket(Path(config.unix_socket.path), path, options.timeout))
+    # Here, not above: `start` has no use for it.
+    from sockudo_py.cli.probe import probe
+
+    results = list(probe(config, options.path, options.port, options.timeout))
     for well, text in results:
         print(text, file=sys.stdout if well else sys.stderr)
     return OK if all(well for well, _ in results) else FAILED
@@ -72,46 +64,3 @@ def _config_of(pid: int, env: Env) -> Config:
     start.add(parser.add_subparsers())
     started = parser.parse_args(words[words.index("start") :])
     return load(config_path(started), env, start.given(started))
-
-
-def _ask_port(config: Config, port: int, path: str, timeout: float) -> tuple[bool, str]:
-    if port == 0:
-        return False, "port: is 0, so nobody knows which one the server has; give --port"
-    host = _EVERYWHERE.get(config.host, config.host)
-    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    if not config.ssl.enabled:
-        return _ask(http.client.HTTPConnection(host, port, timeout=timeout), f"http://{where}{path}", path)
-    # The certificate is for the name that clients use, which is not the one that this asks for.
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    connection = http.client.HTTPSConnection(host, port, timeout=timeout, context=context)
-    return _ask(connection, f"https://{where}{path}", path)
-
-
-def _ask_socket(socket_path: Path, path: str, timeout: float) -> tuple[bool, str]:
-    connection = http.client.HTTPConnection("localhost", timeout=timeout)
-    where = f"{socket_path} {path}"
-    stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    stream.settimeout(timeout)
-    try:
-        with reachable(socket_path) as short:
-            stream.connect(short)
-    except OSError as problem:
-        stream.close()
-        return False, f"{where}: no answer: {problem.strerror or problem}"
-    connection.sock = stream
-    return _ask(connection, where, path)
-
-
-def _ask(connection: http.client.HTTPConnection, where: str, path: str) -> tuple[bool, str]:
-    """Return whether the answer is 200, and a line about it."""
-    try:
-        connection.request("GET", path, headers={"Connection": "close"})
-        response = connection.getresponse()
-        body = plain(response.read(_SHOWN).decode("utf-8", "replace").strip())
-    except (OSError, http.client.HTTPException) as problem:
-        return False, f"{where}: no answer: {getattr(problem, 'strerror', None) or problem or type(problem).__name__}"
-    finally:
-        connection.close()
-    return response.status == 200, f"{where}: {response.status} {body}"

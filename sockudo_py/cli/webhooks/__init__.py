@@ -8,11 +8,11 @@ import argparse
 import asyncio
 from collections.abc import Callable, Coroutine
 from functools import cache
+from importlib import import_module
 from typing import Any
 
 from sockudo_py.cli.options import Env, add_config, apps_of, config_path, examples
-from sockudo_py.cli.webhooks import dead, endpoints
-from sockudo_py.cli.webhooks.choosing import add_choice
+from sockudo_py.cli.webhooks.options import add_choice
 from sockudo_py.config import Config, load
 from sockudo_py.endpoints import Endpoint
 
@@ -37,26 +37,26 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     parsers = group.add_subparsers(metavar="COMMAND", required=True)
 
-    def add(name: str, run: Command, text: str) -> argparse.ArgumentParser:
+    def add(name: str, run: str, text: str) -> argparse.ArgumentParser:
         parser = parsers.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
         add_config(parser, positional=False)
         parser.set_defaults(run=_runner(run))
         return parser
 
-    listed = add("list", endpoints.list_all, "list the webhook endpoints")
+    listed = add("list", "endpoints.list_all", "list the webhook endpoints")
     listed.add_argument("--app", metavar="ID", help="only of this app")
     listed.add_argument("--json", action="store_true", help="print JSON")
 
-    show = add("show", endpoints.show, "show an endpoint, or a dead letter with its events")
+    show = add("show", "endpoints.show", "show an endpoint, or a dead letter with its events")
     show.add_argument("which", metavar="WHICH", help="uid or name of an endpoint, or id of a delivery")
     show.add_argument("--json", action="store_true", help="print JSON")
 
-    failed = add("failed", dead.failed, "list dead letters, newest first")
+    failed = add("failed", "dead.failed", "list dead letters, newest first")
     add_choice(failed)
     failed.add_argument("--limit", type=_positive, default=20, metavar="N", help="maximum number to show (default 20)")
     failed.add_argument("--json", action="store_true", help="print the whole jobs, events included")
 
-    retry = add("retry", dead.retry, "send dead letters again, oldest first, with their whole schedule")
+    retry = add("retry", "dead.retry", "send dead letters again, oldest first, with their whole schedule")
     add_choice(retry)
     many = retry.add_mutually_exclusive_group()
     many.add_argument(
@@ -65,13 +65,13 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     many.add_argument("--all", action="store_true", help="send all of them again")
     retry.add_argument("--dry-run", action="store_true", help="only say how many would be sent again")
 
-    purge = add("purge", dead.purge, "delete dead letters for good")
+    purge = add("purge", "dead.purge", "delete dead letters for good")
     add_choice(purge)
     purge.add_argument("--all", action="store_true", help="all of them; else name at least one condition")
     purge.add_argument("--dry-run", action="store_true", help="only say how many would be deleted")
     purge.add_argument("--yes", action="store_true", help="confirm; without it nothing is deleted")
 
-    trial = add("test", endpoints.test, "send a test event to an endpoint, with its real target and signature")
+    trial = add("test", "endpoints.test", "send a test event to an endpoint, with its real target and signature")
     trial.add_argument("--endpoint", metavar="WHICH", required=True, help="uid or name")
     trial.add_argument(
         "--event-type",
@@ -82,14 +82,18 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
 
     stats = add(
         "stats",
-        endpoints.stats,
+        "endpoints.stats",
         "show queue depths: waiting, in flight, delayed and dead jobs, and the deepest endpoints",
     )
     stats.add_argument("--json", action="store_true", help="print JSON")
 
 
-def _runner(run: Command) -> Callable[[argparse.Namespace, Env], int]:
+def _runner(name: str) -> Callable[[argparse.Namespace, Env], int]:
+    """Return what runs a command, such as ``dead.retry``. Its module is imported then: `start` has no use for it."""
+
     def start(options: argparse.Namespace, env: Env) -> int:
+        module, _, function = name.partition(".")
+        run: Command = getattr(import_module(f"{__name__}.{module}"), function)
         config = load(config_path(options), env)
 
         @cache

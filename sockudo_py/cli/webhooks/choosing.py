@@ -1,44 +1,17 @@
-"""Which dead letters a command is about: its options, and what they stand for."""
+"""What the options of a command stand for: endpoints by name, and the dead letters that are meant."""
 
 import argparse
 import difflib
-import re
-import time
 from collections.abc import Iterable
 from typing import Any
 
 from sockudo_py.cli.shown import plain
 from sockudo_py.cli.webhooks.asking import Asking, RefusedRequest
+from sockudo_py.cli.webhooks.options import CLASSES
 from sockudo_py.errors import ConfigError
-from sockudo_py.management.values import moment_ms
 from sockudo_py.webhooks.targets.base import ERROR_CLASSES
 
-_AGO = re.compile(r"(\d{1,6})\s*([smhdw])")
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _PAGE = "200"
-_CLASSES = ", ".join(sorted(ERROR_CLASSES))
-
-
-def add_choice(parser: argparse.ArgumentParser, *, ids: bool = True) -> None:
-    """Add the options that choose among the dead letters."""
-    if ids:
-        parser.add_argument("--id", action="append", metavar="DELIVERY", help="this one; may be given several times")
-    parser.add_argument("--endpoint", metavar="WHICH", help="only of this endpoint, by uid or name")
-    parser.add_argument("--app", metavar="ID", help="only of this app")
-    parser.add_argument("--error", metavar="CLASS", help=f"only with this error: {_CLASSES}")
-    when = "ISO 8601 (2026-11-30T12:00Z), Unix milliseconds, or how long ago (30m, 2h, 7d)"
-    parser.add_argument("--since", type=_moment, metavar="TIME", help=f"only those that failed then or later: {when}")
-    parser.add_argument("--until", type=_moment, metavar="TIME", help="only those that failed before")
-
-
-def _moment(text: str) -> int:
-    ago = _AGO.fullmatch(text.strip())
-    if ago is not None:
-        return int((time.time() - int(ago[1]) * _SECONDS[ago[2]]) * 1000)
-    moment = moment_ms(text.strip())
-    if moment is None:
-        raise argparse.ArgumentTypeError(f"{plain(text)!r} is no time: write 2026-11-30T12:00Z, 30m, 2h or 7d")
-    return moment
 
 
 async def endpoints_of(asking: Asking) -> list[dict[str, Any]]:
@@ -65,7 +38,7 @@ async def chosen(options: argparse.Namespace, asking: Asking) -> dict[str, Any]:
             raise ConfigError(
                 [
                     f"--error: there is no {plain(options.error)}{_meant(options.error, ERROR_CLASSES, 0.6)}; "
-                    f"known are: {_CLASSES}"
+                    f"known are: {CLASSES}"
                 ]
             )
         fields["error_class"] = options.error
