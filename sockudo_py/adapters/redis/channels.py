@@ -41,10 +41,17 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Had:
-    """What Redis has of this node: subscriptions of a channel, and the users that are members of it."""
+    """What Redis has of this node, at a registration: subscriptions of a channel, and the users that are members of it.
+
+    ``lost``: it has forgotten what it knew. ``left``: this node left the channel not long ago; ``gone``: user_info by
+    user id of members that did.
+    """
 
     count: int = 0
     users: Collection[str] = ()
+    lost: bool = False
+    left: bool = False
+    gone: Mapping[str, str] = field(default_factory=dict)
 
 
 class Channel:
@@ -84,10 +91,13 @@ class Channel:
         """A member as pending lists name it."""
         return b"m%b\0%b" % (self.key, user_id.encode("utf-8", "surrogatepass"))
 
-    @property
-    def idle(self) -> bool:
-        """Whether there is nothing that the node has to know of it."""
-        return not (self.own or self.told or self.steps)
+    def count_out(self, user_id: str) -> bool:
+        """Count a member's connection out; return whether the user has none here any more."""
+        self.members[user_id] -= 1
+        if self.members[user_id]:
+            return False
+        del self.members[user_id], self.shown[user_id]
+        return True
 
 
 @dataclass(slots=True, eq=False)
@@ -111,7 +121,7 @@ class Plan:
     came: Source | None = None
     went: Source | None = None
     sources: dict[str, Source] = field(default_factory=dict)  # by user id
-    removed: list[str] = field(default_factory=list)  # users who have no connection here any more
+    removed: list[tuple[str, str]] = field(default_factory=list)  # users without a connection here now, and their info
     _roster: bool = False
     _mended: list[tuple[str, bool]] = field(default_factory=list)
     _crossings: list[_MemberStep] = field(default_factory=list)
@@ -197,35 +207,19 @@ class Plan:
         elif step.left is not None:
             last = False
             if member is not None:
-                last = self.forget(step) and crossing is not None and crossing.fate > 0
+                if channel.count_out(member.user_id):
+                    self.removed.append((member.user_id, member.user_info))
+                    last = crossing is not None and crossing.fate > 0
                 if last and channel.roster is not None:
                     channel.roster.pop(member.user_id, None)
             channel.own -= 1
             step.left(Left(others + channel.own, last))
 
-    def forget(self, step: Step) -> bool:
-        """Count a member's connection out; return whether the user has none here any more."""
-        members, user_id = self.channel.members, step.member.user_id if step.member else ""
-        members[user_id] -= 1
-        if members[user_id]:
-            return False
-        del members[user_id], self.channel.shown[user_id]
-        self.removed.append(user_id)
-        return True
 
-
-def _never(entry: Entry) -> bool:
-    return False
-
-
-def plan(
-    channel: Channel, most: int, had: Had | None, lost: bool = False, left_lately: Callable[[Entry], bool] = _never
-) -> Plan:
+def plan(channel: Channel, most: int, had: Had | None) -> Plan:
     """Return what to ask Redis about a channel: at most ``most`` of its steps, which are taken out.
 
-    ``had`` is given while the node registers: what Redis has of it now. Then everything is compared. ``lost``: Redis
-    has forgotten what was pending. ``left_lately`` says of an entry that the node does not have any more whether it
-    made it pending not long ago.
+    ``had`` is given while the node registers: then everything is compared.
     """
     steps = [channel.steps.popleft() for _ in range(min(most, len(channel.steps)))]
     made = Plan(channel, steps, had is not None)
@@ -237,15 +231,15 @@ def plan(
         made.operations.append(["g", channel.key])
         channel.verify = False
     if had is not None:
-        _mend(made, had, left_lately)
-    _cross(made, had, left_lately if lost else _never)
+        _mend(made, had)
+    _cross(made, had)
     was = channel.told
     if had is not None and had.count and not was:
         # Not believed so far: a join whose answer was lost, or what this node left lately, or a ghost.
         retried = any(step.joined is not None for step in steps)
-        was = had.count if retried or left_lately(channel.entry) else 0
-    elif lost and not was and left_lately(channel.entry):
-        was = 1
+        was = had.count if retried or had.left else 0
+    elif had is not None and had.lost and not was and had.left:
+        was = 1  # it was pending, and Redis has forgotten that
     made._aim = aim
     made.operations.append(["c", channel.key, aim, was, 1 if channel.tell else 0])
     made.leaves_nobody = aim == 0
@@ -257,7 +251,7 @@ def plan(
     return made
 
 
-def _mend(made: Plan, had: Had, left_lately: Callable[[Entry], bool]) -> None:
+def _mend(made: Plan, had: Had) -> None:
     """Bring the members in Redis to what this node has, its waiting steps left aside."""
     channel = made.channel
     joining, leaving = set(), set()
@@ -278,14 +272,14 @@ def _mend(made: Plan, had: Had, left_lately: Callable[[Entry], bool]) -> None:
             was = 1 if user_id in channel.told_users else 0
             made.operations.append(_member(channel, user_id, 1, was, socket, info, "", 0))
             made._mended.append((user_id, True))
-    lately = {user_id for user_id in had.users if user_id not in channel.members and user_id not in joining}
-    for user_id in lately:
-        was = 1 if user_id in channel.told_users or left_lately(channel.entry_of(user_id)) else 0
-        made.operations.append(_member(channel, user_id, 0, was, "", "null", "", 0))
+    absent = set(had.users) | set(had.gone) if had.lost else set(had.users)
+    for user_id in absent - channel.members.keys() - joining:
+        was = 1 if user_id in channel.told_users or user_id in had.gone else 0
+        made.operations.append(_member(channel, user_id, 0, was, "", had.gone.get(user_id, "null"), "", 0))
         made._mended.append((user_id, False))
 
 
-def _cross(made: Plan, had: Had | None, left_lately: Callable[[Entry], bool]) -> None:
+def _cross(made: Plan, had: Had | None) -> None:
     """Make an operation of each first join and last leave of a user here. Joins behind a first one share its fate."""
     channel = made.channel
     here = dict(channel.members)
@@ -310,8 +304,9 @@ def _cross(made: Plan, had: Had | None, left_lately: Callable[[Entry], bool]) ->
         crossing = _MemberStep(user_id)
         if step.joined is not None:
             crossing.joins = 1
-            known = user_id in channel.told_users or (had is not None and user_id in had.users)
-            known = known or left_lately(channel.entry_of(user_id))
+            known = user_id in channel.told_users
+            if had is not None:
+                known = known or user_id in had.users or (had.lost and user_id in had.gone)
             was = 1 if known and user_id not in crossed else 0
             words = _member(channel, user_id, 1, was, step.source.socket_id, member.user_info, step.limit, 1)
             joining[user_id] = crossing, words

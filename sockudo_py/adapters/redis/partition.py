@@ -7,9 +7,9 @@ the order in which Redis executed it: that alone keeps answers and news in their
 import asyncio
 import logging
 import secrets
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from typing import Any, Final
@@ -20,7 +20,6 @@ from sockudo_py.adapters.base import (
     JoinDone,
     Joined,
     LeaveDone,
-    Left,
     MemberCame,
     MemberWent,
     Message,
@@ -28,12 +27,14 @@ from sockudo_py.adapters.base import (
     SignOutDone,
     UserStatus,
 )
-from sockudo_py.adapters.envelopes import BadEnvelope, channel_topic, decode, encode, user_topic, watch_topic
-from sockudo_py.adapters.redis.channels import Channel, Had, Plan, Step, Words, pairs, plan
+from sockudo_py.adapters.envelopes import BadEnvelope, decode, encode, watch_topic
+from sockudo_py.adapters.redis.channels import Channel, Plan, Step, Words, pairs, plan
 from sockudo_py.adapters.redis.figures import Figures
 from sockudo_py.adapters.redis.link import Link, Scripts
+from sockudo_py.adapters.redis.registration import Registration
+from sockudo_py.adapters.redis.state import Batch, State
 from sockudo_py.adapters.redis.transitions import Entry, Outbox, text
-from sockudo_py.adapters.redis.users import SignStep, User, UserPlan, Watched, plan_user
+from sockudo_py.adapters.redis.users import SignStep, User, plan_user
 from sockudo_py.errors import Unavailable
 from sockudo_py.protocol.effects import Member
 from sockudo_py.protocol.source import Source
@@ -58,31 +59,6 @@ class Timing:
     heartbeat: float
 
 
-@dataclass(slots=True, eq=False)
-class _Batch:
-    number: int
-    plans: list[Plan] = field(default_factory=list)
-    users: list[UserPlan] = field(default_factory=list)
-    watched: list[tuple[str, str]] = field(default_factory=list)
-    gone: list[bytes] = field(default_factory=list)  # topics that nobody here wants afterwards
-
-
-@dataclass(slots=True)
-class _Registration:
-    """What is left to do until this node is one again."""
-
-    lost: bool
-    counts: dict[bytes, int]
-    members: dict[bytes, set[str]]
-    users: set[bytes]
-    channels: deque[Channel]
-    signed: deque[User]
-    watched: deque[tuple[str, str]]
-    outbox: dict[bytes, bytes]
-    left: list[tuple[Channel, Step]] = field(default_factory=list)
-    signed_out: list[SignStep] = field(default_factory=list)
-
-
 class Partition:
     """See ``Adapter``; ``adapter.py`` puts the partitions together."""
 
@@ -103,15 +79,12 @@ class Partition:
         self.outbox = outbox(self._acknowledge)
         self._epoch = ""
         self._registered = False
-        self._channels: dict[bytes, Channel] = {}
-        self._users: dict[bytes, User] = {}
-        self._watched = Watched()
-        self._dirty: dict[Channel | User, None] = {}
-        self._flight: _Batch | None = None
-        self._registration: _Registration | None = None
+        self.state = State(timing.vacate_delay + _REMEMBERED_LONGER, self._loop.time)
+        self._flight: Batch | None = None
+        self._registration: Registration | None = None
+        self._outbox_there: dict[bytes, bytes] = {}
         self._batches = 0
         self._scheduled = False
-        self._left_lately: OrderedDict[Entry, tuple[float, Source | None]] = OrderedDict()
         self._hold_until = 0.0
         self._acks: list[str] = []
         self._acks_under_way = 0
@@ -137,7 +110,7 @@ class Partition:
         done: JoinDone,
     ) -> None:
         """See ``Adapter.join``."""
-        channel = self._channel(app_id, name)
+        channel = self.state.channel(app_id, name)
         channel.tell = tell_count
         channel.steps.append(Step(source, member, self._loop.time(), joined=done, limit=max_members))
         self._mark(channel)
@@ -146,20 +119,20 @@ class Partition:
         self, app_id: str, name: str, source: Source, member: Member | None, tell_count: bool, done: LeaveDone
     ) -> None:
         """See ``Adapter.leave``."""
-        channel = self._channel(app_id, name)
+        channel = self.state.channel(app_id, name)
         channel.tell = tell_count
         channel.steps.append(Step(source, member, self._loop.time(), left=done))
         self._mark(channel)
 
     def sign_in(self, app_id: str, user_id: str, watchlist: Sequence[str], done: SignInDone) -> None:
         """See ``Adapter.sign_in``."""
-        user = self._user(app_id, user_id)
+        user = self.state.user(app_id, user_id)
         user.steps.append(SignStep(watchlist, self._loop.time(), signed_in=done))
         self._mark(user)
 
     def sign_out(self, app_id: str, user_id: str, watchlist: Sequence[str], done: SignOutDone) -> None:
         """See ``Adapter.sign_out``."""
-        user = self._user(app_id, user_id)
+        user = self.state.user(app_id, user_id)
         user.steps.append(SignStep(watchlist, self._loop.time(), signed_out=done))
         self._mark(user)
 
@@ -180,28 +153,14 @@ class Partition:
     @property
     def settled(self) -> bool:
         """Whether no step waits for its answer."""
-        return self._flight is None and not self._dirty and not (self._registration and self._registration.left)
-
-    def _channel(self, app_id: str, name: str) -> Channel:
-        key = channel_topic(app_id, name)[3:]
-        found = self._channels.get(key)
-        if found is None:
-            found = self._channels[key] = Channel(app_id, name, key)
-        return found
-
-    def _user(self, app_id: str, user_id: str) -> User:
-        key = user_topic(app_id, user_id)[2:]
-        found = self._users.get(key)
-        if found is None:
-            found = self._users[key] = User(app_id, user_id, key)
-        return found
+        return self._flight is None and not self.state.dirty and self._registration is None
 
     def _mark(self, what: Channel | User) -> None:
-        self._dirty[what] = None
+        self.state.dirty[what] = None
         self._schedule()
 
     def _schedule(self) -> None:
-        if self.ready and self._flight is None and not self._scheduled and (self._dirty or self._acks):
+        if self.ready and self._flight is None and not self._scheduled and (self.state.dirty or self._acks):
             self._scheduled = True
             self._loop.call_soon(self._flush)
 
@@ -212,12 +171,12 @@ class Partition:
         if not self.ready:
             return
         self._send_acks()
-        if self._flight is not None or not self._dirty:
+        if self._flight is not None or not self.state.dirty:
             return
         batch = self._new_batch()
         room = STEPS_AT_MOST
-        while self._dirty and room > 0:
-            what = next(iter(self._dirty))
+        while self.state.dirty and room > 0:
+            what = next(iter(self.state.dirty))
             waiting = len(what.steps)
             if isinstance(what, Channel):
                 batch.plans.append(plan(what, room, None))
@@ -225,26 +184,26 @@ class Partition:
                 self._plan_user(batch, what, room, None)
             room -= max(1, waiting - len(what.steps))
             if not what.steps:
-                del self._dirty[what]
+                del self.state.dirty[what]
         self._send(batch)
 
-    def _new_batch(self) -> _Batch:
+    def _new_batch(self) -> Batch:
         self._batches += 1
-        return _Batch(self._batches)
+        return Batch(self._batches)
 
-    def _plan_user(self, batch: _Batch, user: User, most: int, had: bool | None) -> None:
+    def _plan_user(self, batch: Batch, user: User, most: int, had: bool | None) -> None:
         made = plan_user(user, most, had)
         batch.users.append(made)
         for step in made.steps:
             if step.signed_in is not None:
-                for watched in self._watched.watch(user.app_id, step.watchlist):
+                for watched in self.state.watched.watch(user.app_id, step.watchlist):
                     self._link.subscribe(watch_topic(user.app_id, watched))
                 batch.watched += [(user.app_id, watched) for watched in step.watchlist]
             else:
-                over = self._watched.unwatch(user.app_id, step.watchlist)
+                over = self.state.watched.unwatch(user.app_id, step.watchlist)
                 batch.gone += [watch_topic(user.app_id, watched) for watched in over]
 
-    def _send(self, batch: _Batch) -> None:
+    def _send(self, batch: Batch) -> None:
         """Write a batch: subscriptions first, so that nothing is missed that Redis publishes after its execution."""
         self._flight = batch
         operations: list[Words] = []
@@ -275,11 +234,11 @@ class Partition:
         for topic in batch.gone:
             self._link.unsubscribe(topic)
 
-    def _applied(self, batch: _Batch, answer: Any, started: float) -> None:
-        status, answers, events, hold = answer
-        if status != b"OK":
-            self._link.fail(_FENCED[status])
+    def _applied(self, batch: Batch, answer: Any, started: float) -> None:
+        if answer[0] != b"OK":
+            self._link.fail(_FENCED[answer[0]])
             return
+        _, answers, events, hold = answer
         self._figures.batches += 1
         self._figures.batch_seconds += self._loop.time() - started
         self._held(hold)
@@ -287,60 +246,35 @@ class Partition:
         plans = {one.channel.key: one for one in batch.plans}
         self._tell(events, lambda entry, came: _step_of(plans, entry, came))
         rest = iter(answers)
-        now, keep = self._loop.time(), self._timing.vacate_delay + _REMEMBERED_LONGER
         for one in batch.plans:
             channel = one.channel
             one.answered(rest, self._deliver, self._holding)
+            for user_id, info in one.removed:
+                self._departed(channel.entry_of(user_id), one.sources.get(user_id), info)
             if one.leaves_nobody and not channel.own and not channel.total and one.went is not None:
-                self._remember(channel.entry, now + keep, one.went)
-            for user_id in one.removed:
-                self._remember(channel.entry_of(user_id), now + keep, one.sources.get(user_id))
-            self._tidy(channel)
+                self._departed(channel.entry, one.went)
+            self._unsubscribe(self.state.forget_channel(channel))
         for each in batch.users:
             each.took(rest)
         for (app_id, user_id), online in zip(batch.watched, rest, strict=True):
-            self._news(self._watched.asked(app_id, user_id, bool(online)))
+            self._news(self.state.watched.asked(app_id, user_id, bool(online)))
         for each in batch.users:
-            each.rewind(self._watched)
+            each.rewind(self.state.watched)
         for each in batch.users:
-            each.answer(self._watched)
-            self._tidy_user(each.user)
+            each.answer(self.state.watched)
+            self._unsubscribe(self.state.forget_user(each.user))
         if self._registration is not None:
             self._register_on(self._registration)
         self._schedule()
 
-    def _tidy(self, channel: Channel) -> None:
-        """Forget a channel that nobody here is on; also one whose only join was refused."""
-        if channel.own or channel.steps:
-            return
-        if channel.subscribed:
-            channel.subscribed = False
-            channel.roster = None
-            self._link.unsubscribe(b"ch:" + channel.key)
-        if channel.idle and self._channels.get(channel.key) is channel:
-            del self._channels[channel.key]
+    def _unsubscribe(self, topic: bytes | None) -> None:
+        if topic is not None:
+            self._link.unsubscribe(topic)
 
-    def _tidy_user(self, user: User) -> None:
-        if not user.own and not user.steps and self._users.get(user.key) is user:
-            if user.subscribed:
-                self._link.unsubscribe(b"u:" + user.key)
-            del self._users[user.key]
-
-    def _remember(self, entry: Entry, until: float, source: Source | None) -> None:
-        """This node made an entry pending, or so it may be: it names the source, and says so after a loss in Redis."""
-        self._left_lately[entry] = until, source
-        self._left_lately.move_to_end(entry)
-        now = self._loop.time()
-        while self._left_lately:
-            first, (ends, _) = next(iter(self._left_lately.items()))
-            if ends > now:
-                break
-            del self._left_lately[first]
+    def _departed(self, entry: Entry, source: Source | None, info: str = "null") -> None:
+        """This node made an entry pending, or it may be so: look when it is due."""
+        self.state.departures.add(entry, source, info)
         self._timer("due", self._timing.vacate_delay + _SOON, self.beat)
-
-    def _was_left_lately(self, entry: Entry) -> bool:
-        found = self._left_lately.get(entry)
-        return found is not None and found[0] > self._loop.time()
 
     # -- transitions --
 
@@ -350,7 +284,7 @@ class Partition:
             self.outbox.tell(ident.decode(), data, source)
 
     def _whose(self, entry: Entry, came: bool) -> Source | None:
-        return None if came else self._left_lately.get(entry, (0.0, None))[1]
+        return None if came else self.state.departures.source(entry)
 
     def _acknowledge(self, ident: str) -> None:
         self._acks.append(ident)
@@ -384,21 +318,21 @@ class Partition:
         self._figures.received += 1
         match envelope:
             case MemberCame(_, _, user_id, info):
-                channel = self._channels.get(topic[3:])
+                channel = self.state.channels.get(topic[3:])
                 if channel is None or channel.roster is None or user_id in channel.roster:
                     return
                 channel.roster[user_id] = info
             case MemberWent(_, _, user_id):
-                channel = self._channels.get(topic[3:])
+                channel = self.state.channels.get(topic[3:])
                 if channel is None or channel.roster is None or channel.roster.pop(user_id, None) is None:
                     return
             case CountChanged(_, _, count):
-                channel = self._channels.get(topic[3:])
+                channel = self.state.channels.get(topic[3:])
                 if channel is None:
                     return
                 channel.total = count
             case UserStatus(app_id, user_id, online):
-                self._news(self._watched.changed(app_id, user_id, online))
+                self._news(self.state.watched.changed(app_id, user_id, online))
                 return
             case _:
                 pass
@@ -412,15 +346,8 @@ class Partition:
 
     def connected(self, run_id: str) -> None:
         """The connection is there: be a node again."""
-        for channel in self._channels.values():
-            channel.subscribed = bool(channel.own or channel.steps)
-            if channel.subscribed:
-                self._link.subscribe(b"ch:" + channel.key)
-        for user in self._users.values():
-            user.subscribed = True
-            self._link.subscribe(b"u:" + user.key)
-        for app_id, user_id in self._watched:
-            self._link.subscribe(watch_topic(app_id, user_id))
+        for topic in self.state.topics():
+            self._link.subscribe(topic)
         self._register(run_id)
 
     def lost(self) -> None:
@@ -431,7 +358,7 @@ class Partition:
         self._beating = False
         self._acks_under_way = 0
         if self._registration is not None:
-            self._return_unanswered(self._registration)
+            self._registration.answer()
             self._registration = None
         self._timer("waiting", 1.0, self._look_at_waiting)
 
@@ -462,131 +389,47 @@ class Partition:
         self._registered = True
         self._settled_at = self._loop.time()
         self._held(hold)
-        registration = self._begin(status == "LOST", pairs(inventory), pairs(outbox))
+        self._outbox_there = pairs(outbox)
+        registration = Registration(self.state, status == "LOST", pairs(inventory))
         if self._flight is not None:
             flight, self._flight = self._flight, None
-            self._settle_flight(flight, registration, executed=status == "KNOWN" and applied >= flight.number)
+            registration.settle(flight, executed=status == "KNOWN" and applied >= flight.number)
+        registration.begin()
         self._registration = registration
         self._register_on(registration)
 
     def _renamed(self) -> None:
         self.node_id = secrets.token_hex(4)
         self._epoch, self._registered = "", False
-        self._left_lately.clear()
+        self.state.renamed()
         self.outbox.reset()
         self._acks.clear()
-        for channel in self._channels.values():
-            channel.told = 0
-            channel.told_users.clear()
 
-    def _begin(self, lost: bool, inventory: dict[bytes, bytes], outbox: dict[bytes, bytes]) -> _Registration:
-        counts: dict[bytes, int] = {}
-        members: dict[bytes, set[str]] = {}
-        users: set[bytes] = set()
-        for field_, value in inventory.items():
-            kind, key = field_[:1], field_[1:]
-            if kind == b"c":
-                counts[key] = int(value)
-            elif kind == b"m":
-                app, _, rest = key.partition(b"\0")
-                name, _, user = rest.partition(b"\0")
-                members.setdefault(b"%b\0%b" % (app, name), set()).add(text(user))
-            else:
-                users.add(key)
-        keys: dict[bytes, None] = dict.fromkeys(self._channels)
-        keys.update(dict.fromkeys(counts))
-        keys.update(dict.fromkeys(members))
-        if lost:
-            keys.update(dict.fromkeys(b"\0".join(entry[1:].split(b"\0", 2)[:2]) for entry in self._left_lately))
-        channels = deque(self._channel(*_names(key)) for key in keys)
-        signed = deque(self._user(*_names(key)) for key in {**dict.fromkeys(self._users), **dict.fromkeys(users)})
-        return _Registration(lost, counts, members, users, channels, signed, deque(self._watched), outbox)
-
-    def _settle_flight(self, flight: _Batch, registration: _Registration, *, executed: bool) -> None:
-        """Say what became of the batch whose answer was lost. Joins are asked again: that changes nothing."""
-        until = self._loop.time() + self._timing.vacate_delay + _REMEMBERED_LONGER
-        for one in flight.plans:
-            channel = one.channel
-            again = one.steps
-            if executed:
-                again = [step for step in one.steps if step.joined is not None]
-                for step in one.steps:
-                    if step.left is None:
-                        continue
-                    channel.own -= 1
-                    if step.member is not None and one.forget(step):
-                        self._remember(channel.entry_of(step.member.user_id), until, step.source)
-                    if not channel.own:
-                        self._remember(channel.entry, until, step.source)
-                    registration.left.append((channel, step))
-                channel.told = registration.counts.get(channel.key, 0)
-                channel.told_users = set(registration.members.get(channel.key, ()))
-            channel.steps.extendleft(reversed(again))
-            if self._channels.get(channel.key) is not channel:
-                self._channels[channel.key] = channel
-                registration.channels.append(channel)
-        for each in flight.users:
-            user = each.user
-            ins = [step for step in each.steps if step.signed_in is not None]
-            outs = [step for step in each.steps if step.signed_in is None]
-            for one_in in ins:  # they are counted as watchers again
-                self._watched.unwatch(user.app_id, one_in.watchlist)
-            if executed:
-                user.own -= len(outs)
-                registration.signed_out += outs
-                user.steps.extendleft(reversed(ins))
-            else:
-                for out in outs:
-                    self._watched.watch(user.app_id, out.watchlist)
-                user.steps.extendleft(reversed(each.steps))
-
-    def _register_on(self, registration: _Registration) -> None:
-        """Compare the next piece of what Redis has with what is so here; when there is none left, be a node."""
+    def _register_on(self, registration: Registration) -> None:
+        """Compare the next piece; when there is none left, be a node."""
         batch = self._new_batch()
-        room = STEPS_AT_MOST
-        while registration.channels and room > 0:
-            channel = registration.channels.popleft()
-            had = Had(registration.counts.get(channel.key, 0), registration.members.get(channel.key, ()))
-            made = plan(channel, room, had, registration.lost, self._was_left_lately)
-            batch.plans.append(made)
-            room -= len(made.operations) + len(made.steps)
-            if not channel.steps:
-                self._dirty.pop(channel, None)
-        while registration.signed and room > 0 and not registration.channels:
-            user = registration.signed.popleft()
-            self._plan_user(batch, user, room, user.key in registration.users)
-            room -= 1 + len(user.steps)
+        room = registration.next_channels(batch, STEPS_AT_MOST)
+        while room > 0 and (found := registration.next_user()):
+            user, had = found
+            self._plan_user(batch, user, room, had)
+            room -= 1 + len(batch.users[-1].steps)
             if not user.steps:
-                self._dirty.pop(user, None)
-        while registration.watched and room > 0 and not registration.signed:
-            batch.watched.append(registration.watched.popleft())
-            room -= 1
+                self.state.dirty.pop(user, None)
+        if room > 0:
+            batch.watched += registration.next_watched(room)
         if batch.plans or batch.users or batch.watched:
             self._send(batch)
             return
         self._registration = None
-        for ident, data in registration.outbox.items():
+        for ident, data in self._outbox_there.items():
             self._tell((ident, data), self._whose)
+        self._outbox_there = {}
         self._acks = self.outbox.stored()
-        for channel, step in registration.left:
-            if step.left is not None:
-                step.left(Left(channel.total, False))
-        for out in registration.signed_out:
-            if out.signed_out is not None:
-                out.signed_out(False)
+        registration.answer()
         self.ready = True
         self._timer("beat", 0, self.beat)
         self._link.is_ready()
         self._schedule()
-
-    def _return_unanswered(self, registration: _Registration) -> None:
-        """The connection was lost while the node registered: leaves that are owed an answer get it now."""
-        for channel, step in registration.left:
-            if step.left is not None:
-                step.left(Left(channel.total, False))
-        for out in registration.signed_out:
-            if out.signed_out is not None:
-                out.signed_out(False)
 
     # -- beats --
 
@@ -622,7 +465,7 @@ class Partition:
         self._timer("beat", 0 if more else self._timing.heartbeat, self.beat)
         if hold:
             self._timer("due", hold / 1000 + _SOON, self.beat)
-        elif pending and self._left_lately:
+        elif pending and self.state.departures:
             self._timer("due", min(self._timing.heartbeat, self._timing.vacate_delay / 4 + _SOON), self.beat)
 
     @property
@@ -640,7 +483,7 @@ class Partition:
         if self._holding:
             self._timer("verify", self._hold_until - self._loop.time() + 10 * _SOON, self._verify)
             return
-        for channel in self._channels.values():
+        for channel in self.state.channels.values():
             if channel.verify:
                 self._mark(channel)
 
@@ -653,11 +496,11 @@ class Partition:
         now = self._loop.time()
         flying: Iterable[Plan] = self._flight.plans if self._flight is not None else ()
         plans = {one.channel: one for one in flying}
-        for channel in list(self._channels.values()):
+        for channel in list(self.state.channels.values()):
             for steps in (plans[channel].steps if channel in plans else [], channel.steps):
                 for step in [step for step in steps if step.joined is not None]:
                     self._give_up(channel, step, steps, now)
-        for user in list(self._users.values()):
+        for user in list(self.state.users.values()):
             for waiting in [one for one in user.steps if one.signed_in is not None and now - one.asked > _MEMBERS_WAIT]:
                 user.steps.remove(waiting)
                 if waiting.signed_in is not None:
@@ -751,11 +594,6 @@ def _step_of(plans: dict[bytes, Plan], entry: Entry, came: bool) -> Source | Non
     if entry[:1] == b"m":
         return found.sources.get(text(parts[2]))
     return found.came if came else found.went
-
-
-def _names(key: bytes) -> tuple[str, str]:
-    app, _, name = key.partition(b"\0")
-    return text(app), text(name)
 
 
 def _nowhere(envelope: Envelope) -> None:
