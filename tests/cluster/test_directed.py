@@ -8,72 +8,20 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
-from redis import Redis
 
 from sockudo_py.adapters.base import ChannelFull, CountChanged, Envelope, Joined, Left, MemberCame, MemberWent
-from sockudo_py.changes import ChannelOccupied, ChannelVacated, MemberAdded, MemberRemoved, Transition
+from sockudo_py.changes import ChannelOccupied, ChannelVacated, MemberAdded, MemberRemoved
 from sockudo_py.protocol.effects import Member
+from tests.cluster.in_process import Site, at_rest
 from tests.conformance.adapters.driven import APP, Driven
-from tests.conformance.adapters.over_redis import OverRedis, until
+from tests.conformance.adapters.over_redis import until
 from tests.support.redis_proxy import ReplyProxy, reply_proxy
 from tests.support.redis_server import RedisServer
 
 ROOM = "presence-room"
 ANN, BOB, CID = Member("ann", '{"name":"Ann"}'), Member("bob"), Member("cid")
-VACATE = 60.0
-
-
-class Site(OverRedis):
-    """Nodes over a Redis of the test's own, whose keys the test looks at."""
-
-    def __init__(self, server: RedisServer, number: int, *, vacate_delay: float = VACATE, **timing: float) -> None:
-        super().__init__(server.url, vacate_delay, number, **timing)
-        self.server = server
-
-    def redis(self) -> Any:
-        return Redis(port=self.server.port, decode_responses=True, socket_timeout=60)
-
-    def key(self, name: str) -> str:
-        return f"{self.prefix}{{0}}:{name}"
-
-    def told(self) -> list[Transition]:
-        """Return all transitions that were told on any node, in the order of their decision, repetitions included."""
-        changes = [change for node in self.nodes for change in node.transitions]
-        return sorted(changes, key=lambda change: (change.time_ms or 0, int((change.id or "0-0").rsplit("-", 1)[1])))
-
-    def kinds(self, channel: str) -> list[str]:
-        """Return the names of what was told of a channel."""
-        return [type(change).__name__ for change in self.told() if getattr(change, "channel", "") == channel]
-
-    async def at_rest(self) -> None:
-        """Wait until nothing is under way, and hold Redis' books against each other."""
-        await self.settle()
-        redis = self.redis()
-        totals: dict[str, int] = {}
-        users: dict[str, int] = {}
-        for name in redis.zrange(self.key("nodes"), 0, -1):
-            for field, value in redis.hgetall(self.key(f"n:{name}")).items():
-                if field[0] == "c":
-                    totals[field[1:]] = totals.get(field[1:], 0) + int(value)
-                elif field[0] == "m":
-                    users[field[1:]] = users.get(field[1:], 0) + 1
-            await until(lambda name=name: not redis.hlen(self.key(f"o:{name}")))  # type: ignore[misc]
-        assert {field: int(value) for field, value in redis.hgetall(self.key("totals")).items()} == totals
-        assert {field: int(value) for field, value in redis.hgetall(self.key("h")).items()} == {
-            field: count for field, count in users.items() if count > 1
-        }
-        rosters = {
-            f"{key.split(':r:', 1)[1]}\0{user}" for key in redis.scan_iter(self.key("r:*")) for user in redis.hkeys(key)
-        }
-        assert rosters == set(users)
-        for adapter in self.adapters:
-            partition = adapter._started
-            if not partition.stopped:
-                for channel in partition.state.channels.values():
-                    assert channel.own == channel.told, channel.name
 
 
 @pytest.fixture
@@ -120,7 +68,7 @@ async def test_03_a_second_join_of_a_user_shares_the_fate_of_the_first(private_r
         await site.settle()
         assert outcomes == [ChannelFull(1)] * 3
         assert await two.adapter.members(APP, ROOM) == ["bob"]
-        await site.at_rest()
+        await at_rest(site)
 
 
 async def test_04_a_refused_join_leaves_nothing_behind(private_redis: RedisServer) -> None:
@@ -145,7 +93,7 @@ async def test_05_a_leave_while_the_node_registers_is_told_to_the_clients_beside
         site.mend(one)
         await until(lambda: bool(answers))
         assert answers == [Left(1, True)]
-        await site.at_rest()
+        await at_rest(site)
 
 
 async def test_06_an_acknowledgement_that_falls_into_a_gap_is_made_up_for(private_redis: RedisServer) -> None:
@@ -157,7 +105,7 @@ async def test_06_an_acknowledgement_that_falls_into_a_gap_is_made_up_for(privat
         for stored in one.unstored:
             stored()
         site.mend(one)
-        await site.at_rest()
+        await at_rest(site)
         assert site.kinds("c") == ["ChannelOccupied"]
 
 
@@ -176,7 +124,7 @@ async def test_07_joins_whose_answer_is_lost_are_told_and_counted_once(private_r
         assert [type(outcome) for outcome in outcomes] == [Joined, Joined]
         assert [outcome.subscription_count for outcome in outcomes if isinstance(outcome, Joined)] == [1, 1]
         await until(lambda: len(site.told()) >= 3)
-        await site.at_rest()
+        await at_rest(site)
         assert site.kinds("c") == ["ChannelOccupied"]
         assert site.kinds(ROOM) == ["ChannelOccupied", "MemberAdded"]
         assert await two.adapter.members(APP, ROOM) == ["ann"]
@@ -196,7 +144,7 @@ async def test_07_a_leave_whose_answer_is_lost_is_told_once(private_redis: Redis
         site.mend(one)
         await until(lambda: bool(answers))
         await asyncio.sleep(0.5)  # longer than the vacate delay: were it told again, it would be by now
-        await site.at_rest()
+        await at_rest(site)
         assert site.kinds(ROOM) == ["ChannelOccupied", "MemberAdded", "MemberRemoved", "ChannelVacated"]
         assert [type(answer) for answer in answers] == [Left]
 
@@ -225,7 +173,7 @@ async def test_09_after_a_flush_nothing_is_told_twice_and_nothing_is_forgotten(p
         )
         assert "new" not in [change.channel for change in one.transitions], "it is in doubt for the time being"
         await until(lambda: len(site.told()) >= before + 3)
-        await site.at_rest()
+        await at_rest(site)
         assert [site.kinds(name) for name in ("theirs", "leaving", "mine", "new", "pending")] == [
             ["ChannelOccupied"],
             ["ChannelOccupied"],
@@ -254,7 +202,7 @@ async def test_10_a_rollback_loses_no_vacated_and_uses_no_id_twice(snapshots: Re
         await one.leave("late", socket="1.3")
         await one.join("last", socket="1.4")
         await until(lambda: site.kinds("last") == ["ChannelOccupied"])
-        await site.at_rest()
+        await at_rest(site)
         ids = [getattr(change, "id", None) for change in site.told()]
         assert len(set(ids)) == len(ids)
         assert site.kinds("kept") == ["ChannelOccupied"]
@@ -273,7 +221,7 @@ async def test_11_a_large_node_is_swept_to_its_last_entry(private_redis: RedisSe
         site.kill(one)
         await site.pass_time(site.timing.node_timeout * 1.5)
         await until(lambda: len(two.transitions) >= 15_000)
-        await site.at_rest()
+        await at_rest(site)
         kinds = [type(change) for change in two.transitions]
         assert (kinds.count(ChannelVacated), kinds.count(MemberRemoved)) == (10_000, 5000)
         assert site.redis().exists(site.key("totals"), site.key("dead")) == 0
@@ -293,7 +241,7 @@ async def test_12_a_node_that_was_taken_out_comes_back_loudly_and_in_pairs(priva
         one.adapter.leave(APP, "left", one.source("1.3"), None, False, ignore)  # ... when it wakes up
         await until(lambda: site.partition(one).node_id != name and site.partition(one).ready)
         await until(lambda: len(site.told()) >= 2 * 303 + 301 + 1)
-        await site.at_rest()
+        await at_rest(site)
         assert site.kinds("c7") == ["ChannelOccupied", "ChannelVacated", "ChannelOccupied"]
         assert site.kinds("left") == ["ChannelOccupied", "ChannelVacated"]
         assert sorted(site.kinds(ROOM)) == sorted(
@@ -310,7 +258,7 @@ async def test_14_what_was_pending_long_ago_is_not_told_after_a_second_flush(pri
         await until(lambda: "MemberRemoved" in site.kinds(ROOM) and "ChannelVacated" in site.kinds(ROOM))
         site.redis().flushall()
         await asyncio.sleep(2.5)  # holds, delays and what nodes remember are over
-        await site.at_rest()
+        await at_rest(site)
         assert sorted(site.kinds(ROOM)) == ["ChannelOccupied", "ChannelVacated", "MemberAdded", "MemberRemoved"]
 
 
@@ -325,7 +273,7 @@ async def test_15_nobody_is_taken_out_because_redis_stood_still(private_redis: R
         private_redis.thaw()
         await site.settle()
         await asyncio.sleep(2.5 * site.timing.node_timeout)
-        await site.at_rest()
+        await at_rest(site)
         assert [site.partition(node).node_id for node in (one, two)] == names
         assert [type(change) for change in site.told()] == [ChannelOccupied, ChannelOccupied]
 
