@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, Protocol
 
 from sockudo_py.adapters.redis.figures import Figures
-from sockudo_py.errors import Unavailable
+from sockudo_py.adapters.redis.servers import policy_problem, problem_of, read_info
+from sockudo_py.errors import SockudoError, Unavailable
 from sockudo_py.links.redis import Script
 from sockudo_py.links.redis_stream import Answer, RedisStream, ReplyError
 from sockudo_py.links.redis_wire import Word
@@ -65,19 +66,46 @@ class Link:
         self._queries: set[asyncio.Future[Any]] = set()
         self._ready = asyncio.Event()
         self._closed = False
+        self._refused = ""  # why the server can't be used
+        self._last_reason = ""
 
     def start(self, user: User) -> None:
         """Name who uses the link."""
         self._user = user
 
     async def open(self) -> None:
-        """Connect for the first time, and wait until the user is ready. Raises ``Unavailable``."""
+        """Connect for the first time, check the server, and wait until the user is ready.
+
+        Raises ``Unavailable``, or ``SockudoError`` for a server that can't be used.
+        """
         await self._try()
         try:
             async with asyncio.timeout(self.timeout * 2):
                 await self._ready.wait()
         except TimeoutError:
-            raise Unavailable("the adapter's Redis does not answer") from None
+            self._closed = True
+            raise Unavailable(f"the adapter's Redis does not answer; {self._last_reason}") from None
+        if self._refused:
+            self._closed = True
+            raise SockudoError(f"the adapter's Redis: {self._refused}")
+        policy = await self.policy()
+        problem = None if policy is None else policy_problem(policy)
+        if problem is not None:
+            raise SockudoError(f"the adapter's Redis: {problem}")
+
+    async def policy(self) -> str | None:
+        """Return the server's ``maxmemory-policy``, None where it does not tell (managed services, ACLs)."""
+        answer: asyncio.Future[Any] = self._loop.create_future()
+        self._queries.add(answer)
+        self._send("CONFIG", "GET", "maxmemory-policy", then=lambda found: _settle(answer, found))
+        try:
+            found = await answer
+        except Unavailable:
+            return None
+        finally:
+            self._queries.discard(answer)
+        value = found.get(b"maxmemory-policy") if isinstance(found, dict) else None
+        return None if value is None else bytes(value).decode()
 
     async def close(self) -> None:
         """Close the connection."""
@@ -171,6 +199,7 @@ class Link:
     def lost(self, reason: str) -> None:
         """The connection is gone: try to have another one."""
         self._stream = None
+        self._last_reason = reason
         self._ready.clear()
         now = self._loop.time()
         if self._lost_at is None:
@@ -205,16 +234,20 @@ class Link:
         if stream.closed:
             raise Unavailable("the adapter's Redis closed the connection at once")
         self._stream = stream
-        self._send("INFO", "server", then=self._greeted)
+        self._send("INFO", "default", then=self._greeted)
 
     def _greeted(self, answer: Any) -> None:
         if isinstance(answer, ReplyError):
             self.fail(f"INFO was refused: {str(answer)[:200]}")
             return
-        lines = answer.decode("utf-8", "replace") if isinstance(answer, bytes) else str(answer)
-        run_id = next((line[7:] for line in lines.split("\r\n") if line.startswith("run_id:")), "")
-        if self._user is not None:
-            self._user.connected(run_id)
+        info = read_info(answer)
+        problem = problem_of(info)
+        if problem is not None:
+            self._refused = problem
+            self.fail(problem)
+            self._ready.set()  # for whoever opens the link: it is not going to get better
+        elif self._user is not None:
+            self._user.connected(info.get("run_id", ""))
 
     def _send(self, *words: Word, then: Answer) -> None:
         if self._stream is not None:

@@ -110,9 +110,11 @@ class Driven:
 @asynccontextmanager
 async def running(driven: Driven) -> AsyncIterator[Driven]:
     driven.start()
-    await driven.adapter.open()
     try:
-        yield driven
+        await driven.adapter.open()
+        try:
+            yield driven
+        finally:
+            await driven.adapter.stop()
     finally:
-        await driven.adapter.stop()
         await driven.adapter.close()
