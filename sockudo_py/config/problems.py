@@ -12,7 +12,6 @@ from pydantic_core import ErrorDetails
 
 from sockudo_py.config.foreign import OWN_PREFIXES
 from sockudo_py.config.types import HIDDEN_PATH, UNSHOWN
-from sockudo_py.config.unused import UNBUILT
 
 Loc = tuple[str | int, ...]
 OPTION = "--"  # the name of a variable begins so when it is an option of the command line
@@ -225,12 +224,11 @@ def choices(annotation: Any) -> tuple[str, ...]:
 
 
 def usable(model: type[BaseModel], loc: Loc) -> list[str]:
-    """Return the words that may stand at a place, without those whose driver is not here yet."""
+    """Return the words that may stand at a place."""
     names = [part for part in loc if isinstance(part, str)]
     section = section_at(model, tuple(names[:-1]))
     fields = () if section is None else section.model_fields.items()
-    words = next((choices(info.annotation) for name, info in fields if (info.alias or name) == names[-1]), ())
-    return [word for word in words if word not in UNBUILT.get(".".join(names), ())]
+    return list(next((choices(info.annotation) for name, info in fields if (info.alias or name) == names[-1]), ()))
 
 
 def _plain(rule: object) -> object:

@@ -147,20 +147,12 @@ HARMLESS_WHEN_BLANK: Mapping[str, str] = {
     "ssl.redirect_http": "write false, and redirect in a proxy",
 }
 
-# Values that are checked like all others, but whose driver is not here yet, and what works instead.
-UNBUILT: Mapping[str, Mapping[str, str]] = {
-    "cache.driver": {"redis": "memory"},
-    "rate_limiter.driver": {"redis": "memory"},
-}
-
 # Keys (with everything below them) and what to expect instead.
 NOT_YET: Mapping[str, str] = {
     "adapter.cluster_health.cleanup_interval_ms": "nodes look for dead ones with each heartbeat",
     "adapter.cluster_health.enabled": "nodes always clean up after those that died",
-    "cache.redis": "there is no cache in Redis yet",
     "queue.reliability.stalled_batch_size": "each queue driver has its own bound",
     "queue.sqs.message_group_id": "FIFO queues are not supported yet",
-    "rate_limiter.redis": "there is no rate limiter in Redis yet",
     "webhooks.admin.enabled": "there is no management API yet",
     "webhooks.delivery.history": "no history is kept; log lines, metrics and dead letters show deliveries",
     "webhooks.delivery.history_ttl_s": "no history is kept; log lines, metrics and dead letters show deliveries",

@@ -18,8 +18,6 @@ from sockudo_py.apps.base import AppManager
 from sockudo_py.apps.definition import app_reader, define_apps, longest_wait
 from sockudo_py.caches.base import Cache, IdempotencyKeys
 from sockudo_py.config import Config
-from sockudo_py.config.drivers import AdapterConfig, CacheConfig, RateLimiterConfig
-from sockudo_py.config.unused import UNBUILT
 from sockudo_py.endpoints import Endpoint
 from sockudo_py.errors import ConfigError
 from sockudo_py.limits.base import RateLimiter
@@ -37,11 +35,10 @@ from sockudo_py.webhooks.spool.memory import SpoolLimits
 from sockudo_py.webhooks.targets.aws_lambda import LambdaInvoker
 from sockudo_py.webhooks.targets.base import Target
 from sockudo_py.webhooks.targets.http.target import HttpTarget
+from sockudo_py.wiring.shared_redis import SharedRedis
 from sockudo_py.wiring.tls import webhook_context
 
 log = logging.getLogger(__name__)
-
-_REDIS_OF_ADAPTER = "adapter.redis.url_override, database.redis"
 
 
 INSTALL_AWS = f"{sys.executable} -m pip install 'sockudo-py[aws]' (in a clone: '.[aws]')"
@@ -54,25 +51,20 @@ def has_aws() -> bool:
 
 def refuse_unbuilt(config: Config) -> None:
     """Raise ConfigError naming every option whose feature this version doesn't have: nothing is ignored silently."""
-    drivers: dict[str, AdapterConfig | CacheConfig | RateLimiterConfig] = {
-        "cache.driver": config.cache,
-        "rate_limiter.driver": config.rate_limiter,
-    }
-    problems = [
-        config.problem(
-            key, f"{section.driver}: this version can't do that yet", f"write {UNBUILT[key][section.driver]}"
-        )
-        for key, section in drivers.items()
-        if section.driver in UNBUILT[key]
-    ]
+    problems: list[str] = []
+    for key, section in (
+        ("adapter.redis", config.adapter.redis),
+        ("cache.redis", config.cache.redis),
+        ("rate_limiter.redis", config.rate_limiter.redis),
+    ):
+        if section.cluster_mode:
+            problems.append(
+                config.problem(f"{key}.cluster_mode", "true: this version can't do that yet", "write false")
+            )
     if config.queue.driver == "sqs" and not has_aws():
         problems.append(config.problem("queue.driver", "sqs: boto3 is not installed", f"install it: {INSTALL_AWS}"))
     if config.queue.driver == "sqs" and config.queue.sqs.fifo:
         problems.append(config.problem("queue.sqs.fifo", "true: this version can't do that yet", "write false"))
-    if config.adapter.driver == "redis" and config.adapter.redis.cluster_mode:
-        problems.append(
-            config.problem("adapter.redis.cluster_mode", "true: this version can't do that yet", "write false")
-        )
     if config.workers > 1:
         problems.append(config.problem("workers", "more than 1: this version can't do that yet", "write 1"))
     if config.webhooks.admin.api_keys:
@@ -93,7 +85,7 @@ def admin_keys(config: Config) -> AdminKeys:
     )
 
 
-def make_adapter(config: Config, loop: asyncio.AbstractEventLoop) -> Adapter:
+def make_adapter(config: Config, loop: asyncio.AbstractEventLoop, metrics: Metrics, shared: SharedRedis) -> Adapter:
     """Return the adapter of ``adapter.driver``."""
     match config.adapter.driver:
         case "local":
@@ -101,32 +93,30 @@ def make_adapter(config: Config, loop: asyncio.AbstractEventLoop) -> Adapter:
 
             return LocalAdapter(config.webhooks.vacate_delay_ms / 1000, loop.call_later, loop.time)
         case "redis":
-            return _redis_adapter(config)
+            return _redis_adapter(config, metrics, shared)
         case _:
             assert_never(config.adapter.driver)
 
 
-def _redis_adapter(config: Config) -> Adapter:
+def _redis_adapter(config: Config, metrics: Metrics, shared: SharedRedis) -> Adapter:
     from sockudo_py.adapters.redis.adapter import RedisAdapter
-    from sockudo_py.adapters.redis.figures import Figures
+    from sockudo_py.adapters.redis.figures import Figures, show
     from sockudo_py.adapters.redis.partition import Timing
-    from sockudo_py.links.redis_stream import dialer
 
     settings, health = config.adapter.redis, config.adapter.cluster_health
     heartbeat_ms = health.heartbeat_interval_ms or health.node_timeout_ms / 4
-    timeout = settings.response_timeout_ms / 1000
+    figures = Figures()
+    show(figures, metrics)
     return RedisAdapter(
-        dialer(
-            config.redis_url("adapter"), timeout, owner="adapter", keys="adapter.redis.url_override, database.redis"
-        ),
+        shared.of("adapter"),
         settings.prefix,
         Timing(config.webhooks.vacate_delay_ms / 1000, health.node_timeout_ms / 1000, heartbeat_ms / 1000),
-        timeout,
-        Figures(),
+        figures,
+        connections=lambda: {app_id: counters.connections for app_id, counters in metrics.apps.items()},
     )
 
 
-def make_cache(config: Config) -> Cache:
+def make_cache(config: Config, shared: SharedRedis) -> Cache:
     """Return the cache of ``cache.driver``."""
     match config.cache.driver:
         case "memory":
@@ -138,12 +128,14 @@ def make_cache(config: Config) -> Cache:
 
             return NoCache()
         case "redis":
-            raise ConfigError(["cache.driver: redis: not built yet"])
+            from sockudo_py.caches.redis import RedisCache
+
+            return RedisCache(shared.of("cache"), config.cache.redis.prefix)
         case _:
             assert_never(config.cache.driver)
 
 
-def make_keys(config: Config) -> IdempotencyKeys:
+def make_keys(config: Config, shared: SharedRedis) -> IdempotencyKeys:
     """Return where idempotency keys are remembered: as ``cache.driver`` says, and in memory when that is ``none``."""
     match config.cache.driver:
         case "memory" | "none":
@@ -151,12 +143,14 @@ def make_keys(config: Config) -> IdempotencyKeys:
 
             return MemoryKeys(time.monotonic)
         case "redis":
-            raise ConfigError(["cache.driver: redis: not built yet"])
+            from sockudo_py.caches.redis import RedisKeys
+
+            return RedisKeys(shared.of("cache"), f"{config.cache.redis.prefix}idem:")
         case _:
             assert_never(config.cache.driver)
 
 
-def make_limiter(config: Config) -> RateLimiter:
+def make_limiter(config: Config, shared: SharedRedis) -> RateLimiter:
     """Return the rate limiter of ``rate_limiter.driver``."""
     match config.rate_limiter.driver:
         case "memory":
@@ -164,7 +158,9 @@ def make_limiter(config: Config) -> RateLimiter:
 
             return MemoryRateLimiter(time.monotonic)
         case "redis":
-            raise ConfigError(["rate_limiter.driver: redis: not built yet"])
+            from sockudo_py.limits.redis import RedisRateLimiter
+
+            return RedisRateLimiter(shared.of("rate_limiter"), config.rate_limiter.redis.prefix, time.monotonic)
         case _:
             assert_never(config.rate_limiter.driver)
 

@@ -58,6 +58,7 @@ from sockudo_py.wiring.drivers import (
     spool_path,
 )
 from sockudo_py.wiring.reload import Reloader
+from sockudo_py.wiring.shared_redis import Opens, SharedRedis
 from sockudo_py.wiring.web import WebServers
 from sockudo_py.ws.context import ConnectionContext
 
@@ -95,11 +96,12 @@ class Server:
         if problems:
             raise ConfigError(problems)
         self._loop = loop = asyncio.get_running_loop()
-        self._limiter = make_limiter(config)
-        self._cache = make_cache(config)
-        self._keys = make_keys(config)
+        shared = SharedRedis(config)
+        self._limiter = make_limiter(config, shared)
+        self._cache = make_cache(config, shared)
+        self._keys = make_keys(config, shared)
         self._queue = make_queue(config, metrics)
-        self._adapter = adapter = make_adapter(config, loop)
+        self._adapter = adapter = make_adapter(config, loop, metrics, shared)
         self._newcomers = Newcomers()
         self.webhooks = WebhookService(
             self._queue,
@@ -227,6 +229,9 @@ class Server:
             await self._admin.listen()
         with _naming(config, *_ADAPTER_KEYS[config.adapter.driver]):
             await self._adapter.open()
+            for driver in (self._cache, self._keys, self._limiter):
+                if isinstance(driver, Opens):
+                    await driver.open()
         opened.push_async_callback(self._adapter.stop)
         self._wheel.start()
         opened.callback(self._wheel.stop)

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from sockudo_py.adapters.redis.servers import policy_problem, problem_of, read_info
+from sockudo_py.adapters.redis.servers import policy_problem, problem_of
 from sockudo_py.errors import SockudoError, Unavailable
 from tests.cluster.in_process import Site
 from tests.conformance.adapters.over_redis import OverRedis
@@ -26,11 +26,6 @@ def test_versions_that_can_not_be_used_are_named_with_a_remedy() -> None:
 def test_only_a_server_that_evicts_nothing_will_do() -> None:
     assert policy_problem("noeviction") is None
     assert "allkeys-lru" in str(policy_problem("allkeys-lru"))
-
-
-def test_the_fields_of_an_info_are_read_whatever_the_server_writes() -> None:
-    info = read_info(b"# Server\r\nredis_version:8.2.3\r\nos:Linux: 6\r\n")
-    assert info == {"redis_version": "8.2.3", "os": "Linux: 6"}
 
 
 @asynccontextmanager

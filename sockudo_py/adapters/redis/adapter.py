@@ -1,7 +1,7 @@
 """The adapter over Redis: many nodes, one truth. ``lua/adapter_common.lua`` has the keys."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from sockudo_py.adapters.base import (
@@ -17,9 +17,11 @@ from sockudo_py.adapters.redis.channels import pairs, roster_of
 from sockudo_py.adapters.redis.figures import Figures
 from sockudo_py.adapters.redis.link import Link
 from sockudo_py.adapters.redis.partition import Partition, Timing
+from sockudo_py.adapters.redis.servers import policy_problem
 from sockudo_py.adapters.redis.transitions import Outbox, text
 from sockudo_py.changes import OnChange
-from sockudo_py.links.redis_stream import RedisStream
+from sockudo_py.errors import SockudoError, Unavailable
+from sockudo_py.links.redis_lasting import LastingRedis
 from sockudo_py.protocol.effects import Member
 from sockudo_py.protocol.source import Source
 
@@ -31,26 +33,29 @@ class RedisAdapter:
     """An ``Adapter`` over one Redis (or a master found by Sentinel).
 
     Args:
-        connect: Makes a connection for a link, or raises ``Unavailable``.
+        redis: The connection, which others may use too.
         prefix: Of all keys and topics.
         timing: Delays.
-        response_timeout: Seconds that Redis has to answer.
         figures: Counts for operators.
+        connections: Returns how many clients of each app are connected to this node; the others hear of it.
     """
 
     alone = False
 
     def __init__(
         self,
-        connect: Callable[[Link], Awaitable[RedisStream]],
+        redis: LastingRedis,
         prefix: str,
         timing: Timing,
-        response_timeout: float,
         figures: Figures,
+        *,
+        connections: Callable[[], Mapping[str, int]] = dict,
     ) -> None:
+        self._redis = redis
+        self._connections = connections
         self._timing = timing
         self._figures = figures
-        self._link = Link(connect, f"{prefix}{{0}}:", response_timeout, figures)
+        self._link = Link(redis, f"{prefix}{{0}}:")
         self._partition: Partition | None = None
 
     def start(self, deliver: Callable[[Envelope], None], on_change: OnChange) -> None:
@@ -58,10 +63,19 @@ class RedisAdapter:
         self._partition = Partition(
             self._link, self._timing, self._figures, deliver, lambda acknowledge: Outbox(on_change, acknowledge)
         )
+        self._partition.counts_connections = self._connections
 
     async def open(self) -> None:
-        """Connect and register. Raises ``Unavailable``."""
-        await self._link.open()
+        """Connect, check the server and register. Raises ``Unavailable``, or ``SockudoError`` for one of no use."""
+        await self._redis.open()
+        try:
+            found = await self._redis.query("CONFIG", "GET", "maxmemory-policy")
+        except Unavailable:
+            return  # managed services and ACLs do not let it be asked
+        policy = found.get(b"maxmemory-policy") if isinstance(found, dict) else None
+        problem = None if policy is None else policy_problem(policy.decode())
+        if problem is not None:
+            raise SockudoError(f"{self._redis.name}: {problem}")
 
     async def stop(self) -> None:
         """See ``Adapter.stop``."""
@@ -70,14 +84,9 @@ class RedisAdapter:
 
     async def close(self) -> None:
         """See ``Adapter.close``."""
-        if self._partition is None:
-            await self._link.close()
-        else:
+        if self._partition is not None:
             await self._partition.close(_LAST_STEPS)
-
-    def counts_connections(self, count: Callable[[], Mapping[str, int]]) -> None:
-        """Name what counts the clients of each app on this node, for the other nodes."""
-        self._started.counts_connections = count
+        await self._redis.close()
 
     @property
     def _started(self) -> Partition:

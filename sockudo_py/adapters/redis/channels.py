@@ -241,7 +241,8 @@ def plan(channel: Channel, most: int, had: Had | None) -> Plan:
     elif had is not None and had.lost and not was and had.left:
         was = 1  # it was pending, and Redis has forgotten that
     made._aim = aim
-    made.operations.append(["c", channel.key, aim, was, 1 if channel.tell else 0])
+    # What is mended is told: a channel that only Redis knew has nobody here who could say whether others want it.
+    made.operations.append(["c", channel.key, aim, was, 1 if channel.tell or had is not None else 0])
     made.leaves_nobody = aim == 0
     for step in steps:
         if step.joined is None:

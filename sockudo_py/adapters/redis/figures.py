@@ -1,11 +1,14 @@
 """What operators see of a node in the cluster: plain counts, which the metrics read when they are asked for."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Final
+
+from sockudo_py.metrics import Metrics
 
 
 @dataclass(slots=True)
 class Figures:
-    """Counts since the start, and what is so now."""
+    """Counts since the start, and what is so now. ``FIGURES`` has the meaning of each field."""
 
     published: int = 0
     publishes_lost: int = 0
@@ -22,4 +25,48 @@ class Figures:
     sweeps_suffered: int = 0
     nodes: int = 0
     pending: int = 0
+    outbox: int = 0
     hold_seconds: float = 0.0
+
+
+# field: name, help. Names that end in _total are counters, the others gauges.
+FIGURES: Final = {
+    "published": ("cluster_published_total", "Messages sent to other nodes"),
+    "publishes_lost": ("cluster_publishes_lost_total", "Messages that other nodes did not get, since Redis was away"),
+    "received": ("cluster_received_total", "Messages and news from other nodes"),
+    "bad_messages": ("cluster_bad_messages_total", "Messages from other nodes that this version does not understand"),
+    "batches": ("cluster_batches_total", "Batches of joins, leaves and sign-ins that Redis carried out"),
+    "batch_seconds": ("cluster_batch_seconds_total", "Seconds from sending a batch to its answer, summed up"),
+    "transitions": ("cluster_transitions_total", "Occupied, vacated, added and removed that this node was told of"),
+    "gaps": ("cluster_gaps_total", "Times that the connection to Redis was lost"),
+    "gap_seconds": ("cluster_gap_seconds_total", "Seconds without a connection to Redis, summed up"),
+    "answered_alone": (
+        "cluster_joins_answered_alone_total",
+        "Joins confirmed while Redis was away",
+    ),
+    "swept_nodes": ("cluster_nodes_swept_total", "Dead nodes that this node found"),
+    "swept_entries": (
+        "cluster_entries_swept_total",
+        "Channels, members and users of dead nodes, taken out here",
+    ),
+    "sweeps_suffered": ("cluster_own_sweeps_total", "Times that other nodes took this one out, and it came back"),
+    "nodes": ("cluster_nodes", "Nodes alive, by the last heartbeat of this one"),
+    "pending": ("cluster_pending", "Vacates and removals that wait for the vacate delay, in the whole cluster"),
+    "outbox": ("cluster_outbox", "Transitions that this node has been told of and the webhook queue has not stored"),
+    "hold_seconds": ("cluster_hold_seconds", "Seconds for which doubtful transitions are still held back"),
+}
+
+
+def show(figures: Figures, metrics: Metrics) -> None:
+    """Have the metrics show the figures."""
+    shown = []
+    for field in fields(figures):
+        name, text = FIGURES[field.name]
+        series = metrics.counter(name, text) if name.endswith("_total") else metrics.gauge(name, text)
+        shown.append((field.name, series))
+
+    def refresh() -> None:
+        for name, series in shown:
+            series.set(value=getattr(figures, name))
+
+    metrics.before_scrape.append(refresh)

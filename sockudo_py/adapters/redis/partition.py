@@ -331,6 +331,8 @@ class Partition:
                 if channel is None:
                     return
                 channel.total = count
+                if not channel.tell:
+                    return
             case UserStatus(app_id, user_id, online):
                 self._news(self.state.watched.changed(app_id, user_id, online))
                 return
@@ -459,7 +461,7 @@ class Partition:
         figures = self._figures
         figures.swept_nodes += found
         figures.swept_entries += swept
-        figures.nodes, figures.pending = nodes, pending
+        figures.nodes, figures.pending, figures.outbox = nodes, pending, len(self.outbox)
         self._tell(events, self._whose)
         self._held(hold)
         self._timer("beat", 0 if more else self._timing.heartbeat, self.beat)
@@ -548,7 +550,6 @@ class Partition:
         self.ready = False
         for timer in self._timers.values():
             timer.cancel()
-        await self._link.close()
 
     async def _script_answer(self, name: str, words: Sequence[bytes | str | int]) -> Any:
         answer: asyncio.Future[Any] = self._loop.create_future()

@@ -5,12 +5,6 @@ from collections.abc import Mapping
 OLDEST = 7
 
 
-def read_info(answer: object) -> dict[str, str]:
-    """Return the fields of an ``INFO`` answer."""
-    lines = answer.decode("utf-8", "replace") if isinstance(answer, bytes) else str(answer)
-    return dict(line.split(":", 1) for line in lines.split("\r\n") if ":" in line)
-
-
 def problem_of(info: Mapping[str, str]) -> str | None:
     """Return why a server can't be used, with a remedy; None when it can."""
     if "dragonfly_version" in info:

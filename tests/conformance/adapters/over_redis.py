@@ -7,9 +7,10 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 from sockudo_py.adapters.redis.adapter import RedisAdapter
 from sockudo_py.adapters.redis.figures import Figures
-from sockudo_py.adapters.redis.link import Link
 from sockudo_py.adapters.redis.partition import Partition, Timing
+from sockudo_py.adapters.redis.servers import problem_of
 from sockudo_py.errors import Unavailable
+from sockudo_py.links.redis_lasting import LastingRedis
 from sockudo_py.links.redis_stream import Listener, RedisStream, dialer
 from tests.conformance.adapters.driven import Driven, running
 
@@ -33,7 +34,7 @@ class OverRedis:
         self.timing = Timing(vacate_delay, node_timeout, node_timeout / 4)
         self._url = url
         self._response_timeout = response_timeout
-        self._cut: set[Link] = set()
+        self._cut: set[Listener] = set()
         self.adapters: list[RedisAdapter] = []
         self.nodes: list[Driven] = []
         for _ in range(number):
@@ -48,7 +49,8 @@ class OverRedis:
                 raise Unavailable("it is cut off")
             return await dial(listener)
 
-        adapter = RedisAdapter(connect, self.prefix, self.timing, self._response_timeout, Figures())
+        redis = LastingRedis(connect, self._response_timeout, problem_of, "the cluster's Redis")
+        adapter = RedisAdapter(redis, self.prefix, self.timing, Figures())
         self.adapters.append(adapter)
         self.nodes.append(Driven(adapter, self.pass_time, self.timing.vacate_delay))
         return self.nodes[-1]
@@ -62,8 +64,8 @@ class OverRedis:
     def partition(self, node: Driven) -> Partition:
         return self.adapters[self.nodes.index(node)]._started
 
-    def link(self, node: Driven) -> Link:
-        return self.adapters[self.nodes.index(node)]._link
+    def link(self, node: Driven) -> LastingRedis:
+        return self.adapters[self.nodes.index(node)]._redis
 
     async def pass_time(self, seconds: float) -> None:
         """Let Redis' clock be later, in steps that are no surprise to nodes that beat."""
@@ -83,7 +85,7 @@ class OverRedis:
         for _ in range(3):
             for adapter in self.adapters:
                 partition = adapter._started
-                if partition.stopped or adapter._link in self._cut:
+                if partition.stopped or adapter._redis in self._cut:
                     continue
                 answered = False
                 while not answered:

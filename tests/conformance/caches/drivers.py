@@ -1,14 +1,19 @@
 """The caches that must pass the suite. A new driver is one function here and one line in a table."""
 
 import asyncio
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from sockudo_py.caches.base import Cache, CachedEvent, IdempotencyKeys
 from sockudo_py.caches.memory import MemoryCache
 from sockudo_py.caches.memory_keys import MemoryKeys
+from sockudo_py.caches.redis import RedisCache, RedisKeys
 from sockudo_py.errors import Unavailable
+from sockudo_py.links.redis_lasting import LastingRedis
+from sockudo_py.links.redis_stream import dialer
 from tests.support.fake_loop import FakeLoop
+from tests.support.redis_server import RedisServer
 
 
 class Driven:
@@ -60,5 +65,46 @@ async def memory_keys() -> AsyncIterator[DrivenKeys]:
     await keys.close()
 
 
-KEY_DRIVERS: dict[str, Callable[[], AbstractAsyncContextManager[DrivenKeys]]] = {"memory": memory_keys}
-DRIVERS: dict[str, Callable[[], AbstractAsyncContextManager[Driven]]] = {"memory": memory}
+REDIS: list[RedisServer] = []  # one, put there by a fixture
+
+
+@asynccontextmanager
+async def connection() -> AsyncIterator[tuple[LastingRedis, str, Callable[[float], Awaitable[None]]]]:
+    """Give a connection to Redis, a prefix of the test's own, and what lets time pass for the keys with it."""
+    prefix = f"test-{uuid.uuid4().hex[:12]}:"
+
+    dial = dialer(REDIS[0].url, 10.0, owner="cache", keys="database.redis")
+    shared = LastingRedis(dial, 10.0, lambda info: None, "the cache's Redis")
+
+    async def pass_time(seconds: float) -> None:
+        await shared.query("PING")  # what was asked before has been carried out
+        with REDIS[0].client() as client:
+            for key in client.keys(f"{prefix}*"):
+                client.pexpire(key, client.pttl(key) - round(seconds * 1000))
+
+    yield shared, prefix, pass_time
+
+
+@asynccontextmanager
+async def redis() -> AsyncIterator[Driven]:
+    async with connection() as (shared, prefix, pass_time):
+        cache = RedisCache(shared, prefix)
+        await cache.open()
+        yield Driven(cache, pass_time)
+        await cache.close()
+
+
+@asynccontextmanager
+async def redis_keys() -> AsyncIterator[DrivenKeys]:
+    async with connection() as (shared, prefix, pass_time):
+        keys = RedisKeys(shared, prefix)
+        await keys.open()
+        yield DrivenKeys(keys, pass_time)
+        await keys.close()
+
+
+KEY_DRIVERS: dict[str, Callable[[], AbstractAsyncContextManager[DrivenKeys]]] = {
+    "memory": memory_keys,
+    "redis": redis_keys,
+}
+DRIVERS: dict[str, Callable[[], AbstractAsyncContextManager[Driven]]] = {"memory": memory, "redis": redis}

@@ -44,13 +44,13 @@ async def test_a_key_that_was_removed_can_be_claimed_again(driven: DrivenKeys) -
 
 
 async def test_a_claim_ends_after_its_time(driven: DrivenKeys) -> None:
-    await driven.claim("k", ttl=0.3)
-    await driven.pass_time(0.4)
+    await driven.claim("k", ttl=30.0)
+    await driven.pass_time(40)
     assert await driven.claim("k") is None
 
 
 async def test_putting_renews_the_time(driven: DrivenKeys) -> None:
-    await driven.claim("k", ttl=0.3)
+    await driven.claim("k", ttl=30.0)
     driven.keys.put("1", "k", b"kept", 60.0)
-    await driven.pass_time(0.4)
+    await driven.pass_time(40)
     assert await driven.claim("k") == b"kept"

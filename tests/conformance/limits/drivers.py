@@ -1,11 +1,16 @@
 """The rate limiters that must pass the suite. A new driver is one function here and one line in ``DRIVERS``."""
 
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from sockudo_py.limits.base import RateLimiter
 from sockudo_py.limits.memory import MemoryRateLimiter
+from sockudo_py.limits.redis import RedisRateLimiter
+from sockudo_py.links.redis_lasting import LastingRedis
+from sockudo_py.links.redis_stream import dialer
 from tests.support.fake_loop import FakeLoop
+from tests.support.redis_server import RedisServer
 
 
 class Driven:
@@ -28,4 +33,23 @@ async def memory() -> AsyncIterator[Driven]:
     await limiter.close()
 
 
-DRIVERS: dict[str, Callable[[], AbstractAsyncContextManager[Driven]]] = {"memory": memory}
+REDIS: list[RedisServer] = []  # one, put there by a fixture
+
+
+def over_redis(prefix: str, clock: Callable[[], float]) -> RedisRateLimiter:
+    """Return a limiter with a connection of its own."""
+    dial = dialer(REDIS[0].url, 10.0, owner="rate limiter", keys="database.redis")
+    return RedisRateLimiter(LastingRedis(dial, 10.0, lambda info: None, "the rate limiter's Redis"), prefix, clock)
+
+
+@asynccontextmanager
+async def redis() -> AsyncIterator[Driven]:
+    """One node alone: what it allows is what its own view allows."""
+    loop = FakeLoop()
+    limiter = over_redis(f"test-{uuid.uuid4().hex[:12]}:", loop.clock)
+    await limiter.open()
+    yield Driven(limiter, loop.pass_time)
+    await limiter.close()
+
+
+DRIVERS: dict[str, Callable[[], AbstractAsyncContextManager[Driven]]] = {"memory": memory, "redis": redis}

@@ -213,10 +213,10 @@ def unbuilt(tmp_path: Path, **settings: Any) -> str:
 
 def test_every_option_without_its_feature_is_refused_at_once_and_by_name(tmp_path: Path) -> None:
     adapter = {"driver": "redis", "redis": {"cluster_mode": True}}
-    said = unbuilt(tmp_path, adapter=adapter, cache={"driver": "redis"}, workers=4)
+    said = unbuilt(tmp_path, adapter=adapter, queue={"driver": "sqs", "sqs": {"fifo": True}}, workers=4)
     assert [line.split(": ", 1)[1].split(":")[0] for line in said.splitlines()] == [
-        "cache.driver",
         "adapter.redis.cluster_mode",
+        "queue.sqs.fifo",
         "workers",
     ]
     assert all(line.startswith(str(tmp_path / "config.json")) for line in said.splitlines())
@@ -231,14 +231,20 @@ async def test_mistakes_of_every_kind_are_told_at_once(tmp_path: Path) -> None:
     path = write(
         tmp_path,
         app={"webhooks": [{"name": "hook", "url": "https://user:pass@example.com/", "event_types": ["*"]}]},
-        cache={"driver": "redis"},
+        cache={"driver": "redis", "redis": {"cluster_mode": True}},
         ssl={"enabled": True, "cert_path": str(tmp_path / "none.pem"), "key_path": str(tmp_path / "none.key")},
         webhooks={"security": {"ca_bundle": str(tmp_path / "none.pem")}},
     )
     with pytest.raises(ConfigError) as caught:
         Server(load(path, {}))
     said = str(caught.value)
-    keys = ("cache.driver", "ssl.cert_path", "ssl.key_path", "webhook hook: url", "webhooks.security.ca_bundle")
+    keys = (
+        "cache.redis.cluster_mode",
+        "ssl.cert_path",
+        "ssl.key_path",
+        "webhook hook: url",
+        "webhooks.security.ca_bundle",
+    )
     assert [key for key in keys if key not in said] == []
 
 

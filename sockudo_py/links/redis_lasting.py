@@ -1,0 +1,258 @@
+"""A stream to Redis that is made again whenever it is lost, and that several users share.
+
+A user that names a prefix hears of the connection and gets the messages of topics with its prefix. Others only ask.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import Any, Final, Protocol
+
+from sockudo_py.errors import SockudoError, Unavailable
+from sockudo_py.links.redis_stream import Answer, Listener, RedisStream, ReplyError
+from sockudo_py.links.redis_wire import Word
+
+_log = logging.getLogger(__name__)
+
+_FIRST_PAUSE: Final = 0.02  # seconds between two attempts to connect ...
+_LONGEST_PAUSE: Final = 0.5
+_WARN_EVERY: Final = 30.0  # seconds
+
+
+class User(Protocol):
+    """Who has to know when the connection comes and goes."""
+
+    def connected(self, run_id: str) -> None:
+        """The connection is there. ``run_id`` is another one after Redis was restarted or replaced.
+
+        Call ``LastingRedis.is_ready`` when it can be used.
+        """
+
+    def lost(self) -> None:
+        """The connection is gone, and what was asked on it is not answered."""
+
+    def message(self, topic: bytes, payload: bytes) -> None:
+        """Take what was published on a topic, which comes without the prefix."""
+
+
+class LastingRedis:
+    """See above.
+
+    Args:
+        connect: Makes a stream, or raises ``Unavailable``.
+        timeout: Seconds that Redis has to answer.
+        problem_of: Says of the fields of ``INFO`` why the server can't be used; None when it can.
+        name: What it is to people who read the log: ``the cluster's Redis``.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[Listener], Awaitable[RedisStream]],
+        timeout: float,
+        problem_of: Callable[[Mapping[str, str]], str | None],
+        name: str,
+    ) -> None:
+        self.timeout = timeout
+        self.name = name
+        self.gap_seconds = 0.0
+        self._connect = connect
+        self._problem_of = problem_of
+        self._loop = asyncio.get_running_loop()
+        self._stream: RedisStream | None = None
+        self._users: dict[bytes, User] = {}
+        self._unready: set[bytes] = set()
+        self._commands: dict[int, Answer] = {}
+        self._numbers = 0
+        self._reconnecting: asyncio.Task[None] | None = None
+        self._pause = _FIRST_PAUSE
+        self._lost_at: float | None = None
+        self._warned_at = float("-inf")
+        self._ready = asyncio.Event()
+        self._refused = ""  # why the server can't be used
+        self._last_reason = ""
+        self._holders = 0
+        self._opened = False
+        self._closed = False
+
+    def add(self, prefix: bytes, user: User) -> None:
+        """Name a user. A prefix ends with the end of its hash tag and a colon, ``}:``."""
+        self._users[prefix] = user
+
+    async def open(self) -> None:
+        """Connect for the first time, check the server, and wait until all users are ready.
+
+        Each call needs one of ``close``; only the first connects. Raises ``Unavailable``, or ``SockudoError`` for a
+        server that can't be used.
+        """
+        self._holders += 1
+        if self._opened:
+            return
+        self._opened = True
+        await self._try()
+        try:
+            async with asyncio.timeout(self.timeout * 2):
+                await self._ready.wait()
+        except TimeoutError:
+            self._closed = True
+            raise Unavailable(f"{self.name} does not answer; {self._last_reason}") from None
+        if self._refused:
+            self._closed = True
+            raise SockudoError(f"{self.name}: {self._refused}")
+
+    async def close(self) -> None:
+        """Close the connection, when nobody else holds it open."""
+        self._holders -= 1
+        if self._holders > 0:
+            return
+        self._closed = True
+        if self._reconnecting is not None:
+            self._reconnecting.cancel()
+            await asyncio.wait({self._reconnecting})
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
+        self._end_commands()
+
+    @property
+    def ready(self) -> bool:
+        """Whether it can be used now."""
+        return self._ready.is_set() and self._stream is not None
+
+    def send(self, *words: Word, then: Answer) -> None:
+        """Send a command; ``then`` gets the answer, and nothing when the connection is lost before."""
+        if self._stream is not None:
+            self._stream.ask(*words, then=then)
+
+    def command(self, *words: Word, then: Answer) -> None:
+        """Send a command; ``then`` gets the answer, or ``Unavailable``, exactly once."""
+        if not self.ready:
+            then(Unavailable(f"{self.name} is away"))
+            return
+        self._numbers += 1
+        self._commands[self._numbers] = then
+        self.send(*words, then=partial(self._answered, self._numbers))
+
+    async def query(self, *words: Word) -> Any:
+        """Return the answer to a command. Raises ``Unavailable``."""
+        answer: asyncio.Future[Any] = self._loop.create_future()
+        self.command(*words, then=lambda found: None if answer.done() else answer.set_result(found))
+        found = await answer
+        if isinstance(found, Unavailable):
+            raise found
+        if isinstance(found, ReplyError):
+            raise Unavailable(f"{self.name} answered with an error: {str(found)[:200]}")
+        return found
+
+    def subscribe(self, topic: bytes) -> None:
+        """Get the messages of a topic."""
+        if self._stream is not None:
+            self._stream.subscribe(topic)
+
+    def unsubscribe(self, topic: bytes) -> None:
+        """Get the messages of a topic no longer."""
+        if self._stream is not None:
+            self._stream.unsubscribe(topic)
+
+    def publish(self, topic: bytes, payload: bytes) -> bool:
+        """Publish; return False when that is lost."""
+        return self._stream is not None and self._stream.publish(topic, payload)
+
+    def fail(self, reason: str) -> None:
+        """Give the connection up, and begin anew."""
+        if self._stream is not None:
+            self._stream.fail(reason)
+
+    def is_ready(self, prefix: bytes) -> None:
+        """A user can be used again."""
+        self._unready.discard(prefix)
+        if not self._unready:
+            self._now_ready()
+
+    # -- what the stream says --
+
+    def message(self, topic: bytes, payload: bytes) -> None:
+        """Take a message."""
+        end = topic.find(b"}:") + 2
+        user = self._users.get(topic[:end])
+        if user is not None:
+            user.message(topic[end:], payload)
+
+    def lost(self, reason: str) -> None:
+        """The connection is gone: try to have another one."""
+        self._stream = None
+        self._last_reason = reason
+        self._ready.clear()
+        now = self._loop.time()
+        if self._lost_at is None:
+            self._lost_at = now
+        if now - self._warned_at >= _WARN_EVERY and not self._closed:
+            self._warned_at = now
+            _log.warning("the connection to %s is lost: %s; trying again", self.name, reason)
+        self._end_commands()
+        for user in self._users.values():
+            user.lost()
+        if not self._closed and self._reconnecting is None:
+            self._reconnecting = asyncio.create_task(self._reconnect())
+
+    async def _reconnect(self) -> None:
+        try:
+            while self._stream is None:
+                await asyncio.sleep(self._pause)
+                self._pause = min(self._pause * 2, _LONGEST_PAUSE)
+                try:
+                    await self._try()
+                except Unavailable as error:
+                    if self._loop.time() - self._warned_at >= _WARN_EVERY:
+                        self._warned_at = self._loop.time()
+                        _log.warning("%s is away: %s", self.name, error)
+        finally:
+            self._reconnecting = None
+
+    async def _try(self) -> None:
+        stream = await self._connect(self)
+        if stream.closed:
+            raise Unavailable(f"{self.name} closed the connection at once")
+        self._stream = stream
+        self.send("INFO", "default", then=self._greeted)
+
+    def _greeted(self, answer: Any) -> None:
+        if isinstance(answer, ReplyError):
+            self.fail(f"INFO was refused: {str(answer)[:200]}")
+            return
+        info = _fields(answer)
+        problem = self._problem_of(info)
+        if problem is not None:
+            self._refused = problem
+            self.fail(problem)
+            self._ready.set()  # for whoever opens the link: it is not going to get better
+            return
+        self._refused = ""
+        self._unready = set(self._users)
+        for user in self._users.values():
+            user.connected(info.get("run_id", ""))
+        if not self._users:
+            self._now_ready()
+
+    def _now_ready(self) -> None:
+        self._pause = _FIRST_PAUSE
+        self._ready.set()
+        if self._lost_at is not None:
+            away = self._loop.time() - self._lost_at
+            self.gap_seconds += away
+            self._lost_at = None
+            _log.info("%s is back after %.1f s", self.name, away)
+
+    def _answered(self, number: int, answer: Any) -> None:
+        self._commands.pop(number)(answer)
+
+    def _end_commands(self) -> None:
+        commands, self._commands = self._commands, {}
+        for then in commands.values():
+            then(Unavailable(f"{self.name} is away"))
+
+
+def _fields(answer: object) -> dict[str, str]:
+    """Return the fields of an ``INFO`` answer."""
+    lines = answer.decode("utf-8", "replace") if isinstance(answer, bytes) else str(answer)
+    return dict(line.split(":", 1) for line in lines.split("\r\n") if ":" in line)

@@ -1,0 +1,12 @@
+"""The Redis that the shared limiters of the suite run over."""
+
+import pytest
+
+from tests.conformance.limits.drivers import REDIS
+from tests.support.redis_server import RedisServer
+from tests.support.redis_server import redis_server as redis_server
+
+
+@pytest.fixture(autouse=True)
+def _over_redis(redis_server: RedisServer) -> None:
+    REDIS[:] = [redis_server]
