@@ -176,7 +176,7 @@ def test_a_mistake_in_a_variable_names_the_variable(problems: Problems) -> None:
         "environment variable PORT: must be a whole number, not 'x'; "
         "if it is another program's, unset it for this server",
         "environment variable SOCKUDO_DEFAULT_APP_MAX_CONNECTIONS: must be a whole number, not 'many'",
-        "environment variable CACHE_DRIVER: must be 'memory' or 'none', not 'nats'; "
+        "environment variable CACHE_DRIVER: must be 'memory', 'redis' or 'none', not 'nats'; "
         "if it is another program's, unset it for this server",
     ]
 

@@ -199,9 +199,9 @@ def test_the_word_null_in_a_variable_counts_as_not_set_and_is_named(read: Load, 
 @pytest.mark.parametrize(
     ("env", "line"),
     [
-        ({"CACHE_DRIVER": "file"}, "environment variable CACHE_DRIVER: must be 'memory' or 'none', not 'file'; if it is another program's, unset it for this server"),
+        ({"CACHE_DRIVER": "file"}, "environment variable CACHE_DRIVER: must be 'memory', 'redis' or 'none', not 'file'; if it is another program's, unset it for this server"),
         ({"QUEUE_DRIVER": "beanstalkd"}, "environment variable QUEUE_DRIVER: must be 'memory', 'sqlite', 'redis', 'sqs' or 'none', not 'beanstalkd'; if it is another program's, unset it for this server"),
-        ({"SOKETI_CACHE_DRIVER": "file"}, "environment variable SOKETI_CACHE_DRIVER: must be 'memory' or 'none', not 'file'"),
+        ({"SOKETI_CACHE_DRIVER": "file"}, "environment variable SOKETI_CACHE_DRIVER: must be 'memory', 'redis' or 'none', not 'file'"),
         ({"SOKETI_SSL_CA": "ca.pem"}, "environment variable SOKETI_SSL_CA: is not supported here; leave it out, and check client certificates in a proxy"),
         ({"SSL_REDIRECT_HTTP": "true"}, "environment variable SSL_REDIRECT_HTTP: is not supported here; write false, and redirect in a proxy, or, if it is another program's, unset it for this server"),
         ({"DATABASE_REDIS_MASTER_TLS_ENABLED": "true"}, "environment variable DATABASE_REDIS_MASTER_TLS_ENABLED: is not supported here; use database.redis.url with rediss://, or, if it is another program's, unset it for this server"),

@@ -154,10 +154,9 @@ def value_at(document: Any, parts: list[str]) -> dict[str, Any]:
 
 
 def test_a_variable_that_has_no_effect_yet_is_named(read: Load) -> None:
-    (warning,) = read({"host": "127.0.0.1", **with_apps(app())}, {"RATE_LIMITER_REDIS_PREFIX": "x:"}).warnings
-    assert warning == (
-        f"config.json: no effect yet: environment variable RATE_LIMITER_REDIS_PREFIX; {NOT_YET['rate_limiter.redis']}"
-    )
+    (warning,) = read({"host": "127.0.0.1", **with_apps(app())}, {"QUEUE_STALLED_BATCH_SIZE": "9"}).warnings
+    instead = NOT_YET["queue.reliability.stalled_batch_size"]
+    assert warning == f"config.json: no effect yet: environment variable QUEUE_STALLED_BATCH_SIZE; {instead}"
 
 
 def test_a_variable_that_takes_back_what_has_no_effect_does_not_warn(read: Load) -> None:
