@@ -43,8 +43,8 @@ class Step:
 class Had:
     """What Redis has of this node, at a registration: subscriptions of a channel, and the users that are members of it.
 
-    ``lost``: it has forgotten what it knew. ``left``: this node left the channel not long ago; ``gone``: user_info by
-    user id of members that did.
+    ``lost``: it has forgotten what it knew. ``left``: this node left the channel, and that is not known to have been
+    told; ``gone``: user_info by user id of members that left so.
     """
 
     count: int = 0
@@ -142,12 +142,12 @@ class Plan:
         fetched = pairs(next(answers)) if self._roster else None
         base = None if fetched is None else roster_of(fetched)
         for user_id, present in self._mended:
-            next(answers)
+            last = int(next(answers)) > 0
             if base is None:
                 continue
             if present:
                 base.setdefault(user_id, channel.shown[user_id][1])
-            elif user_id not in channel.members:
+            elif last:  # else another node has the user, too
                 base.pop(user_id, None)
         for crossing in self._crossings:
             crossing.fate = next(answers)

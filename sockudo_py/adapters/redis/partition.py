@@ -43,7 +43,6 @@ _log = logging.getLogger(__name__)
 
 STEPS_AT_MOST: Final = 300  # of a batch
 _SWEEP_AT_ONCE: Final = 100  # entries that one beat takes apart
-_REMEMBERED_LONGER: Final = 1.0  # seconds than the vacate delay: what this node made pending
 _TOMBSTONE: Final = 1800.0  # seconds without Redis after which its tombstone of this node may be gone
 _SOON: Final = 0.005  # seconds after something is due: then it is due in Redis, too
 _JOINS_WAIT: Final = 5.0  # seconds for Redis, then plain channels are answered by what is known here
@@ -79,7 +78,7 @@ class Partition:
         self.outbox = outbox(self._acknowledge)
         self._epoch = ""
         self._registered = False
-        self.state = State(timing.vacate_delay + _REMEMBERED_LONGER, self._loop.time)
+        self.state = State(timing.vacate_delay, self._loop.time)
         self._flight: Batch | None = None
         self._registration: Registration | None = None
         self._outbox_there: dict[bytes, bytes] = {}
@@ -89,6 +88,7 @@ class Partition:
         self._acks: list[str] = []
         self._acks_under_way = 0
         self._beating = False
+        self._beat_sent = 0.0
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._settled_at = self._loop.time()  # the last time that Redis answered a beat or a registration
         self.shift_ms = 0  # of Redis' clock, for tests
@@ -249,6 +249,11 @@ class Partition:
         for one in batch.plans:
             channel = one.channel
             one.answered(rest, self._deliver, self._holding)
+            if channel.own:
+                self.state.departures.back(channel.entry)
+            for user_id in one.sources:
+                if user_id in channel.members:
+                    self.state.departures.back(channel.entry_of(user_id))
             for user_id, info in one.removed:
                 self._departed(channel.entry_of(user_id), one.sources.get(user_id), info)
             if one.leaves_nobody and not channel.own and not channel.total and one.went is not None:
@@ -440,6 +445,7 @@ class Partition:
         if not self.ready or self._beating:
             return
         self._beating = True
+        self._beat_sent = self._loop.time()
         words: Words = ["HSET", b"conns:" + self.node_id.encode()]
         for app_id, count in self.counts_connections().items():
             words += [app_id, count]
@@ -463,6 +469,8 @@ class Partition:
         figures.swept_entries += swept
         figures.nodes, figures.pending, figures.outbox = nodes, pending, len(self.outbox)
         self._tell(events, self._whose)
+        if not hold and not more:
+            self.state.departures.told(self._beat_sent)
         self._held(hold)
         self._timer("beat", 0 if more else self._timing.heartbeat, self.beat)
         if hold:

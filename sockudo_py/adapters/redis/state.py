@@ -23,14 +23,14 @@ class Batch:
 
 
 class Departures:
-    """What this node made pending not long ago, with whose step it was.
+    """What this node made pending and is not known to have been told, with whose step it was.
 
-    Redis knows it too, unless it has forgotten: then it has to be told again. What is older than ``keep`` seconds does
-    not count, whether or not it has been cleaned up.
+    Redis knows it too, unless it has forgotten: then it has to be told again. ``delay`` is the vacate delay; without
+    one nothing is ever pending.
     """
 
-    def __init__(self, keep: float, clock: Callable[[], float]) -> None:
-        self._keep = keep
+    def __init__(self, delay: float, clock: Callable[[], float]) -> None:
+        self._delay = delay
         self._clock = clock
         self._left: OrderedDict[Entry, tuple[float, Source | None, str]] = OrderedDict()
 
@@ -39,14 +39,21 @@ class Departures:
 
     def add(self, entry: Entry, source: Source | None, info: str = "null") -> None:
         """An entry has been made pending, or may have been."""
-        now = self._clock()
-        self._left[entry] = now + self._keep, source, info
-        self._left.move_to_end(entry)
+        if self._delay > 0:
+            self._left[entry] = self._clock() + self._delay, source, info
+            self._left.move_to_end(entry)
+
+    def back(self, entry: Entry) -> None:
+        """Who left has come back to this node."""
+        self._left.pop(entry, None)
+
+    def told(self, at: float) -> None:
+        """Redis has told all that was due at a time of this node's clock."""
         while self._left:
-            first, (ends, _, _) = next(iter(self._left.items()))
-            if ends > now:
-                break
-            del self._left[first]
+            entry, (due, _, _) = next(iter(self._left.items()))
+            if due > at:
+                return
+            del self._left[entry]
 
     def source(self, entry: Entry) -> Source | None:
         """Return whose step it was."""
@@ -59,12 +66,9 @@ class Departures:
 
     def by_channel(self) -> tuple[set[bytes], dict[bytes, dict[str, str]]]:
         """Return the channels that were left, and by channel the user_info of members that were."""
-        now = self._clock()
         channels: set[bytes] = set()
         members: dict[bytes, dict[str, str]] = {}
-        for entry, (ends, _, info) in self._left.items():
-            if ends <= now:
-                continue
+        for entry, (_, _, info) in self._left.items():
             parts = entry[1:].split(b"\0", 2)
             key = b"\0".join(parts[:2])
             if len(parts) == 2:
@@ -77,11 +81,11 @@ class Departures:
 class State:
     """The channels and users of this node, by their keys; ``dirty`` are those with steps to ask Redis for."""
 
-    def __init__(self, keep: float, clock: Callable[[], float]) -> None:
+    def __init__(self, vacate_delay: float, clock: Callable[[], float]) -> None:
         self.channels: dict[bytes, Channel] = {}
         self.users: dict[bytes, User] = {}
         self.watched = Watched()
-        self.departures = Departures(keep, clock)
+        self.departures = Departures(vacate_delay, clock)
         self.dirty: dict[Channel | User, None] = {}
 
     def channel(self, app_id: str, name: str) -> Channel:
