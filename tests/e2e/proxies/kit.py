@@ -1,5 +1,6 @@
 """Run the reverse proxies of Debian with the very files of ``deploy/proxies``, on ports and certificates of a test."""
 
+import csv
 import http.client
 import socket
 import ssl
@@ -214,7 +215,7 @@ class HttpsConnection(http.client.HTTPConnection):
 def stage_for(folder: Path, upstream: str, patience: int = 60, prefixed: bool = False) -> tuple[Stage, trustme.CA]:
     """Return a stage in ``folder`` with a certificate of a new authority."""
     authority = trustme.CA()
-    leaf = authority.issue_cert(HOST)
+    leaf = authority.issue_cert(HOST, "localhost")
     folder.mkdir(parents=True, exist_ok=True)
     certificate, key, both = (folder / name for name in ("chain.pem", "key.pem", "both.pem"))
     for pem in leaf.cert_chain_pems:
@@ -256,3 +257,19 @@ def _wait(front: Front) -> None:
         else:
             return
     raise AssertionError(f"the proxy is not up (exit code {front.process.poll()}):\n{front.log()}")
+
+
+def wait_for_state(front: Front, wanted: str) -> None:
+    """Wait until HAProxy's own statistics say of the server that it is ``UP`` or ``DOWN``."""
+    deadline = time.monotonic() + 30
+    state = ""
+    while state != wanted:
+        assert time.monotonic() < deadline, f"the server is {state}: {front.log()}"
+        time.sleep(0.05)  # polls a condition, with a deadline
+        with socket.socket(socket.AF_UNIX) as stats:
+            stats.connect(str(front.stage.folder / "stats"))
+            stats.sendall(b"show stat\n")
+            rows = list(csv.DictReader(stats.makefile(encoding="ascii").read().removeprefix("# ").splitlines()))
+        (row,) = [row for row in rows if row["svname"] == "node1"]
+        passed = row["check_status"] == "L7OK"  # before the third failed check a server counts as up
+        state = row["status"].split()[0] if passed or row["status"].startswith("DOWN") else ""

@@ -1,11 +1,8 @@
 """The proxies' configurations in ``deploy/proxies``, run by the real programs in front of a real server."""
 
 import asyncio
-import csv
 import json
 import signal
-import socket
-import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -15,9 +12,18 @@ from typing import Any
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from tests.e2e.proxies.kit import PROXIES, STRANGER, Front, HttpsConnection, proxied
+from tests.e2e.proxies.kit import (
+    PROXIES,
+    STRANGER,
+    Front,
+    HttpsConnection,
+    nginx,
+    proxied,
+    wait_for_state,
+)
 from tests.support.api import Api
 from tests.support.client import Client, Frame, eventually
+from tests.support.node import program, scenario
 from tests.support.server import Server, TestApp, app_config, running, server_config
 
 LIED = "203.0.113.9"  # what a client says about itself
@@ -78,24 +84,6 @@ async def after_pings(client: Client) -> Frame:
     while (frame := await client.receive()).event == "pusher:ping":
         pass
     return frame
-
-
-def wait_for_state(front: Front, wanted: str) -> None:
-    """Wait until HAProxy's own statistics say of the server that it is ``UP`` or ``DOWN``."""
-    deadline = time.monotonic() + 30
-    state = ""
-    while state != wanted:
-        assert time.monotonic() < deadline, f"the server is {state}: {front.log()}"
-        time.sleep(0.05)  # polls a condition, with a deadline
-        with socket.socket(socket.AF_UNIX) as stats:
-            stats.connect(str(front.stage.folder / "stats"))
-            stats.sendall(b"show stat\n")
-            rows = list(csv.DictReader(stats.makefile(encoding="ascii").read().removeprefix("# ").splitlines()))
-        (state,) = [
-            row["status"].split()[0]
-            for row in rows
-            if row["svname"] == "node1" and row["check_status"] not in ("", "INI")
-        ] or [""]
 
 
 @pytest.fixture(scope="module", params=PROXIES)
@@ -203,6 +191,25 @@ def test_what_is_not_for_the_public_is_not_to_be_had(chain: Chain, path: str) ->
     assert status in (400, 403, 404), body
     assert b"memory" not in body
     assert b"# HELP" not in body
+
+
+@pytest.mark.clients
+async def test_pusher_js_comes_below_a_path_of_the_site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = server_config(app_config(APP, require_tls=True), trusted_proxies=["127.0.0.1/32"])
+    with (
+        running(config, tmp_path / "server") as server,
+        proxied(nginx, tmp_path / "proxy", f"127.0.0.1:{server.port}", prefixed=True) as front,
+    ):
+        front.authority.cert_pem.write_to_path(tmp_path / "authority.pem")
+        monkeypatch.setenv("NODE_EXTRA_CA_CERTS", str(tmp_path / "authority.pem"))
+        options = {"forceTLS": True, "wsHost": "localhost", "wssPort": front.stage.port, "wsPath": "/realtime"}
+        async with program("client", scenario(server, APP, options=options)) as client:
+            await client.expect(on="state", current="connected")
+            await client.value("subscribe", channel="private-x")
+            await client.expect(on="event", channel="private-x", event="pusher:subscription_succeeded")
+            await Chain(server, front).publish("private-x", data='{"message":"hello"}')
+            report = await client.expect(on="event", channel="private-x", event="my-event")
+            assert report["data"] == {"message": "hello"}
 
 
 @pytest.mark.parametrize("name", ["nginx", "haproxy", "apache"])
