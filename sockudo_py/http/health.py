@@ -1,4 +1,4 @@
-"""The open routes, ``/up`` and ``/live``, and ``/usage``, which is for operators."""
+"""The open routes, which probes and load balancers ask, and ``/usage``, which is for operators."""
 
 import logging
 import os
@@ -6,6 +6,7 @@ import resource
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 
 import orjson
 
@@ -23,7 +24,7 @@ _RETRY = ("Retry-After", "1")
 
 
 class Health:
-    """Answers ``/up``, ``/up/{app_id}``, ``/live`` and ``/usage``.
+    """Answers ``/up``, ``/up/{app_id}``, ``/live``, the probes that people have from other servers, and ``/usage``.
 
     Args:
         node: Its ``draining`` and its connections.
@@ -59,13 +60,16 @@ class Health:
         self._leaving = True
 
     def up(self) -> ApiResponse:
-        """Return 200 while this node takes clients and all its parts are healthy, else 503 and what is wrong."""
-        if self._leaving or self._node.draining:
-            return error(503, "draining", _RETRY)
-        ill = [name for name, healthy in self._checks.items() if not healthy()]
-        if ill:
-            return error(503, f"degraded: {', '.join(ill)}", _RETRY)
-        return UP
+        """Return 200 while this node takes clients, 503 while it drains.
+
+        The body of 200 names the parts that are not healthy: a balancer that took every node out because a service is
+        away would end also what goes on without it.
+        """
+        return self._draining() or self._parts() or UP
+
+    def accept_traffic(self) -> ApiResponse:
+        """Return 503 while the node drains, else 200."""
+        return self._draining() or UP
 
     def up_app(self, app_id: str) -> ApiResponse:
         """Return 200 when this app can be used here: 404 when there is none, 403 when it is disabled, 503 as ``up``."""
@@ -79,6 +83,13 @@ class Health:
     def live(self) -> ApiResponse:
         """Return 200: the process answers."""
         return UP
+
+    def _draining(self) -> ApiResponse | None:
+        return error(503, "draining", _RETRY) if self._leaving or self._node.draining else None
+
+    def _parts(self) -> ApiResponse | None:
+        ill = [name for name, healthy in self._checks.items() if not healthy()]
+        return replace(UP, body=f"degraded: {', '.join(ill)}\n".encode()) if ill else None
 
     async def usage(self) -> ApiResponse:
         """Return what this process holds and uses, as JSON. Sizes are bytes, ``uptime_seconds`` seconds."""

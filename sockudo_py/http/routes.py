@@ -53,12 +53,17 @@ ROUTES: tuple[Route, ...] = (
     Signed("POST", "/apps/{app_id}/users/{user_id}/terminate_connections", users.terminate),
     Signed("POST", "/users/{user_id}/terminate_connections", users.terminate),  # where the Python SDK 3.3.4 posts to
     Signed("POST", "/apps/{app_id}/users/{user_id}/force_reconnect", users.force_reconnect),
+    Open("GET", "/", lambda health, _: health.live()),
+    Open("OPTIONS", "/", lambda health, _: health.up()),  # HAProxy's check, where none is configured
+    Open("GET", "/ready", lambda health, _: health.accept_traffic()),
+    Open("GET", "/accept-traffic", lambda health, _: health.accept_traffic()),
     Open("GET", "/up", lambda health, _: health.up()),
     Open("GET", "/up/{app_id}", lambda health, segments: health.up_app(segments[0])),
     Open("GET", "/live", lambda health, _: health.live()),
     ForOperators("GET", "/usage", lambda health, _: health.usage()),
 )
 
+PROBES = ("/", "/up", "/live", "/ready", "/accept-traffic")
 
 _REMEMBERED = 1024  # matches ...
 _REMEMBERED_LENGTH = 256  # ... of paths up to this length
@@ -126,7 +131,7 @@ class Router:
                     segments = tuple([decode_segment(parts[at]) for at in candidate.variables])
                     return Match(candidate.route, segments, candidate.names_app)
                 others += ["GET", "HEAD"] if expected == "GET" else [expected]
-        return MethodMismatch((*dict.fromkeys(others), "OPTIONS")) if others else None
+        return MethodMismatch(tuple(dict.fromkeys((*others, "OPTIONS")))) if others else None
 
 
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://[^/?#]*")
@@ -147,9 +152,14 @@ def origin_form(target: str) -> str:
 
 
 def cut_prefix(path: str, prefix: str) -> str:
-    """Return the path as the API's routes know it; a path outside the prefix becomes one without a route."""
+    """Return the path as the API's routes know it; a path outside the prefix becomes one without a route.
+
+    What probes and operators ask for has a route without the prefix, too.
+    """
     if not prefix:
         return path
     if path.startswith(prefix + "/"):
         return path[len(prefix) :]
-    return path if path in ("/up", "/live", "/usage") or path.startswith("/up/") else ""
+    if path == prefix:
+        return "/"
+    return path if path in PROBES or path == "/usage" or path.startswith("/up/") else ""

@@ -1,4 +1,4 @@
-"""The lane of health checks: ``GET /up``, ``/up/{app_id}`` and ``/live``, with the path prefix and without."""
+"""The lane of health checks: GETs of ``PROBES`` and of ``/up/{app_id}``, with the path prefix and without."""
 
 import re
 from collections.abc import Awaitable
@@ -7,7 +7,7 @@ from sockudo_py.edge.http1.head import Head
 from sockudo_py.edge.lane import AnswerLane
 from sockudo_py.edge.lanes.publish import RequestApi
 from sockudo_py.http.messages import ApiRequest, ApiResponse
-from sockudo_py.http.routes import cut_prefix
+from sockudo_py.http.routes import PROBES, cut_prefix
 
 
 class HealthLane(AnswerLane):
@@ -21,7 +21,8 @@ class HealthLane(AnswerLane):
     def __init__(self, api: RequestApi, prefix: str) -> None:
         self._api = api
         self._prefix = prefix
-        self._checks_health = re.compile(f"(?:{re.escape(prefix)})?/(?:up(?:/[^/]+)?|live)").fullmatch
+        probes = "|".join((*map(re.escape, PROBES), "/up/[^/]+", "" if prefix else "/"))
+        self._checks_health = re.compile(f"(?:{re.escape(prefix)})?(?:{probes})").fullmatch
 
     def takes(self, head: Head) -> bool:
         """Take GETs of these paths that have no body."""

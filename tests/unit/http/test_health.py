@@ -29,10 +29,13 @@ def test_up_says_draining_from_the_moment_that_the_server_is_about_to_leave(worl
     assert health.live().status == 200
 
 
-def test_up_names_every_part_that_is_ill(world: World) -> None:
+def test_up_names_every_part_that_is_ill_and_goes_on_taking_clients(world: World) -> None:
     checks = {"adapter": lambda: False, "cache": lambda: True, "queue": lambda: False}
-    answer = Health(node=world.node, apps=world.apps, metrics=world.metrics, checks=checks).up()
-    assert (answer.status, text(answer)) == (503, "degraded: adapter, queue\n")
+    health = Health(node=world.node, apps=world.apps, metrics=world.metrics, checks=checks)
+    answer = health.up()
+    assert (answer.status, answer.body) == (200, b"degraded: adapter, queue\n")
+    world.node.draining = True
+    assert health.up().status == 503
 
 
 @pytest.mark.parametrize(("app_id", "status"), [("3", 403), ("4", 200), ("5", 404), ("", 404)])
@@ -44,6 +47,13 @@ def test_up_of_an_app_tells_whether_it_can_be_used(world: World, app_id: str, st
 def test_up_of_an_app_is_draining_with_its_node(world: World) -> None:
     world.node.draining = True
     assert Health(node=world.node, apps=world.apps, metrics=world.metrics).up_app("3").status == 503
+
+
+def test_accept_traffic_is_503_only_while_clients_are_sent_away(world: World) -> None:
+    health = Health(node=world.node, apps=world.apps, metrics=world.metrics, checks={"adapter": lambda: False})
+    assert (health.accept_traffic().status, health.accept_traffic().body) == (200, b"OK")
+    health.leave()
+    assert (health.accept_traffic().status, text(health.accept_traffic())) == (503, "draining\n")
 
 
 def test_live_is_ok_whatever_is_ill(world: World) -> None:
