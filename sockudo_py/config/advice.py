@@ -41,6 +41,7 @@ def advice(config: Config, origins: Origins) -> list[str]:
     found += _plain_text(config)
     found += _outdone(config)
     found += _limits(config)
+    found += _unshared(config)
     if config.queue.driver == "none" and any(app.webhooks for app in manager.array.apps):
         found.append(Problem(("queue", "driver"), *NO_QUEUE))
     return [origins.line(problem) for problem in found]
@@ -63,6 +64,28 @@ def _outdone(config: Config) -> Iterator[Problem]:
     if config.server_id is not None and "redis" not in (driver, config.adapter.driver):
         text = f"has no effect with the queue driver {driver}: only servers that share a Redis need names"
         yield Problem(("server_id",), text, "leave it out")
+
+
+_UNSHARED = {
+    "memory": "what a node that dies has queued is lost",
+    "sqlite": "what a node that dies has queued waits until that node is started again",
+    "sqs": "a webhook that two nodes send is not recognised as the same",
+}
+
+
+def _unshared(config: Config) -> Iterator[Problem]:
+    """Yield the drivers that each node has for itself although the adapter makes several nodes one server."""
+    if config.adapter.driver != "redis":
+        return
+    if config.cache.driver == "memory":
+        text = "is memory: the last event of a cache channel is known on the node that published it only"
+        yield Problem(("cache", "driver"), text, "set it to redis")
+    queue = config.queue.driver
+    if queue in _UNSHARED and config.sends_webhooks:
+        yield Problem(("queue", "driver"), f"is {queue}: {_UNSHARED[queue]}", "set it to redis")
+    if config.rate_limiter.enabled and config.rate_limiter.driver == "memory":
+        text = "is memory: each node allows the whole limit"
+        yield Problem(("rate_limiter", "driver"), text, "set it to redis")
 
 
 def _limits(config: Config) -> Iterator[Problem]:
