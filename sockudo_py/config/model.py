@@ -52,7 +52,7 @@ def _mode(value: str) -> str:
     word = {"prod": "production", "dev": "development"}.get(word, word)
     close = difflib.get_close_matches(word, MODES, n=1, cutoff=0.75)
     if close and word not in MODES:
-        raise ValueError(f"is no mode of this server; did you mean {close[0]}?")
+        raise ValueError(f"{value} is no mode of this server; did you mean {close[0]}?")
     return word if word in MODES else value
 
 

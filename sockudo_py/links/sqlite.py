@@ -124,13 +124,18 @@ class SqliteFile:
         """Let nobody else read what is sent to receivers. SQLite gives its log files the mode of the file."""
         try:
             os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
-            for path in (self.path, Path(f"{self.path}-wal"), Path(f"{self.path}-shm")):
-                mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0
-                if mode & 0o077:
-                    path.chmod(0o600)
-                    log.warning("%s: %s had mode %04o, others could read it; now it has 0600", self._key, path, mode)
         except OSError as error:
             raise SockudoError(f"{self._key}: {self.path}: {error.strerror}; {_REMEDY}") from error
+        for path in (self.path, Path(f"{self.path}-wal"), Path(f"{self.path}-shm")):
+            mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0
+            if not mode & 0o077:
+                continue
+            try:
+                path.chmod(0o600)
+            except OSError as error:  # such as a file of another user, which this one may write to
+                log.warning("%s: %s has mode %04o, others can read it (%s)", self._key, path, mode, error.strerror)
+            else:
+                log.warning("%s: %s had mode %04o, others could read it; now it has 0600", self._key, path, mode)
 
     def _connect(self) -> sqlite3.Connection:
         self._keep_private()

@@ -18,21 +18,27 @@ def unusable(config: Config) -> list[str]:
     problems = []
     for key, host in (("host", config.host), ("metrics.host", config.metrics.host)):
         if host is not None and (key == "host" or config.metrics.enabled) and (why := _unresolved(host)):
-            problems.append(config.problem(key, f"the name can't be resolved: {why}", "use an address of this machine"))
+            problems.append(config.problem(key, f"{host} can't be resolved: {why}", "use an address of this machine"))
     if config.unix_socket.enabled and (why := unwritable(Path(config.unix_socket.path), make_folders=False)):
+        why = f"{config.unix_socket.path}: {why}"
         problems.append(config.problem("unix_socket.path", why, "make its folder, or name another"))
     admin = config.webhooks.admin.socket
     if admin is not None and (why := unwritable(Path(admin), make_folders=False)):
+        why = f"{admin}: {why}"
         problems.append(config.problem("webhooks.admin.socket", why, "make its folder, or name another"))
     queue = Path(config.queue.sqlite.path)
     if config.queue.driver == "sqlite" and (why := unwritable(queue) or _no_database(queue)):
         problems.append(
-            config.problem("queue.sqlite.path", why, "name a file in a folder that the server may write to")
+            config.problem(
+                "queue.sqlite.path", f"{queue}: {why}", "name a file in a folder that the server may write to"
+            )
         )
     spool = spool_path(config)
     if spool is not None and spool.parent != queue.parent and config.sends_webhooks and (why := unwritable(spool)):
         problems.append(
-            config.problem("webhooks.spool.path", why, "name a file in a folder that the server may write to")
+            config.problem(
+                "webhooks.spool.path", f"{spool}: {why}", "name a file in a folder that the server may write to"
+            )
         )
     return problems
 

@@ -328,14 +328,15 @@ def test_check_config_tries_hosts_and_paths_without_opening_anything(
     *lines, count = capsys.readouterr().err.splitlines()
     assert count == "5 mistakes"
     folder = Path.cwd()
-    assert lines[0].startswith("config.json: host: the name can't be resolved: ")
-    assert lines[1].startswith("config.json: metrics.host: the name can't be resolved: ")
+    assert lines[0].startswith("config.json: host: no-such-host.invalid can't be resolved: ")
+    assert lines[1].startswith("config.json: metrics.host: no such host can't be resolved: ")
     assert lines[2] == (
-        f"config.json: unix_socket.path: there is no folder {folder}/nowhere; make its folder, or name another"
+        f"config.json: unix_socket.path: nowhere/server.sock: there is no folder {folder}/nowhere; "
+        "make its folder, or name another"
     )
     remedy = "name a file in a folder that the server may write to"
-    assert lines[3] == f"config.json: queue.sqlite.path: {folder}/file is no folder; {remedy}"
-    assert lines[4] == f"config.json: webhooks.spool.path: is a folder; {remedy}"
+    assert lines[3] == f"config.json: queue.sqlite.path: file/queue.sqlite3: {folder}/file is no folder; {remedy}"
+    assert lines[4] == f"config.json: webhooks.spool.path: .: is a folder; {remedy}"
     assert sorted(path.name for path in folder.iterdir()) == ["config.json", "file"]
 
 
@@ -433,7 +434,7 @@ def test_check_config_tells_a_file_that_is_no_database(
     Path("queue.sqlite3").write_text("no database at all")
     name = write(with_app(), queue={"sqlite": {"path": "queue.sqlite3"}})
     assert main(["check-config", "--config", name], {}) == 1
-    assert "config.json: queue.sqlite.path: is no file of SQLite; " in capsys.readouterr().err
+    assert "config.json: queue.sqlite.path: queue.sqlite3: is no file of SQLite; " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["check-config", "start"])

@@ -332,7 +332,7 @@ def test_several_namespaces_may_be_given(read: Load) -> None:
 @pytest.mark.parametrize("mode", ["prodction", "Producton", "developmnt"])
 def test_a_mode_that_is_almost_one_is_a_mistake(problems: Problems, mode: str) -> None:
     (line,) = problems({**QUIET, "mode": mode})
-    assert line.startswith("config.json: mode: is no mode of this server; did you mean ")
+    assert " is no mode of this server; did you mean " in line
 
 
 @pytest.mark.parametrize(
