@@ -64,6 +64,11 @@ class EdgeServer:
         """The port that is listened on: the one taken when the configured one is 0."""
         return self._port
 
+    @property
+    def open(self) -> int:
+        """How many connections are open, but for those that another server goes on with."""
+        return self._context.connections.open.count
+
     async def start(self) -> None:
         """Listen. Raises SockudoError that names the address, the reason and the remedy."""
         try:

@@ -144,6 +144,14 @@ class WebhookService:
         """Hand over every event, finish what is under way within the shutdown timeout, and close the targets."""
         started = time.monotonic()
         timeout = self._settings.shutdown_timeout
+        waiting, under_way = self.dispatcher.waiting, sum(self.worker.in_flight.values())
+        if waiting or under_way:
+            log.info(
+                "webhooks: events for the queue: %d, deliveries under way: %d; waiting for them at most %gs",
+                waiting,
+                under_way,
+                timeout,
+            )
         if self._recovery is not None:
             await self._recovery.stop()
         await self.dispatcher.stop(min(5.0, timeout))

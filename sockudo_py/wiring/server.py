@@ -324,15 +324,20 @@ class Server:
 
     async def _drain(self, edge: EdgeServer) -> None:
         delay, grace = self._config.drain_delay, self._config.shutdown_grace_period
+        deliveries = self._config.queue.reliability.shutdown_timeout_ms / 1000 if self._config.sends_webhooks else 0.0
+        most = delay + grace + LAST_CONNECTIONS + deliveries
         self._health.leave()
+        log.info("stopping, which takes at most about %gs; a second signal leaves at once, without finishing", most)
         if delay:
-            log.info("closing the port in %gs; /up says 503 until then", delay)
+            log.info("/up says 503 from now on; the port is closed in %gs", delay)
             await asyncio.sleep(delay)
         edge.stop_accepting()
-        log.info("draining %d connections over at most %gs", self.node.connections(), grace)
+        log.info("the port is closed; sending %s away, at most %gs", _count(self.node.connections(), "client"), grace)
         await self.node.drain(grace)
 
     async def _close_connections(self, edge: EdgeServer) -> None:
+        if edge.open:
+            log.info("waiting for the ends of %s, at most %gs", _count(edge.open, "connection"), LAST_CONNECTIONS)
         await asyncio.gather(edge.close(LAST_CONNECTIONS), self._web.close_api())
 
     def _make_edge(self) -> EdgeServer:
@@ -429,6 +434,10 @@ class Server:
     async def _usage(self) -> Mapping[str, object]:
         config = self._config
         return {"enabled": config.sends_webhooks, "queue_driver": config.queue.driver, **self.webhooks.usage()}
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _proxies(config: Config, hops: int) -> TrustedProxies:

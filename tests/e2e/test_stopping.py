@@ -1,6 +1,7 @@
 """How long a stop takes, and what a signal does at other moments."""
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -80,6 +81,27 @@ async def test_a_stop_with_clients_and_receivers_that_hang_takes_nine_seconds_an
         with running(config, tmp_path):
             await eventually(lambda: len(receiver.hooks("/hook")) > before, "what was cut off comes again")
         assert any(b"room" in hook.body for hook in receiver.hooks("/hook")[before:])
+
+
+async def test_a_stop_says_what_it_waits_for_and_how_long_at_most(tmp_path: Path) -> None:
+    with HookReceiver() as receiver:
+        config = default_stop(receiver, tmp_path) | {"drain_delay": 0.5, "shutdown_grace_period": 2}
+        config["queue"]["reliability"] = {"shutdown_timeout_ms": 1500}
+        receiver.answer("/hook", 60.0)
+        with running(config, tmp_path) as server:
+            async with connected(server, APP) as client, connected(server, APP):
+                await client.subscribe("room")
+                await eventually(lambda: bool(receiver.hooks("/hook")), "the request that is never answered")
+                await asyncio.to_thread(server.stop)
+            said = [json.loads(line)["message"] for line in server.log().splitlines()]
+    begin = said.index("stopping, which takes at most about 5s; a second signal leaves at once, without finishing")
+    assert [line for line in said[begin + 1 :] if not line.startswith("waiting for the ends of ")] == [
+        "/up says 503 from now on; the port is closed in 0.5s",
+        "the port is closed; sending 2 clients away, at most 2s",
+        "webhooks: events for the queue: 0, deliveries under way: 1; waiting for them at most 1.5s",
+        "deliveries that were cut off and go back to the queue: 1",
+        "stopped",
+    ]
 
 
 async def test_a_stop_that_nobody_holds_up_is_over_in_a_moment(tmp_path: Path) -> None:

@@ -123,6 +123,7 @@ class Worker:
         """Give interrupted jobs back, so that others deliver them at once and not after their leases."""
         if not tokens:
             return
+        log.info("deliveries that were cut off and go back to the queue: %d", len(tokens))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout):
                 answers = await asyncio.gather(*map(self._queue.release, tokens), return_exceptions=True)
