@@ -50,11 +50,12 @@ class Missed:
         """Forget who came back; return whether somebody was missed."""
         return self._changes.pop(key, None) is not None
 
-    def tell_all(self) -> None:
-        """Tell of all, without waiting for their time."""
-        while self._changes:
+    def tell_some(self) -> bool:
+        """Tell of some, without waiting for their time; return whether there are more."""
+        for _ in range(min(_SLICE, len(self._changes))):
             _, (_, change) = self._changes.popitem(last=False)
             self._tell(change)
+        return bool(self._changes)
 
     def _arm(self, delay: float) -> None:
         if self._changes and not self._armed:

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from typing import Any, Final, assert_never
 
@@ -128,7 +128,7 @@ class Node:
             perform=self.perform,
             on_change=on_change,
         )
-        self._departures = Departures(self._leave_gone, call_soon)
+        self._departures = Departures(self._depart, call_soon)
         self._held = HeldClients(self._hub, call_later)
         self._paced = Paced(call_later, clock)
         self._steps: dict[type[Effect], Callable[[Sink, Any], None]] = {
@@ -197,17 +197,14 @@ class Node:
             )
 
     def disconnect(self, client: Sink) -> None:
-        """Let a client that is gone leave everything, many channels over some turns of the loop.
+        """Let a client that is gone leave everything; where many go, over some turns of the loop.
 
         Without effect on clients that aren't counted (any more).
         """
         session = client.session
-        app_id = session.app.id
-        if not self._hub.remove(app_id, client):
-            return
-        session.end()
-        self._users.sign_out(client)
-        self._departures.add(client, list(session.subscriptions()), partial(self._left_all, client, app_id))
+        if self._hub.remove(session.app.id, client):
+            session.end()
+            self._departures.add(client)
 
     def hold(self, sources: Collection[Source]) -> None:
         """Don't read the clients of these sources from now on, and read all others (again)."""
@@ -326,7 +323,7 @@ class Node:
             done=lambda: None if closed.done() else closed.set_result(None),
         )
         await closed
-        self._departures.finish()
+        await self._departures.finish()
 
     # -- what effects lead to --
 
@@ -351,15 +348,19 @@ class Node:
         self._hub.leave(client.session.app.id, effect.channel, client)
         self._subscriptions.leave(client, effect.channel, effect.member)
 
-    def _leave_gone(self, client: Sink, channel: str, member: Member | None) -> None:
-        self._hub.drop(client.session.app.id, channel, client)
-        self._subscriptions.leave(client, channel, member)
-
-    def _left_all(self, client: Sink, app_id: str) -> None:
+    def _depart(self, client: Sink) -> Iterator[None]:
+        """Let a client that is gone leave everything; one step is one channel."""
+        session = client.session
+        app_id = session.app.id
+        self._users.sign_out(client)
+        for channel, member in session.subscriptions():
+            self._hub.drop(app_id, channel, client)
+            self._subscriptions.leave(client, channel, member)
+            yield
         _tell(client, "client disconnected")
         self._metrics.app(app_id).new_disconnections += 1
         if ConnectionTerminated in self._wanted.get(app_id, ()):
-            self._on_change(ConnectionTerminated(app_id, client.session.socket_id, client.session.source))
+            self._on_change(ConnectionTerminated(app_id, session.socket_id, session.source))
 
     def _pause(self, client: Sink, pause: Pause) -> None:
         session = client.session

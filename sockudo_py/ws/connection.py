@@ -19,6 +19,7 @@ from sockudo_py.protocol.session import Session
 from sockudo_py.ws.context import ConnectionContext
 from sockudo_py.ws.frames import FrameReader, Received, begins_plain, only_message, plain_messages
 from sockudo_py.ws.framing import PING_FRAME, close_frame, pong_frame, text_frame
+from sockudo_py.ws.turns import TURN
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +32,6 @@ _OPEN: Final = 0
 _CLOSING: Final = 1  # our close frame is out, the peer's is awaited
 _DISCARDING: Final = 2  # nothing that comes is looked at any more; the end of the stream is awaited
 _LOST: Final = 3
-
-_TURN: Final = 4  # beside ``hub.PACED`` and ``hub.CROWDING``: others have their turn of the loop
 
 _GO_ON, _PEER_CLOSED, _FAILED = range(3)  # what reading came to
 
@@ -129,7 +128,7 @@ class WebSocketConnection(asyncio.Protocol):
 
     def hold(self, reason: int) -> None:
         """Read nothing more, what came already included."""
-        if self._state == _OPEN or reason == _TURN:
+        if self._state == _OPEN or reason == TURN:
             if not self._held:
                 self._transport.pause_reading()
                 if self._begun is not None:
@@ -248,6 +247,9 @@ class WebSocketConnection(asyncio.Protocol):
 
     def _work(self, data: bytes, start: int = 0) -> None:
         context = self._context
+        if context.turns.left <= 0:
+            self._work_later(data, start)
+            return
         answers: list[bytes] = []
         context.node.begin_work()
         if self._state == _OPEN:
@@ -300,6 +302,8 @@ class WebSocketConnection(asyncio.Protocol):
             self._crash()
         finally:
             self._counters.messages_received += frames
+            if frames > 1:
+                context.turns.left -= frames
         if self._held:
             self._waiting, self._done = data, plain_messages(data, start, frames, limit)[1]
             return len(data)
@@ -314,7 +318,16 @@ class WebSocketConnection(asyncio.Protocol):
 
     def _read(self, reader: FrameReader, data: bytes, answers: list[bytes]) -> int:
         """Make frames of ``data`` and do what they ask for, slice by slice. Return what became of the connection."""
-        start, size, last = 0, len(data), reader.frames_read + _FRAMES_PER_TURN
+        begun = reader.frames_read
+        try:
+            return self._read_some(reader, data, answers, begun + _FRAMES_PER_TURN)
+        finally:
+            frames = reader.frames_read - begun
+            if frames > 1:
+                self._context.turns.left -= frames
+
+    def _read_some(self, reader: FrameReader, data: bytes, answers: list[bytes], last: int) -> int:
+        start, size = 0, len(data)
         while True:
             piece = data if size <= _SLICE_BYTES else data[start : start + _SLICE_BYTES]
             start += len(piece)
@@ -358,8 +371,8 @@ class WebSocketConnection(asyncio.Protocol):
 
     def _work_later(self, data: bytes, start: int) -> None:
         self._waiting, self._done = data, start
-        self.hold(_TURN)
-        asyncio.get_running_loop().call_soon(self.release, _TURN)
+        self.hold(TURN)
+        self._context.turns.wait(self)
 
     def _pour(self, answers: list[bytes]) -> None:
         """Write what was answered so far; a client that doesn't read it is closed before it causes more."""
@@ -393,7 +406,7 @@ class WebSocketConnection(asyncio.Protocol):
         self._state = state
         self.write = discard
         if self._held:  # but the client's part of the closing handshake has to be read, in a moment
-            if not self._held & _TURN:
-                asyncio.get_running_loop().call_soon(self.release, _TURN)
-            self._held = _TURN
+            if not self._held & TURN:
+                asyncio.get_running_loop().call_soon(self.release, TURN)
+            self._held = TURN
         self._context.wheel.schedule(self, self._context.clock() + seconds)

@@ -6,6 +6,7 @@ from sockudo_py.clients.node import ClientNode
 from sockudo_py.clients.open_connections import OpenConnections
 from sockudo_py.clients.wheel import Wheel
 from sockudo_py.ws.frames import FrameReaders
+from sockudo_py.ws.turns import Turns
 
 
 class ConnectionContext:
@@ -21,7 +22,17 @@ class ConnectionContext:
         slow_timeout: Seconds that a slow client has to read what waits for it, the close frame included.
     """
 
-    __slots__ = ("clock", "close_timeout", "max_unsent_bytes", "node", "open", "readers", "slow_timeout", "wheel")
+    __slots__ = (
+        "clock",
+        "close_timeout",
+        "max_unsent_bytes",
+        "node",
+        "open",
+        "readers",
+        "slow_timeout",
+        "turns",
+        "wheel",
+    )
 
     def __init__(
         self,
@@ -42,3 +53,4 @@ class ConnectionContext:
         self.close_timeout = close_timeout
         self.slow_timeout = slow_timeout
         self.open = OpenConnections()
+        self.turns = Turns()

@@ -1,9 +1,12 @@
 """What only the local adapter promises: one timer, and no work that grows."""
 
+import asyncio
+from itertools import pairwise
+
 import pytest
 
 from sockudo_py.adapters.base import Left
-from sockudo_py.adapters.local import LocalAdapter
+from sockudo_py.adapters.local import CHANGES_PER_TURN, LocalAdapter
 from sockudo_py.changes import ChannelVacated
 from sockudo_py.protocol.source import Source
 from tests.support.changes import Changes
@@ -83,3 +86,37 @@ def test_an_adapter_that_was_not_started_says_so() -> None:
     adapter = LocalAdapter(3.0, loop.call_later, loop.clock)
     with pytest.raises(RuntimeError, match="before start"):
         adapter.join("1", "c", SOURCE, None, 100, False, ignore)
+
+
+def test_a_crowd_that_is_due_at_once_is_told_in_slices() -> None:
+    loop = FakeLoop()
+    adapter, changes = started(loop)
+    for number in range(3 * CHANGES_PER_TURN):
+        adapter.join("1", f"c{number}", SOURCE, None, 100, False, ignore)
+        adapter.leave("1", f"c{number}", SOURCE, None, False, ignore)
+    changes.clear()
+    loop.now += 3.0
+    slices = []
+    while loop.timers:
+        _, _, emit = loop.timers.pop()
+        emit()
+        slices.append(len(changes))
+    assert slices == [CHANGES_PER_TURN, 2 * CHANGES_PER_TURN, 3 * CHANGES_PER_TURN]
+    assert changes == [ChannelVacated("1", f"c{number}") for number in range(3 * CHANGES_PER_TURN)]
+
+
+@pytest.mark.parametrize("put_off", [False, True])
+async def test_a_stop_tells_everything_in_order_and_leaves_turns_to_others(put_off: bool) -> None:
+    adapter, changes = started(FakeLoop(), delay=0.0 if put_off else 3.0)
+    adapter.put_off(lambda source: True)
+    for number in range(3 * CHANGES_PER_TURN):
+        adapter.join("1", f"c{number}", SOURCE, None, 100, False, ignore)
+        adapter.leave("1", f"c{number}", SOURCE, None, False, ignore)
+    changes.clear()
+    stopping = asyncio.create_task(adapter.stop())
+    seen = [0]
+    while not stopping.done():
+        await asyncio.sleep(0)
+        seen.append(len(changes))
+    assert max(after - before for before, after in pairwise(seen)) == CHANGES_PER_TURN
+    assert changes == [ChannelVacated("1", f"c{number}") for number in range(3 * CHANGES_PER_TURN)]

@@ -121,5 +121,6 @@ def test_thousands_can_leave_at_once(channels: int) -> None:
     for client in clients:
         bench.node.disconnect(client)
     assert bench.node.connections() == 0
+    bench.loop.settle()
     assert bench.metrics.app("1").subscriptions == 0
     assert bench.metrics.app("1").channels == 0
