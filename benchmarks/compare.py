@@ -27,6 +27,7 @@ WORKLOADS = (
     "connections",
     "idle",
     "avalanche",
+    "mass_drop",
     "ramp",
     "webhooks",
     "webhook_pairs",
