@@ -15,8 +15,11 @@ from websockets.exceptions import ConnectionClosed
 from tests.e2e.proxies.kit import (
     PROXIES,
     STRANGER,
+    Command,
     Front,
     HttpsConnection,
+    Stage,
+    haproxy,
     nginx,
     proxied,
     wait_for_state,
@@ -237,6 +240,19 @@ async def test_hops_are_for_proxies_whose_networks_nobody_knows(limited: bool, t
         async with chain.client() as client:
             lines = [line for line in chain.logged("client connected") if line["socket_id"] == client.socket_id]
             assert [line["address"] for line in lines] == [STRANGER]
+
+
+def test_haproxy_s_plain_check_sees_the_server_up(tmp_path: Path) -> None:
+    def plain(stage: Stage) -> Command:
+        return haproxy(stage, {"option httpchk GET /up": "option httpchk"})
+
+    with (
+        running(server_config(app_config(APP)), tmp_path / "server") as server,
+        proxied(plain, tmp_path / "proxy", f"127.0.0.1:{server.port}") as front,
+    ):
+        wait_for_state(front, "UP")
+        server.kill()
+        wait_for_state(front, "DOWN")
 
 
 def test_haproxy_takes_the_server_out_while_it_drains(tmp_path: Path) -> None:
