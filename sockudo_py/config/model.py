@@ -74,7 +74,9 @@ class Config(Section):
         "server finds what was occupied when it was killed. null: host name and port.",
     )
     workers: Positive = Field(
-        default=1, le=256, description="Processes on the port; more than one needs the Redis adapter."
+        default=1,
+        le=256,
+        description="Processes on the port. Only 1 for now: for more, start servers on ports of their own.",
     )
     max_connections: Limit = Field(default=None, description="Connections of this node; null, 0, -1: no limit.")
     drain_delay: Seconds = Field(

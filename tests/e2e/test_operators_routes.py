@@ -12,6 +12,8 @@ import pytest
 
 from tests.support.api import Api
 from tests.support.client import Client
+from tests.support.redis_server import RedisServer
+from tests.support.redis_server import redis_server as redis_server
 from tests.support.server import Server, TestApp, app_config, running, server_config
 
 ROOT = Path(__file__).parents[2]
@@ -79,12 +81,13 @@ def test_the_file_of_the_queue_is_for_its_owner_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", PROFILES, ids=lambda path: path.name)
 async def test_no_profile_limits_the_operators_backend_or_the_clients_behind_one_proxy(
-    path: Path, tmp_path: Path
+    path: Path, tmp_path: Path, redis_server: RedisServer
 ) -> None:
     """The limits of the profile itself; apps and services are the test's."""
     profile = json.loads(path.read_text())  # noqa: ASYNC240 - a small file
     limits = {key: profile[key] for key in ("rate_limiter", "trusted_proxies", "mode") if key in profile}
-    with running(configured(**limits), tmp_path) as server, Api(server, TestApp()) as api:
+    redis = {"redis": {"url": redis_server.url}}
+    with running(configured(**limits, database=redis), tmp_path) as server, Api(server, TestApp()) as api:
         statuses = [api.publish("c", "e", "{}").status for _ in range(300)]
         assert set(statuses) == {200}
         clients = [await Client.open(server.ws_url(f"/app/{TestApp().key}?protocol=7"), TestApp()) for _ in range(60)]

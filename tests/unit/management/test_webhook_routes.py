@@ -320,3 +320,28 @@ async def test_scopes(bench: Bench) -> None:
     assert code(await bench.ask("DELETE", FAILED, admin=reader)) == (403, "forbidden")
     assert code(await bench.ask("POST", RETRY, admin=reader)) == (403, "forbidden")
     assert code(await bench.ask("GET", FAILED, admin=writer)) == (403, "forbidden")
+
+
+# -- a queue that can choose by endpoint only
+
+
+class Limited:
+    """The part of the queue of SQS that ``OfOneEndpoint`` uses."""
+
+    def __init__(self, queue: MemoryQueue) -> None:
+        self.failed, self.redrive, self.purge, self.depths = queue.failed, queue.redrive, queue.purge, queue.depths
+
+
+async def test_a_queue_that_can_not_choose_finds_by_everything_and_changes_by_endpoint(bench: Bench) -> None:
+    await four(bench)
+    limited: Any = Limited(bench.queue)
+    bench.routes = WebhookRoutes(letters_of(limited), lambda: bench.endpoints)
+    assert [one["id"] for one in (await bench.get(FAILED, error_class="tls", app_id="2"))["failed"]] == ["d3"]
+    for method, path in (("POST", RETRY), ("DELETE", FAILED)):
+        assert code(await bench.ask(method, path, {"error_class": "tls"})) == (422, "not_supported")
+        dry = await bench.ask(method, path, {"error_class": "tls", "dry_run": True})
+        assert dry.document == {"matched": 2, "more": False}
+    assert (await bench.ask("POST", RETRY, {"webhookId": "wh_a", "limit": 1})).document == {"retried": 1}
+    assert (await bench.ask("DELETE", FAILED, {"webhookId": "wh_b"})).document == {"deleted": 2}
+    assert [one["id"] for one in (await bench.get(FAILED))["failed"]] == ["d1"]
+    assert (await bench.ask("POST", RETRY)).document == {"retried": 1}
