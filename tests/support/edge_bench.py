@@ -8,6 +8,7 @@ import base64
 import heapq
 import itertools
 import json
+import sys
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
@@ -312,6 +313,7 @@ class Bench:
             max_message_bytes=max_message_bytes,
             max_unsent_bytes=max_unsent_bytes,
         )
+        self.connections.turns.left = sys.maxsize  # no turn of a loop comes by itself; whoever tests them sets it
         self.api = FakeApi()
         self.fallbacks: list[Fallback] = []
         self.context = FrontContext(
