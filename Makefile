@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar o
 WORKERS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test faults soak check docs chart fmt lock bench bench-docs clean
+.PHONY: help setup run test faults cluster chaos soak check docs chart fmt lock bench bench-docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  %-10s %s\n", $$1, $$2}'
@@ -37,6 +37,12 @@ test: $(STAMP) ## run the tests (ARGS='-k name' to choose)
 
 faults: $(STAMP) ## run the slow tests: faults that take their time (docs/webhooks/promise.md)
 	$(BIN)/python -m pytest -m slow $(ARGS)
+
+cluster: $(STAMP) ## the tests of several nodes, with a thousand deaths between a decision and the queue
+	CLUSTER_DEATHS=1000 $(BIN)/python -m pytest -n $(WORKERS) tests/cluster tests/conformance/adapters $(ARGS)
+
+chaos: $(STAMP) ## an hour of random steps and faults on several nodes (CHAOS_SECONDS=n CHAOS_SEED=n)
+	$(BIN)/python -m tests.cluster.chaos --seconds $(or $(CHAOS_SECONDS),3600) $(if $(CHAOS_SEED),--seed $(CHAOS_SEED))
 
 soak: $(STAMP) ## ten minutes of random faults, with a line every ten seconds (SOAK_SECONDS=n SOAK_SEED=n)
 	$(BIN)/python -u -m tests.faults.soak

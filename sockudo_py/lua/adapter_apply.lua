@@ -15,6 +15,8 @@
 
 local refusal = fence()
 if refusal then return { refusal } end
+-- One that a connection left behind when it was lost: the node has registered since, and asks anew.
+if tonumber(redis.call('HGET', P .. 'applied', node) or 0) >= tonumber(ARGV[6]) then return { 'STALE' } end
 redis.call('HSET', P .. 'applied', node, ARGV[6])
 
 local function emit_all(list)

@@ -8,6 +8,7 @@
 -- ARGV[8]  the server's run id: another one means that it was restarted, or that a replica took over
 -- ARGV[9]  a random text, the epoch where there is none
 -- ARGV[10] 1 when this node has been registered before
+-- ARGV[11] the number of the last batch that it sent: none of these is carried out from now on
 -- Answers {status, epoch, number of the node's last batch, its inventory, its outbox, ms of hold that are left}.
 --   NEW    the node was not known
 --   KNOWN  the node was known; Redis may have forgotten what came last, which the inventory shows
@@ -41,7 +42,9 @@ end
 redis.call('ZADD', P .. 'nodes', whole(now + lease), node)
 redis.call('HSET', META, 'beat', whole(now))
 local left = held()
+local applied = tonumber(redis.call('HGET', P .. 'applied', node) or 0)
+redis.call('HSET', P .. 'applied', node, ARGV[11])
 return {
-  status, epoch, tonumber(redis.call('HGET', P .. 'applied', node) or 0), redis.call('HGETALL', inventory),
+  status, epoch, applied, redis.call('HGETALL', inventory),
   redis.call('HGETALL', outbox), left > 0 and left - now or 0,
 }

@@ -199,7 +199,7 @@ class Play:
         for name in ("pending", "doubt", "dead", "pinfo"):
             if redis.exists(self.site.key(name)):
                 self.problems.append(f"{name} is not empty")
-        for node, rosters in self.rosters.items():
+        for node, rosters in ((node, self.rosters[node]) for node in self.sockets):
             for channel, seen in rosters.items():
                 if seen != users[channel]:
                     self.problems.append(f"{channel}: clients of a node see {seen}, and there are {users[channel]}")

@@ -292,3 +292,16 @@ async def test_counts_are_mended_after_a_gap(private_redis: RedisServer) -> None
         assert one.delivered == [CountChanged(APP, "c", 3)]
         assert [type(change) for change in one.transitions] == [ChannelOccupied]
         assert not any(isinstance(change, MemberAdded) for change in one.transitions)
+
+
+async def test_a_batch_that_a_lost_connection_left_behind_changes_nothing(private_redis: RedisServer) -> None:
+    site = Site(private_redis, 1)
+    async with site.running() as (one,):
+        await one.join("c", socket="1.1")
+        partition = site.partition(one)
+        late = partition._batches
+        site.link(one).fail("look again")
+        await site.settle()
+        answer = await partition._script_answer("apply", [late, "c", f"{APP}\0c", 5, 1, 0])
+        assert answer == [b"STALE"]
+        await at_rest(site)

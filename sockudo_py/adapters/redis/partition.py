@@ -373,7 +373,7 @@ class Partition:
         timing = self._timing
         lease = round(timing.node_timeout * 1000)
         self._link.subscribe(b"to:" + self.node_id.encode())
-        words: Words = [lease, lease, run_id, secrets.token_hex(8), int(self._registered)]
+        words: Words = [lease, lease, run_id, secrets.token_hex(8), int(self._registered), self._batches]
         self._script("register", words, lambda answer: self._register_answered(run_id, answer))
 
     def _register_answered(self, run_id: str, answer: Any) -> None:
@@ -592,7 +592,11 @@ class Partition:
 
 SCRIPTS: Final = Scripts("apply", "beat", "bye", "register")
 PUT_OFF_ALL: Final = 1 << 30
-_FENCED: Final = {b"LOST": "Redis has forgotten the cluster", b"DEAD": "the other nodes have taken this one out"}
+_FENCED: Final = {
+    b"LOST": "Redis has forgotten the cluster",
+    b"DEAD": "the other nodes have taken this one out",
+    b"STALE": "a batch came late",
+}
 
 
 def _step_of(plans: dict[bytes, Plan], entry: Entry, came: bool) -> Source | None:
