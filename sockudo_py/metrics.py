@@ -4,6 +4,7 @@
 attributes and a collector reads them when somebody scrapes. Names and units stand in ``docs/metrics.md``.
 """
 
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -81,13 +82,8 @@ class Histogram:
 
     def observe(self, *labels: str, value: float) -> None:
         """Count one observation."""
-        row = self.row(*labels)
-        index = 0
-        for bound in self.buckets:
-            if value <= bound:
-                break
-            index += 1
-        row[index] += 1
+        row = self.values.get(labels) or self.row(*labels)
+        row[bisect_left(self.buckets, value)] += 1
         row[-1] += value
 
 

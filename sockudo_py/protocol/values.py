@@ -1,6 +1,6 @@
 """Values that are made for every message."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, TypeVar, dataclass_transform
 
 _Value = TypeVar("_Value")
@@ -10,7 +10,7 @@ _Value = TypeVar("_Value")
 new: Final = object.__new__
 
 
-@dataclass_transform(frozen_default=True)
+@dataclass_transform(frozen_default=True, field_specifiers=(field,))
 def value(cls: type[_Value]) -> type[_Value]:
     """Make a slotted dataclass that is frozen for mypy only.
 

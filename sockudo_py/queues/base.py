@@ -27,6 +27,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 from sockudo_py.errors import Unavailable
 from sockudo_py.protocol.source import Source
+from sockudo_py.protocol.values import value
 
 LONGEST_WAIT = 86_400.0  # seconds: of the retry presets'; the default of queues that are not told
 ENDPOINT_DELETED = "endpoint_deleted"  # the error class with which ``drop`` also forgets the lane's policy
@@ -107,16 +108,28 @@ class LanePolicy:
     longest_wait: float = 0.0  # seconds that a retry is put off at most
 
 
-@dataclass(frozen=True, slots=True)
+class FreshJob(NamedTuple):
+    """What a job that was never tried is made of, for those who need not read its text for it."""
+
+    id: str
+    endpoint: str
+    app_id: str
+    created_ms: int
+    events_text: bytes
+
+
+@value
 class Claim:
     """A leased job. It must be answered by ``ack``, ``retry``, ``fail`` or ``release`` under its token.
 
-    ``own``: how many events it has, if all of them are ``own`` as in ``Append``; else 0.
+    ``own``: how many events it has, if all of them are ``own`` as in ``Append``; else 0. ``fresh``: what ``job`` says,
+    where it is ``own`` and the queue knows it.
     """
 
     token: str
     job: bytes
     own: int = 0
+    fresh: FreshJob | None = None
 
 
 @dataclass(frozen=True, slots=True)

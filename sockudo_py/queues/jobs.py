@@ -17,7 +17,8 @@ import orjson
 
 from sockudo_py.compact import compact
 from sockudo_py.errors import SockudoError
-from sockudo_py.queues.base import ALL_DEAD, Append, DeadLetters
+from sockudo_py.protocol.values import value
+from sockudo_py.queues.base import ALL_DEAD, Append, Claim, DeadLetters, FreshJob
 
 _EVENTS = b',"events":['
 _HEAD = re.compile(
@@ -42,7 +43,7 @@ class JobError:
     status: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Job:
     """One batch of events for one endpoint. ``events_text`` is the JSON array exactly as it was appended."""
 
@@ -83,11 +84,20 @@ def encode_event(append: Append) -> bytes:
     return encode_events(append, (append.event,))
 
 
+def fresh(first: Append, events: Sequence[bytes]) -> FreshJob:
+    """Return what a job that holds these events is made of; all else is as in the first one."""
+    return FreshJob(first.id, first.endpoint, first.app_id, first.created_ms, b"[%b]" % b",".join(events))
+
+
+def encode_fresh(job: FreshJob) -> bytes:
+    """Return the text of a fresh job."""
+    ident, endpoint, app_id, created_ms, events_text = job
+    return b'{"v":1,"id":%b%b%d,"events":%b}' % (orjson.dumps(ident), _fresh(endpoint, app_id), created_ms, events_text)
+
+
 def encode_events(first: Append, events: Sequence[bytes]) -> bytes:
     """Return the text of a fresh job that holds these events; all else is as in the first one."""
-    ident, endpoint, app_id, _, created_ms, _, _, _ = first
-    head = b'{"v":1,"id":%b%b%d,"events":[' % (orjson.dumps(ident), _fresh(endpoint, app_id), created_ms)
-    return b"%b%b]}" % (head, b",".join(events))
+    return encode_fresh(fresh(first, events))
 
 
 def decode(text: bytes, own: int = 0) -> Job:
@@ -116,6 +126,14 @@ def decode(text: bytes, own: int = 0) -> Job:
         except UnicodeDecodeError as error:
             raise PoisonJob("the job is not UTF-8") from error
     return _decode_any(text)
+
+
+def of_claim(claim: Claim) -> Job:
+    """Return the job of a claim. Raises as ``decode`` does."""
+    if claim.fresh is None:
+        return decode(claim.job, claim.own)
+    ident, endpoint, app_id, created_ms, events_text = claim.fresh
+    return Job(ident, endpoint, app_id, created_ms, events_text, own=claim.own)
 
 
 def header(text: bytes) -> tuple[str, str] | None:

@@ -7,6 +7,7 @@ never jumps; dead jobs and duplicates are the driver's own matter.
 import heapq
 import itertools
 import secrets
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -14,6 +15,8 @@ from sockudo_py.queues import jobs
 from sockudo_py.queues.base import LaneDepth, LanePolicy
 from sockudo_py.queues.local.classes import CLASSES, PROBATION, SlotPolicy
 from sockudo_py.queues.local.lanes import Entry, Fresh, Lane, Lanes
+
+_NEVER = sys.maxsize
 
 
 class Lease:
@@ -54,6 +57,7 @@ class LeaseBook:
         self._max_crashes = max_crashes
         self._held: dict[str, list[int]] = {}  # worker -> its leases, by class
         self._serial = itertools.count(1)
+        self._expires = _NEVER  # no lease ends before
         self._boot = secrets.token_hex(4)  # so that a token of an earlier process is never one of this
 
     @property
@@ -64,7 +68,7 @@ class LeaseBook:
     def set_policy(self, endpoint: str, policy: LanePolicy, now: int) -> None:
         """Set how a lane behaves."""
         lane = self.lanes[endpoint]
-        lane.policy = policy
+        lane.adopt(policy)
         self.lanes.settle(lane, now)
 
     def set_paused(self, endpoint: str, paused: bool, now: int) -> None:
@@ -86,6 +90,16 @@ class LeaseBook:
     def tick(self, now: int) -> Moved:
         """Take back expired leases, and let delayed jobs that are due into their lanes."""
         moved = Moved()
+        if now >= self._expires:
+            self._take_back(moved, now)
+        while self.delayed and self.delayed[0][0] <= now:
+            entry = heapq.heappop(self.delayed)[2]
+            self.lanes.hold(self.lanes[entry.endpoint], -1)
+            moved.due.append(entry)
+            self.lanes.put(entry, now, head=False)
+        return moved
+
+    def _take_back(self, moved: Moved, now: int) -> None:
         overdue = [token for token, lease in self.active.items() if lease.deadline <= now]
         overdue.sort(key=lambda token: self.active[token].deadline)
         for token in reversed(overdue):  # the one that expired first goes to the head last
@@ -98,12 +112,7 @@ class LeaseBook:
             else:
                 moved.returned.append(entry)
                 self.lanes.put(entry, now, head=True)
-        while self.delayed and self.delayed[0][0] <= now:
-            entry = heapq.heappop(self.delayed)[2]
-            self.lanes.hold(self.lanes[entry.endpoint], -1)
-            moved.due.append(entry)
-            self.lanes.put(entry, now, head=False)
-        return moved
+        self._expires = min((lease.deadline for lease in self.active.values()), default=_NEVER)
 
     def claim(self, worker: str, limit: int, lease_ms: int, now: int) -> list[tuple[str, Entry]]:
         """Lease up to ``limit`` jobs, in turn; returns tokens and jobs."""
@@ -111,7 +120,7 @@ class LeaseBook:
         held = self._held.setdefault(worker, [0] * CLASSES)
         for classes, most in self._shares.turns:
             while len(claims) < limit and (lane := self._next(classes, held, most, now)) is not None:
-                claim = self._take(lane, worker, now, lease_ms, lane.standing()[0])
+                claim = self._take(lane, worker, now, lease_ms, lane.standing[0])
                 if claim is not None:
                     claims.append(claim)
         return claims
@@ -165,6 +174,7 @@ class LeaseBook:
         for token in tokens:
             if token in self.active:
                 self.active[token].deadline = deadline
+        self._expires = min(self._expires, deadline)
         return {token for token in tokens if token not in self.active}
 
     def take_all(self, endpoint: str, now: int) -> list[Entry]:
@@ -183,7 +193,7 @@ class LeaseBook:
 
     def next_due(self, worker: str, now: int) -> int | None:
         """Return in how many ms a claim of this worker may find something; None while nothing is in sight."""
-        dues = [lease.deadline for lease in self.active.values()]
+        dues = [self._expires] if self.active else []  # it may be too early: a lease was renewed, or has ended
         if self.delayed:
             dues.append(self.delayed[0][0])
         held = self._held.get(worker, [0] * CLASSES)
@@ -206,10 +216,10 @@ class LeaseBook:
         """Return the lane of these classes whose turn it is, for a worker that holds so many jobs of each class."""
         best: tuple[int, int, Lane] | None = None
         for standing in classes:
-            if held[standing] >= most or not self._shares.may(held, standing):
-                continue
             turn = self.lanes.first(standing)
-            if turn is not None and turn[0] <= now and (best is None or turn < best):
+            if turn is None or turn[0] > now or (best is not None and best < turn):
+                continue
+            if held[standing] < most and self._shares.may(held, standing):
                 best = turn
         return None if best is None else best[2]
 
@@ -224,9 +234,10 @@ class LeaseBook:
             raise AssertionError("a lane without jobs was listed")
         token = f"{worker}-{self._boot}:{next(self._serial)}"
         self.active[token] = Lease(entry, worker, now + lease_ms, standing)
+        self._expires = min(self._expires, now + lease_ms)
         self._held[worker][standing] += 1
         if standing <= PROBATION:
-            lane.allowance = lane.allowance or 1
+            lane.try_out()
         lane.fly(1, now)
         lane.gate = 0
         lane.note_claim(now, token)

@@ -170,7 +170,8 @@ class BookQueue(BookLanes):
                         self._book.release(token, now)
                     raise
         return [
-            Claim(token, entry.text if entry.own else jobs.revive(entry.text), entry.own) for token, entry in claims
+            Claim(token, entry.text if entry.own else jobs.revive(entry.text), entry.own, entry.fresh)
+            for token, entry in claims
         ]
 
     async def ack(self, token: str) -> bool:  # noqa: D102
@@ -275,8 +276,10 @@ class BookQueue(BookLanes):
         return Depths(book.lanes.waiting, len(book.active), len(book.delayed), self._store.dead, oldest, deepest)
 
     def _finish(self, token: str, *, good: bool | None) -> Entry | None:
-        self._waker.soon()
-        return self._book.finish(token, self._now(), good)
+        entry = self._book.finish(token, self._now(), good)
+        if self._book.lanes.waiting:  # else there is nothing that a free slot makes claimable
+            self._waker.soon()
+        return entry
 
     async def _crashed(self, entry: Entry) -> None:
         self._count.poison.add()

@@ -12,7 +12,7 @@ from operator import attrgetter
 from weakref import WeakValueDictionary
 
 from sockudo_py.queues import jobs
-from sockudo_py.queues.base import Append, LanePolicy
+from sockudo_py.queues.base import Append, FreshJob, LanePolicy
 from sockudo_py.queues.local.classes import CLASSES, FAST, NEW, PROBATION, class_of, smoothed
 
 _HOUR = 3_600_000
@@ -23,10 +23,10 @@ class Entry:
 
     ``gathered`` is how many entries of the lane it was merged from (1: none). As long as the store has not merged them
     as well, ``spare`` has the rows of the others, or ``packs`` what is to be changed there (``sqlite/packs.py``).
-    ``crashes`` counts lease expiries in a row. ``own`` is as in ``Claim``.
+    ``crashes`` counts lease expiries in a row. ``own`` and ``fresh`` are as in ``Claim``.
     """
 
-    __slots__ = ("crashes", "endpoint", "gathered", "own", "packs", "row", "solo", "spare", "text")
+    __slots__ = ("crashes", "endpoint", "fresh", "gathered", "own", "packs", "row", "solo", "spare", "text")
 
     def __init__(self, endpoint: str, text: bytes, row: int = 0, solo: bool = False) -> None:
         self.endpoint = endpoint
@@ -38,6 +38,7 @@ class Entry:
         self.spare: tuple[int, ...] = ()
         self.packs: tuple[tuple[int, int], ...] = ()
         self.own = 0
+        self.fresh: FreshJob | None = None
 
     @property
     def event(self) -> bytes:
@@ -64,7 +65,8 @@ class App:
 class Lane:
     """The jobs of one endpoint that wait, and how many of its jobs may be in flight.
 
-    ``held``: how many it holds, those that are delayed included.
+    ``held``: how many it holds, those that are delayed included. ``standing``: its class, and how many of its jobs may
+    be in flight.
     """
 
     __slots__ = (
@@ -76,19 +78,20 @@ class Lane:
         "gate",
         "held",
         "in_flight",
+        "limits",
         "listed",
         "pace",
         "paused",
         "policy",
         "ready",
         "since",
+        "standing",
         "used",
         "window",
     )
 
     def __init__(self, endpoint: str, policy: LanePolicy) -> None:
         self.endpoint = endpoint
-        self.policy = policy
         self.app = App(None)  # its own, until an event tells which
         self.held = 0
         self.ready: deque[Entry] = deque()  # whole jobs, next one left
@@ -98,6 +101,7 @@ class Lane:
         self.in_flight = 0
         self.allowance: int | None = None  # None: never tried
         self.pace: int | None = None  # slot time of an attempt, lately, in ms
+        self.adopt(policy)
         self.used = 0  # slot time since the last attempt ended
         self.since = 0  # when that was brought up to date
         self.paused = False
@@ -107,8 +111,18 @@ class Lane:
     def __len__(self) -> int:
         return len(self.ready) + len(self.fresh)
 
-    def standing(self) -> tuple[int, int]:
-        """Return the class of the lane, and how many of its jobs may be in flight."""
+    def adopt(self, policy: LanePolicy) -> None:
+        """Behave like this from now on."""
+        self.policy = policy
+        rates = ((1000, policy.per_second), (60_000, policy.per_minute), (_HOUR, policy.per_hour))
+        self.limits = tuple((window, most) for window, most in rates if most is not None)
+        self._rank()
+
+    def _rank(self) -> None:
+        """Set ``standing``: it is asked for several times for each job, and changes with policy, allowance and pace."""
+        self.standing = self._standing()
+
+    def _standing(self) -> tuple[int, int]:
         most = 1 if self.policy.ordered else self.policy.max_in_flight
         if not self.policy.slow_start:
             return FAST, most
@@ -128,6 +142,12 @@ class Lane:
             self.allowance = min(allowance + 1, max(2, most))  # two is "trusted", also where only one may fly
         else:
             self.allowance = max(1, allowance // 2)
+        self._rank()
+
+    def try_out(self) -> None:
+        """Let one job of a lane that was never tried be in flight."""
+        self.allowance = self.allowance or 1
+        self._rank()
 
     def fly(self, number: int, now: int) -> None:
         """Count jobs that are in flight from now on (below zero: no longer), and the slot time that has gone by."""
@@ -140,12 +160,13 @@ class Lane:
         before = self.pace
         faster = before is not None and 2 * self.used < before
         self.pace = smoothed(before, self.used)
+        self._rank()
         self.used = 0
         return faster
 
     def opens(self) -> int | None:
         """Return from when on the lane can be claimed; None while there is nothing to claim, or no room for it."""
-        if self.paused or not len(self) or self.in_flight >= self.standing()[1]:
+        if self.paused or not len(self) or self.in_flight >= self.standing[1]:
             return None
         if self.ready or len(self.fresh) >= self.policy.size:
             return self.gate
@@ -154,27 +175,22 @@ class Lane:
     def limited(self, now: int) -> int:
         """Return until when the rate limits keep the lane closed; 0 when they let one more claim pass."""
         until = 0
-        for window, most in self._limits():
-            if most is not None and len(self.claimed) >= most and self.claimed[-most][0] > now - window:
+        for window, most in self.limits:
+            if len(self.claimed) >= most and self.claimed[-most][0] > now - window:
                 until = max(until, self.claimed[-most][0] + window)
         return until
 
     def note_claim(self, now: int, token: str) -> None:
         """Count a claim for the rate limits."""
-        limits = [(window, most) for window, most in self._limits() if most is not None]
-        if limits:
-            while self.claimed and self.claimed[0][0] <= now - limits[-1][0]:
+        if self.limits:
+            while self.claimed and self.claimed[0][0] <= now - self.limits[-1][0]:
                 self.claimed.popleft()
             self.claimed.append((now, token))
 
     def unnote_claim(self, token: str) -> None:
         """Give back a claim that was not used."""
-        self.claimed = deque(claim for claim in self.claimed if claim[1] != token)
-
-    def _limits(self) -> Iterator[tuple[int, int | None]]:
-        yield 1000, self.policy.per_second
-        yield 60_000, self.policy.per_minute
-        yield _HOUR, self.policy.per_hour
+        if self.claimed:
+            self.claimed = deque(claim for claim in self.claimed if claim[1] != token)
 
     def pop(self) -> Entry | None:
         """Take the next job out of the lane: a whole one, or what has gathered, merged."""
@@ -187,7 +203,7 @@ class Lane:
     def _gather(self) -> list[Fresh]:
         """Take the events out of the lane that go together."""
         fresh, size, most = self.fresh, self.policy.size, self.policy.max_bytes
-        if size == 1 or fresh[0].solo:  # its text is not looked at: it may be a poison one of a store
+        if size == 1 or len(fresh) == 1 or fresh[0].solo:  # its text is not looked at: it may be poison
             return [fresh.popleft()]
         gathered = list(islice(fresh, size))
         if any(map(_SOLO, gathered)) or sum(map(len, map(_EVENT, gathered))) + len(gathered) - 1 > most:
@@ -212,9 +228,10 @@ def _merged(gathered: list[Fresh]) -> Entry:
             first.spare = tuple(one.row for one in gathered[1:] if isinstance(one, Entry))
         entry = first
     else:
-        entry = Entry(first.endpoint, jobs.encode_events(first, list(map(_EVENT, gathered))), solo=first.solo)
+        made = jobs.fresh(first, list(map(_EVENT, gathered)))
+        entry = Entry(first.endpoint, jobs.encode_fresh(made), solo=first.solo)
         if all(map(_OWN, gathered)):
-            entry.own = len(gathered)
+            entry.own, entry.fresh = len(gathered), made
     entry.gathered = len(gathered)
     return entry
 
@@ -325,7 +342,7 @@ class Lanes:
         if opens is None:
             lane.listed = None
             return None
-        standing = lane.standing()[0]
+        standing = lane.standing[0]
         listed = lane.listed
         if listed is not None and listed[0] == standing and not (rotate or first) and opens <= now and listed[1] <= now:
             return listed[1]

@@ -1,8 +1,7 @@
 """From a job to signed requests, and the record of an attempt. Pure."""
 
-from dataclasses import dataclass
-
 from sockudo_py.endpoints import Endpoint
+from sockudo_py.protocol.values import value
 from sockudo_py.queues.jobs import Job
 from sockudo_py.webhooks.delivery.envelopes import Body, bodies
 from sockudo_py.webhooks.endpoints.headers import merge_headers
@@ -10,7 +9,7 @@ from sockudo_py.webhooks.endpoints.profiles import signed_headers
 from sockudo_py.webhooks.targets.base import Outcome, Request
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Attempt:
     """The record of one attempt, for history and statistics.
 

@@ -59,7 +59,7 @@ class Deliverer:
         """Deliver a job and answer the queue. Return whether it was tried at all."""
         token = claim.token
         try:
-            job = jobs.decode(claim.job, claim.own)
+            job = jobs.of_claim(claim)
         except jobs.PoisonJob as problem:
             self._recorder.poison(str(problem))
             dead = jobs.poison(claim.job, self._now_ms(), str(problem))
@@ -113,7 +113,8 @@ class Deliverer:
         )
         if isinstance(outcome, Delivered):
             self._recorder.record(attempt, endpoint)
-            await self._health.succeeded(endpoint)
+            if self._health.troubled:
+                await self._health.succeeded(endpoint)
             await self._settle(token, lambda: self._queue.ack(token))
             return
         decision = self._decide(endpoint, job, outcome, number)

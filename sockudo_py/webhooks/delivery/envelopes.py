@@ -17,6 +17,7 @@ import orjson
 
 from sockudo_py.compact import compact
 from sockudo_py.endpoints import Endpoint, EnvelopeName, batched, envelope_of
+from sockudo_py.protocol.values import value
 from sockudo_py.queues.jobs import Job
 from sockudo_py.webhooks.events import EVENT_NAMES, Event, pusher_style
 
@@ -28,7 +29,7 @@ _MAX_SAFE_INTEGER = 2**53 - 1
 _MAX_ARRAY_INDEX = 2**32 - 2
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Body:
     """The bytes of one request, the id that names it on every attempt, and which of the job's events it carries."""
 
@@ -44,7 +45,12 @@ def bodies(endpoint: Endpoint, job: Job, now_ms: Callable[[], int], max_bytes: i
     single event may be larger. The same events have the same ids on every call.
     """
     make = _batch if batched(endpoint) else _single
-    yield from _halves(make, endpoint, job, range(job.count()), now_ms, max_bytes)
+    whole = range(job.count())
+    content = make(endpoint, job, whole, now_ms())
+    if content is not None and (max_bytes is None or len(content) <= max_bytes or len(whole) == 1):
+        yield Body(job.id, content, whole)
+    else:
+        yield from _halves(make, endpoint, job, whole, now_ms, max_bytes)
 
 
 _Maker = Callable[[Endpoint, Job, range, int], bytes | None]
@@ -53,15 +59,15 @@ _Maker = Callable[[Endpoint, Job, range, int], bytes | None]
 def _halves(
     make: _Maker, endpoint: Endpoint, job: Job, which: range, now_ms: Callable[[], int], max_bytes: int | None
 ) -> Iterator[Body]:
-    content = make(endpoint, job, which, now_ms())
-    if content is not None and (max_bytes is None or len(content) <= max_bytes or len(which) == 1):
-        yield Body(_body_id(job, which), content, which)
-        return
     if job.parsed is None:
         job = replace(job, parsed=job.events())  # once, and not for each part
     middle = (len(which) + 1) // 2
     for half in (which[:middle], which[middle:]):
-        yield from _halves(make, endpoint, job, half, now_ms, max_bytes)
+        content = make(endpoint, job, half, now_ms())
+        if content is not None and (max_bytes is None or len(content) <= max_bytes or len(half) == 1):
+            yield Body(_body_id(job, half), content, half)
+        else:
+            yield from _halves(make, endpoint, job, half, now_ms, max_bytes)
 
 
 def _body_id(job: Job, which: range) -> str:

@@ -66,6 +66,11 @@ class EndpointHealth:
             self._show(uid)
         return wait
 
+    @property
+    def troubled(self) -> bool:
+        """Whether there is an endpoint that failed lately: else nobody need be told of a success."""
+        return bool(self._failing_since) or self._breakers is not None
+
     async def succeeded(self, endpoint: Endpoint) -> None:
         """Note a delivery that succeeded."""
         uid = endpoint.uid

@@ -78,17 +78,15 @@ class Worker:
         limit = self._settings.deliveries_per_window
         self._rate = RateWindow(limit, self._settings.rate_window) if limit is not None else None
         self._active: dict[str, asyncio.Task[None]] = {}
-        self._wake = asyncio.Event()
-        self._hungry = asyncio.Event()
-        self._full = False  # the claim loop waits for a slot, and not for the queue
+        self._wake = asyncio.Event()  # a slot is free, or it is the end
         self._stopping = False
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Begin to claim."""
+        self._loop = asyncio.get_running_loop()
         loops = {
             "webhook-claim": self._claim_loop(),
-            "webhook-wait": self._wait_loop(),
             "webhook-renew": self._renew_loop(),
         }
         self._tasks = [asyncio.create_task(loop, name=name) for name, loop in loops.items()]
@@ -104,10 +102,9 @@ class Worker:
             await self._drain(deadline)
         self._stopping = True
         self._wake.set()
-        self._hungry.set()
         if self._tasks:  # cut off in the middle of a claim, jobs would wait for their lease to expire
             patience = min(1.0 + self._settings.poll_interval, _until(deadline) + LAST_WORDS / 2)
-            _, stuck = await asyncio.wait(self._tasks[:2], timeout=patience)
+            _, stuck = await asyncio.wait(self._tasks[:1], timeout=patience)
             if stuck and not self._active:
                 log.warning(
                     "the webhook queue does not answer at shutdown; its last jobs wait for their leases to expire"
@@ -155,8 +152,7 @@ class Worker:
         while not self._stopping:
             self._wake.clear()
             room = self._room()
-            self._full = room == 0
-            if self._full:
+            if room == 0:
                 await self._wake_within(self._rate_wait())
                 continue
             try:
@@ -176,23 +172,18 @@ class Worker:
                 wait = FIRST_WAIT
             for claim in claims:
                 self._begin(claim)
-            if len(claims) < room:
-                self._hungry.set()
-                await self._wake.wait()
+            if len(claims) < room and not self._stopping:
+                await self._wait()
 
-    async def _wait_loop(self) -> None:
-        """Wakes the claim loop when the queue has something: perhaps because of a delivery that has finished."""
-        while not self._stopping:
-            await self._hungry.wait()
-            self._hungry.clear()
-            try:
-                await self._queue.wait(self._settings.poll_interval)
-            except Unavailable:
-                await asyncio.sleep(self._settings.poll_interval)
-            except Exception:
-                log.exception("waiting for webhook jobs failed")
-                await asyncio.sleep(self._settings.poll_interval)
-            self._wake.set()
+    async def _wait(self) -> None:
+        """Wait until the queue has something, or may have: the end of a delivery from here counts for it, too."""
+        try:
+            await self._queue.wait(self._settings.poll_interval)
+        except Unavailable:
+            await asyncio.sleep(self._settings.poll_interval)
+        except Exception:
+            log.exception("waiting for webhook jobs failed")
+            await asyncio.sleep(self._settings.poll_interval)
 
     async def _renew_loop(self) -> None:
         while True:
@@ -254,7 +245,7 @@ class Worker:
     def _begin(self, claim: Claim) -> None:
         if self._rate is not None:
             self._rate.take(time.monotonic())
-        self._active[claim.token] = asyncio.create_task(self._handle(claim), name="webhook-delivery")
+        self._active[claim.token] = self._loop.create_task(self._handle(claim), name="webhook-delivery")
 
     async def _handle(self, claim: Claim) -> None:
         try:
@@ -271,8 +262,7 @@ class Worker:
             log.exception("a webhook delivery broke; its job comes back when its lease expires")
         del self._active[claim.token]
         self._deliverer.lost.discard(claim.token)
-        if self._full:
-            self._wake.set()
+        self._wake.set()
 
 
 def _until(moment: float) -> float:

@@ -1,9 +1,10 @@
 """The contract of webhook targets: one attempt, one outcome."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol
 
 from sockudo_py.endpoints import LambdaTarget
+from sockudo_py.protocol.values import value
 
 # Nobody answered: every policy retries these.
 NETWORK = frozenset(
@@ -27,7 +28,7 @@ ANSWERED = frozenset({"http_4xx", "redirect"})
 ERROR_CLASSES = NETWORK | FINAL | ANSWERED | {"http_5xx", "lambda_error"}
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Request:
     """One attempt, signed: exactly these bytes go out. Headers hold secrets, so they never show in ``repr``."""
 
@@ -41,7 +42,7 @@ class Request:
     trusted: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Timing:
     """Milliseconds of an attempt. ``ttfb_ms``: until the head of the answer, where the target knows it."""
 
@@ -49,7 +50,7 @@ class Timing:
     ttfb_ms: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Delivered:
     """The target took it."""
 
@@ -59,7 +60,7 @@ class Delivered:
     response_truncated: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Failure:
     """The target did not take it. ``error_class``: one of ERROR_CLASSES; ``message`` holds no secret, no URL query."""
 

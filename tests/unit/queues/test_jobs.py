@@ -5,7 +5,7 @@ import pytest
 
 from sockudo_py.protocol.source import Source
 from sockudo_py.queues import jobs
-from sockudo_py.queues.base import Append, DeadLetters
+from sockudo_py.queues.base import Append, Claim, DeadLetters
 from sockudo_py.queues.jobs import Job, JobError, PoisonJob
 
 JOB = Job("e1", "wh_a", "app", 1700, b'[{"name":"a"}]', attempt=2, redrives=1)
@@ -153,6 +153,13 @@ def test_own_events_are_counted_without_being_read() -> None:
     assert job.parsed is None
     assert (job.count(), job.events()) == (2, [{"n": 1}, {"n": 2}])
     assert job == jobs.decode(text)
+
+
+@pytest.mark.parametrize("ident", ["e1", 'a"b', "é"])
+def test_what_a_queue_knows_of_a_fresh_job_is_what_its_text_says(ident: str) -> None:
+    made = jobs.fresh(Append(ident, "wh", "app", b"{}", 7, own=True), (b'{"n":1}', b'{"n":2}'))
+    text = jobs.encode_fresh(made)
+    assert jobs.of_claim(Claim("t", text, 2, made)) == jobs.of_claim(Claim("t", text, 2)) == jobs.decode(text)
 
 
 def test_some_of_the_events_are_no_longer_own() -> None:

@@ -32,7 +32,7 @@ def test_a_lane_is_listed_in_one_class_at_a_time() -> None:
     lanes = Lanes(LanePolicy(window=0.0, size=1))
     lanes.append(entry(1), 0)
     assert turn(lanes, NEW) == (0, lanes["wh_a"])
-    lanes["wh_a"].allowance = 2
+    lanes["wh_a"].judge(True)
     lanes.settle(lanes["wh_a"], 5)
     assert lanes.first(NEW) is None
     assert turn(lanes, FAST) == (5, lanes["wh_a"])

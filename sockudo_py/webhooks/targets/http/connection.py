@@ -9,9 +9,11 @@ import asyncio
 import socket
 import ssl
 import time
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import httptools
+
+from sockudo_py.protocol.values import value
 
 _MOST_FIELD = 8190  # bytes of one header
 _OVERHEAD = (
@@ -27,7 +29,7 @@ class ExchangeError(Exception):
         self.error_class = error_class
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Answer:
     """A receiver's answer. ``answered_at``: when its head was complete, by ``time.perf_counter``."""
 
