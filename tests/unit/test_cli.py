@@ -379,8 +379,8 @@ def test_check_config_takes_a_latin_key_and_one_without_endpoints(write: Callabl
     [
         {"workers": 4},
         {"adapter": {"driver": "nats"}},
-        {"cache": {"driver": "redis"}},
-        {"rate_limiter": {"driver": "redis-cluster"}},
+        {"cache": {"driver": "redis", "redis": {"cluster_mode": True}}},
+        {"rate_limiter": {"driver": "redis", "redis": {"cluster_mode": True}}},
         {"queue": {"driver": "sqs", "sqs": {"fifo": True}}},
     ],
 )
