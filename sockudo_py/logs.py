@@ -31,6 +31,9 @@ _TELLTALE = re.compile(
 )
 
 
+tracing = False  # whether level debug is on: paths where asking a logger costs too much look here, as logs.tracing
+
+
 class Secrets:
     """The secrets this process knows, to be kept out of the log."""
 
@@ -63,11 +66,15 @@ class Secrets:
 
 
 def quoted(text: str | bytes, limit: int = 512) -> str:
-    """Return text from outside as one JSON string of at most ``limit`` characters of it."""
+    """Return text from outside as one JSON string of at most ``limit`` characters of it, to stand in a sentence."""
+    return json.dumps(shortened(text, limit))
+
+
+def shortened(text: str | bytes, limit: int = 512) -> str:
+    """Return at most ``limit`` characters of text from outside, for a field of a line: its formatter escapes it."""
     if isinstance(text, bytes):
         text = text[: limit * 4 + 1].decode("utf-8", "replace")
-    cut = text if len(text) <= limit else text[:limit] + "..."
-    return json.dumps(cut)
+    return text if len(text) <= limit else text[:limit] + "..."
 
 
 class JsonFormatter(logging.Formatter):
@@ -155,6 +162,8 @@ def configure(
     root.addHandler(handler)
     root.setLevel(max(LEVELS[level], logging.WARNING))
     logging.getLogger("sockudo_py").setLevel(LEVELS[level])
+    global tracing  # noqa: PLW0603 - one log a process
+    tracing = level == "debug"
     logging.captureWarnings(True)
     return handler
 

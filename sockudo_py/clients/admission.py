@@ -10,12 +10,13 @@ from sockudo_py.clients.socket_ids import SocketIds
 from sockudo_py.hub import Sink
 from sockudo_py.limits.base import RateLimiter, RequestLimit
 from sockudo_py.limits.notice import LimitNotice
-from sockudo_py.logs import quoted
+from sockudo_py.logs import shortened
 from sockudo_py.metrics import AppCounters, Metrics
 from sockudo_py.protocol.app import App
 from sockudo_py.protocol.errors import ErrorCode
 from sockudo_py.protocol.opening import Refusal, admit, refusal
 from sockudo_py.protocol.session import Session, Settings
+from sockudo_py.protocol.source import UNIX
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +111,7 @@ class Admission:
         refused = refused or refusal(ErrorCode.UNKNOWN_APP)
         self._refused.add(str(refused.code))
         if log.isEnabledFor(logging.DEBUG):
-            told = {"path": quoted(asked.path, _SHOWN), "address": address}
+            told = {"path": shortened(asked.path, _SHOWN), "address": address or UNIX}
             log.debug("client refused", extra={**told, "code": refused.code, "error": refused.message})
         return refused
 
@@ -130,4 +131,4 @@ class Admission:
 
 def _log_connected(asked: Asked, session: Session, address: str) -> None:
     about = {"app_id": session.app.id, "socket_id": session.socket_id}
-    log.debug("client connected", extra={**about, "address": address, "query": quoted(asked.query, _SHOWN)})
+    log.debug("client connected", extra={**about, "address": address or UNIX, "query": shortened(asked.query, _SHOWN)})

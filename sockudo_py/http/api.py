@@ -22,9 +22,10 @@ from sockudo_py.http.query import MAX_PAIRS, TooManyParameters, read_signed
 from sockudo_py.http.routes import Answer, ForOperators, Match, MethodMismatch, Open, Router, Signed
 from sockudo_py.limits.base import RateLimiter, RequestLimit
 from sockudo_py.limits.notice import LimitNotice
-from sockudo_py.logs import quoted
+from sockudo_py.logs import shortened
 from sockudo_py.metrics import AppCounters, Metrics
 from sockudo_py.protocol.app import App
+from sockudo_py.protocol.source import UNIX
 
 __all__ = ["Api", "ApiRequest", "ApiResponse"]
 
@@ -260,5 +261,9 @@ def _count(counters: AppCounters, answer: ApiResponse) -> ApiResponse:
 def _tell(request: ApiRequest, answer: ApiResponse) -> None:
     """Log a refusal at level debug, to find the trouble of one backend. The query holds signatures and is left out."""
     if log.isEnabledFor(logging.DEBUG):
-        about = {"status": answer.status, "address": request.remote, "error": quoted(answer.body, 300)}
+        about = {
+            "status": answer.status,
+            "address": request.remote or UNIX,
+            "error": shortened(answer.body.strip(), 300),
+        }
         log.debug("%s %s refused", request.method, echo(request.path), extra=about)

@@ -3,9 +3,10 @@
 import asyncio
 from collections.abc import Awaitable
 
+from sockudo_py import logs
 from sockudo_py.errors import Unavailable
 from sockudo_py.http.context import Call
-from sockudo_py.http.events import Event, check, figures, info_answer, key_of_event, read_body
+from sockudo_py.http.events import Event, check, figures, info_answer, key_of_event, read_body, trace
 from sockudo_py.http.idempotency import Keyed, fingerprint, read_key
 from sockudo_py.http.messages import OK, UNAVAILABLE, ApiResponse, error
 
@@ -57,7 +58,10 @@ def _send(call: Call, events: list[Event]) -> ApiResponse | None:
     """Publish the events, or return why not."""
     refused = call.spend_events(len(events))
     if refused is None:
-        for name, data, channels, socket_id, _ in events:
+        for event in events:
+            name, data, channels, socket_id, _ = event
+            if logs.tracing:
+                trace(call, event)
             call.node.publish(call.app, channels, name, data, socket_id)
     return refused
 

@@ -10,6 +10,7 @@ from collections.abc import Awaitable
 
 import orjson
 
+from sockudo_py import logs
 from sockudo_py.adapters.base import ChannelStats
 from sockudo_py.errors import Unavailable
 from sockudo_py.http.context import Call, NodeApi
@@ -20,6 +21,7 @@ from sockudo_py.http.users import valid_user_id
 from sockudo_py.protocol.app import App
 from sockudo_py.protocol.channels import classify, user_of, valid_channel_name
 from sockudo_py.protocol.signatures import grouped
+from sockudo_py.protocol.source import UNIX
 from sockudo_py.protocol.surrogates import loads_again, without_surrogates
 
 log = logging.getLogger(__name__)
@@ -51,6 +53,8 @@ def publish(call: Call) -> ApiResponse | Awaitable[ApiResponse]:
         if refused is not None:
             return refused
     name, data, channels, socket_id, info = event
+    if logs.tracing:
+        trace(call, event)
     call.node.publish(app, channels, name, data, socket_id)
     if not info:
         return OK
@@ -72,6 +76,8 @@ def _publish(call: Call, event: Event) -> ApiResponse | Awaitable[ApiResponse]:
     if refused is not None:
         return refused
     name, data, channels, socket_id, info = event
+    if logs.tracing:
+        trace(call, event)
     call.node.publish(call.app, channels, name, data, socket_id)
     return _with_info(call, channels, info) if info else OK
 
@@ -106,6 +112,8 @@ def _accepted(call: Call, event: Event) -> ApiResponse:
     if refused is not None:
         return refused
     name, data, channels, socket_id, _ = event
+    if logs.tracing:
+        trace(call, event)
     call.node.publish(call.app, channels, name, data, socket_id)
     return ApiResponse(202, b"202 ACCEPTED\n", TEXT)
 
@@ -252,3 +260,18 @@ async def figures(node: NodeApi, app: App, channel: str, asked: frozenset[str]) 
         return {}
     stats = stats or ChannelStats(0, 0)
     return {"user_count": stats.user_count or 0} if presence else {"subscription_count": stats.subscription_count}
+
+
+def trace(call: Call, event: Event) -> None:
+    """Log a publish at level debug, without what it says."""
+    name, data, channels, _, _ = event
+    log.debug(
+        "published",
+        extra={
+            "app_id": call.app.id,
+            "address": call.request.remote or UNIX,
+            "channel": logs.shortened(", ".join(channels)),
+            "event": logs.shortened(name),
+            "characters": len(data),
+        },
+    )

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from typing import Any, Final, assert_never
 
+from sockudo_py import logs
 from sockudo_py.adapters.base import (
     Adapter,
     ChannelStats,
@@ -31,6 +32,7 @@ from sockudo_py.changes import (
 from sockudo_py.errors import Unavailable
 from sockudo_py.hub import Hub, Sink
 from sockudo_py.metrics import Metrics
+from sockudo_py.node import trace
 from sockudo_py.node.departures import Departures
 from sockudo_py.node.held_clients import HeldClients
 from sockudo_py.node.paced import Paced
@@ -186,6 +188,8 @@ class Node:
         """Carry out a client event. ``at_once``: it came alone, so nothing can gather, and nothing need wait."""
         session = client.session
         app_id, channel, payload = session.app.id, event.channel, event.payload
+        if logs.tracing:
+            trace.client(client, "client event", channel=channel, event=logs.shortened(event.event))
         self._metrics.app(app_id).client_events += 1
         self._hub.publish(app_id, channel, payload, client, at_once)
         if not self._alone:
@@ -329,8 +333,8 @@ class Node:
 
     def _reply(self, client: Sink, effect: Reply) -> None:
         payload = effect.payload
-        if payload.startswith(_ERROR):
-            _tell(client, "client got an error", payload)
+        if logs.tracing and payload.startswith(_ERROR):
+            trace.error(client, payload)
         data = client.encoding(payload)
         counters = self._metrics.app(client.session.app.id)
         counters.messages_sent += 1
@@ -339,12 +343,16 @@ class Node:
 
     def _refuse_subscription(self, client: Sink, effect: RefuseSubscription) -> None:
         self._refused.add(client.session.app.id, effect.reason)
+        if logs.tracing:
+            trace.refused(client, effect.reason, effect.payload)
         self._reply(client, effect)
 
     def _ping(self, client: Sink, effect: Ping) -> None:
         client.ping()
 
     def _leave(self, client: Sink, effect: Leave) -> None:
+        if logs.tracing:
+            trace.client(client, "client unsubscribed", channel=effect.channel)
         self._hub.leave(client.session.app.id, effect.channel, client)
         self._subscriptions.leave(client, effect.channel, effect.member)
 
@@ -357,7 +365,8 @@ class Node:
             self._hub.drop(app_id, channel, client)
             self._subscriptions.leave(client, channel, member)
             yield
-        _tell(client, "client disconnected")
+        if logs.tracing:
+            trace.client(client, "client disconnected")
         self._metrics.app(app_id).new_disconnections += 1
         if ConnectionTerminated in self._wanted.get(app_id, ()):
             self._on_change(ConnectionTerminated(app_id, session.socket_id, session.source))
@@ -372,7 +381,7 @@ class Node:
             log.warning(
                 "a client subscribes faster than max_subscribes_per_second and subscribe_burst of its app allow: it is "
                 "read more slowly, without an error (the metric reads_paused_total counts such pauses)",
-                extra={"app_id": session.app.id, "socket_id": session.socket_id, "address": session.source.address},
+                extra={"app_id": session.app.id, "socket_id": session.socket_id, "address": session.source.shown},
             )
 
     def _catch_up(self, client: Sink) -> None:
@@ -415,11 +424,3 @@ class Node:
     def _publish_here(self, app_id: str, channel: str, payload: bytes, exclude_socket: str | None) -> None:
         exclude = None if exclude_socket is None else self._hub.sockets(app_id).get(exclude_socket)
         self._hub.publish(app_id, channel, payload, exclude)
-
-
-def _tell(client: Sink, what: str, payload: bytes | None = None) -> None:
-    """Tell whoever looks for the trouble of one client."""
-    if log.isEnabledFor(logging.DEBUG):
-        session = client.session
-        about = {"app_id": session.app.id, "socket_id": session.socket_id}
-        log.debug(what, extra=about if payload is None else {**about, "payload": payload.decode(errors="replace")})

@@ -3,11 +3,13 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from sockudo_py import logs
 from sockudo_py.adapters.base import Adapter, ChannelFull, Joined, Left
 from sockudo_py.caches.base import Cache, CachedEvent
 from sockudo_py.changes import CacheMissed, Change, SubscriptionCountChanged
 from sockudo_py.errors import Unavailable
 from sockudo_py.hub import Cursor, Hub, Sink
+from sockudo_py.node import trace
 from sockudo_py.node.counts import SubscriptionCounts
 from sockudo_py.node.misses import CacheMisses
 from sockudo_py.protocol import codec
@@ -100,6 +102,8 @@ class Subscriptions:
             return
         # From here on the outbox has its messages; they are written at the end of the turn, after the confirmation.
         self._hub.join(app.id, channel, client)
+        if logs.tracing:
+            trace.subscribed(client, channel, member)
         self._perform(client, effects)
         if is_cached(channel):
             self._replay(client, channel)

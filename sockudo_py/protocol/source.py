@@ -1,5 +1,7 @@
 """Who caused a change: what is waiting for somebody else because of it can be told by connection and by address."""
 
+UNIX = "unix socket"  # in the log, where there is no address
+
 
 class Source:
     """A connection, as what it caused names it: one object per connection, compared by identity. Nobody changes it.
@@ -14,6 +16,11 @@ class Source:
         self.app_id = app_id
         self.socket_id = socket_id
         self.address = address
+
+    @property
+    def shown(self) -> str:
+        """The address, for the log."""
+        return self.address or UNIX
 
     def __repr__(self) -> str:
         return f"Source({self.app_id!r}, {self.socket_id!r}, {self.address!r})"

@@ -327,7 +327,7 @@ class Server:
         deliveries = self._config.queue.reliability.shutdown_timeout_ms / 1000 if self._config.sends_webhooks else 0.0
         most = delay + grace + LAST_CONNECTIONS + deliveries
         self._health.leave()
-        log.info("stopping, which takes at most about %gs; a second signal leaves at once, without finishing", most)
+        log.info("stopping, which takes at most about %gs; another signal leaves at once, without finishing", most)
         if delay:
             log.info("/up says 503 from now on; the port is closed in %gs", delay)
             await asyncio.sleep(delay)

@@ -200,7 +200,8 @@ class WebSocketConnection(asyncio.Protocol):
         if self._state != _OPEN:
             return
         self._counters.slow_consumers_closed += 1
-        log.info("socket %s is closed as a slow consumer", self.session.socket_id)
+        about = {"app_id": self.session.app.id, "address": self.session.source.shown}
+        log.info("socket %s is closed as a slow consumer", self.session.socket_id, extra=about)
         self._leave(_CLOSING, self._context.slow_timeout)
         self._transport.write(_SLOW_FRAMES)
 

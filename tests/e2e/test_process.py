@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.client import Client, connected, eventually
+from tests.support.api import Api
+from tests.support.client import Client, connected, eventually, member
 from tests.support.ports import free_ports
 from tests.support.server import Server, ServerDied, TestApp, app_config, running, server_config
 
@@ -99,24 +101,63 @@ def test_a_queue_that_cannot_be_used_ends_the_start_with_the_key_to_look_at(
         pytest.fail("it started")
 
 
-async def test_debug_tells_the_trouble_of_clients_and_backends_with_app_and_socket(tmp_path: Path) -> None:
-    with running(server_config(app_config(APP), debug=True), tmp_path) as server:
+async def test_debug_logs_what_clients_and_backends_do_and_why_they_are_refused(tmp_path: Path) -> None:
+    app = app_config(APP, enable_client_messages=True)
+    with running(server_config(app, debug=True), tmp_path) as server, Api(server, APP) as api:
         async with connected(server, APP) as client:
             await client.ask("private-room", auth=f"{APP.key}:wrong")
             await client.expect_refused("private-room")
+            await client.subscribe("private-room")
+            await client.subscribe("presence-room", member("u1"))
+            await client.trigger("private-room", "client-hello", {"secret": "of-the-client"})
+            assert api.post("/events", {"name": "news", "channels": ["a", "b"], "data": "what-it-says"}).status == 200
+            await client.unsubscribe("private-room")
+            await client.barrier()
             socket_id = client.socket_id
         server.get(f"/apps/{APP.id}/channels?auth_signature=hush")
-        stranger = await Client.open(server.ws_url("/app/no-such-key"))
+        stranger = await Client.open(server.ws_url('/app/no-such-key?a="b"'))
         await stranger.expect_fatal(4001)
-        for what in ("client disconnected", "client refused"):
+        for what in ("client disconnected", "client refused", "GET /apps/3/channels refused"):
             await logged(server, what)
+    told = {line["message"]: line for line in map(json.loads, server.log().splitlines())}
+    wanted: dict[str, dict[str, object]] = {
+        "client connected": {"query": "protocol=7&client=js&version=8.6.0&flash=false"},
+        "subscription refused": {"reason": "wrong_signature"},
+        "client got an error": {"code": None},
+        "client subscribed": {"channel": "presence-room", "user_id": "u1"},
+        "client event": {"channel": "private-room", "event": "client-hello"},
+        "client unsubscribed": {"channel": "private-room"},
+        "client disconnected": {},
+    }
+    for message, fields in wanted.items():
+        about = {"app_id": APP.id, "socket_id": socket_id, "address": "127.0.0.1", **fields}
+        assert about.items() <= told[message].items(), told.get(message)
+    published = {"app_id": APP.id, "address": "127.0.0.1", "channel": "a, b", "event": "news"}
+    assert published.items() <= told["published"].items()
+    refused = {"code": 4001, "address": "127.0.0.1", "path": "/app/no-such-key"}
+    assert refused.items() <= told["client refused"].items()
+    assert told["GET /apps/3/channels refused"]["status"] == 401
+    for line in told.values():
+        for value in line.values():
+            assert not str(value).startswith(('"', "{")), line  # neither quoted twice nor JSON inside JSON
+    for secret in ("hush", APP.secret, "of-the-client", "what-it-says"):
+        assert secret not in server.log()
+
+
+async def test_lines_about_clients_have_the_address_that_a_proxy_names_and_say_unix_socket(tmp_path: Path) -> None:
+    path = str(tmp_path / "s")
+    config = server_config(
+        app_config(APP), debug=True, trusted_proxies=["127.0.0.1"], unix_socket={"enabled": True, "path": path}
+    )
+    with running(config, tmp_path) as server:
+        async with connected(server, APP, additional_headers={"X-Forwarded-For": "203.0.113.9"}) as proxied:
+            await proxied.subscribe("news")
+        sock = socket.socket(socket.AF_UNIX)
+        sock.connect(path)
+        async with connected(server, APP, sock=sock) as local:
+            await local.subscribe("news")
+        await eventually(lambda: server.log().count("client disconnected") == 2, "both lines")
     told = [json.loads(line) for line in server.log().splitlines()]
-    about = {line["message"]: line for line in told}
-    assert about["client connected"]["app_id"] == APP.id
-    assert about["client got an error"]["socket_id"] == socket_id
-    assert "private-room" in about["client got an error"]["payload"]
-    assert about["client disconnected"]["socket_id"] == socket_id
-    assert about["client refused"]["code"] == 4001
-    assert any(line.get("status") == 401 for line in told)
-    assert "hush" not in server.log()
-    assert APP.secret not in server.log()
+    for socket_id, address in ((proxied.socket_id, "203.0.113.9"), (local.socket_id, "unix socket")):
+        addresses = [line["address"] for line in told if line.get("socket_id") == socket_id]
+        assert addresses == [address] * 3

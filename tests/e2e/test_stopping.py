@@ -94,7 +94,7 @@ async def test_a_stop_says_what_it_waits_for_and_how_long_at_most(tmp_path: Path
                 await eventually(lambda: bool(receiver.hooks("/hook")), "the request that is never answered")
                 await asyncio.to_thread(server.stop)
             said = [json.loads(line)["message"] for line in server.log().splitlines()]
-    begin = said.index("stopping, which takes at most about 5s; a second signal leaves at once, without finishing")
+    begin = said.index("stopping, which takes at most about 5s; another signal leaves at once, without finishing")
     assert [line for line in said[begin + 1 :] if not line.startswith("waiting for the ends of ")] == [
         "/up says 503 from now on; the port is closed in 0.5s",
         "the port is closed; sending 2 clients away, at most 2s",
