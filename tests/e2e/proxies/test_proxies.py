@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import shlex
 import signal
+import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -13,7 +15,9 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from tests.e2e.proxies.kit import (
+    HOST,
     PROXIES,
+    SNIPPETS,
     STRANGER,
     Command,
     Front,
@@ -26,6 +30,7 @@ from tests.e2e.proxies.kit import (
 )
 from tests.support.api import Api
 from tests.support.client import Client, Frame, eventually
+from tests.support.debian import packages
 from tests.support.node import program, scenario
 from tests.support.server import Server, TestApp, app_config, running, server_config
 
@@ -184,6 +189,34 @@ def test_a_large_batch_passes(chain: Chain) -> None:
 
 def test_the_health_check_passes(chain: Chain) -> None:
     assert chain.front.get("/up")[0] == 200
+
+
+def test_the_commands_of_the_page_show_that_it_works(chain: Chain, tmp_path: Path) -> None:
+    up, usage, socket = commands_of_the_page()
+    assert curl(chain, up, tmp_path).startswith(("HTTP/1.1 200", "HTTP/2 200"))
+    assert curl(chain, usage, tmp_path).split()[1] in ("403", "404")
+    opened = curl(chain, socket, tmp_path)
+    assert opened.startswith("HTTP/1.1 101")
+    assert "pusher:connection_established" in opened
+
+
+def commands_of_the_page() -> list[str]:
+    text = (SNIPPETS.parents[1] / "docs" / "proxies.md").read_text().partition("## See that it works\n```\n")[2]
+    return text.partition("```")[0].splitlines()
+
+
+def curl(chain: Chain, command: str, folder: Path) -> str:
+    """Run a command of the page against the proxy of the test and return what it prints."""
+    authority, port = folder / "authority.pem", chain.front.stage.port
+    chain.front.authority.cert_pem.write_to_path(authority)
+    found = packages("curl")
+    program, *words = shlex.split(command.replace(HOST, f"{HOST}:{port}").replace("YOUR-KEY", APP.key), comments=True)
+    assert program == "curl"
+    here = ["--silent", "--max-time", "3", "--resolve", f"{HOST}:{port}:127.0.0.1", "--cacert", str(authority)]
+    done = subprocess.run(
+        [str(found.file("usr/bin/curl")), *here, *words], capture_output=True, check=False, timeout=60, env=found.env
+    )
+    return done.stdout.decode(errors="replace")
 
 
 @pytest.mark.parametrize(
