@@ -11,6 +11,7 @@
 -- after it   for each event: id, endpoint, app, job text ("!" before it: goes alone)
 -- Returns {added, known already, ms until the first lane opens or -1, number of an event refused, of another, ...}.
 -- include queue_common.lua
+-- include queue_lanes.lua
 
 local slice = math.ceil(tonumber(ARGV[3]) / 4)
 local slot = math.floor(now / slice)

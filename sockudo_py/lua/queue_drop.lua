@@ -9,6 +9,8 @@
 -- ARGV[7]  1: forget the lane as well
 -- Returns {jobs moved, rank to go on from or -1 when done, dead jobs trimmed}.
 -- include queue_common.lua
+-- include queue_lanes.lua
+-- include queue_bury.lua
 
 local ep, class, rank, dead_most = ARGV[3], ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6])
 local MOVES = 200
@@ -21,10 +23,10 @@ if rank == 0 then
 end
 local lane = lane_of(ep)
 for _ = 1, MOVES do
-  local job, list, number = peek(lane, MOVES)
+  local job, number = peek(lane, MOVES)
   if not job then break end
   trimmed = trimmed + to_failed(bury(job, class, message), dead_most)
-  drop_peeked(lane, list, number)
+  drop_peeked(lane, number)
   moved = moved + 1
 end
 local left = lane.gathered + lane.ready

@@ -6,6 +6,7 @@
 -- ARGV[4..]  policy, missing (only where there is none): endpoint, packed policy, endpoint, packed policy ...; gate: endpoint, ms; else one endpoint
 -- Returns 1.
 -- include queue_common.lua
+-- include queue_lanes.lua
 
 local verb, eps = ARGV[3], {}
 if verb == 'policy' or verb == 'missing' then

@@ -9,6 +9,7 @@
 -- ARGV[5]  ms of a lease; whoever has a longer one renews it before
 -- Returns {counters that were wrong, 1 when there is more to bound}.
 -- include queue_common.lua
+-- include queue_lanes.lua
 
 local more = 0
 local function bound(key, most)

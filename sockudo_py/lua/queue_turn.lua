@@ -22,6 +22,8 @@
 --          token, job, token, job, ...}, and only the first two without a claim.
 -- Answers: one for each, 0 when the lease is gone; else of `release` the endpoint, of others 1; -1: the text is no job.
 -- include queue_common.lua
+-- include queue_lanes.lua
+-- include queue_bury.lua
 
 local worker, sequence, limit, lease = ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 local crashes_most, dead_most = tonumber(ARGV[8]), tonumber(ARGV[9])
@@ -34,7 +36,7 @@ local take_answer = {}
 
 function take_answer.ack(token, _, id, lane)
   judge(lane, true)
-  survived(id)
+  safe[#safe + 1] = id
   unlease(token, lane, 'tried')
   return 1
 end
@@ -51,7 +53,7 @@ function take_answer.retry(token, _, id, lane, at)
     delay(home, job, now + wait)
   end
   if ARGV[at + 2] ~= '1' then judge(lane, false) end
-  survived(id)
+  safe[#safe + 1] = id
   unlease(token, lane, 'tried')
   return 1
 end
@@ -59,7 +61,7 @@ end
 function take_answer.fail(token, _, id, lane, at)
   trimmed = trimmed + to_failed(ARGV[at], dead_most)
   if ARGV[at + 1] ~= '1' then judge(lane, false) end
-  survived(id)
+  safe[#safe + 1] = id
   unlease(token, lane, 'tried')
   return 1
 end
@@ -170,7 +172,7 @@ local function expire()
     if redis.call('HINCRBY', P .. 'crashes', id, 1) > crashes_most then
       trimmed = trimmed + to_failed(bury(job, 'poison', 'its lease expired ' .. crashes_most + 1
         .. ' times: the worker died, or hung, each time'), dead_most)
-      survived(id)
+      safe[#safe + 1] = id
       poisoned = poisoned + 1
     else
       push_head(lane, job)
@@ -240,21 +242,24 @@ for class = 1, FAST - 1 do
 end
 local number_of_claims = 0
 
--- How many more jobs of this class the worker may hold.
-local function room(class)
-  local left, together = limit, 0
-  for c = 1, FAST - 1 do
-    together = together + held[c]
-    if c >= class then left = math.min(left, shares[c] - together) end
+-- How many more jobs of each class the worker may hold.
+local rooms = {}
+local function count_rooms()
+  local together, left = 0, {}
+  for class = 1, FAST - 1 do
+    together = together + held[class]
+    left[class] = shares[class] - together
   end
-  return left
+  rooms[FAST] = limit
+  for class = FAST - 1, 1, -1 do rooms[class] = math.min(rooms[class + 1], left[class]) end
 end
+count_rooms()
 
 -- The lanes of each class that are open, the one whose turn is next first; and when the first of the others opens.
 local lines = {}
 for class = 1, FAST do
   local line = { head = 1 }
-  if room(class) > 0 then
+  if rooms[class] > 0 then
     local listed = redis.call('ZRANGE', P .. CLASSES[class], 0, limit + asides, 'WITHSCORES')
     for place = 1, #listed, 2 do
       if not aside[listed[place]] then
@@ -280,6 +285,7 @@ local function lease_job(lane, class, job, longest)
   if class < FAST then
     token = token .. ':' .. class
     held[class] = held[class] + 1
+    count_rooms()
   end
   if class < SLOWEST then lane.caps = lane.caps or 1 end
   claims[#claims + 1], claims[#claims + 2] = token, job
@@ -292,7 +298,7 @@ local function lease_job(lane, class, job, longest)
     redis.call('ZADD', key, now, token)
     redis.call('PEXPIRE', key, longest)
   end
-  lane.gates = nil
+  lane.gates = false
   return math.min(exact + number_of_claims * 0.0003, now + 0.9995) -- behind those that wait since before
 end
 
@@ -311,14 +317,14 @@ local function take(class)
     change(lane, now)
     return
   end
-  local job, list, entries = peek(lane, limit - number_of_claims)
+  local job, entries = peek(lane, limit - number_of_claims)
   if not job then -- listed without a job: a hand has been in the keys
     unlist(lane)
     return
   end
   local turn = now
   if header(job) then turn = lease_job(lane, class, job, longest) else dead_text(job) end
-  drop_peeked(lane, list, entries)
+  drop_peeked(lane, entries)
   change(lane, turn)
   local from, into = opens(lane)
   if from and from <= now and into == CLASSES[class] then line[#line + 1] = { ep = lane.ep, turn = turn } end
@@ -328,7 +334,7 @@ end
 local function serve(class, most)
   local line = lines[class]
   while true do
-    local number = math.min(limit - number_of_claims, room(class), most - (held[class] or 0), #line - line.head + 1)
+    local number = math.min(limit - number_of_claims, rooms[class], most - (held[class] or 0), #line - line.head + 1)
     if number <= 0 then return end
     local some = {}
     for place = line.head, line.head + number - 1 do some[#some + 1] = line[place].ep end
@@ -342,7 +348,7 @@ local function longest_waiting()
   local class, turn
   for c = 1, FAST do
     local first = lines[c][lines[c].head]
-    if first and room(c) > 0 and (not turn or first.turn < turn) then class, turn = c, first.turn end
+    if first and rooms[c] > 0 and (not turn or first.turn < turn) then class, turn = c, first.turn end
   end
   return class
 end
@@ -376,7 +382,7 @@ end
 
 settle_changed()
 for class, line in ipairs(lines) do
-  if room(class) > 0 then
+  if rooms[class] > 0 then
     if line.cut or line.head <= #line then sooner(0) end
     if line.opens then sooner(math.max(0, math.floor(line.opens - now))) end
     for _, lane in ipairs(order) do
