@@ -21,10 +21,12 @@ local known, ids = {}, {}
 for at = first, #ARGV, 4 do ids[#ids + 1] = ARGV[at] end
 for back = 0, #ids > 0 and 4 or -1 do
   local key = P .. 'enq:' .. whole(slot - back)
-  for number, member in ipairs(redis.call('SMISMEMBER', key, unpack(ids))) do
-    if member == 1 then
-      known[ids[number]] = true
-      redis.call('PEXPIRE', key, slice * 5) -- a write, so that a WAIT for replicas means this append
+  if redis.call('EXISTS', key) == 1 then
+    for number, member in ipairs(redis.call('SMISMEMBER', key, unpack(ids))) do
+      if member == 1 then
+        known[ids[number]] = true
+        redis.call('PEXPIRE', key, slice * 5) -- a write, so that a WAIT for replicas means this append
+      end
     end
   end
 end
@@ -96,9 +98,10 @@ answer[2] = duplicates
 
 -- See queues/ledger.py.
 local there, gone = {}, {}
+local some_refused = next(refused) ~= nil
 for at = 7, first - 1, 4 do
   local text, state = ARGV[at + 1], ARGV[at + 2]
-  if state ~= 'there' then
+  if some_refused and state ~= 'there' then
     for number in ARGV[at + 3]:gmatch('%d+') do
       local ep = refused[tonumber(number)]
       if ep then text = text .. '\n' .. ep end
