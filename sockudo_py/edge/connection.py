@@ -251,7 +251,7 @@ class HttpConnection(asyncio.Protocol):
             return False
         fields, path, query, body = found
         lane = context.first
-        if lane is None or path not in context.known_posts or len(body) > context.limits.max_body_bytes:
+        if lane is None or not lane.takes_post(path) or len(body) > context.limits.max_body_bytes:
             return False
         begin_work, end_work = context.begin_work, context.end_work  # attributes of an instance: cheaper in two steps
         begin_work()

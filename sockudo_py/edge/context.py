@@ -1,7 +1,7 @@
 """What all connections of a listening server share before they are WebSocket connections."""
 
 import time
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sockudo_py.apps.base import AppManager
@@ -80,7 +80,6 @@ class FrontContext:
         self.prefix = path_prefix.rstrip("/")
         self.lanes: Sequence[Lane] = ()
         self.first: AnswerLane | None = None  # of the lanes, if it is one that answers
-        self.known_posts: Container[str] = ()  # of the first lane
         self.recalling: RecallingLane | None = None
         self.reader = HeadReader(limits.max_head_bytes)
         self.proxies = proxies or TrustedProxies()
@@ -115,7 +114,6 @@ class FrontContext:
         self.lanes = lanes
         first = lanes[0]
         self.first = first if isinstance(first, AnswerLane) else None
-        self.known_posts = () if self.first is None else self.first.known_posts
         self.recalling = next((lane for lane in lanes if isinstance(lane, RecallingLane)), None)
 
     def lane_of(self, head: Head) -> Lane | None:

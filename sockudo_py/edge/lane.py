@@ -6,13 +6,11 @@ with the connection itself.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Container
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from sockudo_py.edge.http1.head import Head
 from sockudo_py.http.messages import ApiRequest, ApiResponse
-
-_NONE: frozenset[str] = frozenset()
 
 
 class Lane:
@@ -30,9 +28,13 @@ class Lane:
 class AnswerLane(Lane):
     """Answers requests whose body is not chunked. The port receives the body, and writes the response."""
 
-    known_posts: Container[str] = _NONE
-    """Raw paths of plain POSTs that this lane takes whatever else their heads say. Asked of the first lane alone: the
-    port then skips ``takes`` (``docs/fast-paths.md``)."""
+    def takes_post(self, path: str) -> bool:
+        """Return whether this lane takes every POST with a Content-Length to this raw path, whatever its head says.
+
+        The port asks the first lane instead of ``takes`` when it knows the other lines of the head
+        (``docs/fast-paths.md``).
+        """
+        return False
 
     def answer(self, request: ApiRequest) -> ApiResponse | Awaitable[ApiResponse]:
         """Return the response, or an awaitable of it. Should not raise; the client then gets a 500.

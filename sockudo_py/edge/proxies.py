@@ -7,6 +7,8 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from sys import intern
 from typing import Any
 
+from sockudo_py.memo import TwoGenerationCache
+
 _REMEMBERED = 1024
 _LOOPBACK: dict[int, Any] = {4: ip_network("127.0.0.0/8"), 6: ip_network("::1/128")}
 
@@ -27,7 +29,7 @@ class TrustedProxies:
     def __init__(self, networks: Iterable[IPv4Network | IPv6Network] = (), hops: int = 0) -> None:
         self._networks = tuple(networks)
         self._hops = hops
-        self._known: dict[str, bool] = {}
+        self._known: TwoGenerationCache[str, bool] = TwoGenerationCache(_REMEMBERED)
 
     def trusts(self, peer: str) -> bool:
         """Return whether ``X-Forwarded-Proto`` of this peer is believed."""
@@ -35,13 +37,11 @@ class TrustedProxies:
             return True
         if not self._networks:
             return False
-        known = self._known.get(peer)
+        known = self._known.find(peer)
         if known is None:
-            if len(self._known) >= _REMEMBERED:
-                self._known.clear()
             address = _address(peer)
             known = address is not None and any(address in network for network in self._networks)
-            self._known[peer] = known
+            self._known.keep(peer, known)
         return known
 
     def on_this_machine(self) -> bool:

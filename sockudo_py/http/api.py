@@ -6,6 +6,7 @@
 import logging
 import secrets
 import time
+from bisect import bisect_left
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -37,7 +38,6 @@ _DISABLED = error(403, "App disabled")
 _UNKNOWN_KEY = error(401, "Unknown auth_key")
 _FAILED = 400
 DURATIONS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
-_QUICK: Final = DURATIONS[0]
 _NO_PARAMETERS: Final[dict[str, str]] = {}
 
 
@@ -85,8 +85,7 @@ class Api:
             ("status",),
             DURATIONS,
         )
-        self._quick, self._quick_seconds = 0, 0.0  # the usual answers since the last scrape
-        metrics.before_scrape.append(self._add_quick)
+        self._ok_durations = self._durations.row("200")
         self._limiter = limiter
         self._clock = clock
         self._health = health
@@ -112,12 +111,9 @@ class Api:
         except Exception:  # noqa: BLE001 - the top of every request: nothing may break the connection's lane
             answer = self._crashed(request)
         if answer is OK:
-            took = timer() - started
-            if took <= _QUICK:
-                self._quick += 1
-                self._quick_seconds += took
-            else:
-                self._durations.observe("200", value=took)
+            took, row = timer() - started, self._ok_durations
+            row[bisect_left(DURATIONS, took)] += 1
+            row[-1] += took
             return OK
         if not isinstance(answer, ApiResponse):
             return self._timed(answer, started)
@@ -129,12 +125,6 @@ class Api:
     def observe(self, status: int, seconds: float) -> None:
         """Count one answer that took this long; for callers that answer without ``handle``."""
         self._durations.observe(str(status), value=seconds)
-
-    def _add_quick(self) -> None:
-        row = self._durations.row("200")
-        row[0] += self._quick
-        row[-1] += self._quick_seconds
-        self._quick, self._quick_seconds = 0, 0.0
 
     async def _timed(self, pending: Awaitable[ApiResponse], started: float) -> ApiResponse:
         answer = await pending

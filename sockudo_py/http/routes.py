@@ -9,6 +9,7 @@ from sockudo_py.http.context import Call
 from sockudo_py.http.health import Health
 from sockudo_py.http.messages import ApiResponse
 from sockudo_py.http.query import decode_segment
+from sockudo_py.memo import TwoGenerationCache
 
 Answer = ApiResponse | Awaitable[ApiResponse]
 
@@ -65,7 +66,7 @@ ROUTES: tuple[Route, ...] = (
 
 PROBES = ("/", "/up", "/live", "/ready", "/accept-traffic")
 
-_REMEMBERED = 1024  # matches ...
+_REMEMBERED = 512  # matches in each generation ...
 _REMEMBERED_LENGTH = 256  # ... of paths up to this length
 
 
@@ -97,7 +98,7 @@ class Router:
     """Finds the route of a request."""
 
     def __init__(self, routes: tuple[Route, ...] = ROUTES) -> None:
-        self._found: dict[tuple[str, str], Match] = {}  # matches of repeated requests; bounded
+        self._found: TwoGenerationCache[tuple[str, str], Match] = TwoGenerationCache(_REMEMBERED)
         self._by_length: dict[int, list[_Compiled]] = {}
         for route in routes:
             parts = route.pattern.split("/")
@@ -108,14 +109,13 @@ class Router:
 
     def find(self, method: str, path: str) -> Match | MethodMismatch | None:
         """Return the route for this method and raw path. HEAD finds what GET would; None: no such path."""
-        known = self._found.get((method, path))
+        asked = (method, path)
+        known = self._found.get(asked) or self._found.again(asked)
         if known is not None:
             return known
         found = self._find(method, path)
         if isinstance(found, Match) and len(path) <= _REMEMBERED_LENGTH:
-            if len(self._found) >= _REMEMBERED:
-                self._found.clear()
-            self._found[method, path] = found
+            self._found.keep(asked, found)
         return found
 
     def _find(self, method: str, path: str) -> Match | MethodMismatch | None:
