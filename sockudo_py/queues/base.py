@@ -22,8 +22,9 @@ crash it says whose end has yet to be told, and to whom.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from operator import itemgetter
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, cast, runtime_checkable
 
 from sockudo_py.errors import Unavailable
 from sockudo_py.protocol.source import Source
@@ -51,6 +52,11 @@ class Append(NamedTuple):  # made for every event of every endpoint: a frozen da
     own: bool = False
     source: Source | None = None
 
+
+# From the tuple of all fields, in half the time of ``Append(...)``: webhooks make one for each event.
+make_append = cast(
+    "Callable[[tuple[str, str, str, bytes, int, bool, bool, Source | None]], Append]", partial(tuple.__new__, Append)
+)
 
 # The fields of many of them, for ``map``: by place, which takes half as long as by name.
 id_of: Callable[[Append], str] = itemgetter(0)
@@ -87,6 +93,16 @@ class LedgerEntry(NamedTuple):
     over: bool = False
     events: tuple[str, ...] = ()
     new: bool = False
+
+
+# From the tuple of all fields, as ``make_append``: one of each is made for every step of the ledger.
+make_occupancy = cast(
+    "Callable[[tuple[str, str, str, str | None, str | None, tuple[str, ...]]], Occupancy]",
+    partial(tuple.__new__, Occupancy),
+)
+make_entry = cast(
+    "Callable[[tuple[Occupancy, bool, tuple[str, ...], bool]], LedgerEntry]", partial(tuple.__new__, LedgerEntry)
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,11 +20,9 @@ from sockudo_py.webhooks.endpoints.registry import EndpointRegistry
 from sockudo_py.webhooks.endpoints.unknown import UnknownEndpoints
 from sockudo_py.webhooks.targets.base import ANSWERED, Delivered, Failure, Outcome, Target
 from sockudo_py.webhooks.targets.retry import GiveUp, Retry, decide
+from sockudo_py.webhooks.waits import FIRST_WAIT, LONGEST_WAIT
 
 log = logging.getLogger(__name__)
-
-FIRST_WAIT = 0.05
-LONGEST_WAIT = 5.0
 
 
 class Deliverer:

@@ -8,12 +8,11 @@ from sockudo_py.endpoints import Endpoint, gathers
 from sockudo_py.errors import Unavailable
 from sockudo_py.queues.base import ENDPOINT_DELETED, LanePolicy, Queue
 from sockudo_py.webhooks.endpoints.registry import GATHER, EndpointRegistry, patient
+from sockudo_py.webhooks.waits import FIRST_WAIT, LONGEST_WAIT
 
 log = logging.getLogger(__name__)
 
 _AT_ONCE = 50
-_FIRST_WAIT = 0.05
-_LONGEST_WAIT = 5.0
 _ENVELOPE_BYTES = 1024  # room for what surrounds the events in a body
 
 
@@ -96,20 +95,20 @@ class LaneKeeper:
         self._wake.set()
 
     async def _run(self) -> None:
-        wait = _FIRST_WAIT
+        wait = FIRST_WAIT
         while True:
             await self._wake.wait()
             self._wake.clear()
             try:
                 await self._settle()
-                wait = _FIRST_WAIT
+                wait = FIRST_WAIT
             except Unavailable:
                 pass  # the dispatcher and the worker log it
             except Exception:
                 log.exception("setting the queue's lane of a webhook endpoint failed")
             if self._changed or self._deleted:
                 await asyncio.sleep(wait)
-                wait = min(wait * 2, _LONGEST_WAIT)
+                wait = min(wait * 2, LONGEST_WAIT)
                 self._wake.set()
 
     async def _settle(self) -> None:

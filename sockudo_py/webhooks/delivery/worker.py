@@ -11,13 +11,14 @@ from dataclasses import dataclass
 
 from sockudo_py.errors import Unavailable
 from sockudo_py.queues.base import Claim, Queue
-from sockudo_py.webhooks.delivery.deliverer import FIRST_WAIT, LONGEST_WAIT, Deliverer
+from sockudo_py.webhooks.delivery.deliverer import Deliverer
 from sockudo_py.webhooks.delivery.health import EndpointHealth
 from sockudo_py.webhooks.delivery.rate import RateWindow
 from sockudo_py.webhooks.delivery.recorder import Recorder
 from sockudo_py.webhooks.endpoints.registry import EndpointRegistry
 from sockudo_py.webhooks.endpoints.unknown import UnknownEndpoints
 from sockudo_py.webhooks.targets.base import Target
+from sockudo_py.webhooks.waits import FIRST_WAIT, LONGEST_WAIT
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from sockudo_py.errors import Unavailable
 from sockudo_py.queues.base import Append, LedgerEntry, Queue, QueueFull, app_id_of
 from sockudo_py.webhooks.endpoints.registry import GATHER, EndpointRegistry
 from sockudo_py.webhooks.intake.event_builder import EventBuilder
-from sockudo_py.webhooks.intake.full_lanes import FIRST_WAIT, LONGEST_WAIT, FullLanes
+from sockudo_py.webhooks.intake.full_lanes import FullLanes
 from sockudo_py.webhooks.intake.ledger import Ledger
 from sockudo_py.webhooks.intake.occupancies import Occupancies
 from sockudo_py.webhooks.intake.receipts import Receipts
@@ -21,6 +21,7 @@ from sockudo_py.webhooks.metrics import WebhookMetrics
 from sockudo_py.webhooks.spool.crowding import Brake, Crowding, Free
 from sockudo_py.webhooks.spool.disk import SpoolDisk
 from sockudo_py.webhooks.spool.memory import Spool, SpoolLimits
+from sockudo_py.webhooks.waits import FIRST_WAIT, LONGEST_WAIT
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from sockudo_py.changes import Change, Transition
-from sockudo_py.queues.base import Append
+from sockudo_py.queues.base import Append, make_append
 from sockudo_py.webhooks.endpoints.registry import Audience, Routes
 from sockudo_py.webhooks.events import CONNECTION_EVENTS, ENCRYPTED_PREFIX, TextWriter
 from sockudo_py.webhooks.intake.occupancies import BEGINS, ENDS, Occupancies
@@ -19,8 +19,6 @@ from sockudo_py.webhooks.intake.receipts import Receipts
 from sockudo_py.webhooks.metrics import WebhookMetrics
 
 LONGEST_RUN = 256  # changes; they are in memory beyond the bounds of the spool
-
-_new = tuple.__new__  # a call of ``Append`` takes twice as long, and it is made for each event
 
 
 class EventBuilder:
@@ -149,7 +147,7 @@ class EventBuilder:
             time_ms = int(now * 1000)
             text = write(change, time_ms)
             for ident, endpoint in zip(ids, hearing, strict=True):
-                event = _new(Append, (ident, endpoint, change.app_id, text, time_ms, solo, True, change.source))
+                event = make_append((ident, endpoint, change.app_id, text, time_ms, solo, True, change.source))
                 line = lines.get(endpoint)
                 if line is None:
                     lines[endpoint] = [event]

@@ -2,8 +2,8 @@
 
 import heapq
 
-FIRST_WAIT = 0.05
-LONGEST_WAIT = 5.0
+from sockudo_py.webhooks.waits import FIRST_WAIT, LONGEST_WAIT
+
 FEW = 10  # events with which a full lane is asked; twice as many each time that all of them were taken
 MOST = 1000
 

@@ -21,12 +21,11 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
 
-from sockudo_py.queues.base import Append, LedgerEntry, Occupancy
+from sockudo_py.queues.base import Append, LedgerEntry, Occupancy, make_entry, make_occupancy
 
 Key = tuple[str, str, str | None]  # app id, channel, user id (None: the channel itself)
 
 _NONE: dict[str, str] = {}  # never written to
-_new = tuple.__new__  # a call of the class takes twice as long, and it is made for each entry
 
 ALONE = 500  # entries that a call takes whose events are not in it
 
@@ -55,7 +54,7 @@ class _Record:
         self.rest = False  # the store may say that some are owed whose events were not in the last call
 
     def occupancy(self, owed: tuple[str, ...] = ()) -> Occupancy:
-        return _new(Occupancy, (self.id, *self.key, self.socket_id, owed))
+        return make_occupancy((self.id, *self.key, self.socket_id, owed))
 
 
 class Ledger:
@@ -158,11 +157,11 @@ class Ledger:
         self._changed.pop(record, None)
         new, record.stored = not record.stored, True
         if not record.over:
-            return _new(LedgerEntry, (record.occupancy(), False, (), new))
+            return make_entry((record.occupancy(), False, (), new))
         endings = record.endings
         rest = () if len(ids) == len(endings) else tuple(endings[ident] for ident in endings if ident not in ids)
         record.rest = bool(rest)
-        return _new(LedgerEntry, (record.occupancy(rest), True, tuple(ids), new))
+        return make_entry((record.occupancy(rest), True, tuple(ids), new))
 
     def taken(self, events: Iterable[Append]) -> None:
         """The queue has these events, and what was written with them."""

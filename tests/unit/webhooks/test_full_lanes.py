@@ -1,4 +1,5 @@
-from sockudo_py.webhooks.intake.full_lanes import FEW, FIRST_WAIT, LONGEST_WAIT, MOST, FullLanes
+from sockudo_py.webhooks.intake.full_lanes import FEW, MOST, FullLanes
+from sockudo_py.webhooks.waits import FIRST_WAIT, LONGEST_WAIT
 
 
 def waits(refusals: FullLanes, times: int, *, progress: bool) -> list[float]:
