@@ -7,8 +7,7 @@ the order in which Redis executed it: that alone keeps answers and news in their
 import asyncio
 import logging
 import secrets
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -18,7 +17,6 @@ from sockudo_py.adapters.base import (
     CountChanged,
     Envelope,
     JoinDone,
-    Joined,
     LeaveDone,
     MemberCame,
     MemberWent,
@@ -28,6 +26,7 @@ from sockudo_py.adapters.base import (
     UserStatus,
 )
 from sockudo_py.adapters.envelopes import BadEnvelope, decode, encode, watch_topic
+from sockudo_py.adapters.redis import patience
 from sockudo_py.adapters.redis.channels import Channel, Plan, Step, Words, pairs, plan
 from sockudo_py.adapters.redis.figures import Figures
 from sockudo_py.adapters.redis.link import Link, Scripts
@@ -45,8 +44,6 @@ STEPS_AT_MOST: Final = 300  # of a batch
 _SWEEP_AT_ONCE: Final = 100  # entries that one beat takes apart
 _TOMBSTONE: Final = 1800.0  # seconds without Redis after which its tombstone of this node may be gone
 _SOON: Final = 0.005  # seconds after something is due: then it is due in Redis, too
-_JOINS_WAIT: Final = 5.0  # seconds for Redis, then plain channels are answered by what is known here
-_MEMBERS_WAIT: Final = 30.0  # seconds for Redis, then presence joins and sign-ins are refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -497,37 +494,11 @@ class Partition:
             if channel.verify:
                 self._mark(channel)
 
-    # -- while Redis is away --
-
     def _look_at_waiting(self) -> None:
-        """Joins wait, since a late subscription is better than a failed one; but not for ever."""
         if self.ready or self.stopped:
             return
-        now = self._loop.time()
-        flying: Iterable[Plan] = self._flight.plans if self._flight is not None else ()
-        plans = {one.channel: one for one in flying}
-        for channel in list(self.state.channels.values()):
-            for steps in (plans[channel].steps if channel in plans else [], channel.steps):
-                for step in [step for step in steps if step.joined is not None]:
-                    self._give_up(channel, step, steps, now)
-        for user in list(self.state.users.values()):
-            for waiting in [one for one in user.steps if one.signed_in is not None and now - one.asked > _MEMBERS_WAIT]:
-                user.steps.remove(waiting)
-                if waiting.signed_in is not None:
-                    waiting.signed_in(Unavailable("the adapter's Redis is away"))
+        self._figures.answered_alone += patience.give_up(self.state, self._flight, self._loop.time())
         self._timer("waiting", 1.0, self._look_at_waiting)
-
-    def _give_up(self, channel: Channel, step: Step, steps: "list[Step] | deque[Step]", now: float) -> None:
-        if step.joined is None:
-            return
-        if step.member is None and now - step.asked > _JOINS_WAIT:
-            steps.remove(step)
-            channel.own += 1
-            self._figures.answered_alone += 1
-            step.joined(Joined(max(0, channel.total - channel.told) + channel.own))
-        elif now - step.asked > _MEMBERS_WAIT:
-            steps.remove(step)
-            step.joined(Unavailable("the adapter's Redis is away"))
 
     # -- the end --
 
