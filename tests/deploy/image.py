@@ -97,6 +97,11 @@ def build(folder: Path) -> Built:
     return built
 
 
+def bare_machine(folder: Path) -> Built:
+    """Return a machine with Python and nothing of ours."""
+    return Built(_base(folder), Stage("", ""), _environment())
+
+
 def _environment() -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name.startswith(_KEPT)}
     path = f"{PYTHON}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

@@ -10,6 +10,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from sockudo_py import __version__
 from sockudo_py.apps.definition import define_apps
 from sockudo_py.config import Config, load
 from sockudo_py.webhooks.endpoints.validation import endpoint_problems
@@ -99,6 +100,10 @@ def test_a_stop_has_more_time_than_it_takes(name: str, tmp_path: Path) -> None:
     assert pod(name)["terminationGracePeriodSeconds"] > takes + 1
     probe = container(name)["readinessProbe"]
     assert config.drain_delay > probe["periodSeconds"] * (probe["failureThreshold"] + 1), "clients come while it drains"
+
+
+def test_the_chart_is_for_this_version() -> None:
+    assert yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"] == __version__
 
 
 @pytest.mark.parametrize("name", FILES)

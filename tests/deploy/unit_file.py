@@ -83,7 +83,11 @@ def reload(server: Server) -> None:
 
 def environment() -> Mapping[str, str]:
     """Return what install.sh writes into the file of ``EnvironmentFile``, with a secret that the test knows."""
-    line = next(line for line in (FOLDER / "install.sh").read_text().splitlines() if service("EnvironmentFile") in line)
+    line = next(
+        line
+        for line in (FOLDER / "install.sh").read_text().splitlines()
+        if "echo" in line and service("EnvironmentFile") in line
+    )
     name = re.search(r'echo "(\w+)=', line)
     assert name
     return {name[1]: APP.secret}
