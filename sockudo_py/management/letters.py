@@ -13,6 +13,7 @@ from sockudo_py.queues.base import ALL_DEAD, ChoosesDead, DeadLetters, Depths, Q
 COUNTED = 10_000  # dead letters that match; past it the answer says "more"
 _PAGE = 500
 _MOVED = 1000  # places by which a page may have moved since the one before
+_RAW = 100_000  # bytes that are shown of a text that is no job
 
 
 class Letters(Protocol):
@@ -153,6 +154,3 @@ def describe(text: bytes, *, whole: bool = False) -> dict[str, Any]:
         "size": len(text),
     }
     return {**shown, "job": job} if whole else shown
-
-
-_RAW = 100_000
