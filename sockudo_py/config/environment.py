@@ -55,6 +55,7 @@ OVERRIDES: tuple[Override, ...] = (
     _row("DRAIN_DELAY", "drain_delay"),
     _row("SHUTDOWN_GRACE_PERIOD", "shutdown_grace_period"),
     _row("SOCKUDO_MAX_CONNECTIONS", "max_connections"),
+    _row("SOKETI_HTTP_ACCEPT_TRAFFIC_MEMORY_THRESHOLD", "watermarks.memory_high"),
     _row("TRUSTED_PROXIES", "trusted_proxies", "list"),
     _row("ACTIVITY_TIMEOUT", "activity_timeout"),
     _row("PING_INTERVAL", "ping_interval"),

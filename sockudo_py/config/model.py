@@ -27,6 +27,7 @@ from sockudo_py.config.server import (
     PresenceConfig,
     SslConfig,
     UnixSocketConfig,
+    WatermarksConfig,
     WebSocketConfig,
 )
 from sockudo_py.config.types import (
@@ -116,6 +117,7 @@ class Config(Section):
         description="Message about a refused subscription: `pusher:error`, `pusher:subscription_error`, or both.",
     )
     websocket: WebSocketConfig = Field(default=WebSocketConfig(), description="Connections.")
+    watermarks: WatermarksConfig = Field(default=WatermarksConfig(), description="When no more clients are taken.")
     http_api: HttpApiConfig = Field(default=HttpApiConfig(), description="The HTTP API.")
     ssl: SslConfig = Field(default=SslConfig(), description="TLS.")
     unix_socket: UnixSocketConfig = Field(default=UnixSocketConfig(), description="Unix socket.")

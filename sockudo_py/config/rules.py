@@ -18,7 +18,18 @@ def broken_rules(raw: dict[str, Any], origins: Origins) -> list[Problem]:
         *_one_target(raw),
         *_needs(raw, origins),
         *_one_port(raw),
+        *_low_below_high(raw),
     ]
+
+
+def _low_below_high(raw: dict[str, Any]) -> Iterator[Problem]:
+    marks = _section(raw, "watermarks")
+    for name in ("memory", "connections"):
+        high, low = marks.get(f"{name}_high"), marks.get(f"{name}_low")
+        if isinstance(high, int | float) and isinstance(low, int | float) and low > high > 0:
+            yield Problem(
+                ("watermarks", f"{name}_low"), f"is above {name}_high", "write a smaller number, or leave it out"
+            )
 
 
 def _twice(raw: dict[str, Any], origins: Origins, text: str, *patterns: str) -> Iterator[Problem]:

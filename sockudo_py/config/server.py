@@ -11,6 +11,7 @@ from sockudo_py.config.types import (
     Limit,
     Name,
     OctalMode,
+    Percent,
     Port,
     Positive,
     PositiveSeconds,
@@ -125,6 +126,23 @@ class LoggingConfig(Section):
     )
     colors_enabled: bool = Field(default=True, description="Colours in the human format on a terminal.")
     include_target: bool = Field(default=True, description="Show which part of the server wrote a line.")
+
+
+class WatermarksConfig(Section):
+    """When no more clients are taken for a while. Those that are here stay."""
+
+    memory_high: Percent | None = Field(
+        default=None,
+        description="Percent of the memory (of the control group's limit, else of the machine) from which on new "
+        "clients get 4100 and `/ready` says 503; null: never.",
+    )
+    memory_low: Percent | None = Field(
+        default=None, description="Percent below which clients are taken again; null: nine tenths of `memory_high`."
+    )
+    connections_high: Limit = Field(
+        default=None, description="The same for the number of clients of this node; null, 0, -1: never."
+    )
+    connections_low: Limit = Field(default=None, description="null, 0, -1: nine tenths of `connections_high`.")
 
 
 class ChannelLimits(Section):

@@ -156,6 +156,7 @@ Seconds = Annotated[float, BeforeValidator(_no_flag), Field(ge=0, le=MAX_SECONDS
 PositiveSeconds = Annotated[float, BeforeValidator(_no_flag), Field(gt=0, le=MAX_SECONDS, allow_inf_nan=False)]
 Kilobytes = Annotated[float, BeforeValidator(_no_flag), Field(gt=0, le=1024 * 1024, allow_inf_nan=False)]
 Share = Annotated[float, BeforeValidator(_no_flag), Field(ge=0, le=1, allow_inf_nan=False)]
+Percent = Annotated[float, BeforeValidator(_no_flag), Field(gt=0, le=100, allow_inf_nan=False)]
 Factor = Annotated[float, BeforeValidator(_no_flag), Field(ge=1, le=100, allow_inf_nan=False)]
 Limit = Annotated[Positive | None, BeforeValidator(_no_limit)]  # null, 0 and -1: no limit
 Text = Annotated[str, Field(min_length=1, max_length=4096)]

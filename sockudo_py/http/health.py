@@ -33,6 +33,7 @@ class Health:
         checks: By the name of a part (``adapter``, ``queue``): a cheap question that answers False while the part is
             not healthy.
         webhooks: Returns the ``webhooks`` section of ``/usage``, with every secret redacted. May raise ``Unavailable``.
+        crowded: Returns what is past its high watermark.
         clock: A monotonic clock, for the uptime.
     """
 
@@ -44,6 +45,7 @@ class Health:
         metrics: Metrics,
         checks: Mapping[str, Callable[[], bool]] | None = None,
         webhooks: Callable[[], Awaitable[Mapping[str, object]]] | None = None,
+        crowded: Callable[[], list[str]] = list,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._node = node
@@ -51,6 +53,7 @@ class Health:
         self._metrics = metrics
         self._checks = dict(checks or {})
         self._webhooks = webhooks
+        self._crowded = crowded
         self._clock = clock
         self._leaving = False
         self._started = clock()
@@ -66,6 +69,13 @@ class Health:
         away would end also what goes on without it.
         """
         return self._draining() or self._parts() or UP
+
+    def ready(self) -> ApiResponse:
+        """Return 503 while the node drains or something is past its high watermark, else 200."""
+        crowded = self._crowded()
+        if crowded and self._draining() is None:
+            return error(503, f"past the high watermark: {', '.join(crowded)}", _RETRY)
+        return self.accept_traffic()
 
     def accept_traffic(self) -> ApiResponse:
         """Return 503 while the node drains, else 200."""

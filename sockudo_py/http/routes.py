@@ -56,7 +56,7 @@ ROUTES: tuple[Route, ...] = (
     Signed("POST", "/apps/{app_id}/users/{user_id}/force_reconnect", users.force_reconnect),
     Open("GET", "/", lambda health, _: health.live()),
     Open("OPTIONS", "/", lambda health, _: health.up()),  # HAProxy's check, where none is configured
-    Open("GET", "/ready", lambda health, _: health.accept_traffic()),
+    Open("GET", "/ready", lambda health, _: health.ready()),
     Open("GET", "/accept-traffic", lambda health, _: health.accept_traffic()),
     Open("GET", "/up", lambda health, _: health.up()),
     Open("GET", "/up/{app_id}", lambda health, segments: health.up_app(segments[0])),

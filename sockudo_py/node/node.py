@@ -39,6 +39,7 @@ from sockudo_py.node.paced import Paced
 from sockudo_py.node.slices import in_slices
 from sockudo_py.node.subscriptions import Subscriptions
 from sockudo_py.node.users import Users, user_channel
+from sockudo_py.process.watermarks import Watermarks
 from sockudo_py.protocol import codec
 from sockudo_py.protocol.app import App
 from sockudo_py.protocol.channels import is_cached, user_of
@@ -91,6 +92,7 @@ class Node:
         on_change: OnChange,
         wanted: Wanted | None = None,
         on_full: Callable[[], None] = lambda: None,
+        watermarks: Watermarks | None = None,
     ) -> None:
         """Make a node and start its adapter. To open it, and to stop it after ``drain``, is the caller's business.
 
@@ -105,6 +107,7 @@ class Node:
             on_change: Told of everything that webhooks may want to know, at once and in order.
             wanted: Says which changes that the node itself makes ``on_change`` wants to hear of; None: all.
             on_full: Told when a client is refused because ``max_connections`` are here.
+            watermarks: Say when no more clients are to be taken; None: there are none.
         """
         self._adapter = adapter
         self._alone = adapter.alone
@@ -118,6 +121,7 @@ class Node:
         self._on_change = on_change
         self._wanted: Wanted = Everything() if wanted is None else wanted
         self._on_full = on_full
+        self._watermarks = watermarks
         self._hub = Hub(call_soon, metrics)
         self.begin_work, self.end_work = self._hub.begin_work, self._hub.end_work
         self._users = Users(self._hub, adapter, self.perform)
@@ -160,6 +164,8 @@ class Node:
         elif self._max_connections is not None and self._hub.connections() >= self._max_connections:
             code = ErrorCode.OVER_CAPACITY
             self._on_full()
+        elif self._watermarks is not None and self._watermarks.past(self._hub.connections()):
+            code = ErrorCode.OVER_CAPACITY
         elif app.max_connections is not None and self._hub.connections(app.id) >= app.max_connections:
             code = ErrorCode.OVER_QUOTA
         else:

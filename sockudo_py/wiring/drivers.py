@@ -24,6 +24,8 @@ from sockudo_py.limits.base import RateLimiter
 from sockudo_py.management.keys import Admin, AdminKeys
 from sockudo_py.metrics import Metrics
 from sockudo_py.process.descriptors import Descriptors
+from sockudo_py.process.memory import memory_share
+from sockudo_py.process.watermarks import Watermark, Watermarks
 from sockudo_py.queues.base import Queue
 from sockudo_py.webhooks.delivery.breaker import BreakerSettings
 from sockudo_py.webhooks.delivery.health import HealthSettings
@@ -303,6 +305,16 @@ def make_targets(config: Config, metrics: Metrics, descriptors: Descriptors | No
         ),
         "lambda": LambdaInvoker(metrics=metrics, response_bytes=delivery.response_body_bytes),
     }
+
+
+def make_watermarks(config: Config, metrics: Metrics) -> Watermarks | None:
+    """Return the watermarks of the configuration, None when there are none."""
+    marks = config.watermarks
+    connections = None if marks.connections_high is None else Watermark(marks.connections_high, marks.connections_low)
+    memory = None if marks.memory_high is None else Watermark(marks.memory_high, marks.memory_low)
+    if connections is None and memory is None:
+        return None
+    return Watermarks(connections=connections, memory=memory, share=memory_share, metrics=metrics)
 
 
 def spool_path(config: Config) -> Path | None:

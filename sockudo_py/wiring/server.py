@@ -54,6 +54,7 @@ from sockudo_py.wiring.drivers import (
     make_limiter,
     make_queue,
     make_targets,
+    make_watermarks,
     refuse_unbuilt,
     spool_path,
 )
@@ -113,6 +114,7 @@ class Server:
             brake=self,
         )
         on_change: OnChange = self.webhooks.add if config.sends_webhooks else _ignore
+        self._watermarks = watermarks = make_watermarks(config, metrics)
         self.node = Node(
             adapter=adapter,
             cache=self._cache,
@@ -122,6 +124,7 @@ class Server:
             clock=loop.time,
             max_connections=min(config.max_connections or descriptors.clients, descriptors.clients),
             on_full=self._full,
+            watermarks=self._watermarks,
             on_change=on_change,
             wanted=self.webhooks.registry.routes,
         )
@@ -131,6 +134,7 @@ class Server:
             apps=self.apps,
             metrics=metrics,
             checks={"adapter": adapter.healthy},
+            crowded=lambda: [] if watermarks is None else watermarks.past(self.node.connections()),
             webhooks=self._usage,
         )
         self._health = health
@@ -197,6 +201,9 @@ class Server:
         opened.push_async_callback(self._web.close_metrics)
         self._lag.start()
         opened.callback(self._lag.stop)
+        if self._watermarks is not None:
+            self._watermarks.start()
+            opened.callback(self._watermarks.stop)
         opened.push_async_callback(self._cache.close)
         opened.push_async_callback(self._keys.close)
         opened.push_async_callback(self._limiter.close)
