@@ -1,19 +1,10 @@
 """Connections: count those of an app, close those of a user."""
 
-import re
-
 import orjson
 
 from sockudo_py.http.context import Call
 from sockudo_py.http.messages import OK, ApiResponse, error
-
-_MAX_USER_ID = 200  # what the SDKs let through
-_CONTROL = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")  # also what stands for bytes that are no UTF-8
-
-
-def valid_user_id(user_id: str) -> bool:
-    """Return whether a request may name this user."""
-    return 1 <= len(user_id) <= _MAX_USER_ID and _CONTROL.search(user_id) is None
+from sockudo_py.protocol.users import MAX_USER_ID_LENGTH, valid_user_id
 
 
 async def connections(call: Call) -> ApiResponse:
@@ -37,6 +28,6 @@ def force_reconnect(call: Call) -> ApiResponse:
 def _close(call: Call, *, reconnect: bool) -> ApiResponse:
     user_id = call.segments[-1]
     if not valid_user_id(user_id):
-        return error(400, f"Invalid user id: expected 1 to {_MAX_USER_ID} characters without control characters")
+        return error(400, f"Invalid user id: expected 1 to {MAX_USER_ID_LENGTH} characters without control characters")
     call.node.terminate_user(call.app, user_id, reconnect=reconnect)
     return OK
