@@ -20,13 +20,13 @@ from sockudo_py.http.messages import OK, ApiResponse, error, make_request
 log = logging.getLogger(__name__)
 
 READING: Final = 0
-BUSY: Final = 1  # what comes is kept: for the API, for the client to read, or for the next turn of the loop
+BUSY: Final = 1  # bytes are kept until the API answers, the client reads, or the loop turns
 LEAVING: Final = 2  # nothing more is read or written
 GONE: Final = 3  # lost, or another protocol's
 
 _G = ord("G")
 _REQUESTS_PER_TURN = 16
-_KEPT_BYTES = 1_048_576  # besides a body: more than a transport delivers after it was told to pause
+_KEPT_BYTES = 1_048_576  # besides a body: more than a transport delivers after ``pause_reading``
 
 _CRASHED = error(500, "Internal server error")
 _NOT_FOUND = error(404, "Not found")
@@ -126,7 +126,7 @@ class HttpConnection(asyncio.Protocol):
         self._resume()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget everything. A request that is being answered gets no response."""
+        """Clean up. A request that is being answered gets no response."""
         if self._task is not None:
             # One turn later: a task cancelled before its first step leaves its coroutine un-awaited.
             self._task.get_loop().call_soon(self._task.cancel)
@@ -146,7 +146,7 @@ class HttpConnection(asyncio.Protocol):
             self.close()
 
     def on_evicted(self, queue: DeadlineQueue) -> None:
-        """Make place for others."""
+        """Count the eviction and close at once."""
         self._queue = None
         self._context.count_dropped(queue)
         self._abort()
@@ -223,7 +223,7 @@ class HttpConnection(asyncio.Protocol):
 
     def _hand_over(self, lane: TakeOverLane, head: Head, data: bytes | bytearray, begin: int, end: int) -> None:
         """Give the connection, with what came, to a lane that goes on with it."""
-        if self._transport.is_closing():  # TLS tells who was here when the connection was lost, not who comes after
+        if self._transport.is_closing():  # a TLS transport reports the loss to this protocol, and not to the next one
             self._abort()
             return
         refusal = lane.refusal(head)
@@ -324,7 +324,7 @@ class HttpConnection(asyncio.Protocol):
         self._serve(data)
 
     def _hold(self) -> None:
-        """Count what is kept of an incomplete body; when all of them come to too much, the oldest must go."""
+        """Count the bytes kept of an incomplete body. Past the bound of all bodies the oldest is evicted."""
         size = 0 if self._head is None or self._state >= LEAVING else len(self._buffer)
         more, self._held = size - self._held, size
         self._context.hold(more)

@@ -31,8 +31,8 @@ class FrontLimits:
     idle_timeout: float = 75.0  # between two requests
     write_timeout: float = 75.0  # from the moment in which an answer can't be sent at once until it was read
     linger: float = 2.0  # that a client may go on sending after it was refused, so that it gets to read why
-    max_waiting: int = 10_000  # connections in each of these states; past it the oldest must go
-    max_held_bytes: int = 268_435_456  # of bodies that are not complete, all together; past it the oldest must go
+    max_waiting: int = 10_000  # connections in each of these states; past it the oldest is evicted
+    max_held_bytes: int = 268_435_456  # of incomplete bodies, all together; past it the oldest is evicted
 
 
 class FrontContext:
@@ -45,13 +45,13 @@ class FrontContext:
         settings: Of the sessions.
         limits: Bounds.
         path_prefix: What stands before ``/app`` and ``/apps``, without a slash at its end.
-        proxies: Whose ``X-Forwarded-*`` is believed.
+        proxies: The proxies whose ``X-Forwarded-*`` is believed.
         cors: What browsers of other origins may do with the API; None: nothing.
         limiter: For ``connect_limit``.
         connect_limit: How often one address may connect; None is no limit.
-        connect_proxies: Whose ``X-Forwarded-For`` tells that address; None: ``proxies``.
+        connect_proxies: The proxies whose ``X-Forwarded-For`` names that address; None: ``proxies``.
         descriptors: Tell which connection is one too many; None: none is.
-        newcomers: Who has to wait for an answer to the handshake.
+        newcomers: Connections that wait for an answer to their handshake.
         wall_clock: Unix seconds, for Date headers.
     """
 
@@ -128,15 +128,15 @@ class FrontContext:
         return None
 
     def hold(self, more: int) -> None:
-        """Count bytes of incomplete requests; when all of them come to too much, those that wait longest must go."""
+        """Count bytes of incomplete requests; past the bound of all together, evict those that wait longest."""
         self.held_bytes += more
         while more > 0 and self.held_bytes > self.limits.max_held_bytes and self.bodies.evict():
             pass
 
     def make_room(self) -> bool:
-        """Send away whoever waits because its address causes too much, or else has waited longest to ask for something.
+        """Evict a connection that waits: a newcomer, else an idle one, else one without a head, the oldest of its kind.
 
-        Return False when nobody waits.
+        Return False when none waits.
         """
         return self.newcomers.evict() or self.idle.evict() or self.heads.evict()
 

@@ -25,8 +25,8 @@ class Waiting(Protocol):
 class DeadlineQueue:
     """Connections that all wait equally long, and not more than ``capacity`` of them.
 
-    When it is full, who has waited longest must go: clients that send nothing can't keep others out, and those others
-    are through within milliseconds.
+    A full queue evicts the connection that has waited longest. So clients that send nothing can't keep others out, and
+    those others are through within milliseconds.
 
     Args:
         wheel: Wakes the queue.
@@ -39,15 +39,15 @@ class DeadlineQueue:
     def __init__(self, wheel: Wheel, seconds: float, capacity: int) -> None:
         self.tick = 0
         self.seconds = seconds
-        self.grain = min(_GRAIN, seconds / 100)  # who begins to wait anew sooner than this need not say so
+        self.grain = min(_GRAIN, seconds / 100)  # a wait that begins anew sooner than this need not be entered again
         self._capacity = capacity
         self._wheel = wheel
         self._due: OrderedDict[Waiting, float] = OrderedDict()
 
     def enter(self, waiting: Waiting, now: float) -> None:
-        """Let ``waiting`` wait, from ``now`` on if it waited already."""
+        """Let ``waiting`` wait from ``now`` on, also if it waited already."""
         due = self._due
-        if not due and not self.tick:  # else it is asked early enough, and says then when to ask again
+        if not due and not self.tick:  # else ``check`` runs early enough, and schedules itself again
             self._wheel.schedule(self, now + self.seconds)
         due[waiting] = now + self.seconds
         due.move_to_end(waiting)
@@ -55,7 +55,7 @@ class DeadlineQueue:
             self.evict()
 
     def evict(self) -> bool:
-        """Send away who has waited longest; return False when nobody is here."""
+        """Evict the connection that has waited longest; return False when the queue is empty."""
         if not self._due:
             return False
         oldest, _ = self._due.popitem(last=False)
@@ -63,11 +63,11 @@ class DeadlineQueue:
         return True
 
     def leave(self, waiting: Waiting) -> None:
-        """Let ``waiting`` go; it need not be there."""
+        """Take ``waiting`` out of the queue. It need not be there."""
         self._due.pop(waiting, None)
 
     def check(self, now: float) -> float | None:
-        """Tell those whose time is over, some hundreds at most; return when to go on."""
+        """End the waits that are over, at most 1,000 of them, and return when to go on."""
         due = self._due
         for _ in range(_LATE_PER_TURN):
             if not due:
@@ -80,7 +80,7 @@ class DeadlineQueue:
         return now
 
     def abort(self) -> None:
-        """Send everybody away."""
+        """Drop all connections."""
         while self._due:
             waiting, _ = self._due.popitem(last=False)
             waiting.drop()

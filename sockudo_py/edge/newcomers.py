@@ -1,4 +1,4 @@
-"""New connections that have to wait before their handshake is answered: their address causes more than can be kept."""
+"""New connections that wait for the answer to their handshake, because their address causes too many webhook events."""
 
 import asyncio
 from collections.abc import Callable, Collection
@@ -6,14 +6,14 @@ from typing import Final
 
 LET_IN_AT_ONCE: Final = 20  # connections, 2 ms
 LET_IN_INTERVAL: Final = 0.01  # seconds
-CAPACITY: Final = 10_000  # that wait; past it who has waited longest must go
-_MAX_BYTES: Final = 4096  # that are kept of what a client sends before it is answered
+CAPACITY: Final = 10_000  # that wait; past it the one that has waited longest is dropped
+_MAX_BYTES: Final = 4096  # kept of what a client sends before its handshake is answered
 
 Address = tuple[str, str]  # app id, address
 
 
 class Newcomers:
-    """Those who wait, in the order in which they came. New connections of ``addresses`` have to wait."""
+    """Connections that wait, in the order in which they came. New ones of ``addresses`` have to wait."""
 
     def __init__(self) -> None:
         self.addresses: Collection[Address] = ()
@@ -33,7 +33,7 @@ class Newcomers:
             self.evict()
 
     def evict(self) -> bool:
-        """Drop who has waited longest; return False when nobody is here."""
+        """Drop the connection that has waited longest; return False when none waits."""
         oldest = next(iter(self._waiting), None)
         if oldest is None:
             return False

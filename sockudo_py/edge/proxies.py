@@ -1,4 +1,4 @@
-"""Which peers are proxies whose word counts, and what they say about the client."""
+"""Trusted proxies, and the client's address as they give it."""
 
 import asyncio
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""Requests behind one that offers to change the protocol, when nobody takes the offer."""
+"""Requests that follow one with ``Upgrade: h2c`` or the like, which aiohttp would lose."""
 
 import asyncio
 from typing import Final, cast
@@ -9,7 +9,7 @@ AGAIN: Final = 0.01  # seconds
 
 
 class _Lengths:
-    """What the parser tells its findings: keeps the length of the last body."""
+    """The parser's callbacks: they keep the length of the last body."""
 
     def __init__(self) -> None:
         self.body = 0
@@ -25,9 +25,9 @@ class _Lengths:
 class Behind(asyncio.Protocol):
     """Passes everything on to a protocol of aiohttp's, in pieces of which none goes beyond such an offer.
 
-    aiohttp ignores ``Upgrade: h2c`` as it should, but also what it has received together with that request and behind
-    it. So its stream is read here as well, only to see where such a request ends. (Where its body comes in chunks, that
-    is not seen; ``http.app`` closes after the answer.)
+    aiohttp ignores ``Upgrade: h2c`` as it should, but also the bytes behind that request which it has received with it.
+    So this protocol parses the stream as well, only to find where such a request ends. (It does not see the end of a
+    body in chunks; ``http.app`` closes after the answer.)
     """
 
     __slots__ = ("_body", "_held", "_lengths", "_parser", "_protocol", "_transport")
@@ -38,8 +38,8 @@ class Behind(asyncio.Protocol):
         self._protocol = protocol
         self._lengths = _Lengths()
         self._parser: HttpRequestParser | None = HttpRequestParser(self._lengths)
-        self._body = 0  # bytes that are still to come of the body of a request with such an offer
-        self._held = b""  # behind such an offer, while aiohttp has still to read what came before
+        self._body = 0  # bytes still missing of the body of a request with such an offer
+        self._held = b""  # bytes behind such an offer, until aiohttp has read what came before
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Pass it on."""

@@ -10,12 +10,12 @@ ProtocolFactory = Callable[[], asyncio.Protocol]
 
 
 class DeferredServer:
-    """Makes protocols, like a server does, from before there is one.
+    """Makes the protocols of connections, also before the server that will serve them is there.
 
-    Connections that are made before ``open`` wait and lose nothing; nothing more is read from them meanwhile.
+    Connections that come before ``open`` wait unread, and lose nothing.
 
     Args:
-        admits: Whether the next connection may stay; who may not is dropped.
+        admits: Says whether the next connection may stay; others are dropped.
     """
 
     __slots__ = ("_admits", "_make", "_waiting")
@@ -58,7 +58,7 @@ class _Waiter(asyncio.Protocol):
         self._waiting.add(self)
 
     def data_received(self, data: bytes) -> None:
-        self._received += data  # what came before the pause, from the transport or from whom it had before
+        self._received += data  # bytes from before the pause, of the transport or of an earlier protocol
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._waiting.discard(self)
@@ -67,7 +67,7 @@ class _Waiter(asyncio.Protocol):
         self._waiting.discard(self)
         transport = self._transport
         transport.set_protocol(protocol)
-        transport.resume_reading()  # before the protocol has its say: it may want a pause itself
+        transport.resume_reading()  # first, because the protocol may pause the transport itself
         protocol.connection_made(transport)
         if self._received:
             protocol.data_received(self._received)

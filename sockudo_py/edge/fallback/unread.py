@@ -1,4 +1,4 @@
-"""Clients that don't read what they asked for, with servers that would wait for them for ever."""
+"""Drops clients that don't read their responses; aiohttp would wait for them for ever."""
 
 import asyncio
 from collections.abc import Callable
@@ -45,13 +45,13 @@ class Unread(asyncio.Protocol):
     # -- the transport's side --
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Ask the transport to tell of every byte that it can't send at once."""
+        """Make the transport call ``pause_writing`` for every byte that it can't send at once."""
         self._transport = cast("asyncio.Transport", transport)  # uvloop's are such without being subclasses
         self._protocol.connection_made(transport)
         tls = transport.get_extra_info("sslcontext") is not None
         self._transport.set_write_buffer_limits(
             high=1 if tls else 0
-        )  # with 0, TLS transports take nothing for too much
+        )  # with 0, a TLS transport would pause when nothing waits
 
     def data_received(self, data: bytes) -> None:
         """Pass it on."""

@@ -1,6 +1,6 @@
 """The head of one HTTP request, from bytes. No I/O.
 
-``httptools`` (llhttp in its strict mode) does the parsing: it refuses what smuggling is made of, like two
+``httptools`` (llhttp in its strict mode) does the parsing: it refuses what request smuggling needs: two
 Content-Lengths, Content-Length beside Transfer-Encoding, folded lines, bare LFs, blanks before colons.
 """
 
@@ -22,7 +22,7 @@ _NO_CRLF = "The lines of a request's head must end in CRLF"
 
 
 class BadHead(Exception):
-    """The bytes are no head of an HTTP request, or too many. The message may be told to the client."""
+    """The bytes are no head of an HTTP request, or too many. The client may read the message."""
 
     def __init__(self, message: str, status: int = 400) -> None:
         super().__init__(message)
@@ -48,12 +48,12 @@ class TextHeaders(Mapping[str, str]):
 
 
 class Fields:
-    """What a head says after its target, and what follows from that. Nothing here is changed once it is made.
+    """The lines of a head after its target, and what follows from them. Immutable.
 
     Names in ``headers`` are lower case, repeated ones joined by commas. ``upgrade`` is the protocol that the client
     asks to change to with both the headers that this takes, lower case, else empty. ``plain_length`` is the length of
-    the body that simply follows; None when it follows in another way, or there is none. ``usual``: nothing here has a
-    say in the response.
+    the body that simply follows; None when it follows in another way, or there is none. ``usual``: nothing
+    here changes the response.
     """
 
     __slots__ = (
@@ -128,7 +128,7 @@ _WITH_BODY = frozenset({b"content-length", b"transfer-encoding", b"expect", b"up
 
 
 class _Target:
-    """What the parser calls. Bound C methods, since a Python function per header would cost more than the parsing."""
+    """The parser's callbacks. Bound C methods: a Python function for each header would cost more than the parsing."""
 
     __slots__ = ("on_header", "on_url")
 
