@@ -31,19 +31,33 @@ class BatchThread(Generic[Item, Answer]):
         self._most = most
         self._asked: list[tuple[Item, asyncio.Future[Answer]]] = []
         self._flying = False  # a batch is under way, or goes when this turn of the loop is over
+        self._patient: asyncio.TimerHandle | None = None  # all that is asked can wait until then
         self._landed: asyncio.Future[None] | None = None  # somebody waits until none is
         self._works: SimpleQueue[_Work | None] = SimpleQueue()  # None: the end
         self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
 
-    def ask(self, item: Item) -> asyncio.Future[Answer]:
-        """Return the answer for one item, to be awaited."""
+    def ask(self, item: Item, patience: float = 0.0) -> asyncio.Future[Answer]:
+        """Return the answer for one item, to be awaited.
+
+        ``patience``: seconds for which the item may wait for others that are in a hurry, so that it goes with them.
+        """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Answer] = loop.create_future()
         self._asked.append((item, future))
-        if not self._flying:
-            self._flying = True
-            loop.call_soon(self._send, loop)  # with all that is asked until then
+        if self._flying:
+            return future
+        if not patience:
+            self._fly(loop)
+        elif self._patient is None:
+            self._patient = loop.call_later(patience, self._fly, loop)
         return future
+
+    def _fly(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._patient is not None:
+            self._patient.cancel()
+            self._patient = None
+        self._flying = True
+        loop.call_soon(self._send, loop)  # with all that is asked until then
 
     async def call(self, function: Callable[[], T], *, last: bool = False) -> T:
         """Call a function in the thread, between two batches, and return its answer.
@@ -51,6 +65,8 @@ class BatchThread(Generic[Item, Answer]):
         ``last``: after all that was asked. The thread ends then.
         """
         loop = asyncio.get_running_loop()
+        if last and self._patient is not None:
+            self._fly(loop)
         if last and self._flying:
             self._landed = loop.create_future()
             await self._landed

@@ -85,11 +85,14 @@ class SqliteFile:
         self._closed = True
         await self._thread.call(self._release, last=True)
 
-    async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Do a piece of work in a transaction; returns its answer once it is kept. Raises ``Unavailable``."""
+    async def run(self, work: Callable[[sqlite3.Connection], T], *, patience: float = 0.0) -> T:
+        """Do a piece of work in a transaction; returns its answer once it is kept. Raises ``Unavailable``.
+
+        ``patience``: seconds for which it may wait for other work, so that a transaction is spared.
+        """
         if self._closed:
             raise Unavailable(f"{self._key}: {self.path} is closed")
-        answer: T = await self._thread.ask(work)
+        answer: T = await self._thread.ask(work, patience)
         return answer
 
     def _open(self, part: SchemaPart) -> None:

@@ -224,7 +224,7 @@ class LeaseBook:
         return None if best is None else best[2]
 
     def _take(self, lane: Lane, worker: str, now: int, lease_ms: int, standing: int) -> tuple[str, Entry] | None:
-        until = lane.limited(now)
+        until = lane.limited(now) if lane.limits else 0
         if until:
             lane.gate = until
             self.lanes.settle(lane, now, rotate=True)
@@ -240,7 +240,8 @@ class LeaseBook:
             lane.try_out()
         lane.fly(1, now)
         lane.gate = 0
-        lane.note_claim(now, token)
+        if lane.limits:
+            lane.note_claim(now, token)
         self.lanes.settle(lane, now, rotate=True)
         return token, entry
 

@@ -7,8 +7,7 @@ fails, the books take it back.
 import asyncio
 import itertools
 import sys
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Sequence
 
 from sockudo_py.metrics import Metrics
 from sockudo_py.queues import jobs
@@ -36,8 +35,6 @@ from sockudo_py.queues.local.seen import SeenIds
 from sockudo_py.queues.local.store import JobStore
 from sockudo_py.queues.metrics import QueueMetrics
 from sockudo_py.queues.waker import Waker
-
-T = TypeVar("T")
 
 
 class BookQueue(BookLanes):
@@ -178,7 +175,11 @@ class BookQueue(BookLanes):
         entry = self._finish(token, good=True)
         if entry is None:
             return False
-        await self._kept(entry, self._store.delete(entry))
+        try:
+            await self._store.delete(entry)
+        except BaseException:
+            self._back(entry)
+            raise
         return True
 
     async def retry(self, token: str, job: bytes, delay: float, *, healthy: bool = False) -> bool:  # noqa: D102
@@ -286,12 +287,12 @@ class BookQueue(BookLanes):
         await self._bury(entry, jobs.bury(entry.text, self._clock.wall(), jobs.crashed(entry.crashes)))
 
     async def _bury(self, entry: Entry, text: bytes) -> None:
-        self._count.trimmed.add(amount=await self._kept(entry, self._store.bury([(entry, text)])))
-
-    async def _kept(self, entry: Entry, step: Awaitable[T]) -> T:
-        """Keep how a lease ended. When that fails, the job is claimable again: delivered twice rather than lost."""
         try:
-            return await step
+            self._count.trimmed.add(amount=await self._store.bury([(entry, text)]))
         except BaseException:
-            self._book.lanes.put(entry, self._now(), head=True)
+            self._back(entry)
             raise
+
+    def _back(self, entry: Entry) -> None:
+        """The store could not keep how a lease ended: the job is claimable again, delivered twice rather than lost."""
+        self._book.lanes.put(entry, self._now(), head=True)

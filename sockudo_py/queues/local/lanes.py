@@ -139,10 +139,12 @@ class Lane:
         allowance = self.allowance or 1
         if good:
             most = 1 if self.policy.ordered else self.policy.max_in_flight
-            self.allowance = min(allowance + 1, max(2, most))  # two is "trusted", also where only one may fly
+            now = min(allowance + 1, max(2, most))  # two is "trusted", also where only one may fly
         else:
-            self.allowance = max(1, allowance // 2)
-        self._rank()
+            now = max(1, allowance // 2)
+        if now != self.allowance:
+            self.allowance = now
+            self._rank()
 
     def try_out(self) -> None:
         """Let one job of a lane that was never tried be in flight."""
@@ -159,9 +161,11 @@ class Lane:
         """Set the pace after an attempt. Return whether that was much faster than usual."""
         before = self.pace
         faster = before is not None and 2 * self.used < before
-        self.pace = smoothed(before, self.used)
-        self._rank()
-        self.used = 0
+        self.used, used = 0, self.used
+        pace = smoothed(before, used)
+        if pace != before:
+            self.pace = pace
+            self._rank()
         return faster
 
     def opens(self) -> int | None:
@@ -181,11 +185,10 @@ class Lane:
         return until
 
     def note_claim(self, now: int, token: str) -> None:
-        """Count a claim for the rate limits."""
-        if self.limits:
-            while self.claimed and self.claimed[0][0] <= now - self.limits[-1][0]:
-                self.claimed.popleft()
-            self.claimed.append((now, token))
+        """Count a claim for the rate limits, of which there is one."""
+        while self.claimed and self.claimed[0][0] <= now - self.limits[-1][0]:
+            self.claimed.popleft()
+        self.claimed.append((now, token))
 
     def unnote_claim(self, token: str) -> None:
         """Give back a claim that was not used."""

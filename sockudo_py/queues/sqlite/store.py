@@ -16,6 +16,7 @@ from sockudo_py.queues.sqlite import schema, statements
 from sockudo_py.queues.sqlite.dead import DeadJobs, look
 from sockudo_py.queues.sqlite.packs import Packs, portions, unpack
 
+_DELETE_WITHIN = 0.005  # seconds: meanwhile the next events come, and their transaction takes it along
 _IDLE_TIDY, _BUSY_TIDY = 10_000, 200  # ms from one time that the file is tidied to the next
 
 
@@ -111,8 +112,8 @@ class SqliteStore:
         await self._file.run(lambda db: statements.unclaim(db, entry))
 
     async def delete(self, entry: Entry) -> None:
-        """Delete a job."""
-        await self._file.run(lambda db: statements.delete(db, entry))
+        """Delete a job. A kill before that costs a duplicate, as one a moment earlier would."""
+        await self._file.run(lambda db: statements.delete(db, entry), patience=_DELETE_WITHIN)
 
     async def replace(self, entry: Entry, again: Entry, due: int, wait: int, gated: bool) -> None:
         """Write the job that is to be tried again, in the row of the one that was."""

@@ -9,6 +9,7 @@ import hmac
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Literal
 
@@ -107,10 +108,14 @@ def signed_headers(
         ("X-Sockudo-Delivery-Id", delivery_id),
         ("X-Sockudo-Attempt", str(attempt)),
     ]
-    for profile in (endpoint.profile, *endpoint.also_sign):
-        scheme = scheme_of(endpoint, profile)
-        headers.extend(_sign(scheme, endpoint, body, body_id, timestamp, now))
+    for scheme in _schemes(endpoint):
+        _sign(headers, scheme, endpoint, body, body_id, timestamp, now)
     return tuple(headers)
+
+
+@lru_cache(maxsize=4096)
+def _schemes(endpoint: Endpoint) -> tuple[Scheme, ...]:
+    return tuple(scheme_of(endpoint, profile) for profile in (endpoint.profile, *endpoint.also_sign))
 
 
 def scheme_headers(scheme: Scheme) -> list[str]:
@@ -121,30 +126,32 @@ def scheme_headers(scheme: Scheme) -> list[str]:
     return [name for name in names if name is not None]
 
 
-def _sign(scheme: Scheme, endpoint: Endpoint, body: bytes, body_id: str, timestamp: str, now: float) -> list[Header]:
-    content = _content(scheme.content, body, body_id, timestamp)
-    headers: list[Header] = []
+def _sign(
+    headers: list[Header], scheme: Scheme, endpoint: Endpoint, body: bytes, body_id: str, timestamp: str, now: float
+) -> None:
+    """Add the headers of one scheme."""
+    content = body if scheme.content == BODY else _content(scheme.content, body, body_id, timestamp)
     if scheme.key_header is not None:
         headers.append((scheme.key_header, endpoint.app_keys[0].key))
     if scheme.timestamp_header is not None:
         headers.append((scheme.timestamp_header, timestamp))
     if scheme.id_header is not None:
         headers.append((scheme.id_header, body_id))
+    if scheme.keys == "app":
+        headers.append((scheme.header, scheme.prefix + _digest(endpoint.app_keys[0].secret, content, scheme.encoding)))
+        return
     signatures = [
         scheme.prefix + _digest(secret, content, scheme.encoding) for secret in _secrets(scheme, endpoint, now)
     ]
     if scheme.rotation == "list":
         headers.append((scheme.header, " ".join(signatures)))
-        return headers
+        return
     headers.append((scheme.header, signatures[0]))
     if scheme.rotation == "previous" and len(signatures) > 1:
         headers.append((f"{scheme.header}-Previous", signatures[1]))
-    return headers
 
 
 def _secrets(scheme: Scheme, endpoint: Endpoint, now: float) -> list[bytes]:
-    if scheme.keys == "app":
-        return [endpoint.app_keys[0].secret]
     current = [secret for secret in endpoint.secrets if secret.expires_at is None]
     old = [secret for secret in endpoint.secrets if secret.expires_at is not None and secret.expires_at > now]
     old.sort(key=lambda secret: secret.expires_at or 0.0, reverse=True)
@@ -166,8 +173,6 @@ def standard_key(secret: str) -> bytes:
 
 
 def _content(template: str, body: bytes, body_id: str, timestamp: str) -> bytes:
-    if template == BODY:
-        return body
     values = {"{id}": body_id.encode(), "{timestamp}": timestamp.encode(), "{body}": body}
     return b"".join(values.get(part, part.encode()) for part in _PLACEHOLDER.split(template))
 

@@ -112,3 +112,23 @@ def test_a_loop_that_has_ended_meanwhile_ends_no_thread() -> None:
     thread._works.put(None)
     thread._thread.join(10)
     assert not thread._thread.is_alive()
+
+
+async def test_what_can_wait_goes_with_what_is_in_a_hurry_and_by_itself_when_its_time_is_over() -> None:
+    together = Together()
+    thread = BatchThread(together, 10, "test")
+    patient = thread.ask(1, patience=60.0)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert together.batches == []
+    assert list(await asyncio.wait_for(asyncio.gather(thread.ask(2), patient), 10)) == [4, 2]
+    assert together.batches == [[1, 2]]
+    assert await asyncio.wait_for(thread.ask(3, patience=0.001), 10) == 6
+
+
+async def test_the_end_does_not_wait_for_what_can() -> None:
+    together = Together()
+    thread = BatchThread(together, 10, "test")
+    patient = thread.ask(1, patience=60.0)
+    assert await asyncio.wait_for(thread.call(lambda: "end", last=True), 10) == "end"
+    assert await patient == 2

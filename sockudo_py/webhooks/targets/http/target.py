@@ -125,7 +125,8 @@ class HttpTarget:
     def _encode(self, where: Destination, request: Request) -> bytes:
         """Return the bytes of a request. Raises ValueError for a header that would end its line."""
         target = where.path
-        lines = [f"Host: {where.authority}", *(f"{name}: {value}" for name, value in request.headers)]
+        lines = [f"Host: {where.authority}"]
+        lines += [f"{name}: {value}" for name, value in request.headers]
         if self._proxied and not where.tls:
             target = f"http://{where.authority}{where.path}"
             if self._dialer.proxy_authorization is not None:
