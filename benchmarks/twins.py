@@ -13,8 +13,9 @@ from typing import Any
 
 from sockudo_py.caches.memory_keys import MemoryKeys
 from sockudo_py.changes import ClientEventSent
-from sockudo_py.edge import connection, handshake
+from sockudo_py.edge import connection
 from sockudo_py.edge.http1 import head, responses
+from sockudo_py.edge.websocket import handshake
 from sockudo_py.endpoints import Endpoint
 from sockudo_py.http import api
 from sockudo_py.http.messages import OK

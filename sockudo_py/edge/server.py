@@ -10,9 +10,9 @@ from pathlib import Path
 
 from sockudo_py.edge.connection import HttpConnection
 from sockudo_py.edge.context import FrontContext
-from sockudo_py.edge.dropped import Dropped
-from sockudo_py.edge.listening import bind, remedy, shown
-from sockudo_py.edge.tls_listener import TlsListener
+from sockudo_py.edge.sockets.dropped import Dropped
+from sockudo_py.edge.sockets.listening import bind, remedy, shown
+from sockudo_py.edge.sockets.tls_listener import TlsListener
 from sockudo_py.errors import SockudoError
 from sockudo_py.process.unix_socket import UnixListener
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sockudo_py.edge.fallback.deferred import DeferredServer
-from sockudo_py.edge.listening import remedy
+from sockudo_py.edge.sockets.listening import remedy
 from sockudo_py.errors import SockudoError
 from sockudo_py.management.keys import SOCKET_OWNER
 from sockudo_py.management.webhooks import WebhookRoutes

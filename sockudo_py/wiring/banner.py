@@ -8,7 +8,7 @@ from sockudo_py.apps.base import AppDefinition
 from sockudo_py.config import Config
 from sockudo_py.config.drivers import RateLimiterConfig
 from sockudo_py.config.server import RateLimit
-from sockudo_py.edge.listening import shown
+from sockudo_py.edge.sockets.listening import shown
 
 EVERYWHERE = ("0.0.0.0", "::", "")  # noqa: S104 - nobody can connect to these
 

@@ -17,10 +17,10 @@ from sockudo_py.config import NO_QUEUE, Config
 from sockudo_py.config.server import RateLimit
 from sockudo_py.edge.context import FrontContext, FrontLimits
 from sockudo_py.edge.lanes.table import usual_lanes
-from sockudo_py.edge.listening import shown
 from sockudo_py.edge.newcomers import Newcomers
 from sockudo_py.edge.proxies import TrustedProxies
 from sockudo_py.edge.server import EdgeServer
+from sockudo_py.edge.sockets.listening import shown
 from sockudo_py.errors import ConfigError, SockudoError
 from sockudo_py.http.api import Api
 from sockudo_py.http.cors import Cors

@@ -15,8 +15,8 @@ from sockudo_py.edge.deadlines import DeadlineQueue
 from sockudo_py.edge.fallback.behind import Behind
 from sockudo_py.edge.fallback.deferred import DeferredServer
 from sockudo_py.edge.fallback.unread import Unread
-from sockudo_py.edge.listening import bind, remedy, shown
 from sockudo_py.edge.proxies import TrustedProxies
+from sockudo_py.edge.sockets.listening import bind, remedy, shown
 from sockudo_py.errors import SockudoError
 from sockudo_py.http.api import Api
 from sockudo_py.http.cors import Cors

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import trustme
 
-from sockudo_py.edge import tls_listener
-from sockudo_py.edge.tls_listener import TlsListener
+from sockudo_py.edge.sockets import tls_listener
+from sockudo_py.edge.sockets.tls_listener import TlsListener
 from sockudo_py.metrics import Metrics
 from sockudo_py.process.descriptors import Descriptors, lowest_free
 from tests.support.client import eventually

@@ -18,10 +18,10 @@ from sockudo_py.caches.memory import MemoryCache
 from sockudo_py.clients.wheel import Wheel
 from sockudo_py.edge.connection import HttpConnection
 from sockudo_py.edge.context import FrontContext, FrontLimits
-from sockudo_py.edge.handshake import Handshakes
 from sockudo_py.edge.lanes.publish import RequestApi
 from sockudo_py.edge.lanes.table import usual_lanes
-from sockudo_py.edge.lanes.websocket import WebSocketLane
+from sockudo_py.edge.websocket.handshake import Handshakes
+from sockudo_py.edge.websocket.lane import WebSocketLane
 from sockudo_py.http.messages import OK, ApiRequest, ApiResponse
 from sockudo_py.metrics import Metrics
 from sockudo_py.node import Node

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import cast
 
-from sockudo_py.edge.dropped import Dropped
+from sockudo_py.edge.sockets.dropped import Dropped
 
 ProtocolFactory = Callable[[], asyncio.Protocol]
 

@@ -8,7 +8,7 @@ from sockudo_py.edge.lane import Lane
 from sockudo_py.edge.lanes.fallback import FallbackLane
 from sockudo_py.edge.lanes.health import HealthLane
 from sockudo_py.edge.lanes.publish import PublishLane, RequestApi
-from sockudo_py.edge.lanes.websocket import WebSocketLane
+from sockudo_py.edge.websocket.lane import WebSocketLane
 
 
 def usual_lanes(context: FrontContext, api: RequestApi, fallback: Callable[[], asyncio.Protocol]) -> tuple[Lane, ...]:

@@ -1,8 +1,8 @@
 import pytest
 
 from sockudo_py.clients.socket_ids import SocketIds
-from sockudo_py.edge.handshake import acceptance, app_key, nonce, problem_with, protocol_parameter
 from sockudo_py.edge.http1.head import parse_head
+from sockudo_py.edge.websocket.handshake import acceptance, app_key, nonce, problem_with, protocol_parameter
 from tests.support.edge_bench import new_nonce, upgrade
 
 

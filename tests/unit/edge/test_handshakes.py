@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sockudo_py.edge.handshake import Handshake, Handshakes, acceptance, nonce, problem_with
 from sockudo_py.edge.http1.head import BadHead, next_head
+from sockudo_py.edge.websocket.handshake import Handshake, Handshakes, acceptance, nonce, problem_with
 from tests.support.edge_bench import Bench, new_nonce, upgrade
 
 LIMIT = 2000

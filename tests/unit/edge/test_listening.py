@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from sockudo_py.edge import listening
-from sockudo_py.edge.listening import bind
+from sockudo_py.edge.sockets import listening
+from sockudo_py.edge.sockets.listening import bind
 
 
 def has_ipv6() -> bool:

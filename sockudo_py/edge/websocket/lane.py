@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Callable
 
 from sockudo_py.edge.context import FrontContext
-from sockudo_py.edge.handshake import Handshake, Handshakes, app_key, nonce, problem_with
 from sockudo_py.edge.http1.head import Head
 from sockudo_py.edge.lane import RecallingLane, TakenOver
-from sockudo_py.edge.opening import open_connection
+from sockudo_py.edge.websocket.handshake import Handshake, Handshakes, app_key, nonce, problem_with
+from sockudo_py.edge.websocket.opening import open_connection
 from sockudo_py.http.messages import ApiResponse, error
 
 

@@ -4,9 +4,9 @@ import asyncio
 from functools import partial
 
 from sockudo_py.edge.context import FrontContext
-from sockudo_py.edge.handshake import Handshake, acceptance
 from sockudo_py.edge.newcomers import Newcomer
 from sockudo_py.edge.proxies import address_of, network_of
+from sockudo_py.edge.websocket.handshake import Handshake, acceptance
 from sockudo_py.protocol.effects import Close, Reply
 from sockudo_py.protocol.opening import Refusal, refusal_effects
 from sockudo_py.ws.connection import WebSocketConnection

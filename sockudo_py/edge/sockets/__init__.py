@@ -1,0 +1,1 @@
+"""Listening sockets, with TLS and without."""

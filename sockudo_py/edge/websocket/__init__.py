@@ -1,0 +1,1 @@
+"""WebSocket handshakes: read, answered, and their lane in the table of the port."""
