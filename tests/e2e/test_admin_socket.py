@@ -123,9 +123,9 @@ async def test_the_figures_and_endpoints_are_those_of_the_server(
         assert command(server, "show", "orders")[1].startswith("wh_orders\n")
         [newest, *_] = json.loads(command(server, "failed", "--json")[1])
         assert json.loads(command(server, "show", newest["id"])[1])["job"] == newest
-        code, out, err = command(server, "retry", "--id", newest["id"], "--id", "dl_misspelt")
+        code, out, err = command(server, "retry", newest["id"], "--id", "dl_misspelt")
         assert (code, out.split(",")[0]) == (1, "1 sent back for delivery")
-        assert err == "--id: 1 of 2 are no dead letters here, or no longer\n"
+        assert err == "DELIVERY: 1 of 2 are no dead letters here, or no longer\n"
 
 
 async def test_mistakes_are_named_and_change_nothing(

@@ -29,8 +29,8 @@ async def endpoints_of(asking: Asking) -> list[dict[str, Any]]:
 async def chosen(options: argparse.Namespace, asking: Asking) -> dict[str, Any]:
     """Return the fields of the request. Raises ConfigError for what can choose nothing: it would be misspelt."""
     fields: dict[str, Any] = {}
-    if getattr(options, "id", None):
-        fields["ids"] = sorted(set(options.id))
+    if options.ids or options.id:
+        fields["ids"] = sorted({*options.ids, *options.id})
     if options.app is not None:
         fields["app_id"] = options.app
     if options.error is not None:

@@ -71,11 +71,11 @@ async def retry(options: argparse.Namespace, config: Config, known: Known) -> in
 
 async def purge(options: argparse.Namespace, config: Config, known: Known) -> int:
     """``webhooks purge``."""
-    given = [name for name in ("id", "endpoint", "app", "error", "since", "until") if getattr(options, name)]
+    given = [name for name in ("ids", "id", "endpoint", "app", "error", "since", "until") if getattr(options, name)]
     if not given and not options.all:
-        raise ConfigError(["purge: say which: --endpoint, --app, --error, --since, --until or --id; or --all"])
+        raise ConfigError(["purge: say which: DELIVERY, --endpoint, --app, --error, --since or --until; or --all"])
     if given and options.all:
-        raise ConfigError([f"purge: --all and --{given[0]}; give one of them"])
+        raise ConfigError(["purge: --all, and which ones besides; give one of them"])
     if not options.yes and not options.dry_run:
         raise ConfigError(["purge: deletes for good; repeat the command with --yes"])
     async with asking(config, known, writes=not options.dry_run) as server:
@@ -119,7 +119,7 @@ def _short_of(fields: Mapping[str, Any], matched: int) -> int:
     missing = len(fields.get("ids", ())) - matched
     if missing <= 0:
         return OK
-    print(f"--id: {missing} of {len(fields['ids'])} are no dead letters here, or no longer", file=sys.stderr)
+    print(f"DELIVERY: {missing} of {len(fields['ids'])} are no dead letters here, or no longer", file=sys.stderr)
     return FAILED
 
 

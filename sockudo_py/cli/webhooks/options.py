@@ -15,7 +15,8 @@ CLASSES = ", ".join(sorted(ERROR_CLASSES))
 
 def add_choice(parser: argparse.ArgumentParser) -> None:
     """Add them. ``choosing.chosen`` reads them."""
-    parser.add_argument("--id", action="append", metavar="DELIVERY", help="this one; may be given several times")
+    parser.add_argument("ids", nargs="*", metavar="DELIVERY", help="only these, by id")
+    parser.add_argument("--id", action="append", default=[], metavar="DELIVERY", help="the same, once for each")
     parser.add_argument("--endpoint", metavar="WHICH", help="only of this endpoint, by uid or name")
     parser.add_argument("--app", metavar="ID", help="only of this app")
     parser.add_argument("--error", metavar="CLASS", help=f"only with this error: {CLASSES}")
