@@ -4,7 +4,6 @@ import asyncio
 import base64
 import socket
 import ssl
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -14,6 +13,7 @@ from urllib.parse import unquote
 import aiohappyeyeballs
 from yarl import URL
 
+from sockudo_py.memo import TwoGenerationCache
 from sockudo_py.process.descriptors import is_shortage
 from sockudo_py.webhooks.endpoints.guard import AddressGuard, BlockedAddress
 from sockudo_py.webhooks.endpoints.hosts import normal_host
@@ -23,7 +23,7 @@ from sockudo_py.webhooks.targets.http.resolver import AddrInfo, Lookup, Resolver
 _EYEBALLS = 0.25  # seconds after which the next address is tried besides (RFC 8305)
 _SHORTAGE = 0.1  # seconds until another try, when no file descriptor was free
 _KNOWN_FOR = 10.0  # seconds that a name's addresses are remembered
-_MOST_KNOWN = 1024
+_MOST_KNOWN = 512  # names in each generation
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ class Dialer:
         self._proxy = URL(proxy) if proxy is not None else None
         # Strangers' dead name servers must not hold the threads that the operator's names need.
         self._resolvers = {trusted: Resolver() if lookup is None else Resolver(lookup) for trusted in guards}
-        self._known: OrderedDict[tuple[str, int], tuple[float, list[AddrInfo]]] = OrderedDict()
+        self._known: TwoGenerationCache[tuple[str, int], tuple[float, list[AddrInfo]]] = TwoGenerationCache(_MOST_KNOWN)
         self.open: set[Connection] = set()
 
     @property
@@ -226,17 +226,14 @@ class Dialer:
         if literal:
             return literal
         loop = asyncio.get_running_loop()
-        known = self._known.get((host, port))
+        known = self._known.find((host, port))
         if known is not None and known[0] > loop.time():
             return known[1]
         try:
             found = await self._resolvers[trusted].resolve(host, port)
         except OSError as error:
             raise ExchangeError("dns", str(error.strerror or type(error).__name__)[:200]) from None
-        self._known[host, port] = (loop.time() + _KNOWN_FOR, found)
-        self._known.move_to_end((host, port))
-        while len(self._known) > _MOST_KNOWN:
-            self._known.popitem(last=False)
+        self._known.keep((host, port), (loop.time() + _KNOWN_FOR, found))
         return found
 
 
