@@ -52,7 +52,7 @@ class Flush:
         self._rest: dict[Sink, None] | None = None  # instead of the walk, once somebody came or went
 
     def serve(self, count: int) -> None:
-        """Write to so many of those who are left."""
+        """Write to ``count`` of the subscribers that are left."""
         count = min(count, self.left)
         self.left -= count
         data, rest = self.data, self._rest

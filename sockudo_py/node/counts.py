@@ -1,4 +1,4 @@
-"""How often the subscribers of a channel are told how many they are."""
+"""How often the subscribers of a channel get their count."""
 
 from collections.abc import Callable
 from functools import partial
@@ -6,7 +6,7 @@ from typing import Final
 
 from sockudo_py.protocol.source import Source
 
-UNTHROTTLED: Final = 100  # subscriptions up to which every change is told
+UNTHROTTLED: Final = 100  # subscriptions up to which every change is sent
 INTERVAL: Final = 5.0  # seconds between two counts above that
 
 
@@ -24,7 +24,7 @@ class SubscriptionCounts:
         """``send`` takes app id, channel, count and source; ``call_later`` seconds and a function."""
         self._send = send
         self._call_later = call_later
-        # Channels that were told less than an interval ago, with the count that waits for the interval to end.
+        # Channels that got a count less than an interval ago, with the count that waits for the interval to end.
         self._waiting: dict[tuple[str, str], tuple[int, Source | None] | None] = {}
 
     def changed(self, app_id: str, channel: str, count: int, source: Source | None) -> None:

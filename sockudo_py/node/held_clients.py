@@ -12,7 +12,7 @@ RELEASE_INTERVAL: Final = 0.01  # seconds
 
 
 class HeldClients:
-    """Holds the clients it is told to hold, and releases the others, some at a time."""
+    """Holds the clients of the given sources, and releases the others, some at a time."""
 
     def __init__(self, hub: Hub, call_later: Callable[[float, Callable[[], None]], object]) -> None:
         self._hub = hub

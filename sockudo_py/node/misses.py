@@ -1,4 +1,4 @@
-"""How often it is told that a cache channel is empty."""
+"""How often the node reports that a cache channel is empty."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -14,7 +14,7 @@ class CacheMisses:
         self._told: OrderedDict[tuple[str, str], float] = OrderedDict()  # when, oldest first
 
     def worth_telling(self, app_id: str, channel: str) -> bool:
-        """Return whether this miss is the first of the channel within the window, and remember that it was told."""
+        """Return whether this miss is the first of the channel within the window, and remember when it was reported."""
         now = self._clock()
         while self._told and next(iter(self._told.values())) + self._window <= now:
             self._told.popitem(last=False)

@@ -101,7 +101,7 @@ class Node:
             cache: Of the last events of cache channels.
             metrics: Where to count.
             call_soon: Runs a function in the next turn of the event loop.
-            call_later: Runs a function after so many seconds.
+            call_later: Runs a function after a number of seconds.
             clock: Seconds, never going back.
             max_connections: Of this node, all apps together; None is no limit.
             on_change: Told of everything that webhooks may want to know, at once and in order.

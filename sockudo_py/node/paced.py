@@ -12,7 +12,7 @@ class Paced:
     """Holds each of them until the end of its last pause: several may be due from what was read in one piece.
 
     Args:
-        call_later: Runs a function after so many seconds.
+        call_later: Runs a function after a number of seconds.
         clock: Seconds, never going back.
     """
 

@@ -25,7 +25,7 @@ class Subscriptions:
     A new subscriber sees, in this order: the confirmation, on cache channels the last event or the news that there is
     none, the subscription count, and then whatever is published from now on.
 
-    What a step changed is told here to the subscribers on this node only: the adapter delivers it to the others.
+    This class sends the news of a step only to subscribers on this node; the adapter delivers it to the other nodes.
     """
 
     def __init__(
@@ -123,8 +123,8 @@ class Subscriptions:
 
     def _fetched(self, client: Sink, channel: str, share: Cursor, found: CachedEvent | Unavailable | None) -> None:
         app_id = client.session.app.id
-        # While the cache is away clients are told of a miss as well, so that they ask whom they ask then; webhooks are
-        # not, since they would be told what isn't so.
+        # While the cache is away clients get a cache miss too, so that they fetch the event elsewhere; webhooks don't,
+        # since it may not be a miss.
         payload = found.payload if isinstance(found, CachedEvent) else codec.cache_miss(channel)
         self._hub.release(app_id, channel, client, share, payload)
         if found is None and self._misses.worth_telling(app_id, channel):
@@ -144,5 +144,5 @@ class Subscriptions:
 
 
 def _counts(app: App, member: Member | None) -> bool:
-    """Return whether the app's subscribers are told how many they are. Presence channels have members instead."""
+    """Return whether the app's subscribers get their count. Presence channels have members instead."""
     return app.subscription_count and member is None

@@ -33,7 +33,7 @@ class Users:
         self._signed_in: dict[Sink, SignIn] = {}
 
     def sign_in(self, client: Sink, request: SignIn) -> None:
-        """Count a connection as one of the user's, and tell its session how that went."""
+        """Count a connection as one of the user's, and report the result to its session."""
         done = partial(self._counted, client, request)
         self._adapter.sign_in(client.session.app.id, request.user_id, request.watchlist, done)
 

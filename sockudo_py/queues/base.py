@@ -17,7 +17,7 @@ No secret and no signature is ever in it.
 
 A queue may keep a *ledger* beside its jobs: of the channels that are occupied and the members that are present, as far
 as endpoints hear of them. It is written in the very transactions that take the events about them, so that after a
-crash it says whose end has yet to be told, and to whom.
+crash it says which ends have yet to be reported, and to which endpoints.
 """
 
 from collections.abc import Callable, Sequence
@@ -30,7 +30,7 @@ from sockudo_py.errors import Unavailable
 from sockudo_py.protocol.source import Source
 from sockudo_py.protocol.values import value
 
-LONGEST_WAIT = 86_400.0  # seconds: of the retry presets'; the default of queues that are not told
+LONGEST_WAIT = 86_400.0  # seconds: of the retry presets'; the default of queues that get no other value
 ENDPOINT_DELETED = "endpoint_deleted"  # the error class with which ``drop`` also forgets the lane's policy
 
 
@@ -86,7 +86,7 @@ class LedgerEntry(NamedTuple):
     """What a call of ``append`` writes to the ledger: how things stand when it has taken its events.
 
     Not ``over``: the occupancy is there. ``over``: nothing of it is left but what is ``owed``, and what the call
-    refuses of ``events``, the ids of those of its events that tell of the end. ``new``: no earlier call named it.
+    refuses of ``events``, the ids of those of its events that report the end. ``new``: no earlier call named it.
     """
 
     occupancy: Occupancy

@@ -165,7 +165,7 @@ def created_ms(text: bytes) -> int:
 
 
 def app_of(text: bytes) -> str | None:
-    """Return the app of a job that our own code made; None when it does not tell."""
+    """Return the app of a job that our own code made; None when its text does not name one."""
     head = _HEAD.match(text)
     return head.group(3).decode() if head is not None and head.group(3) else None
 

@@ -213,7 +213,7 @@ class LeaseBook:
         )
 
     def _next(self, classes: Sequence[int], held: Sequence[int], most: int, now: int) -> Lane | None:
-        """Return the lane of these classes whose turn it is, for a worker that holds so many jobs of each class."""
+        """Return the lane of these classes whose turn it is, for a worker with ``held`` jobs of each class."""
         best: tuple[int, int, Lane] | None = None
         for standing in classes:
             turn = self.lanes.first(standing)

@@ -72,7 +72,7 @@ class SlotPolicy:
         self.turns = tuple(((c,), number) for c, number in each)
 
     def may(self, held: Sequence[int], standing: int) -> bool:
-        """Return whether a worker that holds so many jobs of each class may have one more of this class."""
+        """Return whether a worker that holds these numbers of jobs of each class may have one more of this class."""
         together = sum(held[:standing])
         for c in range(standing, FAST):
             together += held[c]

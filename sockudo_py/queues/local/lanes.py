@@ -92,7 +92,7 @@ class Lane:
 
     def __init__(self, endpoint: str, policy: LanePolicy) -> None:
         self.endpoint = endpoint
-        self.app = App(None)  # its own, until an event tells which
+        self.app = App(None)  # a placeholder, until an event names the app
         self.held = 0
         self.ready: deque[Entry] = deque()  # whole jobs, next one left
         self.fresh: deque[Fresh] = deque()  # gathered events, oldest left

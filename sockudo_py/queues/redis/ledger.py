@@ -52,7 +52,7 @@ class RedisLedger:
         self._begun = False
         self._has_twin = False
         self._asked: tuple[str, dict[str, Occupancy]] | None = None  # what was to be taken over when Redis went away
-        self._found: list[Occupancy] = []  # what nobody has been told of because of that
+        self._found: list[Occupancy] = []  # found before Redis went away, and not returned yet
 
     async def inherit(self) -> list[Occupancy]:
         """As ``Queue.inherit``."""

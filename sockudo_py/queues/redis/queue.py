@@ -40,7 +40,7 @@ _POLL = 0.25  # seconds; an operator's rpoplpush must be noticed within 0.5
 _MEND_EVERY = 60.0  # seconds
 _MOST_CLAIMED = 500  # in one script call
 _LAST_ANSWERS = 0.5  # seconds for answers under way at the end; their jobs would come again
-_MOST_ASIDE = 500  # lanes that a claim is told to leave to others
+_MOST_ASIDE = 500  # lanes that a claim leaves to other workers
 
 
 class RedisQueue:
@@ -118,7 +118,7 @@ class RedisQueue:
         self._ledger = RedisLedger(server_id, prefix, self._call, self._link.command, shares_clients=shares_clients)
         self._scripts: dict[str, Script] = {}
         self._policies: dict[str, str] = {}
-        self._boot = secrets.token_hex(4)  # tells this instance's claims from those of any other
+        self._boot = secrets.token_hex(4)  # distinguishes this instance's claims from all others
         self._sequences: dict[str, int] = {}
         self._claiming = asyncio.Lock()
         self._waker = Waker(_POLL)

@@ -26,7 +26,7 @@ Address = tuple[str, str]  # app id, address
 _Key = TypeVar("_Key", bound=Hashable)
 
 
-FEW: Final = 20  # leaves of a client at a noisy address that are told all the same, each time that it is noisy
+FEW: Final = 20  # leaves of a client at a noisy address that become events all the same, each time that it is noisy
 
 
 @dataclass(frozen=True, slots=True)
