@@ -32,7 +32,7 @@ from sockudo_py.queues.local.classes import SlotPolicy
 from sockudo_py.queues.metrics import QueueMetrics
 from sockudo_py.queues.redis.encoding import CHUNK, chosen, chunks, packed, tagged
 from sockudo_py.queues.redis.ledger import RedisLedger, words
-from sockudo_py.queues.redis.turns import Turns
+from sockudo_py.queues.redis.turns import APART, Turns
 from sockudo_py.queues.waker import Waker
 
 _log = logging.getLogger(__name__)
@@ -126,6 +126,7 @@ class RedisQueue:
         self._epoch = b""  # of the store that has our policies
         self._away: dict[str, float] = {}  # lanes to leave to others, until when (the loop's clock)
         self._mended: float | None = None
+        self._appended = 0.0  # when the last append returned (the loop's clock)
 
     async def open(self) -> None:
         """Connect and check the server."""
@@ -164,6 +165,15 @@ class RedisQueue:
         self._waker.soon()
 
     async def append(self, events: Sequence[Append], ledger: Sequence[LedgerEntry] = ()) -> None:  # noqa: D102
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        await self._append_all(events, ledger)
+        # Who appends without a pause gathers more for each call by waiting a little for its end.
+        if begun - self._appended < APART and (wait := begun + APART - loop.time()) > 0:
+            await asyncio.sleep(wait)
+        self._appended = loop.time()
+
+    async def _append_all(self, events: Sequence[Append], ledger: Sequence[LedgerEntry]) -> None:
         if ledger:
             if len(events) > CHUNK:
                 raise ValueError(f"{len(events)} events with entries for the ledger; {CHUNK} are one script call")
