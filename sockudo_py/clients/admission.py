@@ -95,7 +95,13 @@ class Admission:
             address: The client's, empty when it has none.
             network: The address as webhooks see it.
         """
-        refused = self._refusal(asked, app, secure, address)
+        refused = None if self._limit is None else self._limited(self._limit, address)
+        if refused is None:
+            if asked.app_key is None:
+                refused = refusal(ErrorCode.PATH_NOT_FOUND)
+            else:
+                strict = self._settings.strict_protocol
+                refused = admit(app, asked.app_key, asked.protocol, asked.origin, secure, strict)
         if app is not None:
             counters = self._metrics.app(app.id)
             if refused is None:
@@ -115,18 +121,13 @@ class Admission:
             log.debug("client refused", extra={**told, "code": refused.code, "error": refused.message})
         return refused
 
-    def _refusal(self, asked: Asked, app: App | None, secure: bool, address: str) -> Refusal | None:
-        limit = self._limit
-        if limit is not None and self._limiter is not None and address:
-            allowance = self._limiter.take(f"ws:address:{address}", limit.max_requests, limit.window)
-            if not allowance.allowed:
-                self._notice.add(address)
-                return Refusal(
-                    int(ErrorCode.OVER_CAPACITY), "Over capacity: too many connection attempts from this address"
-                )
-        if asked.app_key is None:
-            return refusal(ErrorCode.PATH_NOT_FOUND)
-        return admit(app, asked.app_key, asked.protocol, asked.origin, secure, self._settings.strict_protocol)
+    def _limited(self, limit: RequestLimit, address: str) -> Refusal | None:
+        if self._limiter is None or not address:
+            return None
+        if self._limiter.take(f"ws:address:{address}", limit.max_requests, limit.window).allowed:
+            return None
+        self._notice.add(address)
+        return Refusal(int(ErrorCode.OVER_CAPACITY), "Over capacity: too many connection attempts from this address")
 
 
 def _log_connected(asked: Asked, session: Session, address: str) -> None:

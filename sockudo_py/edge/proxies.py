@@ -73,7 +73,8 @@ class TrustedProxies:
 def address_of(transport: asyncio.BaseTransport) -> str:
     """Return the peer's address, empty on a Unix socket."""
     name = transport.get_extra_info("peername")
-    return str(name[0]) if isinstance(name, tuple) else ""
+    address: str = name[0] if type(name) is tuple else ""
+    return address
 
 
 def network_of(address: str) -> str:

@@ -23,8 +23,8 @@ def error(code: int | None, message: str) -> bytes:
 
 def connection_established(socket_id: str, activity_timeout: int) -> bytes:
     """Return the greeting. ``activity_timeout`` is in seconds and at least 1: pusher-js takes 0 for a broken server."""
-    data = f'{{"socket_id":"{socket_id}","activity_timeout":{activity_timeout}}}'
-    return dumps({"event": "pusher:connection_established", "data": data})
+    data = f'{{\\"socket_id\\":\\"{socket_id}\\",\\"activity_timeout\\":{activity_timeout}}}'
+    return f'{{"event":"pusher:connection_established","data":"{data}"}}'.encode()
 
 
 def subscription_succeeded(channel: str, roster: Mapping[str, str] | None = None) -> bytes:

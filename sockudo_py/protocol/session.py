@@ -44,9 +44,11 @@ class Settings:
     error_style: ErrorStyle = "both"
     strict_protocol: bool = False  # refuse connections that don't tell their protocol version
     silence: float = field(init=False)  # seconds after which a silent client is pinged
+    told_timeout: int = field(init=False)  # activity_timeout as clients are told it
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "silence", min(self.activity_timeout, self.ping_interval))
+        object.__setattr__(self, "told_timeout", max(1, ceil(self.activity_timeout)))
 
 
 # Some clients answer only one of them: Java's never ``pusher:ping``, old ones know no control frames.
@@ -122,7 +124,12 @@ class Session:
 
     def open(self) -> list[Effect]:
         """Return the greeting, which must be the first message."""
-        return [Reply(codec.connection_established(self.socket_id, max(1, ceil(self.settings.activity_timeout))))]
+        return [Reply(codec.connection_established(self.socket_id, self.settings.told_timeout))]
+
+    def first_check(self) -> float:
+        """Return when ``check`` is to be asked first, seconds of the shell's clock."""
+        silence, timeout = self.settings.silence, self.app.authorization_timeout
+        return self.opened_at + (silence if timeout is None else min(silence, timeout))
 
     def receive(self, message: str | bytes, now: float) -> list[Effect]:
         """Return what one text message leads to. Whatever it holds, the worst is an error in the answer.
@@ -389,6 +396,9 @@ class Session:
         app = self.app
         rate, burst = app.subscribes_per_second, app.subscribe_burst
         if rate is None or burst is None:
+            return effects
+        if self.paid_until <= self.last_seen:  # nothing is owed, as nearly always: a burst is one at least
+            self.paid_until = self.last_seen + 1.0 / rate
             return effects
         self.paid_until, pause = spend(self.paid_until, self.last_seen, rate, burst)
         return [*effects, Pause(pause)] if pause else effects

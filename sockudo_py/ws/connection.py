@@ -103,9 +103,7 @@ class WebSocketConnection(asyncio.Protocol):
         try:
             session = self.session
             context.node.perform(self, session.open())
-            _, due = session.check(session.opened_at)
-            if due is not None:
-                context.wheel.schedule(self, due)
+            context.wheel.schedule(self, session.first_check())
         except Exception:  # noqa: BLE001 - the top of what this client can cause
             self._crash()
         if self._state == _OPEN:
@@ -244,7 +242,11 @@ class WebSocketConnection(asyncio.Protocol):
             node.perform(self, effects)
         except Exception:  # noqa: BLE001 - as in start
             self._crash()
-        self._uncork(answers)
+        node.end_work()
+        if self._state == _OPEN:
+            self.write = self._transport.write
+        if answers:
+            self._pour(answers)
 
     def _work(self, data: bytes, start: int = 0) -> None:
         context = self._context
@@ -378,15 +380,15 @@ class WebSocketConnection(asyncio.Protocol):
     def _pour(self, answers: list[bytes]) -> None:
         """Write what was answered so far; a client that doesn't read it is closed before it causes more."""
         if self._state != _LOST:
-            self._transport.write(b"".join(answers))
+            self._transport.write(answers[0] if len(answers) == 1 else b"".join(answers))
         answers.clear()
 
     def _uncork(self, answers: list[bytes]) -> None:
         self._context.node.end_work()
         if self._state == _OPEN:
             self.write = self._transport.write
-        if answers and self._state != _LOST:
-            self._transport.write(answers[0] if len(answers) == 1 else b"".join(answers))
+        if answers:
+            self._pour(answers)
 
     def _crash(self) -> None:
         log.exception("socket %s: unexpected error, the connection is closed", self.session.socket_id)

@@ -132,3 +132,13 @@ def test_who_has_paid_has_a_whole_burst_again(rate: int, burst: int) -> None:
             paid, pause = spend(paid, now, rate, burst)
             assert pause == 0.0 or number == burst, (number, pause)
         now = paid + 0.001
+
+
+@given(RATES, RATES, st.floats(0, 1e6), st.floats(0, 1e6))
+def test_whoever_owes_nothing_pays_what_the_bucket_says(rate: int, burst: int, paid: float, more: float) -> None:
+    """The session does not ask the bucket then."""
+    now = paid + more
+    session = make_session(make_app(subscribes_per_second=rate, subscribe_burst=burst))
+    session.paid_until = paid
+    assert pauses(session.receive(subscribe("c"), now)) == []
+    assert (session.paid_until, 0.0) == spend(paid, now, rate, burst)
