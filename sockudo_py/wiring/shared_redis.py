@@ -1,12 +1,12 @@
 """The connections to Redis that adapter, cache and rate limiter share: one for each URL."""
 
-from typing import Final, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
-from sockudo_py.adapters.redis.servers import problem_of
 from sockudo_py.config import Config
 from sockudo_py.config.model import RedisUser
-from sockudo_py.links.redis_lasting import LastingRedis
-from sockudo_py.links.redis_stream import dialer
+
+if TYPE_CHECKING:
+    from sockudo_py.links.redis_lasting import LastingRedis
 
 _KEYS: Final = "{user}.redis.url_override, database.redis"
 
@@ -26,8 +26,12 @@ class SharedRedis:
         self._config = config
         self._by_url: dict[str, LastingRedis] = {}
 
-    def of(self, user: RedisUser) -> LastingRedis:
+    def of(self, user: RedisUser) -> "LastingRedis":
         """Return the connection of a driver, not open yet."""
+        from sockudo_py.adapters.redis.servers import problem_of
+        from sockudo_py.links.redis_lasting import LastingRedis
+        from sockudo_py.links.redis_stream import dialer
+
         url = self._config.redis_url(user)
         if url not in self._by_url:
             timeout = self._config.adapter.redis.response_timeout_ms / 1000

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from sockudo_py.adapters.redis.figures import FIGURES, Figures
 from sockudo_py.http.metrics import MetricsCollector
 from sockudo_py.metrics import APP_METRICS, AppCounters, AppMetric, Metrics
 
@@ -64,6 +65,10 @@ def documented() -> set[tuple[str, str, tuple[str, ...]]]:
     }
 
 
+def test_each_figure_of_the_cluster_is_one_metric() -> None:
+    assert list(FIGURES) == [field.name for field in fields(Figures)]
+
+
 def test_each_counter_of_an_app_is_one_metric() -> None:
     assert [row.field for row in APP_METRICS] == [field.name for field in fields(AppCounters)]
     assert len({row.name for row in APP_METRICS}) == len(APP_METRICS)
@@ -96,6 +101,7 @@ def test_each_declared_metric_has_its_unit_in_its_name_and_a_help_text() -> None
 def test_the_documentation_lists_exactly_the_metrics_there_are_with_their_labels() -> None:
     there_are = {(metric.name, metric.kind, metric.labels or ("",)) for metric in declared()}
     there_are |= {(row.name, row.kind, ("app_id",)) for row in APP_METRICS}
+    there_are |= {(name, "counter" if name.endswith("_total") else "gauge", ("",)) for name, _ in FIGURES.values()}
     assert documented() == there_are
 
 
