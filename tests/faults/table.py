@@ -96,8 +96,7 @@ LIMITS = {
     28: "leases of 1 s instead of 30 s",
     33: "wait_replicas 1; the address follows the failover, as a name does: Sentinel itself is not asked for it",
     36: "a file size limit on redis-server, which makes real AOF writes fail; no tmpfs needed",
-    48: "one node at a time. Two nodes on which the last subscribers leave at once need several nodes on one Redis: "
-    "those tests belong to the clustering issue",
+    48: "one node at a time; several nodes: `cluster/test_process_faults.py` and `cluster/test_directed.py`",
 }
 
 
