@@ -36,6 +36,12 @@ def snapshots(tmp_path: Path) -> Iterator[RedisServer]:
 Proxied = tuple[Site, ReplyProxy, Driven, Driven]
 
 
+def beats(site: Site, node: Driven) -> bool:
+    """Let a node look for the dead; never true."""
+    site.partition(node).beat()
+    return False
+
+
 def ignore(outcome: object) -> None:
     pass
 
@@ -305,3 +311,25 @@ async def test_a_batch_that_a_lost_connection_left_behind_changes_nothing(privat
         answer = await partition._script_answer("apply", [late, "c", f"{APP}\0c", 5, 1, 0])
         assert answer == [b"STALE"]
         await at_rest(site)
+
+
+@pytest.mark.parametrize("chunk", [1, 2])
+async def test_08_a_registration_that_is_cut_tells_each_first_once(private_redis: RedisServer, chunk: int) -> None:
+    async with behind_a_proxy(private_redis, vacate_delay=0.0) as (site, proxy, one, two):
+        channels = [f"c{number}" for number in range(450)]
+        for channel in channels:
+            one.adapter.join(APP, channel, one.source("1.1"), None, 100, False, ignore)
+        await site.settle()
+        partition = site.partition(one)
+        site.redis().zadd(site.key("nodes"), {partition.node_id: 1})
+        await until(lambda: len(two.transitions) >= len(channels) or beats(site, two))
+        before = partition._batches
+        partition.beat()  # it hears that it was taken out, and registers
+        await until(lambda: partition._registration is not None and partition._batches >= before + chunk)
+        proxy.lose_replies = 1
+        await until(lambda: proxy.lost == 1)
+        await site.settle()
+        await until(lambda: len(site.told()) >= 3 * len(channels))
+        await at_rest(site)
+        kinds = {tuple(site.kinds(channel)) for channel in channels}
+        assert kinds == {("ChannelOccupied", "ChannelVacated", "ChannelOccupied")}
