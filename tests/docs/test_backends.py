@@ -13,6 +13,7 @@ import pytest
 
 from tests.docs.pages import blocks, page, section
 from tests.support.client import channel_auth, hmac_hex, member
+from tests.support.debian import give_up, packages
 from tests.support.node import installed_node
 from tests.support.site import Site
 
@@ -46,6 +47,15 @@ LANGUAGES = {
         "java", "Backend.java", "java", ("-cp", "{folder}", "Backend"), ("javac", "-d", "{folder}", "{file}")
     ),
 }
+# Interpreters from Debian's packages, where the machine has none: the packages, the file, the folders of its library.
+UNPACKED = {
+    "php": (("php-cli",), "usr/bin/php8*", ()),
+    "ruby": (
+        ("ruby", "libruby"),
+        "usr/bin/ruby3*",
+        ("usr/lib/ruby/3*", "usr/lib/*-linux-gnu*/ruby/3*", "usr/lib/ruby/vendor_ruby"),
+    ),
+}
 GO = {"GO111MODULE": "off", "GOTOOLCHAIN": "local", "CGO_ENABLED": "0"}
 
 
@@ -77,20 +87,27 @@ class Backend:
         return out.decode().strip()
 
 
-def found(program: str) -> str:
-    """Return the path of a program. Without it: skip loudly, and fail in CI."""
+def found(program: str) -> tuple[str, dict[str, str]]:
+    """Return the path of a program, and what its environment needs. Without it: skip loudly, and fail in CI."""
     if program == "node":
-        return installed_node()
+        return installed_node(), {}
     path = shutil.which(program)
-    if path is None:
-        give_up = pytest.fail if os.environ.get("CI", "").lower() in ("1", "true") else pytest.skip
-        give_up(f"THE PROGRAM OF THE PAGE WAS NOT TESTED: there is no {program}")
-    return path
+    if path is not None:
+        return path, {}
+    if program not in UNPACKED:
+        give_up(f"there is no {program}")
+    names, file, library = UNPACKED[program]
+    unpacked = packages(*names)
+    binaries = sorted(unpacked.root.glob(file))
+    if not binaries:
+        give_up(f"no {file} in the packages {names}")
+    folders = [str(folder) for place in library for folder in unpacked.root.glob(place)]
+    return str(binaries[0]), {"LD_LIBRARY_PATH": unpacked.env["LD_LIBRARY_PATH"], "RUBYLIB": os.pathsep.join(folders)}
 
 
 @pytest.fixture(scope="session", params=LANGUAGES)
-def program(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
-    """Return the command that runs the program of a page."""
+def program(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Backend:
+    """Return the program of a page, for no app yet."""
     name = str(request.param)
     language = LANGUAGES[name]
     text = section(page(f"clients/{name}.md"), "Without an SDK")
@@ -105,16 +122,18 @@ def program(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
     if language.build:
         compiler, *arguments = words(language.build)
-        subprocess.run([found(compiler), *arguments], check=True, timeout=DEADLINE, env=os.environ | GO)
-    return found(language.program), *words(language.run)
+        subprocess.run([found(compiler)[0], *arguments], check=True, timeout=DEADLINE, env=os.environ | GO)
+    path, environment = found(language.program)
+    return Backend((path, *words(language.run)), environment)
 
 
 @pytest.fixture
-def backend(program: tuple[str, ...], site: Site) -> Backend:
+def backend(program: Backend, site: Site) -> Backend:
     """Return the program of a page, for the app of a site."""
     where = {"PUSHER_HOST": site.server.host, "PUSHER_PORT": str(site.server.port)}
     app = {"PUSHER_APP_ID": site.app.id, "PUSHER_APP_KEY": site.app.key, "PUSHER_APP_SECRET": site.app.secret}
-    return Backend(program, {**os.environ, "PYTHONUTF8": "1", "LC_ALL": "C.UTF-8", **where, **app})
+    language = {"PYTHONUTF8": "1", "LC_ALL": "C.UTF-8", **program.environment}
+    return Backend(program.command, {**os.environ, **language, **where, **app})
 
 
 async def test_it_publishes(backend: Backend, site: Site) -> None:
