@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import partial
@@ -221,6 +222,10 @@ def _parse(content: bytes, file: str) -> dict[str, Any]:
 def _other_form(file: str, text: str) -> str:
     """Return how to make JSON of a file that looks like another format, or nothing."""
     kind = Path(file).suffix.lower()
+    variables = re.match(r"\s*(#.*\s+)*(export\s+)?[A-Z][A-Z0-9_]*=", text) and kind != ".toml"
+    if variables or Path(file).name.startswith(".env"):
+        path = shlex.quote(str(Path(file).absolute()))
+        return f"; it looks like variables: set -a; . {path}; set +a, then start without --config"
     if kind == ".toml" or re.match(r"\s*(#.*\s+)*(\[+[\w.]+\]+|\w+\s*=)", text):
         program = "import json, sys, tomllib; print(json.dumps(tomllib.load(sys.stdin.buffer), indent=2))"
         return f"; it looks like TOML, and this server reads JSON: python3 -c '{program}' < {file} > config.json"

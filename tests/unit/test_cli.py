@@ -355,6 +355,9 @@ def test_check_config_refuses_a_webhook_to_a_metadata_service(
         ({"key": "ключ"}, {}, "the app's key has characters that no header can carry"),
         ({}, {"filter": {"channel_prefix": "chat:"}}, "filter.channel_prefix: can never match"),
         ({}, {"filter": {"channel_pattern": "^a:b$"}}, "filter.channel_pattern: can never match"),
+        ({}, {"event_types": ["member_added"], "filter": {"channel_prefix": "private-"}}, "filter: can never match"),
+        ({}, {"event_types": ["client_event"], "filter": {"channel_type": "public"}}, "filter: can never match"),
+        ({}, {"event_types": ["cache_miss"], "filter": {"channel_prefix": "news"}}, "filter: can never match"),
     ],
 )
 def test_check_config_refuses_endpoints_that_would_get_nothing(

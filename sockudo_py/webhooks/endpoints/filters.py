@@ -1,7 +1,7 @@
 """Which events an endpoint wants: event types and channel filters, compiled once. Pure."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -24,6 +24,16 @@ _TYPES: Mapping[str, Callable[[ChannelClass], bool]] = MappingProxyType(
     }
 )
 CHANNEL_TYPES = tuple(_TYPES)
+
+# Events that only some channels have.
+_CHANNELS_OF: Mapping[str, Callable[[ChannelClass], bool]] = MappingProxyType(
+    {
+        "member_added": lambda row: row.presence,
+        "member_removed": lambda row: row.presence,
+        "client_event": lambda row: row.private,
+        "cache_miss": lambda row: row.cached,
+    }
+)
 
 
 def wants(endpoint: Endpoint, event_name: str) -> bool:
@@ -70,8 +80,8 @@ def filter_problems(wanted: ChannelFilter) -> list[str]:
     return problems
 
 
-def impossible(wanted: ChannelFilter) -> Iterable[str]:
-    """Yield the reason when no channel can pass a valid filter.
+def impossible(wanted: ChannelFilter, event_types: Collection[str] = ()) -> Iterable[str]:
+    """Yield the reason when no channel can pass a valid filter, or none that has one of the event types.
 
     Patterns are only checked for characters that no channel name has.
     """
@@ -91,6 +101,11 @@ def impossible(wanted: ChannelFilter) -> Iterable[str]:
     passes = compile_filter(replace(wanted, channel_pattern=None))
     if passes is not None and not any(passes(name) for name in _candidates(wanted)):
         yield "filter: no channel can pass all of its conditions; remove one"
+    elif passes is not None and event_types and all(name in _CHANNELS_OF for name in event_types):
+        rows = [classify(name) for name in _candidates(wanted) if passes(name)]
+        if not any(_CHANNELS_OF[name](row) for name in event_types for row in rows):
+            listed = ", ".join(event_types)
+            yield f"filter: can never match; no channel that passes has {listed}; change the filter or event_types"
 
 
 def _candidates(wanted: ChannelFilter) -> Iterable[str]:

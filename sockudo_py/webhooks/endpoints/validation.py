@@ -52,7 +52,7 @@ def _problems(endpoint: Endpoint, rules: EndpointRules) -> Iterable[str]:
     yield from header_problems(
         endpoint.headers, max_headers=rules.max_headers, max_value_bytes=rules.max_header_value_bytes
     )
-    yield from filter_problems(endpoint.filter) or impossible(endpoint.filter)
+    yield from filter_problems(endpoint.filter) or impossible(endpoint.filter, endpoint.event_types)
     yield from _signature_problems(endpoint)
 
 

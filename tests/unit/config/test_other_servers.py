@@ -420,6 +420,8 @@ def test_a_configuration_is_told_from_the_file_of_one_app() -> None:
         ("c.json", "# x\n[app_manager]\n", "it looks like TOML"),
         ("c.yaml", "port: 6001\n", "it looks like YAML, and this server reads JSON: yq -o=json "),
         ("c.yml", "---\na: 1", "it looks like YAML"),
+        (".env", "# mine\nPORT=6001\n", "it looks like variables: set -a; . "),
+        ("c.json", "export SOCKUDO_DEFAULT_APP_ID=a\n", "it looks like variables"),
     ],
 )
 def test_a_file_in_another_format_says_how_to_make_json_of_it(tmp_path: Path, name: str, text: str, hint: str) -> None:
