@@ -13,8 +13,8 @@ class OperatorAccess:
     """Decides by the key of a request, else by where it comes from.
 
     A request from this machine counts as an operator's, unless it shows that somebody else's came before it: a proxy's
-    headers, or the ``Origin`` that browsers send for the scripts of other sites. A proxy on this machine that adds no
-    header can't be told from an operator: it has to block the path itself.
+    headers, the ``Origin`` that browsers send for the scripts of other sites, or a ``Host`` that is not this machine's.
+    A proxy on this machine that adds no header can't be told from an operator: it has to block the path itself.
 
     Args:
         open_to: True: everybody; False: nobody; None: admin keys and this machine.
@@ -42,12 +42,28 @@ class OperatorAccess:
             return True
         if self._behind_local_proxy or not _is_loopback(request.remote) or "origin" in headers:
             return False
-        return not came_through_proxy(headers)
+        return _is_of_this_machine(headers.get("host", "")) and not came_through_proxy(headers)
 
 
 def came_through_proxy(headers: Iterable[str]) -> bool:
     """Return whether the names of a request's headers (in lower case) show that a proxy passed it on."""
     return any(name in _FORWARDED or name.startswith(_FORWARDED_PREFIX) for name in headers)
+
+
+def _is_of_this_machine(host: str) -> bool:
+    """Return whether a ``Host`` header is an address or a name that only this machine has.
+
+    Another name may be a page of somebody else's that a browser on this machine was led here by (DNS rebinding).
+    """
+    name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+    name = name.rstrip(".").lower()
+    if not name or name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        ip_address(name.partition("%")[0])
+    except ValueError:
+        return False
+    return True
 
 
 def _is_loopback(address: str) -> bool:

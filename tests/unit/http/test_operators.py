@@ -24,7 +24,7 @@ async def status(
     access: OperatorAccess | None, remote: str = "127.0.0.1", headers: Mapping[str, str] | None = None
 ) -> int:
     world = World(operators=access)
-    return (await world.ask(ApiRequest("GET", "/usage", "", {"host": "x", **(headers or {})}, b"", remote))).status
+    return (await world.ask(ApiRequest("GET", "/usage", "", {"host": "localhost", **(headers or {})}, b"", remote))).status
 
 
 @pytest.mark.parametrize("remote", ["127.0.0.1", "127.8.9.1", "::1", "::ffff:127.0.0.1", "::1%lo"])
@@ -50,6 +50,20 @@ async def test_what_a_proxy_passed_on_is_somebody_elses(header: str, value: str)
 
 async def test_a_script_of_another_site_in_the_operators_browser_does_not_get_it() -> None:
     assert await status(OperatorAccess(), headers={"origin": "https://evil.example"}) == 404
+
+
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:6001", "localhost.evil.example", "127.0.0.1.evil.example"]
+)
+async def test_a_page_whose_name_leads_to_this_machine_does_not_get_it(host: str) -> None:
+    assert await status(OperatorAccess(), headers={"host": host}) == 404
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "LOCALHOST:6001", "sockudo.localhost", "127.0.0.1:6001", "[::1]:6001", "10.0.0.5", ""]
+)
+async def test_names_and_addresses_of_this_machine_are_an_operators(host: str) -> None:
+    assert await status(OperatorAccess(), headers={"host": host}) == 200
 
 
 async def test_behind_a_proxy_on_this_machine_that_is_trusted_nobody_gets_it_without_a_key() -> None:
