@@ -24,7 +24,9 @@ async def status(
     access: OperatorAccess | None, remote: str = "127.0.0.1", headers: Mapping[str, str] | None = None
 ) -> int:
     world = World(operators=access)
-    return (await world.ask(ApiRequest("GET", "/usage", "", {"host": "localhost", **(headers or {})}, b"", remote))).status
+    return (
+        await world.ask(ApiRequest("GET", "/usage", "", {"host": "localhost", **(headers or {})}, b"", remote))
+    ).status
 
 
 @pytest.mark.parametrize("remote", ["127.0.0.1", "127.8.9.1", "::1", "::ffff:127.0.0.1", "::1%lo"])
