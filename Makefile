@@ -33,7 +33,7 @@ run: $(RUNTIME) ## start the server on embedded defaults (CONFIG=file to use you
 	$(BIN)/sockudo-py start$(if $(CONFIG), --config $(CONFIG))
 
 test: $(STAMP) ## run the tests (ARGS='-k name' to choose)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow" $(ARGS)
 
 faults: $(STAMP) ## run the slow tests: faults that take their time (docs/webhooks/promise.md)
 	$(BIN)/python -m pytest -m slow $(ARGS)

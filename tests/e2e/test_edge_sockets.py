@@ -48,7 +48,7 @@ async def test_pipelined_requests_of_all_lanes_are_answered_in_order(stage: Stag
     batch = json.dumps({"batch": [{"name": "e", "channel": "c", "data": "{}"}]}).encode()
     unsigned = post(EVENT, "/apps/3/events")
     await backend.send(
-        signed(WITH_INFO) + unsigned + signed(batch, "batch_events") + b"GET /up HTTP/1.1\r\nHost: x\r\n\r\n"
+        signed(WITH_INFO) + unsigned + signed(batch, "batch_events") + b"GET /up HTTP/1.1\r\nHost: localhost\r\n\r\n"
     )
     assert await backend.response() == (200, b'{"channels":{"c":{"subscription_count":0}}}')
     assert (await backend.response())[0] == 401
@@ -77,7 +77,7 @@ OFFER = ("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings:
 
 
 def asked(path: str, *lines: str) -> bytes:
-    return "\r\n".join([f"GET {path} HTTP/1.1", "Host: x", *lines, "", ""]).encode()
+    return "\r\n".join([f"GET {path} HTTP/1.1", "Host: localhost", *lines, "", ""]).encode()
 
 
 def in_chunks(*lines: str, coding: str = "chunked") -> bytes:

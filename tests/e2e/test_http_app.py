@@ -37,7 +37,7 @@ class Wire:
         self, method: str, target: str, body: bytes = b"", *headers: str, length: int | None = None
     ) -> Answer:
         """Send one request and return its response. ``length``: promise another one."""
-        head = [f"{method} {target} HTTP/1.1", "Host: x", *headers]
+        head = [f"{method} {target} HTTP/1.1", "Host: localhost", *headers]
         if body or length is not None:
             head.append(f"Content-Length: {len(body) if length is None else length}")
         self.writer.write("\r\n".join([*head, "", ""]).encode("utf-8", "surrogateescape") + body)
@@ -113,7 +113,7 @@ async def test_a_chunked_body_is_read(wire: Wire, world: World) -> None:
 async def test_who_expects_100_continue_is_told_to_go_on(wire: Wire, world: World) -> None:
     request = post(EVENT)
     wire.writer.write(
-        f"POST {request.path}?{request.query} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(request.body)}\r\n"
+        f"POST {request.path}?{request.query} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(request.body)}\r\n"
         "Expect: 100-continue\r\n\r\n".encode()
     )
     async with asyncio.timeout(DEADLINE):
@@ -142,7 +142,7 @@ async def test_the_idempotency_key_of_a_header_is_the_same_as_in_a_body(wire: Wi
     for body, line in ((EVENT, f"X-Idempotency-Key: {key}"), ({**EVENT, "idempotency_key": key}, "X: y")):
         request = post(body)
         chunked = f"{len(request.body):x}\r\n".encode() + request.body + b"\r\n0\r\n\r\n"
-        lines = (f"POST /apps/3/events?{request.query} HTTP/1.1", "Host: x", line)
+        lines = (f"POST /apps/3/events?{request.query} HTTP/1.1", "Host: localhost", line)
         wire.writer.write("\r\n".join([*lines, "Transfer-Encoding: chunked", "", ""]).encode() + chunked)
         assert (await wire.answer()).body == b"{}"
     assert len(world.node.published) == 1
@@ -181,14 +181,14 @@ async def test_a_body_over_the_cap_is_refused_before_it_is_sent(wire: Wire, worl
 
 async def test_a_chunked_body_over_the_cap_is_cut_off(wire: Wire) -> None:
     request = post(EVENT)
-    head = f"POST {request.path}?{request.query} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    head = f"POST {request.path}?{request.query} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
     wire.writer.write(head.encode() + b"4e21\r\n" + b"x" * 20_001)
     assert (await wire.answer()).status == 413
 
 
 async def test_a_broken_chunked_body_is_refused(wire: Wire) -> None:
     request = post(EVENT)
-    head = f"POST {request.path}?{request.query} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    head = f"POST {request.path}?{request.query} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
     wire.writer.write(head.encode() + b"zz\r\n")
     answer = await wire.answer()
     assert answer.status == 400
@@ -307,7 +307,7 @@ async def test_a_client_that_goes_away_while_it_sends_leaves_no_trace(world: Wor
     request = post(EVENT)
     async with serving(build_app(world.api, body_timeout=DEADLINE)) as wire:
         wire.writer.write(
-            f"POST {request.path}?{request.query} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{{".encode()
+            f"POST {request.path}?{request.query} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{{".encode()
         )
         await wire.writer.drain()
         wire.writer.close()
