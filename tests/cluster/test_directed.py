@@ -262,6 +262,7 @@ async def test_14_what_was_pending_long_ago_is_not_told_after_a_second_flush(pri
         await one.leave(ROOM, ANN)
         site.redis().flushall()
         await until(lambda: "MemberRemoved" in site.kinds(ROOM) and "ChannelVacated" in site.kinds(ROOM))
+        await until(lambda: not site.partition(one).state.departures)  # it knows that they were told
         site.redis().flushall()
         await asyncio.sleep(2.5)  # holds, delays and what nodes remember are over
         await at_rest(site)
