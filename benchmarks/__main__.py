@@ -18,21 +18,7 @@ from benchmarks.harness import Result, merged
 from benchmarks.machine import environment
 from benchmarks.subjects import Starter, own, peers
 from benchmarks.tables import busy_generator, table, write_json
-
-WORKLOADS = (
-    "fanout",
-    "hot",
-    "publish",
-    "client_events",
-    "connections",
-    "idle",
-    "avalanche",
-    "mass_drop",
-    "ramp",
-    "webhooks",
-    "webhook_pairs",
-    "startup",
-)
+from benchmarks.workloads import WORKLOADS as WORKLOADS
 
 
 def main() -> int:

@@ -18,21 +18,7 @@ from typing import Any
 from benchmarks.harness import Result
 from benchmarks.machine import interpreter
 from benchmarks.subjects import ROOT, own
-
-WORKLOADS = (
-    "fanout",
-    "hot",
-    "publish",
-    "client_events",
-    "connections",
-    "idle",
-    "avalanche",
-    "mass_drop",
-    "ramp",
-    "webhooks",
-    "webhook_pairs",
-    "startup",
-)
+from benchmarks.workloads import WORKLOADS as WORKLOADS
 
 
 @contextlib.contextmanager

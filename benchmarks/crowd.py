@@ -91,7 +91,7 @@ class Crowd:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def try_again(self, number: int, seconds: float) -> None:
-        """Let a client connect after so many seconds."""
+        """Let a client connect after ``seconds``."""
         task = asyncio.get_running_loop().create_task(self._connect(number, seconds))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

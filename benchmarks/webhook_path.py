@@ -37,7 +37,7 @@ APP = "1"
 
 
 class Clock:
-    """Seconds that go on when the driver says so: under valgrind a window of 50 ms would hold hardly any events."""
+    """Seconds that go on when the driver says so: under valgrind a window of 50 ms would hold few events."""
 
     def __init__(self) -> None:
         self.now = 1e9
@@ -76,7 +76,7 @@ class Counted:
             self.enough.set()
 
     async def wait(self, events: int) -> None:
-        """Wait until so many events have been delivered."""
+        """Wait until the receiver has the events."""
         self.wanted = events
         if self.events < events:
             self.enough.clear()
@@ -128,7 +128,7 @@ def _left(result: object) -> None:
 
 
 async def run(form: str, way: str, events: int) -> None:
-    """Send so many events through."""
+    """Send events through."""
     driver, kind = form.split()
     clock = Clock()
     with tempfile.TemporaryDirectory() as folder:

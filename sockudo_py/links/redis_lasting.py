@@ -55,7 +55,6 @@ class LastingRedis:
     ) -> None:
         self.timeout = timeout
         self.name = name
-        self.gap_seconds = 0.0
         self._connect = connect
         self._problem_of = problem_of
         self._loop = asyncio.get_running_loop()
@@ -239,7 +238,6 @@ class LastingRedis:
         self._ready.set()
         if self._lost_at is not None:
             away = self._loop.time() - self._lost_at
-            self.gap_seconds += away
             self._lost_at = None
             _log.info("%s is back after %.1f s", self.name, away)
 

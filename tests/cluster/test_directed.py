@@ -334,3 +334,15 @@ async def test_08_a_registration_that_is_cut_tells_each_first_once(private_redis
         await at_rest(site)
         kinds = {tuple(site.kinds(channel)) for channel in channels}
         assert kinds == {("ChannelOccupied", "ChannelVacated", "ChannelOccupied")}
+
+
+async def test_how_long_redis_was_away_is_counted(private_redis: RedisServer) -> None:
+    site = Site(private_redis, 1)
+    async with site.running() as (one,):
+        figures = site.partition(one)._figures
+        assert (figures.gaps, figures.gap_seconds) == (0, 0.0)
+        site.cut(one)
+        site.mend(one)
+        await site.settle()
+        assert figures.gaps == 1
+        assert figures.gap_seconds > 0

@@ -128,11 +128,6 @@ class Plan:
     _of_step: dict[Step, _MemberStep] = field(default_factory=dict)
     _aim: int = 0
 
-    @property
-    def executed_leaves(self) -> list[Step]:
-        """The leaves of the plan."""
-        return [step for step in self.steps if step.left is not None]
-
     def answered(self, answers: Iterator[Any], deliver: Callable[[Envelope], None], only_came: bool) -> None:
         """Take the answers of this plan's operations, and answer its steps.
 

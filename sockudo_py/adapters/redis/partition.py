@@ -82,6 +82,7 @@ class Partition:
         self._batches = 0
         self._scheduled = False
         self._hold_until = 0.0
+        self._lost_at: float | None = None
         self._acks: list[str] = []
         self._acks_under_way = 0
         self._beating = False
@@ -206,23 +207,10 @@ class Partition:
         operations: list[Words] = []
         for one in batch.plans:
             channel = one.channel
-            if one.leaves_nobody and not channel.steps:
-                if channel.subscribed:
-                    channel.subscribed = False
-                    batch.gone.append(b"ch:" + channel.key)
-            elif not channel.subscribed:
-                channel.subscribed = True
-                self._link.subscribe(b"ch:" + channel.key)
+            self._follow(batch, channel, b"ch:" + channel.key, not one.leaves_nobody)
             operations += one.operations
         for each in batch.users:
-            user = each.user
-            if each.leaves_nobody and not user.steps:
-                if user.subscribed:
-                    user.subscribed = False
-                    batch.gone.append(b"u:" + user.key)
-            elif not user.subscribed:
-                user.subscribed = True
-                self._link.subscribe(b"u:" + user.key)
+            self._follow(batch, each.user, b"u:" + each.user.key, not each.leaves_nobody)
             operations += each.operations
         operations += [["w", watch_topic(*watched)[2:]] for watched in batch.watched]
         words = list(chain.from_iterable(operations))
@@ -230,6 +218,16 @@ class Partition:
         self._script("apply", [batch.number, *words], lambda answer: self._applied(batch, answer, started))
         for topic in batch.gone:
             self._link.unsubscribe(topic)
+
+    def _follow(self, batch: Batch, what: Channel | User, topic: bytes, wanted: bool) -> None:
+        """Subscribe to a topic before the batch, or note that nobody here wants it behind the batch."""
+        if wanted or what.steps:
+            if not what.subscribed:
+                what.subscribed = True
+                self._link.subscribe(topic)
+        elif what.subscribed:
+            what.subscribed = False
+            batch.gone.append(topic)
 
     def _applied(self, batch: Batch, answer: Any, started: float) -> None:
         if answer[0] != b"OK":
@@ -358,6 +356,7 @@ class Partition:
         """The connection is gone. Steps wait; what was in flight is settled by the next registration."""
         if self.ready:
             self._figures.gaps += 1
+            self._lost_at = self._loop.time()
         self.ready = False
         self._beating = False
         self._acks_under_way = 0
@@ -430,6 +429,9 @@ class Partition:
         self._outbox_there = {}
         self._acks = self.outbox.stored()
         registration.answer()
+        if self._lost_at is not None:
+            self._figures.gap_seconds += self._loop.time() - self._lost_at
+            self._lost_at = None
         self.ready = True
         self._timer("beat", 0, self.beat)
         self._link.is_ready()
@@ -480,7 +482,7 @@ class Partition:
         return self._hold_until > self._loop.time()
 
     def _held(self, left: int) -> None:
-        """Redis tells nothing doubtful for so many ms; then rosters are looked at again for who did not come back."""
+        """Redis holds doubtful transitions back for ``left`` ms. After that the node looks who did not come back."""
         if left:
             self._hold_until = self._loop.time() + left / 1000
             self._timer("verify", left / 1000 + 10 * _SOON, self._verify)
@@ -544,7 +546,7 @@ class Partition:
         self._link.script(SCRIPTS[name], (*always, *words), then)
 
     def _timer(self, name: str, seconds: float, run: Callable[[], None]) -> None:
-        """Run something once after so many seconds, or earlier where it was due earlier."""
+        """Run something once after ``seconds``; a timer of the same name that is due earlier stays."""
         if self.stopped:
             return
         at = self._loop.time() + seconds
