@@ -17,6 +17,7 @@ from sockudo_py.protocol.errors import ErrorCode
 from sockudo_py.protocol.opening import Refusal, admit, refusal
 from sockudo_py.protocol.session import Session, Settings
 from sockudo_py.protocol.source import UNIX
+from sockudo_py.tap import Tap
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +47,7 @@ class Admission:
         clock: Monotonic seconds, the sessions' clock.
         limiter: For ``limit``.
         limit: How often one address may connect; None is no limit.
+        tap: Told who connects and who may not.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class Admission:
         clock: Callable[[], float],
         limiter: RateLimiter | None,
         limit: RequestLimit | None,
+        tap: Tap | None = None,
     ) -> None:
         self._node = node
         self._apps = apps
@@ -66,6 +69,7 @@ class Admission:
         self._clock = clock
         self._limiter = limiter
         self._limit = limit
+        self._tap = Tap() if tap is None else tap
         self._notice = LimitNotice("connections", "rate_limiter.websocket_rate_limit.max_requests")
         self._socket_ids = SocketIds()
         self._refused = metrics.counter(
@@ -111,11 +115,21 @@ class Admission:
                 if refused is None:
                     if log.isEnabledFor(logging.DEBUG):
                         _log_connected(asked, session, address)
+                    if self._tap.cold:
+                        _tell_connected(self._tap, asked, session, address)
                     return client
             else:
                 counters.connection_errors += 1  # the node counts those that it refuses
         refused = refused or refusal(ErrorCode.UNKNOWN_APP)
         self._refused.add(str(refused.code))
+        self._tap.refused(
+            "connection",
+            str(refused.code),
+            refused.message,
+            app_id="" if app is None else app.id,
+            address=address or UNIX,
+            more=_shown(asked),
+        )
         if log.isEnabledFor(logging.DEBUG):
             told = {"path": shortened(asked.path, _SHOWN), "address": address or UNIX}
             log.debug("client refused", extra={**told, "code": refused.code, "error": refused.message})
@@ -133,3 +147,23 @@ class Admission:
 def _log_connected(asked: Asked, session: Session, address: str) -> None:
     about = {"app_id": session.app.id, "socket_id": session.socket_id}
     log.debug("client connected", extra={**about, "address": address or UNIX, "query": shortened(asked.query, _SHOWN)})
+
+
+def _tell_connected(tap: Tap, asked: Asked, session: Session, address: str) -> None:
+    def details() -> dict[str, object]:
+        return {"address": address or UNIX, "query": shortened(asked.query, _SHOWN), "origin": _short(asked.origin)}
+
+    tap.tell("connect", session.app.id, session.socket_id, None, None, details)
+
+
+def _shown(asked: Asked) -> dict[str, object]:
+    return {
+        "path": shortened(asked.path, _SHOWN),
+        "key": _short(asked.app_key),
+        "protocol": _short(asked.protocol),
+        "origin": _short(asked.origin),
+    }
+
+
+def _short(text: str | None) -> str | None:
+    return None if text is None else shortened(text, _SHOWN)

@@ -17,6 +17,7 @@ from sockudo_py.limits.base import RateLimiter, RequestLimit
 from sockudo_py.metrics import Metrics
 from sockudo_py.process.descriptors import Descriptors
 from sockudo_py.protocol.session import Settings
+from sockudo_py.tap import Tap
 from sockudo_py.ws.context import ConnectionContext
 
 
@@ -53,6 +54,7 @@ class FrontContext:
         descriptors: Tell which connection is one too many; None: none is.
         newcomers: Connections that wait for an answer to their handshake.
         wall_clock: Unix seconds, for Date headers.
+        tap: Told who connects and who may not.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class FrontContext:
         newcomers: Newcomers | None = None,
         descriptors: Descriptors | None = None,
         wall_clock: Callable[[], float] = time.time,
+        tap: Tap | None = None,
     ) -> None:
         self.connections = connections
         self.clock = connections.clock
@@ -92,6 +95,7 @@ class FrontContext:
             clock=connections.clock,
             limiter=limiter,
             limit=connect_limit,
+            tap=tap,
         )
         self.connect_proxies = connect_proxies or self.proxies
         self.descriptors = descriptors

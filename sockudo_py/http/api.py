@@ -27,6 +27,7 @@ from sockudo_py.logs import shortened
 from sockudo_py.metrics import AppCounters, Metrics
 from sockudo_py.protocol.app import App
 from sockudo_py.protocol.source import UNIX
+from sockudo_py.tap import Tap
 
 __all__ = ["Api", "ApiRequest", "ApiResponse"]
 
@@ -37,6 +38,7 @@ _UNKNOWN_APP = error(404, "Unknown app: check the app id in the path")
 _DISABLED = error(403, "App disabled")
 _UNKNOWN_KEY = error(401, "Unknown auth_key")
 _FAILED = 400
+_MOST_TOLD = 1000  # characters of a refusal that the log and the tap get
 DURATIONS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 _NO_PARAMETERS: Final[dict[str, str]] = {}
 
@@ -57,6 +59,7 @@ class Api:
         address_limit: What one address may ask for, over all apps and routes but the open ones; None is no limit.
         path_prefix: The configured prefix (like ``/realtime``), which is cut from paths before they get here.
             Signatures over the path with it are accepted too.
+        tap: Told which requests are refused.
     """
 
     def __init__(
@@ -73,7 +76,9 @@ class Api:
         operators: OperatorAccess | None = None,
         address_limit: RequestLimit | None = None,
         path_prefix: str = "",
+        tap: Tap | None = None,
     ) -> None:
+        self._tap = Tap() if tap is None else tap
         self._node = node
         self._apps = apps
         self._counters = metrics.apps
@@ -119,7 +124,7 @@ class Api:
             return self._timed(answer, started)
         self.observe(answer.status, timer() - started)
         if answer.status >= _FAILED:
-            _tell(request, answer)
+            self._tell(request, answer)
         return answer
 
     def observe(self, status: int, seconds: float) -> None:
@@ -230,8 +235,26 @@ class Api:
         except Exception:  # noqa: BLE001 - as in handle
             answer = self._crashed(request)
         if answer.status >= _FAILED:
-            _tell(request, answer)
+            self._tell(request, answer)
         return answer if counters is None else _count(counters, answer)
+
+    def _tell(self, request: ApiRequest, answer: ApiResponse) -> None:
+        """Tell of a refusal: at level debug, and to the tap. The query holds signatures and is left out."""
+        told = shortened(answer.body.strip(), _MOST_TOLD)
+        match = self._router.find(request.method, request.path)
+        named = match.segments[0] if isinstance(match, Match) and match.names_app else ""
+        app = self._apps.by_id(named) if named else None
+        self._tap.refused(
+            "request",
+            str(answer.status),
+            told,
+            app_id="" if app is None else app.id,
+            address=request.remote or UNIX,
+            more={"request": f"{request.method} {echo(request.path)}"},
+        )
+        if log.isEnabledFor(logging.DEBUG):
+            about = {"status": answer.status, "address": request.remote or UNIX, "error": told[:300]}
+            log.debug("%s %s refused", request.method, echo(request.path), extra=about)
 
     def _crashed(self, request: ApiRequest) -> ApiResponse:
         """Log the exception being handled; the answer holds only the id of its log line."""
@@ -246,14 +269,3 @@ def _count(counters: AppCounters, answer: ApiResponse) -> ApiResponse:
     if answer.status >= _FAILED:
         counters.http_errors += 1
     return answer
-
-
-def _tell(request: ApiRequest, answer: ApiResponse) -> None:
-    """Log a refusal at level debug, to find the trouble of one backend. The query holds signatures and is left out."""
-    if log.isEnabledFor(logging.DEBUG):
-        about = {
-            "status": answer.status,
-            "address": request.remote or UNIX,
-            "error": shortened(answer.body.strip(), 300),
-        }
-        log.debug("%s %s refused", request.method, echo(request.path), extra=about)

@@ -59,6 +59,7 @@ from sockudo_py.protocol.effects import (
 from sockudo_py.protocol.errors import ErrorCode
 from sockudo_py.protocol.opening import Refusal, refusal
 from sockudo_py.protocol.source import Source
+from sockudo_py.tap import Tap
 
 CLOSE_SLICE: Final = 500  # connections closed at once when many have to go ...
 CLOSE_INTERVAL: Final = 0.05  # ... and the seconds before the next ones
@@ -93,6 +94,7 @@ class Node:
         wanted: Wanted | None = None,
         on_full: Callable[[], None] = lambda: None,
         watermarks: Watermarks | None = None,
+        tap: Tap | None = None,
     ) -> None:
         """Make a node and start its adapter. To open it, and to stop it after ``drain``, is the caller's business.
 
@@ -108,7 +110,9 @@ class Node:
             wanted: Says which changes that the node itself makes ``on_change`` wants to hear of; None: all.
             on_full: Told when a client is refused because ``max_connections`` are here.
             watermarks: Say when no more clients are to be taken; None: there are none.
+            tap: Told of what happens, where somebody follows.
         """
+        self._tap = tap = Tap() if tap is None else tap
         self._adapter = adapter
         self._alone = adapter.alone
         self._cache = cache
@@ -133,6 +137,7 @@ class Node:
             clock=clock,
             perform=self.perform,
             on_change=on_change,
+            tap=tap,
         )
         self._departures = Departures(self._depart, call_soon)
         self._held = HeldClients(self._hub, call_later)
@@ -194,8 +199,8 @@ class Node:
         """Carry out a client event. ``at_once``: it came alone, so nothing can gather, and nothing need wait."""
         session = client.session
         app_id, channel, payload = session.app.id, event.channel, event.payload
-        if logs.tracing:
-            trace.client(client, "client event", channel=channel, event=logs.shortened(event.event))
+        if logs.tracing or self._tap.on:
+            trace.client_event(self._tap, client, channel, event.event, payload, event.user_id or session.user_id)
         self._metrics.app(app_id).client_events += 1
         self._hub.publish(app_id, channel, payload, client, at_once)
         if not self._alone:
@@ -240,6 +245,8 @@ class Node:
         app_id, hub = app.id, self._hub
         exclude = None if exclude_socket is None else hub.sockets(app_id).get(exclude_socket)
         self._metrics.apps[app_id].published_events += 1
+        if self._tap.on:
+            trace.published(self._tap, app_id, channels, event, data, exclude_socket)
         one, alone, here = len(channels) == 1, self._alone, hub.channels(app_id)
         parts = None if one else (codec.json_string(event), codec.json_string(data))
         for channel in channels if one else dict.fromkeys(channels):
@@ -339,8 +346,8 @@ class Node:
 
     def _reply(self, client: Sink, effect: Reply) -> None:
         payload = effect.payload
-        if logs.tracing and payload.startswith(_ERROR):
-            trace.error(client, payload)
+        if payload.startswith(_ERROR):
+            trace.error(self._tap, client, payload)
         data = client.encoding(payload)
         counters = self._metrics.app(client.session.app.id)
         counters.messages_sent += 1
@@ -349,16 +356,15 @@ class Node:
 
     def _refuse_subscription(self, client: Sink, effect: RefuseSubscription) -> None:
         self._refused.add(client.session.app.id, effect.reason)
-        if logs.tracing:
-            trace.refused(client, effect.reason, effect.payload)
+        trace.refused(self._tap, client, effect.reason, effect.payload)
         self._reply(client, effect)
 
     def _ping(self, client: Sink, effect: Ping) -> None:
         client.ping()
 
     def _leave(self, client: Sink, effect: Leave) -> None:
-        if logs.tracing:
-            trace.client(client, "client unsubscribed", channel=effect.channel)
+        if logs.tracing or self._tap.cold:
+            trace.client(self._tap, client, "unsubscribe", "client unsubscribed", effect.channel)
         self._hub.leave(client.session.app.id, effect.channel, client)
         self._subscriptions.leave(client, effect.channel, effect.member)
 
@@ -371,8 +377,8 @@ class Node:
             self._hub.drop(app_id, channel, client)
             self._subscriptions.leave(client, channel, member)
             yield
-        if logs.tracing:
-            trace.client(client, "client disconnected")
+        if logs.tracing or self._tap.cold:
+            trace.client(self._tap, client, "disconnect", "client disconnected")
         self._metrics.app(app_id).new_disconnections += 1
         if ConnectionTerminated in self._wanted.get(app_id, ()):
             self._on_change(ConnectionTerminated(app_id, session.socket_id, session.source))

@@ -17,6 +17,7 @@ from sockudo_py.protocol.app import App
 from sockudo_py.protocol.channels.table import is_cached
 from sockudo_py.protocol.effects import Effect, Join, Leave, Member
 from sockudo_py.protocol.source import Source
+from sockudo_py.tap import Tap
 
 
 class Subscriptions:
@@ -38,6 +39,7 @@ class Subscriptions:
         clock: Callable[[], float],
         perform: Callable[[Sink, Sequence[Effect]], None],
         on_change: Callable[[Change], None],
+        tap: Tap,
     ) -> None:
         """``perform`` carries out what the sessions answer."""
         self._hub = hub
@@ -45,6 +47,7 @@ class Subscriptions:
         self._cache = cache
         self._perform = perform
         self._on_change = on_change
+        self._tap = tap
         self._counts = SubscriptionCounts(self._send_count, call_later)
         self._misses = CacheMisses(clock)
 
@@ -102,8 +105,8 @@ class Subscriptions:
             return
         # From here on the outbox has its messages; they are written at the end of the turn, after the confirmation.
         self._hub.join(app.id, channel, client)
-        if logs.tracing:
-            trace.subscribed(client, channel, member)
+        if logs.tracing or self._tap.cold:
+            trace.subscribed(self._tap, client, channel, member)
         self._perform(client, effects)
         if is_cached(channel):
             self._replay(client, channel)

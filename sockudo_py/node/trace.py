@@ -1,40 +1,116 @@
-"""The lines of level debug about clients. Callers look at ``logs.tracing`` first: here nobody asks again."""
+"""What clients do, and what happens to them: for the log at level debug, and for those who follow the tap.
+
+Callers look at ``logs.tracing`` and at the tap first: here nobody asks again whether somebody wants to know.
+"""
 
 import json
 import logging
+from collections.abc import Sequence
 
+from sockudo_py import logs
 from sockudo_py.hub import Sink
 from sockudo_py.logs import shortened
 from sockudo_py.protocol.effects import Member
+from sockudo_py.tap import Tap
 
 log = logging.getLogger(__name__)
 
 _SHOWN = 200  # characters of a name or a text from outside
+_MOST_DATA = 4096  # bytes of a message that those see who follow
 
 
-def client(sink: Sink, what: str, **more: object) -> None:
-    """Log what a client did, or what happened to it."""
+def client(
+    tap: Tap, sink: Sink, kind: str, what: str, channel: str | None = None, user_id: str | None = None, **more: object
+) -> None:
+    """Tell what a client did, or what happened to it. ``what`` says it in the log, ``kind`` to those who follow."""
     session = sink.session
-    about = {"app_id": session.app.id, "socket_id": session.socket_id, "address": session.source.shown}
-    log.debug(what, extra={**about, **more})
+    if logs.tracing:
+        named = {} if channel is None else {"channel": shortened(channel, _SHOWN)}
+        user = {} if user_id is None else {"user_id": shortened(user_id, _SHOWN)}
+        about = {"app_id": session.app.id, "socket_id": session.socket_id, "address": session.source.shown}
+        log.debug(what, extra={**about, **named, **user, **more})
+    if tap.cold:
+        known = user_id if user_id is not None else session.user_id
+        tap.tell(kind, session.app.id, session.socket_id, channel, known, lambda: dict(more))
 
 
-def error(sink: Sink, payload: bytes) -> None:
-    """Log a ``pusher:error`` that a client gets."""
+def client_event(tap: Tap, sink: Sink, channel: str, event: str, payload: bytes, user_id: str | None) -> None:
+    """Tell of a client event."""
+    session = sink.session
+    if logs.tracing:
+        about = {"app_id": session.app.id, "socket_id": session.socket_id, "address": session.source.shown}
+        log.debug("client event", extra={**about, "channel": channel, "event": shortened(event)})
+    if tap.on:
+        tap.tell(
+            "client_event",
+            session.app.id,
+            session.socket_id,
+            channel,
+            user_id,
+            lambda: {"event": shortened(event, _SHOWN), "frame": shortened(payload, _MOST_DATA)},
+        )
+
+
+def error(tap: Tap, sink: Sink, payload: bytes) -> None:
+    """Tell of a ``pusher:error`` that a client gets."""
     data = json.loads(payload)["data"]
-    client(sink, "client got an error", code=data["code"], error=shortened(str(data["message"]), _SHOWN))
+    code, text = data["code"], str(data["message"])
+    session = sink.session
+    tap.refused(
+        "message",
+        "error" if code is None else str(code),
+        text,
+        app_id=session.app.id,
+        socket_id=session.socket_id,
+        address=session.source.shown,
+    )
+    if logs.tracing:
+        about = {"app_id": session.app.id, "socket_id": session.socket_id, "address": session.source.shown}
+        log.debug("client got an error", extra={**about, "code": code, "error": shortened(text, _SHOWN)})
 
 
-def refused(sink: Sink, reason: str, payload: bytes) -> None:
-    """Log why a subscription was refused; ``payload`` is what the client is sent first."""
+def refused(tap: Tap, sink: Sink, reason: str, payload: bytes) -> None:
+    """Tell why a subscription was refused; ``payload`` is what the client is sent first."""
+    session = sink.session
     message = json.loads(payload)
     data = message["data"]
-    text = data.get("message") or data.get("error") or ""
-    channel = {"channel": shortened(message["channel"], _SHOWN)} if "channel" in message else {}
-    client(sink, "subscription refused", reason=reason, **channel, error=shortened(str(text), _SHOWN))
+    text = str(data.get("message") or data.get("error") or "")
+    channel = str(message["channel"]) if "channel" in message else None
+    tap.refused(
+        "subscription",
+        reason,
+        text,
+        app_id=session.app.id,
+        socket_id=session.socket_id,
+        channel=None if channel is None else shortened(channel, _SHOWN),
+        address=session.source.shown,
+    )
+    if logs.tracing:
+        about = {"app_id": session.app.id, "socket_id": session.socket_id, "address": session.source.shown}
+        named = {} if channel is None else {"channel": shortened(channel, _SHOWN)}
+        said = {"reason": reason, **named, "error": shortened(text, _SHOWN)}
+        log.debug("subscription refused", extra={**about, **said})
 
 
-def subscribed(sink: Sink, channel: str, member: Member | None) -> None:
-    """Log a subscription, of a presence channel with the user's id."""
-    user = {} if member is None else {"user_id": shortened(member.user_id, _SHOWN)}
-    client(sink, "client subscribed", channel=channel, **user)
+def subscribed(tap: Tap, sink: Sink, channel: str, member: Member | None) -> None:
+    """Tell of a subscription, of a presence channel with the user's id."""
+    client(tap, sink, "subscribe", "client subscribed", channel, None if member is None else member.user_id)
+
+
+def published(
+    tap: Tap, app_id: str, channels: Sequence[str], event: str, data: str, exclude_socket: str | None
+) -> None:
+    """Tell those who follow of a publish; the log has it from the HTTP API."""
+    for channel in channels:
+        tap.tell(
+            "publish",
+            app_id,
+            None,
+            channel,
+            None,
+            lambda: {
+                "event": shortened(event, _SHOWN),
+                "data": shortened(data, _MOST_DATA),
+                **({} if exclude_socket is None else {"without": exclude_socket}),
+            },
+        )

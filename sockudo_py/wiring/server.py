@@ -36,6 +36,7 @@ from sockudo_py.process.gc_tuner import GcTuner
 from sockudo_py.process.lag import LoopLag
 from sockudo_py.protocol.session import Settings
 from sockudo_py.protocol.source import Source
+from sockudo_py.tap import Tap
 from sockudo_py.webhooks.endpoints.registry import CONFIG
 from sockudo_py.webhooks.service import WebhookService
 from sockudo_py.webhooks.spool.noise import Leaves, Noise
@@ -80,6 +81,7 @@ class Server:
         self._config = config
         self._rules = endpoint_rules(config)
         self.metrics = metrics = Metrics()
+        self.tap = Tap()
         self._descriptors = descriptors = Descriptors(
             open_limit(),
             deliveries=config.queue.concurrency * config.queue.reliability.worker_prefetch,
@@ -125,6 +127,7 @@ class Server:
             max_connections=min(config.max_connections or descriptors.clients, descriptors.clients),
             on_full=self._full,
             watermarks=self._watermarks,
+            tap=self.tap,
             on_change=on_change,
             wanted=self.webhooks.registry.routes,
         )
@@ -155,6 +158,7 @@ class Server:
             ),
             address_limit=_limit(config, api_limit),
             path_prefix=config.url_prefix,
+            tap=self.tap,
         )
         self._lag = LoopLag(metrics)
         self._gc_tuner = GcTuner(metrics)
@@ -362,6 +366,7 @@ class Server:
             ),
             apps=self.apps,
             metrics=self.metrics,
+            tap=self.tap,
             settings=Settings(
                 activity_timeout=config.activity_timeout,
                 ping_interval=config.ping_interval,
