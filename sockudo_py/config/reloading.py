@@ -21,6 +21,8 @@ RELOADED = (
     "ssl.key_path",
     "ssl.passphrase",
     "user_authentication_timeout",
+    "webhooks.admin.api_keys",
+    "webhooks.admin.rate_limit",
     "webhooks.auto_disable.on_410",
     "webhooks.batching",
     "webhooks.connect_timeout_ms",

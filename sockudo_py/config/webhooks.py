@@ -145,6 +145,7 @@ class SecurityConfig(Section):
 class AdminKey(Section):
     """A key of the management API."""
 
+    name: Name | None = Field(default=None, description="Stands in the audit log; null: its place in the list.")
     sha256: Sha256 = Field(description="SHA-256 of the key: `printf %s KEY | sha256sum`.")
     apps: tuple[Name, ...] = Field(default=("*",), min_length=1, description="Ids of the apps it is for; `*`: all.")
     scopes: tuple[Literal["read", "write"], ...] = Field(
@@ -152,11 +153,20 @@ class AdminKey(Section):
     )
 
 
+class AdminRateLimit(Section):
+    """How much each key of the management API may ask."""
+
+    per_minute: Positive | None = Field(default=600, description="Requests a minute; null: any number.")
+
+
 class AdminConfig(Section):
     """The management API."""
 
-    enabled: bool = Field(default=True, description="Serve it. Without keys it lets nobody in.")
+    enabled: bool = Field(default=True, description="Serve it on the port. Without keys it lets nobody in.")
     api_keys: tuple[AdminKey, ...] = Field(default=(), description="Who may use it.")
+    rate_limit: AdminRateLimit | None = Field(
+        default=AdminRateLimit(), description="How much each key may ask; null: any number."
+    )
     socket: Text | None = Field(
         default=None,
         description="Unix socket (mode 0600) on which `sockudo-py webhooks` asks the running server. null: "

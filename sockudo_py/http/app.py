@@ -48,8 +48,8 @@ def make_runner(app: web.Application, **options: Any) -> web.AppRunner:
     return web.AppRunner(app, access_log=None, logger=_request_log, auto_decompress=False, **options)
 
 
-class _Bodies:
-    """The bodies that are being received, together."""
+class Bodies:
+    """The bodies that are being received, together: at most ``limit`` bytes."""
 
     __slots__ = ("held", "limit")
 
@@ -85,7 +85,7 @@ def build_app(
     for mount in mounts:
         mount(app)
     prefix = path_prefix.rstrip("/")
-    bodies = _Bodies(max_held_bytes)
+    bodies = Bodies(max_held_bytes)
 
     async def answer(request: web.Request) -> web.StreamResponse:
         path, _, query = _target(request).partition("?")
@@ -119,12 +119,12 @@ def _target(request: web.BaseRequest) -> str:
 
 
 async def read_body(
-    request: web.BaseRequest, limit: int, timeout: float, bodies: _Bodies | None = None
+    request: web.BaseRequest, limit: int, timeout: float, bodies: Bodies | None = None
 ) -> bytes | ApiResponse:
     """Return the body, or the error to answer when it is too long, too slow, broken, or one too many."""
     if not request.can_read_body:
         return b""
-    bodies = bodies or _Bodies(limit)
+    bodies = bodies or Bodies(limit)
     if request.headers.get("Content-Encoding", "identity").lower() != "identity":  # a bomb costs its sender nothing
         return error(415, "Compressed bodies are not accepted", CLOSE)
     too_long = error(413, f"The body exceeds the allowed maximum ({limit} bytes)", CLOSE)

@@ -1,47 +1,110 @@
-"""The management routes in aiohttp."""
+"""The management routes in aiohttp: on the main port, and on the admin socket."""
 
-import json
-from collections.abc import Callable
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol
 
+import orjson
 from aiohttp import web
 
+from sockudo_py.http.app import Bodies, read_body
+from sockudo_py.http.messages import ApiRequest, ApiResponse
+from sockudo_py.http.query import AUTH_PARAMS
+from sockudo_py.http.routes import cut_prefix, origin_form
 from sockudo_py.management.keys import Admin
+from sockudo_py.management.router import Match, Router
 from sockudo_py.management.values import Answer, Asked, Refused
-from sockudo_py.management.webhooks import WebhookRoutes
 
-MOST_BODY = 256 * 1024  # bytes
+MOST_HELD = 64 * 1024 * 1024  # bytes of all bodies that are being received, together
+NO_CONTENT = 204
+BODY_TIMEOUT = 10.0  # seconds in which a body has to arrive
+_CODES: Mapping[int, str] = {408: "timeout", 413: "too_large", 415: "unsupported_encoding", 503: "busy"}
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-def mount(app: web.Application, routes: WebhookRoutes, admin_of: Callable[[web.Request], Admin | None]) -> None:
-    """Add the routes to an application. ``admin_of`` returns who asks; None: nobody who may."""
+class Access(Protocol):
+    """Who may ask; see ``access.PortAccess``."""
 
-    async def answer(request: web.Request) -> web.StreamResponse:
-        admin = admin_of(request)
-        if admin is None:
-            return _response(Refused(401, "unauthorized", "an admin key is missing, or unknown").answer())
+    def admit(self, match: Match | None, headers: Mapping[str, str], remote: str) -> Admin | None:
+        """Return who asks; None: the body is needed to know. Raises Refused."""
+
+    def admit_signed(self, match: Match, request: ApiRequest) -> Admin:
+        """Return who has signed the request. Raises Refused."""
+
+
+def mount(
+    app: web.Application,
+    router: Router,
+    access: Access,
+    *,
+    prefix: str = "",
+    remote: Callable[[web.BaseRequest], str] = lambda _: "",
+    observe: Callable[[int, float], None] = lambda status, seconds: None,
+) -> None:
+    """Let the router answer the paths of an application that are its own. Other paths go on as before.
+
+    Answers carry no CORS headers: scripts of other sites can't read them, whatever ``cors`` says about the HTTP API.
+
+    Args:
+        app: Gets a middleware.
+        router: Answers.
+        access: Who may ask.
+        prefix: The configured path prefix.
+        remote: Returns the address of a client.
+        observe: Is told the status of each answer, and the seconds that it took.
+    """
+    bodies = Bodies(MOST_HELD)
+
+    @web.middleware
+    async def management(request: web.Request, handler: Handler) -> web.StreamResponse:
+        target = origin_form(request.raw_path.partition("#")[0])
+        path, _, query = target.partition("?")
+        path = cut_prefix(path, prefix)
+        if not router.owns(path):
+            return await handler(request)
+        started = time.perf_counter()
         try:
-            body = await _body(request)
+            answer = await respond(request, path, query)
         except Refused as problem:
-            return _response(problem.answer())
-        asked = Asked(admin, query=dict(request.query), body=body)
-        return _response(await routes.handle(request.method, request.path, asked))
+            answer = problem.answer()
+        observe(answer.status, time.perf_counter() - started)
+        return _response(answer)
 
-    app.router.add_route("*", "/api/webhooks", answer)
-    app.router.add_route("*", "/api/webhooks/{rest:.+}", answer)
+    async def respond(request: web.Request, path: str, query: str) -> Answer:
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        address = remote(request)
+        try:
+            match = router.find(request.method, path)
+        except Refused as problem:
+            allowed = problem.headers
+            if request.method == "OPTIONS" and allowed:
+                return Answer(204, headers=allowed)
+            access.admit(None, headers, address)
+            raise
+        admin = access.admit(match, headers, address)
+        raw = await read_body(request, match.route.most_body, BODY_TIMEOUT, bodies)
+        if isinstance(raw, ApiResponse):
+            raise Refused(
+                raw.status, _CODES.get(raw.status, "malformed"), raw.body.decode().strip(), headers=raw.headers
+            )
+        fields = dict(request.query)
+        if admin is None:
+            signed = ApiRequest(request.method, path, query, headers, raw, address)
+            admin = access.admit_signed(match, signed)
+            fields = {name: value for name, value in fields.items() if name.lower() not in AUTH_PARAMS}
+        asked = Asked(admin, query=fields, body=_parsed(raw), headers=headers, raw=raw)
+        return await router.answer(match, asked)
+
+    app.middlewares.append(management)
 
 
-async def _body(request: web.Request) -> dict[str, object]:
-    if not request.can_read_body:
+def _parsed(raw: bytes) -> dict[str, Any]:
+    if not raw.strip():
         return {}
-    if (request.content_length or 0) > MOST_BODY:
-        raise Refused(413, "too_large", f"the body has more than {MOST_BODY} bytes")
     try:
-        text = await request.read()
-    except web.HTTPRequestEntityTooLarge:
-        raise Refused(413, "too_large", f"the body has more than {MOST_BODY} bytes") from None
-    try:
-        body = json.loads(text) if text.strip() else {}
-    except (ValueError, RecursionError):
+        body = orjson.loads(raw)
+    except ValueError:
         raise Refused(400, "malformed", "the body is not valid JSON") from None
     if not isinstance(body, dict):
         raise Refused(400, "malformed", "the body must be a JSON object")
@@ -49,4 +112,12 @@ async def _body(request: web.Request) -> dict[str, object]:
 
 
 def _response(answer: Answer) -> web.Response:
-    return web.json_response(answer.document, status=answer.status, headers={"Cache-Control": "no-store"})
+    body = None
+    headers = [*answer.headers, ("Cache-Control", "no-store"), ("Server", "sockudo_py")]
+    if answer.status != NO_CONTENT:
+        body = orjson.dumps(answer.document)
+        headers += [("Content-Type", "application/json"), ("X-Content-Type-Options", "nosniff")]
+    response = web.Response(status=answer.status, body=body, headers=headers)
+    if ("Connection", "close") in answer.headers:
+        response.force_close()
+    return response

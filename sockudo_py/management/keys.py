@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 EVERY_APP = "*"
 _BEARER = "bearer "
@@ -11,12 +11,17 @@ _BEARER = "bearer "
 
 @dataclass(frozen=True, slots=True)
 class Admin:
-    """An admin key, by its SHA-256, and what it is for. ``name`` stands in the log."""
+    """An admin key, by its SHA-256, and what it is for. ``name`` stands in the log and in the audit."""
 
-    sha256: bytes
+    sha256: bytes = field(repr=False)
     apps: frozenset[str]
     scopes: frozenset[str]
     name: str = ""
+
+    @property
+    def ident(self) -> str:
+        """What tells keys apart and says nothing of their hashes, which sign links."""
+        return hashlib.sha256(b"ident\0" + self.sha256).hexdigest()[:16]
 
     def sees_everything(self) -> bool:
         """Return whether it may read about every app."""
@@ -31,6 +36,13 @@ class AdminKeys:
     """The admin keys of a server."""
 
     def __init__(self, admins: Iterable[Admin]) -> None:
+        self._admins = tuple(admins)
+
+    def __len__(self) -> int:
+        return len(self._admins)
+
+    def replace(self, admins: Iterable[Admin]) -> None:
+        """Let these count from now on, and no others."""
         self._admins = tuple(admins)
 
     def find(self, headers: Mapping[str, str]) -> Admin | None:

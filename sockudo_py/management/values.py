@@ -1,44 +1,76 @@
 """Requests and answers of the management routes as values, whatever carries them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from sockudo_py.management.keys import Admin
 
+MOST_LISTED = 200  # entries in one page of a list
+_NAMED = 20  # fields in an error
 _LATEST_MS = 253_402_300_799_000  # the end of the year 9999, which is all that dates in Python know
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One request of an admin. ``segments`` are the path's variables, ``body`` a JSON object; empty: there is none."""
+    """One request of an admin.
+
+    ``app_id``: the path's ``{app}``; None: it has none. ``segments`` are the path's other variables. ``route`` is the
+    pattern that the path fits, such as ``/v1/webhooks/{id}``. ``body`` is a JSON object; empty: there is none. ``raw``
+    are the bytes of the body as they came. The names in ``headers`` are lower case.
+    """
 
     admin: Admin
     segments: tuple[str, ...] = ()
     query: Mapping[str, str] = field(default_factory=dict)
     body: Mapping[str, Any] = field(default_factory=dict)
+    app_id: str | None = None
+    route: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    raw: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A status as HTTP has them, and a JSON object."""
+    """A status as HTTP has them, a JSON object (that of 204 is not sent), and headers besides the usual ones."""
 
     status: int
-    document: Mapping[str, Any]
+    document: Mapping[str, Any] = field(default_factory=dict)
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FieldProblem:
+    """What is wrong with one field of a body, such as ``retry.max_retries``."""
+
+    field: str
+    message: str
 
 
 class Refused(Exception):
     """The request can't be done. ``code`` is for programs, the message for people."""
 
-    def __init__(self, status: int, code: str, message: str) -> None:
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        fields: Sequence[FieldProblem] = (),
+        headers: tuple[tuple[str, str], ...] = (),
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.code = code
+        self.fields = tuple(fields)
+        self.headers = headers
 
     def answer(self) -> Answer:
         """Return the answer that says so."""
-        return Answer(self.status, {"error": {"code": self.code, "message": str(self)}})
+        error: dict[str, Any] = {"code": self.code, "message": str(self)}
+        if self.fields:
+            error["fields"] = [{"field": one.field, "message": one.message} for one in self.fields]
+        return Answer(self.status, {"error": error}, self.headers)
 
 
 class Fields:
@@ -52,7 +84,10 @@ class Fields:
         self._body = asked.body
         unknown = sorted({*asked.query, *asked.body} - known)
         if unknown:
-            raise Refused(422, "unknown_field", f"unknown: {', '.join(unknown)}; known are: {', '.join(sorted(known))}")
+            allowed = f"known are: {', '.join(sorted(known))}" if known else "this route has no fields"
+            found = [FieldProblem(name[:200], "is not known here") for name in unknown[:_NAMED]]
+            names = ", ".join(one.field for one in found)
+            raise Refused(422, "unknown_field", f"unknown: {names}; {allowed}", found)
 
     def text(self, *names: str) -> str | None:
         """Return the value of the first of these fields that is given, a text that is not empty."""
@@ -61,7 +96,7 @@ class Fields:
             if value is None:
                 continue
             if not isinstance(value, str) or not value:
-                raise Refused(422, "invalid_field", f"{name}: must be a text that is not empty")
+                raise _invalid(name, "must be a text that is not empty")
             return value
         return None
 
@@ -73,7 +108,7 @@ class Fields:
         if value is None:
             return None
         if not isinstance(value, list) or not all(isinstance(word, str) and word for word in value):
-            raise Refused(422, "invalid_field", f"{name}: must be a list of texts")
+            raise _invalid(name, "must be a list of texts")
         return value
 
     def number(self, name: str, default: int, most: int) -> int:
@@ -84,7 +119,7 @@ class Fields:
         if isinstance(value, str) and name not in self._body and value.isascii() and value.isdigit():
             value = int(value[:12])
         if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
-            raise Refused(422, "invalid_field", f"{name}: must be a whole number from 1 to {most}")
+            raise _invalid(name, f"must be a whole number from 1 to {most}")
         return value
 
     def flag(self, name: str) -> bool:
@@ -93,9 +128,9 @@ class Fields:
         if isinstance(value, str) and name not in self._body:
             value = {"true": True, "1": True, "false": False, "0": False}.get(value)
             if value is None:
-                raise Refused(422, "invalid_field", f"{name}: must be true or false")
+                raise _invalid(name, "must be true or false")
         if value is not None and not isinstance(value, bool):
-            raise Refused(422, "invalid_field", f"{name}: must be true or false")
+            raise _invalid(name, "must be true or false")
         return bool(value)
 
     def moment(self, name: str) -> int | None:
@@ -105,11 +140,15 @@ class Fields:
             return None
         moment = moment_ms(value)
         if moment is None:
-            raise Refused(422, "invalid_field", f"{name}: must be ISO 8601, as 2026-11-30T12:00:00Z, or milliseconds")
+            raise _invalid(name, "must be ISO 8601, as 2026-11-30T12:00:00Z, or milliseconds")
         return moment
 
     def _value(self, name: str) -> Any:
         return self._body[name] if name in self._body else self._query.get(name)
+
+
+def _invalid(name: str, message: str) -> Refused:
+    return Refused(422, "invalid_field", f"{name}: {message}", [FieldProblem(name, message)])
 
 
 def moment_ms(value: object) -> int | None:

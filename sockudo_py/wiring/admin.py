@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from sockudo_py.edge.fallback.deferred import DeferredServer
 from sockudo_py.edge.sockets.listening import remedy
 from sockudo_py.errors import SockudoError
+from sockudo_py.management.access import SocketAccess
 from sockudo_py.management.keys import SOCKET_OWNER
-from sockudo_py.management.webhooks import WebhookRoutes
+from sockudo_py.management.router import Router
 from sockudo_py.process.unix_socket import UnixListener
 
 if TYPE_CHECKING:
@@ -26,14 +27,14 @@ class AdminSocket:
     """Serves the management routes on a Unix socket.
 
     Args:
-        routes: What it serves.
+        router: Answers.
         path: Where.
         named: What the configuration calls it when an operator chose the path; None: it is the default one, and the
             server starts without the socket where the file system has none.
     """
 
-    def __init__(self, routes: WebhookRoutes, path: Path, named: str | None) -> None:
-        self._routes = routes
+    def __init__(self, router: Router, path: Path, named: str | None) -> None:
+        self._router = router
         self._path = path
         self._named = named
         self._unix = UnixListener(path, MODE)
@@ -63,11 +64,11 @@ class AdminSocket:
             return
         from aiohttp import web
 
-        from sockudo_py.http.app import make_runner
-        from sockudo_py.management.app import MOST_BODY, mount
+        from sockudo_py.http.app import make_runner, plain_errors
+        from sockudo_py.management.app import mount
 
-        app = web.Application(client_max_size=MOST_BODY)
-        mount(app, self._routes, lambda _: SOCKET_OWNER)
+        app = web.Application(middlewares=[plain_errors])
+        mount(app, self._router, SocketAccess(SOCKET_OWNER))
         self._runner = make_runner(app, keepalive_timeout=IDLE, shutdown_timeout=SHUTDOWN)
         await self._runner.setup()
         server = self._runner.server

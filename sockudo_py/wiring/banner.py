@@ -43,6 +43,12 @@ def banner_lines(config: Config, port: int, metrics_port: int | None, apps: Iter
         rows.append(("webhooks", f"{len(endpoints)} {plural}{disabled}; queue {queue}: jobs are {kept}"))
     else:
         rows.append(("webhooks", "off"))
+    admin = config.webhooks.admin
+    if admin.enabled and queue != "none":
+        keys = len(admin.api_keys)
+        closed = "closed: no admin key; `sockudo-py admin-key` makes one, and says where to put it"
+        opened = f"http{secure}://{base}/api/webhooks ({keys} admin key{'' if keys == 1 else 's'})"
+        rows.append(("manage", opened if keys else closed))
     rows.append(
         (
             "drivers",

@@ -20,8 +20,8 @@ from sockudo_py.caches.base import Cache, IdempotencyKeys
 from sockudo_py.config import Config
 from sockudo_py.endpoints import Endpoint
 from sockudo_py.errors import ConfigError
-from sockudo_py.limits.base import RateLimiter
-from sockudo_py.management.keys import Admin, AdminKeys
+from sockudo_py.limits.base import RateLimiter, RequestLimit
+from sockudo_py.management.keys import Admin
 from sockudo_py.metrics import Metrics
 from sockudo_py.process.descriptors import Descriptors
 from sockudo_py.process.memory import memory_share
@@ -69,22 +69,27 @@ def refuse_unbuilt(config: Config) -> None:
         problems.append(config.problem("queue.sqs.fifo", "true: this version can't do that yet", "write false"))
     if config.workers > 1:
         problems.append(config.problem("workers", "more than 1: this version can't do that yet", "write 1"))
-    if config.webhooks.admin.api_keys:
-        problems.append(
-            config.problem(
-                "webhooks.admin.api_keys (the management API)", "this version can't do that yet", "remove it"
-            )
-        )
     if problems:
         raise ConfigError(problems)
 
 
-def admin_keys(config: Config) -> AdminKeys:
+def admins(config: Config) -> list[Admin]:
     """Return the keys of ``webhooks.admin.api_keys``."""
-    return AdminKeys(
-        Admin(bytes.fromhex(key.sha256.get_secret_value()), frozenset(key.apps), frozenset(key.scopes))
-        for key in config.webhooks.admin.api_keys
-    )
+    return [
+        Admin(
+            bytes.fromhex(key.sha256.get_secret_value()),
+            frozenset(key.apps),
+            frozenset(key.scopes),
+            key.name or f"key {number}",
+        )
+        for number, key in enumerate(config.webhooks.admin.api_keys, 1)
+    ]
+
+
+def admin_limit(config: Config) -> RequestLimit | None:
+    """Return how much each admin key may ask; None: any number."""
+    limit = config.webhooks.admin.rate_limit
+    return None if limit is None or limit.per_minute is None else RequestLimit(limit.per_minute)
 
 
 def make_adapter(config: Config, loop: asyncio.AbstractEventLoop, metrics: Metrics, shared: SharedRedis) -> Adapter:

@@ -27,8 +27,6 @@ from sockudo_py.http.cors import Cors
 from sockudo_py.http.health import Health
 from sockudo_py.http.operators import OperatorAccess
 from sockudo_py.limits.base import RequestLimit
-from sockudo_py.management.letters import letters_of
-from sockudo_py.management.webhooks import WebhookRoutes
 from sockudo_py.metrics import Metrics
 from sockudo_py.node import Node
 from sockudo_py.process.descriptors import REMEDY, Descriptors, open_limit
@@ -44,7 +42,6 @@ from sockudo_py.wiring.admin import AdminSocket
 from sockudo_py.wiring.certificates import Certificates, read_pair
 from sockudo_py.wiring.checks import spare_needless_queue
 from sockudo_py.wiring.drivers import (
-    admin_keys,
     admin_socket_path,
     delivery_settings,
     endpoint_rules,
@@ -59,6 +56,7 @@ from sockudo_py.wiring.drivers import (
     refuse_unbuilt,
     spool_path,
 )
+from sockudo_py.wiring.management import Management
 from sockudo_py.wiring.reload import Reloader
 from sockudo_py.wiring.shared_redis import Opens, SharedRedis
 from sockudo_py.wiring.web import WebServers
@@ -142,6 +140,15 @@ class Server:
         )
         self._health = health
         api_limit = limits.api_rate_limit
+        address_limit = _limit(config, api_limit)
+        self._management = Management(
+            config,
+            apps=self.apps,
+            webhooks=self.webhooks,
+            queue=self._queue,
+            limiter=self._limiter,
+            address_limit=address_limit,
+        )
         self._proxies = _proxies(config, api_limit.trust_hops)
         self._api = Api(
             node=self.node,
@@ -152,11 +159,11 @@ class Server:
             health=health,
             operators=OperatorAccess(
                 config.http_api.usage_enabled,
-                is_admin=admin_keys(config).see_everything,
+                is_admin=self._management.keys.see_everything,
                 behind_local_proxy=self._proxies.on_this_machine()
                 or bool(api_limit.trust_hops or limits.websocket_rate_limit.trust_hops),
             ),
-            address_limit=_limit(config, api_limit),
+            address_limit=address_limit,
             path_prefix=config.url_prefix,
             tap=self.tap,
         )
@@ -179,6 +186,7 @@ class Server:
             descriptors=descriptors,
             max_body_bytes=self._max_body,
             api_shutdown=LAST_CONNECTIONS,
+            management=self._management,
         )
         self._edge: EdgeServer | None = None
         self._certificates: Certificates | None = None
@@ -234,8 +242,7 @@ class Server:
         path = admin_socket_path(config)
         if path is not None and config.queue.driver != "none":
             given = "webhooks.admin.socket" if config.webhooks.admin.socket is not None else None
-            routes = WebhookRoutes(letters_of(self._queue), self.webhooks.registry.all)
-            self._admin = AdminSocket(routes, path, given)
+            self._admin = AdminSocket(self._management.router, path, given)
             opened.push_async_callback(self._admin.close)
             await self._admin.listen()
         with _naming(config, *_ADAPTER_KEYS[config.adapter.driver]):
@@ -315,6 +322,7 @@ class Server:
 
     def _use(self, config: Config) -> None:
         self._config = config
+        self._management.use(config)
 
     async def stop(self) -> None:
         """Undo ``start`` in reverse: drain clients, deliver what is left, close.

@@ -22,6 +22,7 @@ from sockudo_py.http.api import Api
 from sockudo_py.http.cors import Cors
 from sockudo_py.metrics import Metrics
 from sockudo_py.process.descriptors import Descriptors, is_shortage
+from sockudo_py.wiring.management import Management
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -47,6 +48,7 @@ class WebServers:
         descriptors: Whether there is room for one who scrapes.
         max_body_bytes: Of a request to the API.
         api_shutdown: Seconds at the stop for requests to the API that are being answered.
+        management: Served besides the API.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class WebServers:
         descriptors: Descriptors,
         max_body_bytes: int,
         api_shutdown: float,
+        management: Management,
     ) -> None:
         self.fallback = DeferredServer()  # of the port
         self._config = config
@@ -70,6 +73,7 @@ class WebServers:
         self._proxies = proxies
         self._max_body_bytes = max_body_bytes
         self._api_shutdown = api_shutdown
+        self._management = management
         self._descriptors = descriptors
         self._scrapes = DeferredServer(descriptors.admits_scrape)
         self._unread = DeadlineQueue(wheel, config.http_api.write_timeout, MOST_UNREAD)
@@ -156,6 +160,7 @@ class WebServers:
             max_body_bytes=self._max_body_bytes,
             body_timeout=http.body_timeout,
             remote=self._client_address,
+            mounts=[lambda app: self._management.mount(app, self._client_address, self._api.observe)],
         )
         return make_runner(
             app,
@@ -183,7 +188,8 @@ def _import() -> None:
     from aiohttp import http_parser
 
     import sockudo_py.http.app
-    import sockudo_py.http.metrics  # noqa: F401
+    import sockudo_py.http.metrics
+    import sockudo_py.management.app  # noqa: F401
 
     if http_parser.HttpRequestParser is http_parser.HttpRequestParserPy:
         log.warning("can't use aiohttp's compiled parser, using the slow one: install aiohttp again, or restart")

@@ -20,10 +20,12 @@ from urllib.parse import urlencode
 from sockudo_py.config import Config
 from sockudo_py.endpoints import Endpoint
 from sockudo_py.errors import ConfigError, SockudoError
+from sockudo_py.management.endpoints import EndpointRoutes
 from sockudo_py.management.keys import SOCKET_OWNER
 from sockudo_py.management.letters import Letters, letters_of
+from sockudo_py.management.queue import QueueRoutes
+from sockudo_py.management.router import Router
 from sockudo_py.management.values import Asked
-from sockudo_py.management.webhooks import WebhookRoutes
 from sockudo_py.metrics import Metrics
 from sockudo_py.process.unix_socket import reachable
 from sockudo_py.queues.base import Queue
@@ -61,11 +63,11 @@ class _Direct:
     live = False
 
     def __init__(self, letters: Letters, endpoints: Endpoints) -> None:
-        self._routes = WebhookRoutes(letters, endpoints)
+        self._router = Router((EndpointRoutes(endpoints), QueueRoutes(letters, endpoints)))
 
     async def ask(self, method: str, path: str, query: Query = NONE, body: Body = NONE) -> dict[str, Any]:
         asked = Asked(SOCKET_OWNER, query=query, body=body)
-        answer = await self._routes.handle(method, path, asked)
+        answer = await self._router.handle(method, path, asked)
         return _document(answer.status, dict(answer.document))
 
 

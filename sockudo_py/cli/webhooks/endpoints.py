@@ -4,6 +4,7 @@ import argparse
 import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 from sockudo_py.cli.shown import number, plain, table
 from sockudo_py.cli.webhooks.asking import RefusedRequest, asking
@@ -48,7 +49,7 @@ async def show(options: argparse.Namespace, config: Config, known: Known) -> int
         found = find(options.which, None, endpoints)
         if found is None:
             try:
-                letter = await server.ask("GET", f"/api/webhooks/queue/failed/{options.which}")
+                letter = await server.ask("GET", f"/api/webhooks/queue/failed/{quote(options.which, safe='')}")
             except RefusedRequest:
                 raise unknown(options.which, endpoints) from None
             print(json.dumps(letter, indent=2))  # JSON escapes what a terminal would obey

@@ -1,7 +1,7 @@
 """The management routes about webhooks, without anything that carries them, over a queue in memory."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -10,10 +10,12 @@ import pytest
 from sockudo_py.endpoints import Endpoint
 from sockudo_py.errors import Unavailable
 from sockudo_py.management import letters as letters_module
+from sockudo_py.management.endpoints import EndpointRoutes
 from sockudo_py.management.keys import SOCKET_OWNER, Admin
-from sockudo_py.management.letters import letters_of, page
+from sockudo_py.management.letters import Letters, letters_of, page
+from sockudo_py.management.queue import QueueRoutes
+from sockudo_py.management.router import Router
 from sockudo_py.management.values import Answer, Asked
-from sockudo_py.management.webhooks import WebhookRoutes
 from sockudo_py.queues import jobs
 from sockudo_py.queues.base import ALL_DEAD, Append, DeadLetters, LanePolicy
 from sockudo_py.queues.local.queue import MemoryQueue
@@ -24,6 +26,10 @@ FAILED = "/api/webhooks/queue/failed"
 RETRY = "/api/webhooks/queue/retry-failed"
 
 
+def bench_router(letters: Letters, endpoints: Callable[[], list[Endpoint]]) -> Router:
+    return Router([EndpointRoutes(endpoints), QueueRoutes(letters, endpoints)])
+
+
 class Bench:
     def __init__(self) -> None:
         self.queue = MemoryQueue()
@@ -31,7 +37,7 @@ class Bench:
             endpoint(uid="wh_a", app_id="1", name="orders", url="https://x.example/t0ken?q=t0ken"),
             endpoint(uid="wh_b", id=2, app_id="2", name="orders"),
         ]
-        self.routes = WebhookRoutes(letters_of(self.queue), lambda: self.endpoints)
+        self.routes = bench_router(letters_of(self.queue), lambda: self.endpoints)
         self.dead = 0
 
     async def bury(self, count: int, uid: str = "wh_a", app: str = "1", error: str = "connect") -> None:
@@ -335,7 +341,7 @@ class Limited:
 async def test_a_queue_that_can_not_choose_finds_by_everything_and_changes_by_endpoint(bench: Bench) -> None:
     await four(bench)
     limited: Any = Limited(bench.queue)
-    bench.routes = WebhookRoutes(letters_of(limited), lambda: bench.endpoints)
+    bench.routes = bench_router(letters_of(limited), lambda: bench.endpoints)
     assert [one["id"] for one in (await bench.get(FAILED, error_class="tls", app_id="2"))["failed"]] == ["d3"]
     for method, path in (("POST", RETRY), ("DELETE", FAILED)):
         assert code(await bench.ask(method, path, {"error_class": "tls"})) == (422, "not_supported")

@@ -222,11 +222,6 @@ def test_every_option_without_its_feature_is_refused_at_once_and_by_name(tmp_pat
     assert all(line.startswith(str(tmp_path / "config.json")) for line in said.splitlines())
 
 
-def test_keys_of_the_management_api_are_refused_while_there_is_none(tmp_path: Path) -> None:
-    said = unbuilt(tmp_path, webhooks={"admin": {"api_keys": [{"sha256": "0" * 64}]}})
-    assert "webhooks.admin.api_keys (the management API): this version can't do that yet" in said
-
-
 async def test_mistakes_of_every_kind_are_told_at_once(tmp_path: Path) -> None:
     path = write(
         tmp_path,

@@ -1,0 +1,42 @@
+"""The three ways to write the routes of endpoints. Each leads to one handler, and has its own shape of answers."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sockudo_py.endpoints import ProfileName
+from sockudo_py.management.router import Handler, Route
+
+
+@dataclass(frozen=True, slots=True)
+class Alias:
+    """One way to write them.
+
+    Args:
+        root: Where its routes begin.
+        profile: Of endpoints that are created here, unless the body names another.
+        wrapped: Answers are ``{"webhook": {...}}`` with an integer ``id``; else bare, and ``id`` is the uid.
+    """
+
+    root: str
+    profile: ProfileName
+    wrapped: bool = False
+
+
+API = Alias("/api/webhooks", "remotedevai")
+V1 = Alias("/v1/webhooks", "irisx", wrapped=True)
+APPS = Alias("/apps/{app}/webhooks", "pusher")
+ALIASES = (API, V1, APPS)
+
+
+def aliased(method: str, rest: str, handler: Handler) -> Iterator[Route]:
+    """Yield the route in every way to write it. ``rest`` is what follows the root, such as ``/{id}/test``."""
+    for alias in ALIASES:
+        yield Route(method, alias.root + rest, handler)
+
+
+def alias_of(route: str) -> Alias:
+    """Return the alias of the pattern of a route (``Asked.route``); that of /api where it is none of them."""
+    for alias in ALIASES:
+        if route.startswith(alias.root):
+            return alias
+    return API
