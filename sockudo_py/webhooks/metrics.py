@@ -67,6 +67,10 @@ class WebhookMetrics:
         self.rate_limited = counter("webhook_rate_limited_total", "Waits for the rate limit of this process")
         self.lost_acks = counter("webhook_lost_ack_total", "Results that came after their lease was lost")
         self.poison = counter("webhook_poison_total", "Jobs that could not be read")
+        self.history_dropped = counter(
+            "webhook_history_dropped_total",
+            "Attempts that are not in the history, because its store is away or slow",
+        )
         self.circuit_state = gauge(
             "webhook_circuit_state",
             "Circuit breakers of endpoints that have failed: 0 closed, 1 trying, 2 open",

@@ -67,7 +67,7 @@ class WebhookService:
         settings: DeliverySettings | None = None,
         *,
         occupancy: Restorable | None = None,
-        on_attempt: Callable[[Attempt], None] | None = None,
+        on_attempt: Callable[[Attempt, Endpoint], None] | None = None,
         brake: Brake | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:

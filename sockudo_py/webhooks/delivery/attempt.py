@@ -14,6 +14,7 @@ class Attempt:
     """The record of one attempt, for history and statistics.
 
     ``status`` is "delivered", "retrying" (``retry_in`` seconds from now) or "failed"; ``number`` is 1 at first.
+    ``request`` is the last one that was sent; None: there was none. ``test``: a person tries the endpoint.
     """
 
     job: Job
@@ -25,6 +26,8 @@ class Attempt:
     started_ms: int
     duration: float  # seconds
     retry_in: float | None = None
+    request: Request | None = None
+    test: bool = False
 
 
 def request_for(endpoint: Endpoint, job: Job, body: Body, now: float) -> Request:

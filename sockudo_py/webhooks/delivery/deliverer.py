@@ -18,7 +18,7 @@ from sockudo_py.webhooks.delivery.health import EndpointHealth
 from sockudo_py.webhooks.delivery.recorder import Recorder
 from sockudo_py.webhooks.endpoints.registry import EndpointRegistry
 from sockudo_py.webhooks.endpoints.unknown import UnknownEndpoints
-from sockudo_py.webhooks.targets.base import ANSWERED, Delivered, Failure, Outcome, Target
+from sockudo_py.webhooks.targets.base import ANSWERED, Delivered, Failure, Outcome, Request, Target
 from sockudo_py.webhooks.targets.retry import GiveUp, Retry, decide
 from sockudo_py.webhooks.waits import FIRST_WAIT, LONGEST_WAIT
 
@@ -97,7 +97,7 @@ class Deliverer:
     async def _deliver(self, token: str, text: bytes, job: Job, endpoint: Endpoint) -> None:
         started, started_ms = time.perf_counter(), self._now_ms()
         target = self._targets["http" if endpoint.function is None else "lambda"]
-        outcome, job = await self._send_all(target, endpoint, job)
+        outcome, job, request = await self._send_all(target, endpoint, job)
         number = job.attempt + 1
         attempt = Attempt(
             job=job,
@@ -108,6 +108,7 @@ class Deliverer:
             status="delivered",
             started_ms=started_ms,
             duration=time.perf_counter() - started,
+            request=request,
         )
         if isinstance(outcome, Delivered):
             self._recorder.record(attempt, endpoint)
@@ -139,14 +140,15 @@ class Deliverer:
         age = None if job.redrives else (self._now_ms() - job.created_ms) / 1000
         return decide(endpoint.retry, failure, number, age, self._dice())
 
-    async def _send_all(self, target: Target, endpoint: Endpoint, job: Job) -> tuple[Outcome, Job]:
+    async def _send_all(self, target: Target, endpoint: Endpoint, job: Job) -> tuple[Outcome, Job, Request | None]:
         """Send every request of a job, in order, until one fails. Its retry sends all again, with the same ids.
 
         Returns the outcome and the job that it concerns: the whole job, or, when the others were delivered, one with
-        the events that are too large.
+        the events that are too large. And the last request that was sent.
         """
         limit = self._max_payload_bytes
         outcome: Outcome | None = None
+        request: Request | None = None
         large: list[int] = []
         try:
             for body in bodies(endpoint, job, self._now_ms, limit):
@@ -154,27 +156,28 @@ class Deliverer:
                 if len(body.content) > limit:
                     large += body.events
                     continue
-                outcome = await target.send(request_for(endpoint, job, body, self._clock()))
+                request = request_for(endpoint, job, body, self._clock())
+                outcome = await target.send(request)
                 if isinstance(outcome, Failure):
-                    return outcome, job
+                    return outcome, job, request
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
             # Nobody cancelled this task: a library leaked the cancellation of a task of its own.
             log.error("a webhook attempt was cancelled", extra={"webhook": endpoint.uid, "delivery": job.id})
-            return Failure("internal", "CancelledError"), job
+            return Failure("internal", "CancelledError"), job, request
         except Exception as error:  # a bug: this job is retried like any other, and the rest goes on
             log.exception("a webhook attempt broke", extra={"webhook": endpoint.uid, "delivery": job.id})
-            return Failure("internal", type(error).__name__), job
+            return Failure("internal", type(error).__name__), job, request
         if not large:
-            return outcome or Failure("poison", "the job has no events"), job
+            return outcome or Failure("poison", "the job has no events"), job, request
         events = job.events()
         why = f"{len(large)} of {len(events)} events exceed webhooks.security.max_payload_bytes ({limit}) on their own"
         if outcome is not None:
             job = jobs.with_events(job, [events[at] for at in large])
             why += "; the others were delivered"
-        return Failure("too_large", why), job
+        return Failure("too_large", why), job, request
 
     # -- answering the queue
 

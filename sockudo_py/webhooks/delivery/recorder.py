@@ -24,7 +24,7 @@ class Recorder:
         metrics: WebhookMetrics,
         stats: DeliveryStats,
         *,
-        on_attempt: Callable[[Attempt], None] | None = None,
+        on_attempt: Callable[[Attempt, Endpoint], None] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.metrics = metrics
@@ -58,7 +58,7 @@ class Recorder:
         if failure is not None:
             self._log(attempt, endpoint, failure)
         if self._on_attempt is not None:
-            self._on_attempt(attempt)
+            self._on_attempt(attempt, endpoint)
 
     def orphan(self, job: Job) -> None:
         """Record a job whose endpoint is gone."""

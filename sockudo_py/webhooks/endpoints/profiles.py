@@ -7,7 +7,7 @@ import base64
 import binascii
 import hmac
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
@@ -108,14 +108,23 @@ def signed_headers(
         ("X-Sockudo-Delivery-Id", delivery_id),
         ("X-Sockudo-Attempt", str(attempt)),
     ]
-    for scheme in _schemes(endpoint):
+    for scheme in schemes_of(endpoint):
         _sign(headers, scheme, endpoint, body, body_id, timestamp, now)
     return tuple(headers)
 
 
 @lru_cache(maxsize=4096)
-def _schemes(endpoint: Endpoint) -> tuple[Scheme, ...]:
+def schemes_of(endpoint: Endpoint) -> tuple[Scheme, ...]:
     return tuple(scheme_of(endpoint, profile) for profile in (endpoint.profile, *endpoint.also_sign))
+
+
+def signed_content(endpoint: Endpoint, body: bytes, headers: Sequence[Header]) -> bytes:
+    """Return the bytes that the first signature of a request was made over, of its body and its headers."""
+    template = schemes_of(endpoint)[0].content
+    if template == BODY:
+        return body
+    given = dict(headers)
+    return _content(template, body, given.get("webhook-id", ""), given.get("webhook-timestamp", ""))
 
 
 def scheme_headers(scheme: Scheme) -> list[str]:

@@ -44,10 +44,17 @@ class Request:
 
 @value
 class Timing:
-    """Milliseconds of an attempt. ``ttfb_ms``: until the head of the answer, where the target knows it."""
+    """Milliseconds of an attempt. ``ttfb_ms``: until the head of the answer, where the target knows it.
+
+    ``dns_ms``, ``connect_ms`` and ``tls_ms``: looking the name up, and making the connection; None: it was there, or
+    there is no such step.
+    """
 
     total_ms: int = 0
     ttfb_ms: int | None = None
+    dns_ms: int | None = None
+    connect_ms: int | None = None
+    tls_ms: int | None = None
 
 
 @value

@@ -1,0 +1,421 @@
+"""The history in a SQLite file of its own, beside that of the queue: why so, docs/decisions (history).
+
+What is counted (rows of an endpoint, payload bytes of an app, statistics) is in memory, too, and written in the
+transaction that changes it. The newest row of a delivery has its payload.
+"""
+
+import sqlite3
+from collections.abc import Collection, Container, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from sockudo_py.links.sqlite import SchemaPart, SqliteFile
+from sockudo_py.stores.history.base import Batch, Bounds, Kept, Link, Row, Scope
+from sockudo_py.stores.history.figures import Figures
+
+VERSION = 1
+_CHUNK = 1000  # rows that one piece of work deletes at most
+_MOST_IDS = 500  # words of a statement
+_FREE_PAGES = 500  # that are left for new rows; more go back to the file system
+_STATUSES = ("delivered", "retrying", "failed")
+_NUMBERS = {status: number for number, status in enumerate(_STATUSES)}
+
+_TABLES = (
+    "CREATE TABLE IF NOT EXISTS history_apps (id INTEGER PRIMARY KEY, app TEXT NOT NULL UNIQUE,"
+    " bytes INTEGER NOT NULL DEFAULT 0)",
+    "CREATE TABLE IF NOT EXISTS history_endpoints (id INTEGER PRIMARY KEY, endpoint TEXT NOT NULL UNIQUE,"
+    " app INTEGER NOT NULL, rows INTEGER NOT NULL DEFAULT 0, figures BLOB)",
+    "CREATE TABLE IF NOT EXISTS history_rows (place INTEGER PRIMARY KEY, endpoint INTEGER NOT NULL,"
+    " app INTEGER NOT NULL, delivery TEXT NOT NULL, status INTEGER NOT NULL, number INTEGER NOT NULL,"
+    " redrive INTEGER NOT NULL, created_ms INTEGER NOT NULL, finished_ms INTEGER NOT NULL, test INTEGER NOT NULL,"
+    " types TEXT NOT NULL, size INTEGER NOT NULL, document BLOB NOT NULL, payload BLOB)",
+    "CREATE INDEX IF NOT EXISTS history_of_endpoint ON history_rows (endpoint, place)",
+    "CREATE INDEX IF NOT EXISTS history_of_app ON history_rows (app, place)",
+    "CREATE INDEX IF NOT EXISTS history_of_delivery ON history_rows (delivery)",
+    "CREATE TABLE IF NOT EXISTS history_links (delivery TEXT PRIMARY KEY, retry_of TEXT NOT NULL,"
+    " endpoint TEXT NOT NULL, app TEXT NOT NULL, time_ms INTEGER NOT NULL) WITHOUT ROWID",
+    "CREATE INDEX IF NOT EXISTS history_link_times ON history_links (time_ms)",
+    # The highest place ever, and the last batch: places are not used twice, when the newest rows are gone.
+    "CREATE TABLE IF NOT EXISTS history_last (one INTEGER PRIMARY KEY, place INTEGER NOT NULL, batch TEXT NOT NULL)",
+)
+_INSERT = (
+    "INSERT INTO history_rows (place, endpoint, app, delivery, status, number, redrive, created_ms, finished_ms, test,"
+    " types, size, document, payload) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_SELECT = (
+    "SELECT place, endpoint, app, delivery, status, number, redrive, created_ms, finished_ms, types, document, size,"
+    " test FROM history_rows"
+)
+
+
+def upgrade(db: sqlite3.Connection, version: int) -> None:
+    """Make the tables. ``version``: of the file; 0: there are none."""
+    for statement in _TABLES:
+        db.execute(statement)
+
+
+class _App:
+    __slots__ = ("app_id", "bytes", "bare", "id")
+
+    def __init__(self, ident: int, app_id: str, held: int) -> None:
+        self.id = ident
+        self.app_id = app_id
+        self.bytes = held
+        self.bare = 0  # no row with a lower place than this has a payload
+
+
+class _Lane:
+    __slots__ = ("app", "endpoint", "figures", "id", "rows")
+
+    def __init__(self, ident: int, endpoint: str, app: _App, rows: int, figures: Figures | None) -> None:
+        self.id = ident
+        self.endpoint = endpoint
+        self.app = app
+        self.rows = rows
+        self.figures = figures
+
+
+class _Books:
+    """What is counted, as the file has it. Used in the file's thread alone."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self.apps: dict[str, _App] = {}
+        self.lanes: dict[str, _Lane] = {}
+        apps: dict[int, _App] = {}
+        self.lanes_by_id: dict[int, _Lane] = {}
+        for ident, app_id, held in db.execute("SELECT id, app, bytes FROM history_apps"):
+            self.apps[app_id] = apps[ident] = _App(ident, app_id, held)
+        for ident, endpoint, app, rows, text in db.execute(
+            "SELECT id, endpoint, app, rows, figures FROM history_endpoints"
+        ):
+            figures = Figures.load(orjson.loads(text)) if text is not None else None
+            lane = _Lane(ident, endpoint, apps[app], rows, figures)
+            self.lanes[endpoint] = self.lanes_by_id[ident] = lane
+        last = db.execute("SELECT place, batch FROM history_last").fetchone()
+        self.place, self.batch = last if last is not None else (0, "")
+
+    def lane(self, db: sqlite3.Connection, endpoint: str, app_id: str) -> _Lane:
+        lane = self.lanes.get(endpoint)
+        if lane is not None:
+            return lane
+        app = self.apps.get(app_id)
+        if app is None:
+            made = db.execute("INSERT INTO history_apps (app) VALUES (?)", (app_id,)).lastrowid
+            app = self.apps[app_id] = _App(made or 0, app_id, 0)
+        made = db.execute("INSERT INTO history_endpoints (endpoint, app) VALUES (?, ?)", (endpoint, app.id)).lastrowid
+        lane = self.lanes[endpoint] = _Lane(made or 0, endpoint, app, 0, None)
+        self.lanes_by_id[lane.id] = lane
+        return lane
+
+
+class SqliteHistory:
+    """``History`` in a SQLite file.
+
+    Args:
+        path: The file; it and its folder are made when missing.
+        sync: Wait for the disk (fsync) at each write; without it a power cut may lose the last moments.
+        bounds: How much is kept.
+        key: The configuration key that names the file, for messages.
+    """
+
+    def __init__(self, path: Path, bounds: Bounds, *, sync: bool = False, key: str = "queue.sqlite.path") -> None:
+        self._file = SqliteFile(path, key=key, sync=sync)
+        self._part = SchemaPart("history", VERSION, upgrade, undone=self._undone)
+        self._bounds = bounds
+        self._books: _Books | None = None
+        self._opened = False
+
+    async def open(self) -> None:  # noqa: D102
+        await self._file.open(self._part)
+        self._opened = True
+
+    async def close(self) -> None:  # noqa: D102
+        if self._opened:
+            await self._file.close(self._part)
+
+    async def write(self, batch: Batch) -> None:  # noqa: D102
+        await self._file.run(lambda db: self._write(db, batch))
+
+    async def page(self, scope: Scope, before: int | None, limit: int) -> list[Kept]:  # noqa: D102
+        return await self._file.run(lambda db: self._page(db, scope, before, limit))
+
+    async def delivery(self, delivery: str) -> list[Kept]:  # noqa: D102
+        query = f"{_SELECT} WHERE delivery = ? ORDER BY place"
+        return await self._file.run(lambda db: self._kept(db, db.execute(query, (delivery,))))
+
+    async def payloads(self, deliveries: Sequence[str]) -> dict[str, bytes]:  # noqa: D102
+        found: dict[str, bytes] = {}
+        for some in _portions(deliveries):
+            marks = ",".join("?" * len(some))
+            query = (
+                "SELECT delivery, payload FROM history_rows"  # noqa: S608 - question marks alone
+                f" WHERE delivery IN ({marks}) AND payload IS NOT NULL"
+            )
+            found.update(await self._file.run(lambda db, query=query, some=some: db.execute(query, some).fetchall()))
+        return found
+
+    async def link(self, links: Sequence[Link]) -> None:  # noqa: D102
+        values = [(one.delivery, one.retry_of, one.endpoint, one.app_id, one.time_ms) for one in links]
+        put = "INSERT OR REPLACE INTO history_links (delivery, retry_of, endpoint, app, time_ms) VALUES (?, ?, ?, ?, ?)"
+        await self._file.run(lambda db: db.executemany(put, values) and None)
+
+    async def links(self, deliveries: Sequence[str]) -> dict[str, Link]:  # noqa: D102
+        found: list[Any] = []
+        for some in _portions(deliveries):
+            marks = ",".join("?" * len(some))
+            query = (
+                "SELECT delivery, retry_of, endpoint, app, time_ms FROM history_links"  # noqa: S608
+                f" WHERE delivery IN ({marks})"
+            )
+            found += await self._file.run(lambda db, query=query, some=some: db.execute(query, some).fetchall())
+        return {row[0]: Link(*row) for row in found}
+
+    async def figures(self, endpoints: Sequence[str]) -> dict[str, Figures]:  # noqa: D102
+        return await self._file.run(lambda db: self._figures(db, endpoints))
+
+    async def forget(self, endpoint: str) -> None:  # noqa: D102
+        await self._file.run(lambda db: self._forget(db, endpoint))
+
+    async def prune(self, now_ms: int) -> bool:  # noqa: D102
+        return await self._file.run(lambda db: self._prune(db, now_ms))
+
+    # -- in the file's thread
+
+    def _undone(self) -> None:
+        self._books = None  # read again: a transaction was rolled back
+
+    def _now(self, db: sqlite3.Connection) -> _Books:
+        if self._books is None:
+            self._books = _Books(db)
+        return self._books
+
+    def _write(self, db: sqlite3.Connection, batch: Batch) -> None:
+        books = self._now(db)
+        if batch.id == books.batch:
+            return
+        touched: dict[str, _Lane] = {}
+        values = []
+        for row in batch.rows:
+            lane = touched.get(row.endpoint)
+            if lane is None:
+                lane = touched[row.endpoint] = books.lane(db, row.endpoint, row.app_id)
+            books.place += 1
+            lane.rows += 1
+            lane.app.bytes += len(row.payload)
+            values.append(_values(books.place, lane, row))
+        # Earlier rows of the same deliveries, which may be in this batch, have the payload no more.
+        db.executemany(_INSERT, values)
+        for place, row in enumerate(batch.rows, books.place - len(values) + 1):
+            if row.number > 1 or row.redrive:
+                self._hand_on(db, touched[row.endpoint].app, row.delivery, place)
+        for endpoint, tally in batch.tallies.items():
+            lane = touched[endpoint] = books.lane(db, endpoint, tally.app_id)
+            if lane.figures is None:
+                lane.figures = Figures()
+            lane.figures.add(tally)
+        slack = self._bounds.attempts + self._bounds.attempts // 10
+        for lane in touched.values():
+            if lane.rows > slack:
+                self._trim(db, lane, min(_CHUNK + len(values), lane.rows - self._bounds.attempts))
+        for app in {id(lane.app): lane.app for lane in touched.values()}.values():
+            self._lighten(db, app)
+        books.batch = batch.id
+        _keep(db, books, touched.values(), (lane.app for lane in touched.values()), batch.tallies.keys())
+
+    def _hand_on(self, db: sqlite3.Connection, app: _App, delivery: str, place: int) -> None:
+        older = "delivery = ? AND place < ? AND payload IS NOT NULL"
+        (size,) = db.execute(
+            f"SELECT coalesce(sum(size), 0) FROM history_rows WHERE {older}",  # noqa: S608
+            (delivery, place),
+        ).fetchone()
+        if size:
+            db.execute(f"UPDATE history_rows SET payload = NULL WHERE {older}", (delivery, place))  # noqa: S608
+            app.bytes -= size
+
+    def _trim(self, db: sqlite3.Connection, lane: _Lane, most: int) -> None:
+        oldest = db.execute(
+            "SELECT place, CASE WHEN payload IS NULL THEN 0 ELSE size END FROM history_rows WHERE endpoint = ?"
+            " ORDER BY place LIMIT ?",
+            (lane.id, most),
+        ).fetchall()
+        if oldest:
+            last = oldest[-1][0]
+            db.execute("DELETE FROM history_rows WHERE endpoint = ? AND place <= ?", (lane.id, last))
+            lane.rows -= len(oldest)
+            lane.app.bytes -= sum(size for _, size in oldest)
+
+    def _lighten(self, db: sqlite3.Connection, app: _App) -> bool:
+        """Delete the oldest payloads of an app that has too many bytes; return whether it still has."""
+        if app.bytes <= self._bounds.bytes:
+            return False
+        found = db.execute(
+            "SELECT place, size FROM history_rows WHERE app = ? AND place >= ? AND payload IS NOT NULL"
+            " ORDER BY place LIMIT ?",
+            (app.id, app.bare, _CHUNK),
+        ).fetchall()
+        gone = []
+        for place, size in found:
+            if app.bytes <= self._bounds.bytes:
+                break
+            gone.append((place,))
+            app.bytes -= size
+            app.bare = place + 1
+        db.executemany("UPDATE history_rows SET payload = NULL WHERE place = ?", gone)
+        return app.bytes > self._bounds.bytes
+
+    def _page(self, db: sqlite3.Connection, scope: Scope, before: int | None, limit: int) -> list[Kept]:
+        books = self._now(db)
+        words: list[int] = []
+        conditions = []
+        if scope.endpoint is not None:
+            lane = books.lanes.get(scope.endpoint)
+            if lane is None:
+                return []
+            conditions.append("endpoint = ?")
+            words.append(lane.id)
+        elif scope.app_id is not None:
+            app = books.apps.get(scope.app_id)
+            if app is None:
+                return []
+            conditions.append("app = ?")
+            words.append(app.id)
+        if before is not None:
+            conditions.append("place < ?")
+            words.append(before)
+        chosen = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+        return self._kept(db, db.execute(f"{_SELECT}{chosen} ORDER BY place DESC LIMIT ?", (*words, limit)))
+
+    def _kept(self, db: sqlite3.Connection, rows: Iterable[Any]) -> list[Kept]:
+        lanes = self._now(db).lanes_by_id
+        found = []
+        for place, lane, _, delivery, status, number, redrive, created, finished, types, document, size, test in rows:
+            of = lanes[lane]
+            found.append(
+                Kept(
+                    place,
+                    of.endpoint,
+                    of.app.app_id,
+                    delivery,
+                    _STATUSES[status],
+                    number,
+                    redrive,
+                    created,
+                    finished,
+                    tuple(types.split("\n")) if types else (),
+                    document,
+                    size,
+                    bool(test),
+                )
+            )
+        return found
+
+    def _figures(self, db: sqlite3.Connection, endpoints: Sequence[str]) -> dict[str, Figures]:
+        lanes = self._now(db).lanes
+        found = {}
+        for endpoint in endpoints:
+            lane = lanes.get(endpoint)
+            if lane is not None and lane.figures is not None:
+                found[endpoint] = Figures.load(lane.figures.dump())  # the original goes on growing in this thread
+        return found
+
+    def _forget(self, db: sqlite3.Connection, endpoint: str) -> None:
+        lane = self._now(db).lanes.get(endpoint)
+        if lane is not None:
+            lane.figures = None
+            db.execute("UPDATE history_endpoints SET figures = NULL WHERE id = ?", (lane.id,))
+            self._drop_empty(db, lane)
+
+    def _drop_empty(self, db: sqlite3.Connection, lane: _Lane) -> None:
+        """Forget an endpoint of which nothing is kept."""
+        books = self._now(db)
+        if lane.rows <= 0 and lane.figures is None:
+            db.execute("DELETE FROM history_endpoints WHERE id = ?", (lane.id,))
+            del books.lanes[lane.endpoint], books.lanes_by_id[lane.id]
+
+    def _prune(self, db: sqlite3.Connection, now_ms: int) -> bool:
+        books, old = self._now(db), now_ms - self._bounds.ttl_ms
+        left, touched = _CHUNK, dict[str, _Lane]()
+        gone = []
+        size = "CASE WHEN payload IS NULL THEN 0 ELSE size END"
+        # Places are in the order of the times, as far as the clock goes forward.
+        for place, endpoint, held, finished in db.execute(
+            f"SELECT place, endpoint, {size}, finished_ms FROM history_rows ORDER BY place LIMIT ?",  # noqa: S608
+            (left,),
+        ):
+            if finished >= old:
+                break
+            lane = touched.setdefault(books.lanes_by_id[endpoint].endpoint, books.lanes_by_id[endpoint])
+            lane.rows -= 1
+            lane.app.bytes -= held
+            gone.append((place,))
+        db.executemany("DELETE FROM history_rows WHERE place = ?", gone)
+        left -= len(gone)
+        for lane in list(books.lanes.values()):
+            excess = lane.rows - self._bounds.attempts
+            if excess > 0 and left > 0:
+                self._trim(db, lane, min(excess, left))
+                left -= min(excess, left)
+                touched[lane.endpoint] = lane
+        heavy = {app.app_id: self._lighten(db, app) for app in books.apps.values() if app.bytes > self._bounds.bytes}
+        links = db.execute(
+            "DELETE FROM history_links WHERE delivery IN"
+            " (SELECT delivery FROM history_links WHERE time_ms < ? ORDER BY time_ms LIMIT ?)",
+            (old, _CHUNK),
+        ).rowcount
+        apps = (*(lane.app for lane in touched.values()), *(books.apps[app_id] for app_id in heavy))
+        _keep(db, books, touched.values(), apps, ())
+        for lane in touched.values():
+            self._drop_empty(db, lane)
+        more = left <= 0 or any(heavy.values()) or links >= _CHUNK
+        if not more:
+            (free,) = db.execute("PRAGMA freelist_count").fetchone()
+            if free > _FREE_PAGES:
+                db.execute(f"PRAGMA incremental_vacuum({min(free - _FREE_PAGES, _FREE_PAGES)})").fetchall()
+        return more
+
+
+def _values(place: int, lane: _Lane, row: Row) -> tuple[Any, ...]:
+    return (
+        place,
+        lane.id,
+        lane.app.id,
+        row.delivery,
+        _NUMBERS[row.status],
+        row.number,
+        row.redrive,
+        row.created_ms,
+        row.finished_ms,
+        int(row.test),
+        "\n".join(row.event_types),
+        len(row.payload),
+        row.document,
+        row.payload,
+    )
+
+
+def _keep(
+    db: sqlite3.Connection,
+    books: _Books,
+    lanes: Collection[_Lane],
+    apps: Iterable[_App],
+    counted: Container[str],
+) -> None:
+    """Write what is counted. ``counted``: the endpoints whose figures have changed."""
+    db.executemany("UPDATE history_endpoints SET rows = ? WHERE id = ?", [(lane.rows, lane.id) for lane in lanes])
+    db.executemany(
+        "UPDATE history_endpoints SET figures = ? WHERE id = ?",
+        [
+            (orjson.dumps(lane.figures.dump()), lane.id)
+            for lane in lanes
+            if lane.endpoint in counted and lane.figures is not None
+        ],
+    )
+    held = {app.id: app.bytes for app in apps}
+    db.executemany("UPDATE history_apps SET bytes = ? WHERE id = ?", [(size, ident) for ident, size in held.items()])
+    db.execute("INSERT OR REPLACE INTO history_last VALUES (1, ?, ?)", (books.place, books.batch))
+
+
+def _portions(words: Sequence[str]) -> Iterable[Sequence[str]]:
+    return (words[start : start + _MOST_IDS] for start in range(0, len(words), _MOST_IDS))

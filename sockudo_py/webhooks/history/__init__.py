@@ -1,0 +1,1 @@
+"""From attempts to the history, and from the history to new deliveries."""

@@ -1,0 +1,247 @@
+"""Writes attempts to the history, in batches and behind the deliveries' back: none of them waits for it, or fails.
+
+What has yet to be written is bounded. When the store is away or slow, rows that find no room are dropped and counted;
+the statistics, which are sums, are not. A kill -9 costs what came since the last batch: a second, while the store
+keeps up.
+"""
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+
+from sockudo_py.endpoints import Endpoint
+from sockudo_py.errors import Unavailable
+from sockudo_py.stores.history.base import Batch, History, Row
+from sockudo_py.stores.history.figures import Tally
+from sockudo_py.webhooks.delivery.attempt import Attempt
+from sockudo_py.webhooks.history.rows import row_of
+from sockudo_py.webhooks.metrics import WebhookMetrics
+
+log = logging.getLogger(__name__)
+
+INTERVAL = 1.0  # seconds from one batch to the next
+PRUNE_EVERY = 20.0
+_PAUSE = 0.02  # seconds between two steps of pruning, for others who use the store
+_AT_ONCE = 200  # rows in a batch
+_SLICE = 20  # rows that are made in one turn of the loop
+_WARN_EVERY = 60.0
+MOST_ROWS = 20_000
+MOST_BYTES = 32 << 20
+_ROW_BYTES = 2000  # that a row takes beside body and events
+
+
+class _Lane:
+    """What came from one endpoint since the last batch."""
+
+    __slots__ = ("attempts", "tally")
+
+    def __init__(self, app_id: str) -> None:
+        self.attempts: deque[tuple[Attempt, Endpoint, int]] = deque()
+        self.tally = Tally(app_id)
+
+
+class HistoryWriter:
+    """See above. ``add`` is for ``Recorder``.
+
+    Args:
+        history: Where to.
+        keep: Rows of an endpoint that the history keeps: of more than these none has to be written.
+        metrics: Where to count.
+        interval: Seconds from one batch to the next.
+        most_rows: Attempts that wait at most.
+        most_bytes: What these may weigh.
+        clock: Unix seconds.
+    """
+
+    def __init__(
+        self,
+        history: History,
+        keep: int,
+        metrics: WebhookMetrics,
+        *,
+        interval: float = INTERVAL,
+        most_rows: int = MOST_ROWS,
+        most_bytes: int = MOST_BYTES,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._history = history
+        self._keep = keep
+        self._metrics = metrics
+        self._interval = interval
+        self._most_rows = most_rows
+        self._most_bytes = most_bytes
+        self._clock = clock
+        self._lanes: dict[str, _Lane] = {}
+        self._rows = 0  # that wait, those of ``_pending`` included
+        self._bytes = 0
+        self._pending: deque[tuple[Batch, int]] = deque()  # made, and not written yet, with their weight
+        self._dropped = 0  # since the last warning
+        self._warned = -_WARN_EVERY
+        self._away = False
+        self._writing = asyncio.Lock()
+        self._unsaid = 0
+        self._ending = asyncio.Event()
+        self._run_task: asyncio.Task[None] | None = None
+        self._prune_task: asyncio.Task[None] | None = None
+
+    def add(self, attempt: Attempt, endpoint: Endpoint) -> None:
+        """Take an attempt. Never blocks or raises."""
+        lane = self._lanes.get(endpoint.uid)
+        if lane is None:
+            lane = self._lanes[endpoint.uid] = _Lane(endpoint.app_id)
+        duration_ms = round(attempt.duration * 1000)
+        job, attempts = attempt.job, lane.attempts
+        lane.tally.add(attempt.status, attempt.number, job.redrives, duration_ms, attempt.started_ms + duration_ms)
+        request = attempt.request
+        size = _ROW_BYTES + len(job.events_text) + (0 if request is None else len(request.body))
+        if len(attempts) >= self._keep:  # it would be deleted as soon as it is written
+            self._bytes -= attempts.popleft()[2]
+        elif self._rows >= self._most_rows or self._bytes + size > self._most_bytes:
+            self._dropped += 1
+            return
+        else:
+            self._rows += 1
+        self._bytes += size
+        attempts.append((attempt, endpoint, size))
+
+    def start(self) -> None:
+        """Begin to write. The history is open."""
+        self._run_task = asyncio.create_task(self._run(), name="webhook-history")
+        self._prune_task = asyncio.create_task(self._prune(), name="webhook-history-prune")
+
+    async def stop(self, timeout: float = 1.0) -> None:
+        """Write what is left, within ``timeout`` seconds."""
+        self._ending.set()
+        if self._prune_task is not None:
+            self._prune_task.cancel()
+            await asyncio.wait({self._prune_task})
+        if self._run_task is not None:
+            _, late = await asyncio.wait({self._run_task}, timeout=timeout)  # its last act is to write
+            for task in late:
+                task.cancel()
+                await asyncio.wait({task})
+        lost = self._rows + self._dropped
+        if lost:
+            self._metrics.history_dropped.add(amount=lost)
+            log.warning("attempts that are lost for the history at shutdown: %d", lost)
+
+    async def flush(self) -> bool:
+        """Write all that came until now. Returns False when the store does not take it; it is kept then."""
+        async with self._writing:
+            try:
+                while self._pending:
+                    await self._write_first()
+                lanes, self._lanes = self._lanes, {}
+                await self._make(lanes)
+                while self._pending:
+                    await self._write_first()
+            except Unavailable as error:
+                if not self._away:
+                    log.warning("the history of webhook deliveries can't be written; trying again: %s", error)
+                self._away = True
+                return False
+            if self._away:
+                log.info("the history of webhook deliveries is written again")
+            self._away = False
+            return True
+
+    async def keep(self, attempt: Attempt, endpoint: Endpoint) -> None:
+        """Write an attempt of a person who tries the endpoint, which counts in no statistics. Raises Unavailable."""
+        await self._history.write(Batch(_batch_id(), (row_of(attempt, endpoint),), {}))
+
+    async def _write_first(self) -> None:
+        batch, size = self._pending[0]
+        await self._history.write(batch)
+        self._pending.popleft()
+        self._rows -= len(batch.rows)
+        self._bytes -= size
+
+    async def _make(self, lanes: dict[str, _Lane]) -> None:
+        """Make batches of what came; the first one has all the tallies."""
+        tallies = {endpoint: lane.tally for endpoint, lane in lanes.items()}
+        waiting = [one for lane in lanes.values() for one in lane.attempts]
+        waiting.sort(key=_ended)  # places are in the order of the ends, as far as rows of a batch go
+        rows: list[Row] = []
+        weight = 0
+        batches: list[tuple[Batch, int]] = []
+        for number, (attempt, endpoint, size) in enumerate(waiting, 1):
+            row = self._row(attempt, endpoint)
+            weight += size
+            if row is None:
+                self._rows -= 1
+            else:
+                rows.append(row)
+            if len(rows) >= _AT_ONCE:
+                batches.append((Batch(_batch_id(), rows, tallies), weight))
+                rows, weight, tallies = [], 0, {}
+            if number % _SLICE == 0:
+                await asyncio.sleep(0)
+        if rows or tallies:
+            batches.append((Batch(_batch_id(), rows, tallies), weight))
+        else:
+            self._bytes -= weight
+        self._pending += batches
+
+    def _row(self, attempt: Attempt, endpoint: Endpoint) -> Row | None:
+        try:
+            return row_of(attempt, endpoint)
+        except Exception:  # a bug: it costs this row, and not the history
+            log.exception("an attempt could not be kept", extra={"webhook": endpoint.uid, "delivery": attempt.job.id})
+            self._dropped += 1
+            return None
+
+    async def _run(self) -> None:
+        while not self._ending.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._interval):
+                    await self._ending.wait()
+            try:
+                await self.flush()
+            except Exception:
+                log.exception("writing the history of webhook deliveries failed")
+                self._forget_pending()
+            self._tell_dropped()
+
+    def _forget_pending(self) -> None:
+        """Give up what can't be written, so that the rest is."""
+        while self._pending:
+            batch, size = self._pending.popleft()
+            self._rows -= len(batch.rows)
+            self._bytes -= size
+            self._dropped += len(batch.rows)
+
+    def _tell_dropped(self) -> None:
+        if not self._dropped:
+            return
+        now = time.monotonic()
+        self._metrics.history_dropped.add(amount=self._dropped)
+        self._unsaid += self._dropped
+        self._dropped = 0
+        if now - self._warned >= _WARN_EVERY:
+            self._warned = now
+            log.warning("attempts that are not in the history, because its store is away or slow: %d", self._unsaid)
+            self._unsaid = 0
+
+    async def _prune(self) -> None:
+        while True:
+            try:
+                while await self._history.prune(int(self._clock() * 1000)):
+                    await asyncio.sleep(_PAUSE)
+            except Unavailable:
+                pass  # ``flush`` says so
+            except Exception:
+                log.exception("pruning the history of webhook deliveries failed")
+            await asyncio.sleep(PRUNE_EVERY)
+
+
+def _ended(one: tuple[Attempt, Endpoint, int]) -> float:
+    attempt = one[0]
+    return attempt.started_ms + attempt.duration * 1000
+
+
+def _batch_id() -> str:
+    return secrets.token_hex(12)
