@@ -70,7 +70,7 @@ class Counted:
         self.enough: asyncio.Event = asyncio.Event()
         self.wanted = 0
 
-    def __call__(self, attempt: Any) -> None:
+    def __call__(self, attempt: Any, endpoint: Endpoint) -> None:
         self.events += attempt.job.count()
         if self.events >= self.wanted:
             self.enough.set()

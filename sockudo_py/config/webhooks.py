@@ -70,8 +70,13 @@ class DeliveryConfig(Section):
     )
     global_rate_window_ms: PositiveMilliseconds = Field(default=60000, description="The window of `global_rate`.")
     response_body_bytes: Count = Field(default=4096, le=65536, description="Bytes of an answer that are read and kept.")
-    history: Count = Field(default=100, le=10000, description="Attempts remembered per endpoint.")
-    history_ttl_s: Positive = Field(default=604800, description="Seconds attempts are remembered.")
+    history: Count = Field(
+        default=1000, description="Attempts that are kept of each endpoint; 0: no history, and no statistics."
+    )
+    history_ttl_s: Positive = Field(default=604800, description="Seconds for which attempts are kept.")
+    history_max_bytes: Positive = Field(
+        default=67108864, description="Bytes of payloads that are kept of each app; the oldest go first."
+    )
 
 
 class SignatureConfig(Section):

@@ -14,6 +14,7 @@ from sockudo_py.endpoints import Endpoint
 from sockudo_py.errors import SockudoError, Unavailable
 from sockudo_py.metrics import Metrics
 from sockudo_py.queues.base import Depths, Queue
+from sockudo_py.stores.history.base import History
 from sockudo_py.webhooks.delivery.attempt import Attempt
 from sockudo_py.webhooks.delivery.health import EndpointHealth, HealthSettings
 from sockudo_py.webhooks.delivery.lane_keeper import LaneKeeper
@@ -21,6 +22,7 @@ from sockudo_py.webhooks.delivery.recorder import Recorder
 from sockudo_py.webhooks.delivery.worker import Worker, WorkerSettings
 from sockudo_py.webhooks.endpoints.registry import EndpointRegistry
 from sockudo_py.webhooks.endpoints.validation import EndpointRules
+from sockudo_py.webhooks.history.writer import HistoryWriter
 from sockudo_py.webhooks.intake.dispatcher import Dispatcher
 from sockudo_py.webhooks.intake.ledger import Ledger
 from sockudo_py.webhooks.intake.recovery import Recovery
@@ -35,6 +37,7 @@ log = logging.getLogger(__name__)
 SAMPLE_INTERVAL = 5.0
 WARN_INTERVAL = 3600.0
 _LANES_SHOWN = 20
+_LAST_ROWS = 1.0  # seconds at the stop for the history's last batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,7 @@ class DeliverySettings:
     spool: SpoolLimits = field(default_factory=SpoolLimits)
     rules: EndpointRules = field(default_factory=EndpointRules)
     health: HealthSettings = field(default_factory=HealthSettings)
+    history: int = 1000  # attempts that are kept of each endpoint
     slow_start: bool = True
     reconnect_grace: float = 20.0  # after a crash
     shutdown_timeout: float = 4.0
@@ -56,7 +60,7 @@ class WebhookService:
 
     ``targets`` by name: "http", and "lambda" when endpoints with functions are allowed; closed by ``stop``.
     ``occupancy``: the adapter, if its occupancy ends with this process. Over a queue that keeps a ledger every end is
-    told then, also after a crash.
+    told then, also after a crash. ``history`` gets every attempt; somebody else opens and closes it, too.
     """
 
     def __init__(
@@ -67,6 +71,7 @@ class WebhookService:
         settings: DeliverySettings | None = None,
         *,
         occupancy: Restorable | None = None,
+        history: History | None = None,
         on_attempt: Callable[[Attempt, Endpoint], None] | None = None,
         brake: Brake | None = None,
         clock: Callable[[], float] = time.time,
@@ -97,6 +102,10 @@ class WebhookService:
             brake=brake,
             clock=clock,
         )
+        self.history: HistoryWriter | None = None
+        if history is not None:
+            self.history = HistoryWriter(history, self._settings.history, self._metrics, clock=clock)
+            on_attempt = self.history.add if on_attempt is None else _both(self.history.add, on_attempt)
         self._recovery: Recovery | None = None
         if ledger is not None and occupancy is not None:
             grace = self._settings.reconnect_grace
@@ -137,6 +146,8 @@ class WebhookService:
             raise
         if self._recovery is not None:
             self._recovery.start()
+        if self.history is not None:
+            self.history.start()
         await self.worker.start()
         self._sampler = asyncio.create_task(self._sample(), name="webhook-sampler")
 
@@ -157,6 +168,8 @@ class WebhookService:
         await self.dispatcher.stop(min(5.0, timeout))
         await self.worker.stop(max(0.0, timeout - (time.monotonic() - started)))
         await self._lanes.stop()
+        if self.history is not None:
+            await self.history.stop(min(_LAST_ROWS, max(_LAST_ROWS / 4, timeout - (time.monotonic() - started))))
         if self._sampler is not None:
             self._sampler.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -222,3 +235,13 @@ class WebhookService:
         for uid, count in self.worker.in_flight.items():
             metrics.in_flight.set(uid, value=count)
         metrics.spool_events.set(value=self.dispatcher.waiting)
+
+
+def _both(
+    first: Callable[[Attempt, Endpoint], None], second: Callable[[Attempt, Endpoint], None]
+) -> Callable[[Attempt, Endpoint], None]:
+    def tell(attempt: Attempt, endpoint: Endpoint) -> None:
+        first(attempt, endpoint)
+        second(attempt, endpoint)
+
+    return tell

@@ -362,6 +362,7 @@ def delivery_settings(config: Config, rules: EndpointRules) -> DeliverySettings:
             else None,
             disable.failing_for_s if disable.enabled else None,
         ),
+        history=webhooks.delivery.history,
         slow_start=webhooks.delivery.slow_start,
         reconnect_grace=max(webhooks.reconnect_grace_ms, webhooks.vacate_delay_ms) / 1000,
         shutdown_timeout=reliability.shutdown_timeout_ms / 1000,

@@ -56,6 +56,7 @@ from sockudo_py.wiring.drivers import (
     refuse_unbuilt,
     spool_path,
 )
+from sockudo_py.wiring.history import make_history
 from sockudo_py.wiring.management import Management
 from sockudo_py.wiring.reload import Reloader
 from sockudo_py.wiring.shared_redis import Opens, SharedRedis
@@ -102,6 +103,7 @@ class Server:
         self._cache = make_cache(config, shared)
         self._keys = make_keys(config, shared)
         self._queue = make_queue(config, metrics)
+        self._history = make_history(config, metrics)
         self._adapter = adapter = make_adapter(config, loop, metrics, shared)
         self._newcomers = Newcomers()
         self.webhooks = WebhookService(
@@ -111,6 +113,7 @@ class Server:
             delivery_settings(config, self._rules),
             # An adapter that is shared sweeps up after its nodes itself.
             occupancy=adapter if isinstance(adapter, Restorable) else None,
+            history=self._history,
             brake=self,
         )
         on_change: OnChange = self.webhooks.add if config.sends_webhooks else _ignore
@@ -222,6 +225,10 @@ class Server:
         with _naming(config, *_QUEUE_KEYS[config.queue.driver]):
             await self._queue.open()
         opened.push_async_callback(self._queue.close)
+        if self._history is not None and config.sends_webhooks:
+            with _naming(config, *_QUEUE_KEYS[config.queue.driver]):
+                await self._history.open()
+            opened.push_async_callback(self._history.close)
         await self.apps.start(self._app_changed)
         opened.push_async_callback(self.apps.stop)
         for definition in self.apps.all():

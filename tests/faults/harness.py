@@ -196,7 +196,7 @@ class Stage:
             clock=clock or time.time,
         )
 
-    def _ended(self, attempt: Attempt) -> None:
+    def _ended(self, attempt: Attempt, endpoint: Endpoint) -> None:
         self.attempts.append(attempt)
         self.ended.append(time.monotonic())
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import orjson
 
-from sockudo_py.endpoints import Batching, RetryPolicy
+from sockudo_py.endpoints import Batching, Endpoint, RetryPolicy
 from sockudo_py.metrics import Metrics
 from sockudo_py.queues.base import Queue
 from sockudo_py.queues.redis.queue import RedisQueue
@@ -112,7 +112,7 @@ def _say(**fields: Any) -> None:
     sys.stdout.buffer.flush()
 
 
-def _tell_attempt(attempt: Attempt) -> None:
+def _tell_attempt(attempt: Attempt, endpoint: Endpoint) -> None:
     _say(attempt=[attempt.job.id, attempt.number, attempt.status])
 
 

@@ -33,7 +33,7 @@ class Row:
     """One attempt, as it is written.
 
     ``status`` is "delivered", "retrying" or "failed"; ``number`` is 1 for the first attempt, also after the
-    ``redrive``-th time that the delivery was sent again as a dead letter. ``created_ms`` is the time of the first event.
+    ``redrive``-th time that the delivery was sent again as a dead letter. ``created_ms``: time of the first event.
     ``document`` is the JSON of what no driver looks into, ``payload`` the JSON array of the events. ``test``: a person
     tried the endpoint; it counts nowhere.
     """

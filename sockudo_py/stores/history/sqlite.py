@@ -6,6 +6,7 @@ transaction that changes it. The newest row of a delivery has its payload.
 
 import sqlite3
 from collections.abc import Collection, Container, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ def upgrade(db: sqlite3.Connection, version: int) -> None:
 
 
 class _App:
-    __slots__ = ("app_id", "bytes", "bare", "id")
+    __slots__ = ("app_id", "bare", "bytes", "id")
 
     def __init__(self, ident: int, app_id: str, held: int) -> None:
         self.id = ident
@@ -94,7 +95,8 @@ class _Books:
             lane = _Lane(ident, endpoint, apps[app], rows, figures)
             self.lanes[endpoint] = self.lanes_by_id[ident] = lane
         last = db.execute("SELECT place, batch FROM history_last").fetchone()
-        self.place, self.batch = last if last is not None else (0, "")
+        self.place: int = last[0] if last is not None else 0
+        self.batch: str = last[1] if last is not None else ""
 
     def lane(self, db: sqlite3.Connection, endpoint: str, app_id: str) -> _Lane:
         lane = self.lanes.get(endpoint)
@@ -149,11 +151,8 @@ class SqliteHistory:
         found: dict[str, bytes] = {}
         for some in _portions(deliveries):
             marks = ",".join("?" * len(some))
-            query = (
-                "SELECT delivery, payload FROM history_rows"  # noqa: S608 - question marks alone
-                f" WHERE delivery IN ({marks}) AND payload IS NOT NULL"
-            )
-            found.update(await self._file.run(lambda db, query=query, some=some: db.execute(query, some).fetchall()))
+            query = f"SELECT delivery, payload FROM history_rows WHERE delivery IN ({marks}) AND payload IS NOT NULL"  # noqa: S608 - question marks alone
+            found.update(await self._file.run(partial(_rows, query=query, words=some)))
         return found
 
     async def link(self, links: Sequence[Link]) -> None:  # noqa: D102
@@ -165,11 +164,8 @@ class SqliteHistory:
         found: list[Any] = []
         for some in _portions(deliveries):
             marks = ",".join("?" * len(some))
-            query = (
-                "SELECT delivery, retry_of, endpoint, app, time_ms FROM history_links"  # noqa: S608
-                f" WHERE delivery IN ({marks})"
-            )
-            found += await self._file.run(lambda db, query=query, some=some: db.execute(query, some).fetchall())
+            query = f"SELECT delivery, retry_of, endpoint, app, time_ms FROM history_links WHERE delivery IN ({marks})"  # noqa: S608
+            found += await self._file.run(partial(_rows, query=query, words=some))
         return {row[0]: Link(*row) for row in found}
 
     async def figures(self, endpoints: Sequence[str]) -> dict[str, Figures]:  # noqa: D102
@@ -374,6 +370,10 @@ class SqliteHistory:
             if free > _FREE_PAGES:
                 db.execute(f"PRAGMA incremental_vacuum({min(free - _FREE_PAGES, _FREE_PAGES)})").fetchall()
         return more
+
+
+def _rows(db: sqlite3.Connection, query: str, words: Sequence[str]) -> list[Any]:
+    return db.execute(query, words).fetchall()
 
 
 def _values(place: int, lane: _Lane, row: Row) -> tuple[Any, ...]:

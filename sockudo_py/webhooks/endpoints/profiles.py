@@ -115,6 +115,7 @@ def signed_headers(
 
 @lru_cache(maxsize=4096)
 def schemes_of(endpoint: Endpoint) -> tuple[Scheme, ...]:
+    """Return the rows of all profiles that sign for an endpoint, its own first."""
     return tuple(scheme_of(endpoint, profile) for profile in (endpoint.profile, *endpoint.also_sign))
 
 

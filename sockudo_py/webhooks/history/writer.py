@@ -11,7 +11,7 @@ import logging
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from sockudo_py.endpoints import Endpoint
 from sockudo_py.errors import Unavailable
@@ -229,13 +229,13 @@ class HistoryWriter:
     async def _prune(self) -> None:
         while True:
             try:
-                while await self._history.prune(int(self._clock() * 1000)):
-                    await asyncio.sleep(_PAUSE)
+                more = await self._history.prune(int(self._clock() * 1000))
             except Unavailable:
-                pass  # ``flush`` says so
+                more = False  # ``flush`` says so
             except Exception:
                 log.exception("pruning the history of webhook deliveries failed")
-            await asyncio.sleep(PRUNE_EVERY)
+                more = False
+            await asyncio.sleep(_PAUSE if more else PRUNE_EVERY)
 
 
 def _ended(one: tuple[Attempt, Endpoint, int]) -> float:

@@ -58,7 +58,12 @@ class Site:
             self.queue,
             self.registry,
             {"http": self.target},
-            Recorder(self.metrics, DeliveryStats(), on_attempt=self.attempts.append, clock=self.clock),
+            Recorder(
+                self.metrics,
+                DeliveryStats(),
+                on_attempt=lambda attempt, _: self.attempts.append(attempt),
+                clock=self.clock,
+            ),
             worker or WorkerSettings(poll_interval=0.01),
             health=EndpointHealth(self.queue, self.registry, self.metrics, settings, clock=self.clock),
             clock=self.clock,

@@ -38,7 +38,9 @@ class Site:
             self.queue,
             self.registry,
             {"http": self.target},
-            Recorder(self.metrics, self.stats, on_attempt=self.attempts.append, clock=self.clock),
+            Recorder(
+                self.metrics, self.stats, on_attempt=lambda attempt, _: self.attempts.append(attempt), clock=self.clock
+            ),
             settings or WorkerSettings(poll_interval=0.01),
             clock=self.clock,
             dice=lambda: 0.0,

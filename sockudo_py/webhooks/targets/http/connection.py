@@ -31,13 +31,17 @@ class ExchangeError(Exception):
 
 @value
 class Answer:
-    """A receiver's answer. ``answered_at``: when its head was complete, by ``time.perf_counter``."""
+    """A receiver's answer. ``answered_at``: when its head was complete, by ``time.perf_counter``.
+
+    ``dialled``: how many ms looking up, connecting and TLS took, in the first answer over a connection.
+    """
 
     status: int
     retry_after: str | None
     answered_at: float
     body: bytes = field(repr=False)
     truncated: bool
+    dialled: tuple[int, int, int | None] | None = None
 
 
 class Connection(asyncio.Protocol):
@@ -62,6 +66,7 @@ class Connection(asyncio.Protocol):
         "_status",
         "_tunnel",
         "_waiter",
+        "dialled",
         "idle_since",
         "reusable",
         "transport",
@@ -71,6 +76,7 @@ class Connection(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
         self.idle_since = 0.0
         self.reusable = False
+        self.dialled: tuple[int, int, int | None] | None = None  # as in ``Answer``; the dialer sets it
         self._sock = sock
         self._keep = keep
         self._waiter: asyncio.Future[Answer] | None = None
@@ -238,7 +244,10 @@ class Connection(asyncio.Protocol):
         if waiter is not None and not waiter.done():
             body = b"".join(self._body)
             long = self._kept > self._keep
-            waiter.set_result(Answer(self._status, self._retry_after, self._answered_at, body, truncated or long))
+            dialled, self.dialled = self.dialled, None
+            waiter.set_result(
+                Answer(self._status, self._retry_after, self._answered_at, body, truncated or long, dialled)
+            )
 
     def _fail(self, error_class: str, message: str) -> None:
         waiter, self._waiter = self._waiter, None

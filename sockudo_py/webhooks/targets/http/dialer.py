@@ -4,6 +4,7 @@ import asyncio
 import base64
 import socket
 import ssl
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -137,8 +138,20 @@ class Dialer:
         await asyncio.sleep(0)  # the transports end in the next turn of the loop
 
     async def _direct(self, where: Destination, trusted: bool) -> Connection:
-        sock = await self._socket(where.host, where.port, trusted)
-        return await self._wrap(sock, where.host if where.tls else None)
+        started = time.perf_counter()
+        addresses = await self._vetted(where.host, where.port, trusted)
+        found = time.perf_counter()
+        sock = await aiohappyeyeballs.start_connection(
+            addresses,
+            happy_eyeballs_delay=_EYEBALLS,
+            interleave=1,
+            socket_factory=self._guards[trusted].socket_factory,
+        )
+        reached = time.perf_counter()
+        connection = await self._wrap(sock, where.host if where.tls else None)
+        tls = _ms(time.perf_counter() - reached) if where.tls else None
+        connection.dialled = (_ms(found - started), _ms(reached - found), tls)
+        return connection
 
     async def _proxied(self, where: Destination, trusted: bool, timeout: float) -> Connection:
         if self._proxy is None or self._proxy.raw_host is None:
@@ -186,14 +199,11 @@ class Dialer:
         self.open.add(inner)
         return inner
 
-    async def _socket(self, host: str, port: int, trusted: bool) -> socket.socket:
-        guard = self._guards[trusted]
+    async def _vetted(self, host: str, port: int, trusted: bool) -> list[AddrInfo]:
         addresses = await self._addresses(host, port, trusted)
         for address in addresses:  # one forbidden address makes the whole name suspicious
-            guard.check(str(address[4][0]))
-        return await aiohappyeyeballs.start_connection(
-            addresses, happy_eyeballs_delay=_EYEBALLS, interleave=1, socket_factory=guard.socket_factory
-        )
+            self._guards[trusted].check(str(address[4][0]))
+        return addresses
 
     async def _wrap(self, sock: socket.socket, server_hostname: str | None) -> Connection:
         try:
@@ -243,6 +253,10 @@ def _literal(host: str, port: int) -> list[AddrInfo]:
         return list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST))
     except OSError:
         return []
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)
 
 
 def _server(host: str) -> str:

@@ -90,7 +90,7 @@ class HttpTarget:
             return Failure("blocked_address", "address not allowed", timing=Timing(_ms_since(started)))
         except ValueError as error:
             return Failure("protocol", str(error)[:200], timing=Timing(_ms_since(started)))
-        timing = Timing(_ms_since(started), round((answer.answered_at - started) * 1000))
+        timing = Timing(_ms_since(started), round((answer.answered_at - started) * 1000), *(answer.dialled or ()))
         return self._judge(answer, timing)
 
     async def close(self) -> None:

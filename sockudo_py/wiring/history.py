@@ -1,0 +1,46 @@
+"""Which history a configuration asks for. Each is imported inside its ``case``: nobody pays for what they don't use."""
+
+from pathlib import Path
+from typing import assert_never
+
+from sockudo_py.config import Config
+from sockudo_py.metrics import Metrics
+from sockudo_py.queues.metrics import QueueMetrics
+from sockudo_py.stores.history.base import Bounds, History
+
+_CONNECTIONS = 3  # to Redis
+
+
+def make_history(config: Config, metrics: Metrics) -> History | None:
+    """Return the history of deliveries, not open yet: with the queue's driver. None: there is none."""
+    delivery, queue = config.webhooks.delivery, config.queue
+    if not delivery.history:
+        return None
+    bounds = Bounds(delivery.history, delivery.history_ttl_s * 1000, delivery.history_max_bytes)
+    match queue.sqs.store if queue.driver == "sqs" else queue.driver:
+        case "none":
+            return None
+        case "memory":
+            from sockudo_py.stores.history.memory import MemoryHistory
+
+            return MemoryHistory(bounds)
+        case "sqlite":
+            from sockudo_py.stores.history.sqlite import SqliteHistory
+
+            return SqliteHistory(Path(f"{queue.sqlite.path}.history"), bounds)
+        case "redis":
+            from sockudo_py.links.redis import RedisLink
+            from sockudo_py.stores.history.redis import RedisHistory
+
+            link = RedisLink(
+                config.redis_url("queue"),
+                owner="history",
+                keys="database.redis (or queue.redis.url_override)",
+                cluster=queue.redis.cluster_mode,
+                max_connections=_CONNECTIONS,
+                response_timeout=queue.redis.response_timeout_ms / 1000,
+                errors=QueueMetrics(metrics).store_errors,
+            )
+            return RedisHistory(link, queue.redis.key_prefix, bounds)
+        case _:
+            assert_never(queue.driver)

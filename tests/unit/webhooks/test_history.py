@@ -1,0 +1,284 @@
+"""The history's rows, and its writer: nothing waits for it, nothing secret is in it, and it is bounded."""
+
+import asyncio
+import hashlib
+import json
+import logging
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from sockudo_py.endpoints import Endpoint, Secret
+from sockudo_py.errors import Unavailable
+from sockudo_py.metrics import Metrics
+from sockudo_py.stores.history.base import Batch, Bounds, Scope
+from sockudo_py.stores.history.memory import MemoryHistory
+from sockudo_py.webhooks.delivery.attempt import Attempt, requests_for
+from sockudo_py.webhooks.history.rows import row_of
+from sockudo_py.webhooks.history.writer import HistoryWriter
+from sockudo_py.webhooks.metrics import WebhookMetrics
+from sockudo_py.webhooks.targets.base import Delivered, Failure, Outcome, Timing
+from tests.support.client import eventually
+from tests.unit.webhooks.make import APP_SECRET, NOW, NOW_MS, SECRET, endpoint, job
+
+HEADERS = (("Authorization", "Bearer tok-1234567"), ("X-Source", "a-private-word"), ("X-Api-Key", "key-987654"))
+
+
+def attempt(
+    of: Endpoint, outcome: Outcome | None = None, *, status: str = "delivered", number: int = 1, **fields: Any
+) -> Attempt:
+    made = job(**fields)
+    return Attempt(
+        job=made,
+        number=number,
+        max_attempts=6,
+        target="http",
+        outcome=outcome or Delivered(200, Timing(12, 9)),
+        status=status,
+        started_ms=NOW_MS + 40,
+        duration=0.012,
+        retry_in=2.0 if status == "retrying" else None,
+        request=requests_for(of, made, NOW)[-1],
+    )
+
+
+# -- rows
+
+
+def test_a_row_says_what_was_sent_and_what_came_back() -> None:
+    of = endpoint(profile="irisx")
+    failure = Failure(
+        "http_5xx", "the endpoint answered 503", 503, timing=Timing(12, 9, 1, 2, 3), response_body=b"busy"
+    )
+    one = attempt(of, failure, status="retrying", number=1)
+    row = row_of(one, of)
+    assert (row.endpoint, row.app_id, row.delivery, row.status, row.number) == ("wh_1", "app-1", "dl_1", "retrying", 1)
+    assert (row.created_ms, row.finished_ms) == (NOW_MS, NOW_MS + 52)
+    assert row.event_types == ("channel_occupied",)
+    assert row.payload == one.job.events_text
+    document = json.loads(row.document)
+    assert document["error"] == ["http_5xx", "the endpoint answered 503"]
+    assert document["http_status"] == 503
+    assert (document["response_body"], document["response_truncated"]) == ("busy", False)
+    assert document["timing"] == {
+        "queued_ms": 40, "dns_ms": 1, "connect_ms": 2, "tls_ms": 3, "ttfb_ms": 9, "total_ms": 12
+    }  # fmt: skip
+    assert (document["started_ms"], document["next_ms"]) == (NOW_MS + 40, NOW_MS + 2052)
+    assert document["event_ids"] == ["dl_1"]
+    assert one.request is not None
+    signed = b"%d." % int(NOW) + one.request.body
+    assert document["signed"] == [len(signed), hashlib.sha256(signed).hexdigest()]
+
+
+@pytest.mark.parametrize("profile", ["pusher", "sockudo", "pulse", "realcast", "remotedevai", "irisx"])
+def test_signatures_stand_and_given_values_do_not(profile: Any) -> None:
+    of = endpoint(profile=profile, headers=HEADERS)
+    row = row_of(attempt(of), of)
+    headers = dict(json.loads(row.document)["request_headers"])
+    for name, value in HEADERS:
+        assert headers[name] == "***"
+        assert value.encode() not in row.document
+    assert headers["webhook-id"] == "dl_1"
+    assert any("ignature" in name and value != "***" for name, value in headers.items())
+
+
+def test_a_signature_in_a_header_that_holds_secrets_does_not_stand() -> None:
+    of = endpoint(profile="custom", signature_header="Authorization")
+    assert dict(json.loads(row_of(attempt(of), of).document)["request_headers"])["Authorization"] == "***"
+
+
+def test_no_secret_that_a_receiver_sends_back_is_kept() -> None:
+    of = endpoint(headers=HEADERS, secrets=(Secret(SECRET), Secret("an-old-secret", NOW + 60)))
+    secrets = [value for _, value in HEADERS] + ["tok-1234567", SECRET, "an-old-secret", APP_SECRET.decode()]
+    echo = json.dumps({"you sent": secrets}).encode()
+    row = row_of(attempt(of, Delivered(200, response_body=echo)), of)
+    kept = repr(row) + repr(row.document)
+    for secret in secrets:
+        assert secret not in kept
+    assert "you sent" in kept
+
+
+def test_a_long_answer_is_cut() -> None:
+    of = endpoint()
+    document = json.loads(row_of(attempt(of, Delivered(200, response_body=b"x" * 5000)), of).document)
+    assert (len(document["response_body"]), document["response_truncated"]) == (4096, True)
+
+
+def test_binary_answers_and_odd_events_are_rows_too() -> None:
+    of = endpoint()
+    odd = Delivered(200, response_body=b"\xff\x00\xfe")
+    row = row_of(replace(attempt(of, odd), job=job({"name": "a\nb" * 1000, "event_id": 5, "time_ms": "x"})), of)
+    assert "\n" not in row.event_types[0]
+    assert len(row.event_types[0]) == 200
+    assert json.loads(row.document)["event_ids"] == ["5"]
+    assert row.created_ms == NOW_MS
+
+
+def test_the_time_of_a_row_is_its_first_events() -> None:
+    of = endpoint()
+    row = row_of(replace(attempt(of), job=job({"name": "a", "time_ms": NOW_MS - 99}, {"name": "b"})), of)
+    assert row.created_ms == NOW_MS - 99
+    assert json.loads(row.document)["event_ids"] == ["dl_1_0", "dl_1_1"]
+
+
+# -- the writer
+
+
+class Store(MemoryHistory):
+    """A history that can be away, hang, or have a bug."""
+
+    def __init__(self) -> None:
+        super().__init__(Bounds())
+        self.away = False
+        self.broken = False
+        self.hang: asyncio.Event | None = None
+        self.batches: list[Batch] = []
+
+    async def write(self, batch: Batch) -> None:
+        if self.hang is not None:
+            await self.hang.wait()
+        if self.away:
+            raise Unavailable("the history is away")
+        if self.broken:
+            raise RuntimeError("a bug")
+        self.batches.append(batch)
+        await super().write(batch)
+
+    async def kept(self) -> list[str]:
+        return [kept.delivery for kept in await self.page(Scope(), None, 100_000)]
+
+
+class Bench:
+    def __init__(self) -> None:
+        self.store = Store()
+        self.metrics = WebhookMetrics(Metrics())
+        self.of = endpoint()
+        self.writer = self.make()
+
+    def make(self, **settings: Any) -> HistoryWriter:
+        settings = {"keep": 1000, "interval": 0.01, **settings}
+        self.writer = HistoryWriter(self.store, settings.pop("keep"), self.metrics, **settings)
+        return self.writer
+
+    def add(self, *numbers: int, status: str = "delivered", of: Endpoint | None = None) -> None:
+        for number in numbers:
+            self.writer.add(attempt(of or self.of, status=status, id=f"dl_{number}"), of or self.of)
+
+    def dropped(self) -> float:
+        return self.metrics.history_dropped.values.get((), 0)
+
+
+@pytest.fixture
+async def bench() -> AsyncIterator[Bench]:
+    bench = Bench()
+    yield bench
+    await bench.writer.stop()
+
+
+async def test_what_comes_is_written_in_batches(bench: Bench) -> None:
+    bench.add(*range(450))
+    assert bench.store.batches == []
+    await bench.writer.flush()
+    assert [len(batch.rows) for batch in bench.store.batches] == [200, 200, 50]
+    assert await bench.store.kept() == [f"dl_{number}" for number in reversed(range(450))]
+    figures = (await bench.store.figures(["wh_1"]))["wh_1"]
+    assert (figures.successful, figures.average_ms) == (450, 12)
+
+
+async def test_it_writes_by_itself_and_at_the_stop(bench: Bench) -> None:
+    bench.writer.start()
+    bench.add(1)
+    await eventually(lambda: bench.store.batches != [], "a batch")
+    bench.add(2)
+    await bench.writer.stop()
+    assert await bench.store.kept() == ["dl_2", "dl_1"]
+    assert bench.dropped() == 0
+
+
+async def test_rows_that_would_be_deleted_at_once_are_not_written_but_counted(bench: Bench) -> None:
+    bench.make(keep=10)
+    bench.add(*range(100))
+    await bench.writer.flush()
+    assert await bench.store.kept() == [f"dl_{number}" for number in reversed(range(90, 100))]
+    assert (await bench.store.figures(["wh_1"]))["wh_1"].successful == 100
+    assert bench.dropped() == 0
+
+
+async def test_while_the_store_is_away_rows_wait_and_too_many_are_dropped_and_counted(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    bench.make(most_rows=30)
+    bench.writer.start()
+    bench.store.away = True
+    bench.add(*range(20))
+    await eventually(lambda: "can't be written" in caplog.text, "a line")
+    bench.add(*range(20, 50))
+    await eventually(lambda: bench.dropped() == 20, "dropped rows")
+    bench.store.away = False
+    await eventually(lambda: "is written again" in caplog.text, "a line")
+    assert await bench.store.kept() == [f"dl_{number}" for number in reversed(range(30))]
+    assert (await bench.store.figures(["wh_1"]))["wh_1"].successful == 50  # statistics are not dropped
+    assert caplog.text.count("can't be written") == 1
+    assert caplog.text.count("not in the history") == 1
+
+
+async def test_bytes_that_wait_are_bounded(bench: Bench) -> None:
+    bench.make(most_bytes=50_000)
+    bench.store.away = True
+    bench.add(*range(100))
+    await bench.writer.flush()
+    bench.add(*range(100, 200))
+    bench.store.away = False
+    await bench.writer.flush()
+    assert 10 <= len(await bench.store.kept()) <= 25
+    bench.add(*range(300, 310))
+    await bench.writer.flush()
+    assert (await bench.store.kept())[:10] == [f"dl_{number}" for number in reversed(range(300, 310))]
+
+
+async def test_a_slow_store_keeps_nobody_waiting(bench: Bench) -> None:
+    bench.make(most_rows=10)
+    bench.store.hang = asyncio.Event()
+    bench.writer.start()
+    bench.add(*range(5))
+    await asyncio.sleep(0.05)
+    bench.add(*range(5, 100))  # returns at once
+    await eventually(lambda: bench.writer._dropped == 90, "dropped rows")
+    bench.store.hang.set()
+    await eventually(lambda: bench.dropped() == 90, "dropped rows")
+
+
+async def test_a_batch_that_can_not_be_written_for_a_bug_is_given_up(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.writer.start()
+    bench.store.broken = True
+    bench.add(1, 2)
+    await eventually(lambda: bench.dropped() == 2, "dropped rows")
+    bench.store.broken = False
+    bench.add(3)
+    await eventually(lambda: bench.store.batches != [], "a batch")
+    assert await bench.store.kept() == ["dl_3"]
+    assert "writing the history of webhook deliveries failed" in caplog.text
+
+
+async def test_a_stop_waits_no_longer_than_told_and_says_what_is_lost(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.store.hang = asyncio.Event()
+    bench.writer.start()
+    bench.add(1, 2, 3)
+    async with asyncio.timeout(5):
+        await bench.writer.stop(0.05)
+    assert bench.dropped() == 3
+    assert "lost for the history at shutdown: 3" in caplog.text
+    bench.store.hang.set()
+
+
+async def test_what_a_person_tries_is_written_at_once_and_counts_nowhere(bench: Bench) -> None:
+    await bench.writer.keep(replace(attempt(bench.of), test=True), bench.of)
+    assert await bench.store.kept() == ["dl_1"]
+    assert await bench.store.figures(["wh_1"]) == {}
