@@ -24,6 +24,9 @@ from sockudo_py.protocol.source import Source
 from sockudo_py.queues.base import Queue
 from sockudo_py.queues.local.queue import MemoryQueue
 from sockudo_py.queues.sqlite.queue import SqliteQueue
+from sockudo_py.stores.history.base import Bounds, History
+from sockudo_py.stores.history.memory import MemoryHistory
+from sockudo_py.stores.history.sqlite import SqliteHistory
 from sockudo_py.webhooks.endpoints.guard import AddressGuard
 from sockudo_py.webhooks.service import WebhookService
 from sockudo_py.webhooks.targets.base import Delivered, Outcome, Request, Target
@@ -83,16 +86,29 @@ class Counted:
             await asyncio.wait_for(self.enough.wait(), 300)
 
 
-async def drive(queue: Queue, target: Target, url: str, clock: Clock, *, batched: bool, events: int) -> None:
+async def drive(
+    queue: Queue,
+    target: Target,
+    url: str,
+    clock: Clock,
+    *,
+    batched: bool,
+    events: int,
+    history: History | None = None,
+) -> None:
     """Have channels occupied and vacated, and wait for the events to be delivered."""
     counted = Counted()
     adapter = LocalAdapter(0.0, asyncio.get_running_loop().call_later, clock)
-    service = WebhookService(queue, {"http": target}, Metrics(), occupancy=adapter, on_attempt=counted, clock=clock)
+    service = WebhookService(
+        queue, {"http": target}, Metrics(), occupancy=adapter, history=history, on_attempt=counted, clock=clock
+    )
     batching = Batching(enabled=batched)
     keys = (AppKey("key", b"secret"),)
     kinds = frozenset({"channel_occupied", "channel_vacated"})
     service.replace(APP, "config", [Endpoint("ep", 1, APP, keys, url=url, event_types=kinds, batching=batching)])
     await queue.open()
+    if history is not None:
+        await history.open()
     adapter.start(_nobody, service.add)
     await service.start()
     sources = [Source(APP, f"{number}.1") for number in range(IN_A_TURN)]
@@ -112,6 +128,8 @@ async def drive(queue: Queue, target: Target, url: str, clock: Clock, *, batched
         else:
             await asyncio.sleep(0)
     await service.stop()
+    if history is not None:
+        await history.close()
     await queue.close()
 
 
@@ -127,18 +145,25 @@ def _left(result: object) -> None:
     assert isinstance(result, Left)
 
 
-async def run(form: str, way: str, events: int) -> None:
-    """Send events through."""
+async def run(form: str, way: str, events: int, attempts: int) -> None:
+    """Send events through, with a history of so many attempts of each endpoint."""
     driver, kind = form.split()
     clock = Clock()
     with tempfile.TemporaryDirectory() as folder:
         queue: Queue
+        history: History
         if driver == "memory":
-            queue = MemoryQueue(clock=clock)
+            queue, history = MemoryQueue(clock=clock), MemoryHistory(Bounds(attempts))
         else:
             queue = SqliteQueue(Path(folder) / "queue.sqlite3", clock=clock)
+            history = SqliteHistory(Path(folder) / "queue.sqlite3.history", Bounds(attempts))
+        settings: dict[str, Any] = {
+            "batched": kind == "batched",
+            "events": events,
+            "history": history if attempts else None,
+        }
         if way == "stub":
-            await drive(queue, Stub(), "http://127.0.0.1:9/", clock, batched=kind == "batched", events=events)
+            await drive(queue, Stub(), "http://127.0.0.1:9/", clock, **settings)
             return
         receiver = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "benchmarks.webhook_path", "--receiver", stdout=subprocess.PIPE
@@ -148,7 +173,7 @@ async def run(form: str, way: str, events: int) -> None:
             port = int(await receiver.stdout.readline())
             target = HttpTarget(guard=AddressGuard(), trusted_guard=AddressGuard(allow_private=True))
             url = f"http://127.0.0.1:{port}/hooks"
-            await drive(queue, target, url, clock, batched=kind == "batched", events=events)
+            await drive(queue, target, url, clock, **settings)
         finally:
             receiver.kill()
             await receiver.wait()
@@ -163,12 +188,12 @@ async def receive() -> None:
         await asyncio.Event().wait()
 
 
-def count(form: str, way: str) -> float:
-    """Return the instructions of one event."""
+def count(form: str, way: str, attempts: int = 0) -> float:
+    """Return the instructions of one event. ``attempts``: as in ``run``."""
     found = []
     for events in (FEW, MANY):
         command = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", sys.executable, "-m"]
-        command += ["benchmarks.webhook_path", "--run", form, way, str(events)]
+        command += ["benchmarks.webhook_path", "--run", form, way, str(events), str(attempts)]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         counted = re.search(r"Collected : (\d+)", done.stderr)
         assert counted is not None, done.stderr
@@ -183,19 +208,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks.webhook_path", description=__doc__)
     parser.add_argument("forms", nargs="*", default=FORMS, help=f"of: {', '.join(FORMS)}")
     parser.add_argument("--way", choices=("stub", "http"), action="append", help="default: both")
-    parser.add_argument("--run", nargs=3, metavar=("FORM", "WAY", "EVENTS"), help="send events through, count nothing")
+    parser.add_argument(
+        "--run", nargs=4, metavar=("FORM", "WAY", "EVENTS", "ATTEMPTS"), help="send events through, count nothing"
+    )
+    parser.add_argument("--history", type=int, default=0, help="attempts of each endpoint that a history keeps")
     parser.add_argument("--receiver", action="store_true", help="be the receiver of http")
     arguments = parser.parse_args()
     go: Callable[[Any], None] = uvloop.run
     if arguments.receiver:
         go(receive())
     elif arguments.run:
-        form, way, events = arguments.run
-        go(run(form, way, int(events)))
+        form, way, events, attempts = arguments.run
+        go(run(form, way, int(events), int(attempts)))
     else:
         for form in arguments.forms:
             for way in arguments.way or ("stub", "http"):
-                print(f"{form:16} {way:5} {count(form, way):10,.0f} instructions an event", flush=True)
+                print(
+                    f"{form:16} {way:5} {count(form, way, arguments.history):10,.0f} instructions an event", flush=True
+                )
 
 
 if __name__ == "__main__":
