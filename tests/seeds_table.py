@@ -15,6 +15,7 @@ RECEIVERS = "e2e/test_seeds_receivers.py"
 PROMISES = "e2e/test_seeds_promises.py"
 OPERATOR = "e2e/test_seeds_operator.py"
 DELIVERY = "e2e/test_webhooks_delivery.py"
+TRIGGER = "e2e/test_trigger.py"
 HTTP = "e2e/test_webhooks_http_target.py"
 LAMBDA, LAMBDA_WIRE = "unit/webhooks/test_aws_lambda.py", "e2e/test_webhooks_lambda.py"
 WORKER = "unit/webhooks/test_worker.py"
@@ -26,7 +27,6 @@ REDIS_OPERATOR = "faults/test_queue_redis_operator.py"
 
 _ROUTES = "needs the webhook management API, which is another issue"
 _PAGE = "needs the dashboard, which is another issue"
-_TRIGGER = "the route that triggers events is another issue; what it triggers is delivered here"
 _HISTORY = "needs the delivery history of the management API, which is another issue"
 _NO_PHP = "the sample in PHP is not run: PHP is no part of the test set-up; it does what the Python one does"
 
@@ -56,6 +56,7 @@ TOO_LATE = (HTTP, "test_n216_an_answer_that_takes_too_long_is_a_timeout")
 SAME_IDS = (PROMISES, "test_p10_r2_d9_i8_ids_and_times_in_the_body_are_the_same_on_every_attempt")
 BATCH = (RECEIVERS, "test_k1_k7_k10_the_base_projects_receivers_take_a_live_batch")
 PULSE = (RECEIVERS, "test_p2_p3_p13_pulses_receivers_in_javascript_and_python_take_every_event")
+TRIGGERED = (TRIGGER, "test_p13_k6_d12_i9_the_route_triggers_every_domain_event_in_its_envelope")
 PULSE_GO = (RECEIVERS, "test_p2_pulses_receiver_in_go_takes_a_request")
 PULSE_BODY = (RECEIVERS, "test_p4_p5_a_pulse_request_is_one_event_in_its_envelope")
 REALCAST = (RECEIVERS, "test_r1_r2_r9_realcasts_receivers_take_every_event")
@@ -95,7 +96,7 @@ DOCUMENTS: dict[str, dict[str, Item]] = {
             (WORKER, "test_a_failed_attempt_is_one_log_line_without_secrets"),
             left=f"shown by log lines, metrics and dead letters; the route {_HISTORY}",
         ),
-        "P13": item("domain events (`room.started` ...)", PULSE, left=_TRIGGER),
+        "P13": item("domain events (`room.started` ...)", PULSE, TRIGGERED),
     },
     "S1 Sockudo": {
         "K1": item(
@@ -132,7 +133,8 @@ DOCUMENTS: dict[str, dict[str, Item]] = {
             (EVENTS, "test_202_a_client_event_is_told_with_its_data_as_a_string"),
             (REQUESTS, "test_215_connection_events_come_only_where_listed_and_alone"),
             PULSE,
-            left=_TRIGGER,
+            TRIGGERED,
+            (TRIGGER, "test_k6_pushers_python_sdk_signs_what_the_route_takes"),
         ),
         "K7": item(
             "envelope and the fields of every event", BATCH, (RECEIVERS, "test_k7_every_field_of_the_table_is_there")
@@ -268,7 +270,7 @@ DOCUMENTS: dict[str, dict[str, Item]] = {
             (WORKER, "test_the_rate_of_the_process_holds_deliveries_back_and_drops_none"),
         ),
         "D11": item("200 within 30 s; HTTPS", SECONDS, SUCCESS, TLS_ONLY),
-        "D12": item("`triggerEvent({eventType, userId, data})`", REMOTEDEVAI, left=_TRIGGER),
+        "D12": item("`triggerEvent({eventType, userId, data})`", REMOTEDEVAI, TRIGGERED),
         "D13": item("`redis-cli ping`", (OPERATOR, "test_d13_redis_cli_ping")),
     },
     "S4 IRISX": {
@@ -301,7 +303,7 @@ DOCUMENTS: dict[str, dict[str, Item]] = {
             left=f"the attempt itself, from the command line; the route {_ROUTES}",
         ),
         "I8": item("envelope `event, event_id, timestamp, data`; event_id stays", IRISX, SAME_IDS),
-        "I9": item("`triggerEvent({tenantId, eventType, eventId, payload})`", IRISX, SAME_IDS, left=_TRIGGER),
+        "I9": item("`triggerEvent({tenantId, eventType, eventId, payload})`", IRISX, SAME_IDS, TRIGGERED),
         "I10": item(
             "an endpoint belongs to its app",
             ("unit/webhooks/test_registry.py", "test_an_endpoint_belongs_to_its_app"),

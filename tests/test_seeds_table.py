@@ -6,7 +6,12 @@ import pytest
 
 from tests import seeds_table as table
 
-SEED_FILES = ["e2e/test_seeds_receivers.py", "e2e/test_seeds_promises.py", "e2e/test_seeds_operator.py"]
+SEED_FILES = [
+    "e2e/test_seeds_receivers.py",
+    "e2e/test_seeds_promises.py",
+    "e2e/test_seeds_operator.py",
+    "e2e/test_trigger.py",
+]
 
 
 def test_every_item_of_the_documents_is_listed() -> None:

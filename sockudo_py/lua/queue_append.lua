@@ -5,18 +5,44 @@
 -- ARGV[3]  ms for which an id that was appended is known
 -- ARGV[4]  how many jobs and events there may be, dead ones apart (0: any number)
 -- ARGV[5]  the server whose ledger is written
--- ARGV[6]  how many entries it gets
+-- ARGV[6]  how many entries it gets; or "once": none, and the events are added under a key, all of them or none
+-- ARGV[7..10]  only then: the app, the digest of the key, its value, how many keys an app has at most
 -- ARGV[7..]  for each entry: id of the occupancy, its text as in P present, "there", "over" or "new" (over, and not
 --            written yet), the numbers of the events that tell of its end
 -- after it   for each event: id, endpoint, app, job text ("!" before it: goes alone)
--- Returns {added, known already, ms until the first lane opens or -1, number of an event refused, of another, ...}.
+-- Returns {added, known already, ms until the first lane opens or -1, number of an event refused, of another, ...}; or the
+-- value of a key that is known.
 -- include queue_common.lua
 -- include queue_lanes.lua
 
+local DAY = 24 * 3600 * 1000
 local slice = math.ceil(tonumber(ARGV[3]) / 4)
 local slot = math.floor(now / slice)
-local entries = tonumber(ARGV[6])
-local first = 7 + 4 * entries
+local once = ARGV[6] == 'once' and { values = 'keys:' .. ARGV[7], times = 'keytimes:' .. ARGV[7] }
+local entries = once and 0 or tonumber(ARGV[6])
+local first = once and 11 or 7 + 4 * entries
+if once then
+  local time = redis.call('ZSCORE', P .. once.times, ARGV[8])
+  if time and tonumber(time) + DAY > now then
+    redis.call('PEXPIRE', P .. once.times, DAY) -- a write, so that a WAIT for replicas means this key
+    return redis.call('HGET', P .. once.values, ARGV[8])
+  end
+end
+-- Keep the key, and let go of some that are over and of the oldest when there are too many.
+local function keep_key()
+  local over = redis.call('ZRANGE', P .. once.times, '-inf', whole(now - DAY), 'BYSCORE', 'LIMIT', 0, 100)
+  if redis.call('ZCARD', P .. once.times) >= tonumber(ARGV[10]) then
+    over = redis.call('ZRANGE', P .. once.times, 0, 99)
+  end
+  if #over > 0 then
+    redis.call('ZREM', P .. once.times, unpack(over))
+    redis.call('HDEL', P .. once.values, unpack(over))
+  end
+  redis.call('HSET', P .. once.values, ARGV[8], ARGV[9])
+  redis.call('ZADD', P .. once.times, whole(now), ARGV[8])
+  redis.call('PEXPIRE', P .. once.values, 2 * DAY)
+  redis.call('PEXPIRE', P .. once.times, DAY)
+end
 local known, ids = {}, {}
 for at = first, #ARGV, 4 do ids[#ids + 1] = ARGV[at] end
 for back = 0, #ids > 0 and 4 or -1 do
@@ -95,6 +121,10 @@ for at = first, #ARGV, 4 do
   end
 end
 answer[2] = duplicates
+if once then
+  if next(refused) then return answer end
+  keep_key()
+end
 
 -- See queues/ledger.py.
 local there, gone = {}, {}

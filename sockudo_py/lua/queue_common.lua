@@ -33,6 +33,8 @@
 -- P crashes       HASH    job id -> lease expiries in a row
 -- P rl:<ep>       ZSET    token -> claim ms, of the longest rate limit window
 -- P enq:<n>       SET     ids of the events appended in the n-th slice of time; expires
+-- P keys:<app>    HASH    digest of an idempotency key -> its value
+-- P keytimes:<app> ZSET   the same digest -> ms at which it was added
 -- P epoch         STRING  made by the first claim, and anew after a FLUSHALL: whoever sees another one sends its policies
 -- P present:<server> HASH  the ledger of a server: id of an occupancy -> [app, channel, user or null, socket or null] as
 --                         JSON, and for each endpoint that has yet to hear of its end a line break and its uid

@@ -70,9 +70,15 @@ class Match:
 
 
 class Router:
-    """Finds the route of a request, and lets its handler answer."""
+    """Finds the route of a request, and lets its handler answer.
 
-    def __init__(self, groups: Iterable[Group]) -> None:
+    Args:
+        groups: All routes.
+        roots: What is below them is the management API's, with a route or without.
+    """
+
+    def __init__(self, groups: Iterable[Group], *, roots: tuple[str, ...] = ("/api/", "/v1/")) -> None:
+        self._roots = roots
         self._by_length: dict[int, list[tuple[tuple[str, ...], Route]]] = {}
         for route in (route for group in groups for route in group.table):
             words = tuple(route.pattern.split("/"))
@@ -88,7 +94,7 @@ class Router:
 
     def owns(self, path: str) -> bool:
         """Return whether a raw path is the management API's, if only to say that there is no such route."""
-        return path.startswith(("/api/", "/v1/")) or bool(self._fitting(path))
+        return path.startswith(self._roots) or bool(self._fitting(path))
 
     def find(self, method: str, path: str) -> Match:
         """Return the route of a raw path: still percent-encoded, without query and prefix. Raises Refused."""

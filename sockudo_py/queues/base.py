@@ -29,6 +29,7 @@ from typing import NamedTuple, Protocol, cast, runtime_checkable
 from sockudo_py.errors import Unavailable
 from sockudo_py.protocol.source import Source
 from sockudo_py.protocol.values import value
+from sockudo_py.queues.once import OnceKey
 
 LONGEST_WAIT = 86_400.0  # seconds: of the retry presets'; the default of queues that get no other value
 ENDPOINT_DELETED = "endpoint_deleted"  # the error class with which ``drop`` also forgets the lane's policy
@@ -244,6 +245,18 @@ class Queue(Protocol):
             QueueFull: There was no room for some of them, which it names. The others are added.
             Unavailable: Unknown whether (some of) the events were added. Append them again, alone or with others: an id
                 that is there already is not added a second time.
+        """
+
+    async def append_once(self, key: OnceKey, events: Sequence[Append]) -> bytes | None:
+        """Add a key and events, at most ``at_once`` and perhaps none, in one step; None: that is done.
+
+        Returns the value of an earlier call with this key (of this app, in the last 24 hours): then nothing was added.
+        Of an app the latest 99,000 keys are known at least. Of two calls at the same time one adds, the other one gets
+        its value.
+
+        Raises:
+            QueueFull: There was no room for some events, which it names. Neither the others nor the key were added.
+            Unavailable: Unknown whether they were added. A repeated call that gets its own value did so.
         """
 
     async def inherit(self) -> Sequence[Occupancy]:

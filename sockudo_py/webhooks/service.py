@@ -31,6 +31,7 @@ from sockudo_py.webhooks.spool.crowding import Brake
 from sockudo_py.webhooks.spool.memory import SpoolLimits
 from sockudo_py.webhooks.stats import DeliveryStats, describe_endpoint
 from sockudo_py.webhooks.targets.base import Target
+from sockudo_py.webhooks.trigger.trigger import Trigger
 
 log = logging.getLogger(__name__)
 
@@ -106,6 +107,13 @@ class WebhookService:
         if history is not None:
             self.history = HistoryWriter(history, self._settings.history, self._metrics, clock=clock)
             on_attempt = self.history.add if on_attempt is None else _both(self.history.add, on_attempt)
+        self.trigger = Trigger(
+            queue,
+            self.registry,
+            self._metrics,
+            max_payload_bytes=self._settings.worker.max_payload_bytes,
+            clock=clock,
+        )
         self._recovery: Recovery | None = None
         if ledger is not None and occupancy is not None:
             grace = self._settings.reconnect_grace
@@ -165,6 +173,7 @@ class WebhookService:
             )
         if self._recovery is not None:
             await self._recovery.stop()
+        await self.trigger.stop()
         await self.dispatcher.stop(min(5.0, timeout))
         await self.worker.stop(max(0.0, timeout - (time.monotonic() - started)))
         await self._lanes.stop()

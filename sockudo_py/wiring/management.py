@@ -12,6 +12,7 @@ from sockudo_py.management.keys import AdminKeys
 from sockudo_py.management.letters import letters_of
 from sockudo_py.management.queue import QueueRoutes
 from sockudo_py.management.router import Group, Router
+from sockudo_py.management.trigger import TriggerRoutes
 from sockudo_py.queues.base import Queue
 from sockudo_py.webhooks.service import WebhookService
 from sockudo_py.wiring.drivers import admin_limit, admins
@@ -46,8 +47,15 @@ class Management:
         self._served = config.webhooks.admin.enabled and config.queue.driver != "none"
         self.keys = AdminKeys(admins(config))
         endpoints = webhooks.registry.all
-        groups: list[Group] = [EndpointRoutes(endpoints), QueueRoutes(letters_of(queue), endpoints)]
+        trigger = TriggerRoutes(
+            webhooks.trigger if config.sends_webhooks else None,
+            apps,
+            limiter,
+            most_body=config.http_api.request_limit_in_mb * 1024 * 1024,
+        )
+        groups: list[Group] = [EndpointRoutes(endpoints), QueueRoutes(letters_of(queue), endpoints), trigger]
         self.router = Router(groups)
+        self._trigger_alone = Router([trigger], roots=())  # it is the applications', whatever operators may do
         self._access = PortAccess(
             self.keys,
             apps=apps,
@@ -68,9 +76,11 @@ class Management:
         remote: Callable[["web.BaseRequest"], str],
         observe: Callable[[int, float], None],
     ) -> None:
-        """Serve the routes on the port, unless the configuration says no. aiohttp is imported."""
-        if not self._served:
-            return
+        """Serve the routes on the port; where the configuration says no, only that of applications' events.
+
+        aiohttp is imported.
+        """
         from sockudo_py.management.app import mount
 
-        mount(app, self.router, self._access, prefix=self._prefix, remote=remote, observe=observe)
+        router = self.router if self._served else self._trigger_alone
+        mount(app, router, self._access, prefix=self._prefix, remote=remote, observe=observe)

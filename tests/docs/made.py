@@ -40,6 +40,7 @@ from sockudo_py.webhooks.endpoints.profiles import SCHEMES, scheme_headers
 from sockudo_py.webhooks.events import EVENT_NAMES, Event, encode, event_of
 from sockudo_py.webhooks.targets.base import ERROR_CLASSES, Failure
 from sockudo_py.webhooks.targets.retry import wants_retry
+from sockudo_py.webhooks.trigger.asked import Asked
 
 ROOT: Final = Path(__file__).parents[2]
 DOCS: Final = ROOT / "docs"
@@ -104,9 +105,14 @@ def endpoint(profile: ProfileName = "pusher", **fields: Any) -> Endpoint:
     return Endpoint(uid="wh_example", id=1, app_id=APP, app_keys=(KEY,), profile=profile, **{**given, **fields})
 
 
+def custom() -> bytes:
+    """Return the example of an application's own event."""
+    return Asked("order.paid", {"amount": "12.50"}).text("order-17", TIME_MS)
+
+
 def request(profile: ProfileName, *names: str) -> str:
-    """Return the request that carries these events, as text."""
-    texts = b",".join(encode(sample(name)) for name in names)
+    """Return the request that carries these events, as text; without names, an application's own event."""
+    texts = b",".join(encode(sample(name)) for name in names) or custom()
     job = Job(events_text=b"[%b]" % texts, id="dl_0f3c9a51", endpoint="wh_example", app_id=APP, created_ms=TIME_MS)
     [sent] = requests_for(endpoint(profile), job, TIME_MS / 1000)
     fixed = [(name, re.sub(r"sockudo-py/.*", "sockudo-py/VERSION", value)) for name, value in sent.headers]
@@ -215,6 +221,8 @@ def _request(profile: ProfileName, *names: str) -> str:
 PARTS: Final[Mapping[str, Callable[[], str]]] = {
     **{f"event {name}": partial(_event, name) for name in EVENT_NAMES.values()},
     **{f"request {profile}": partial(_request, profile, "channel_occupied") for profile in SCHEMES},
+    "custom pusher": partial(_request, "pusher"),
+    "custom irisx": partial(_request, "irisx"),
     "batch": partial(_request, "pusher", "channel_occupied", "member_added"),
     "profiles": _profiles,
     "filters": _filters,

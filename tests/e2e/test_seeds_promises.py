@@ -12,12 +12,15 @@ from typing import Any
 import pytest
 
 from sockudo_py.errors import ConfigError
+from sockudo_py.metrics import Metrics
 from sockudo_py.queues import jobs
 from sockudo_py.queues.local.queue import MemoryQueue
 from sockudo_py.webhooks.delivery.lane_keeper import lane_policy
+from sockudo_py.webhooks.metrics import WebhookMetrics
 from sockudo_py.webhooks.targets.base import Delivered, Failure
+from sockudo_py.webhooks.trigger.trigger import Trigger
 from tests.support.receiver import Answer
-from tests.support.seeds import AT_ONCE, configured, live, serving
+from tests.support.seeds import APP, AT_ONCE, configured, live, serving
 from tests.unit.webhooks.fakes import Clock, FakeTarget
 
 START = 1_700_000_000.0
@@ -235,9 +238,10 @@ async def test_i4_and_1000_an_hour(tmp_path: Path) -> None:
     await queue.set_policy(endpoint.uid, lane_policy(endpoint, slow_start=False))
     taken = []
     async with serving([endpoint], FakeTarget(), MemoryQueue(clock=clock), clock) as site:
-        site.queue = queue  # to fill it only: this test takes the jobs out itself
+        metrics = WebhookMetrics(Metrics())  # to fill the queue only: this test takes the jobs out itself
+        trigger = Trigger(queue, site.service.registry, metrics, max_payload_bytes=1000, clock=clock)
         for _ in range(1001):
-            await site.trigger("x", {})
+            await trigger.fire(APP, {"event_type": "x"})
     for _ in range(17):  # 60 in each of sixteen minutes, and 40 in the next
         while claims := await queue.claim("w", 100, 30):
             for claim in claims:

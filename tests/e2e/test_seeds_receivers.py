@@ -237,7 +237,8 @@ async def test_d9_a_remotedevai_body_has_id_type_time_and_data(timed: Callable[.
     compact, _ = await timed("remotedevai", ["project.created"])
     body = compact[0].json()
     assert list(body) == ["id", "type", "timestamp", "data"]
-    assert (body["id"], body["type"]) == ("evt_1", "project.created")
+    assert body["id"].startswith("evt_")
+    assert body["type"] == "project.created"
 
 
 @pytest.mark.clients

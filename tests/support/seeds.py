@@ -16,10 +16,9 @@ from sockudo_py.apps.definition import define_apps
 from sockudo_py.config import load
 from sockudo_py.endpoints import Endpoint
 from sockudo_py.metrics import Metrics
-from sockudo_py.queues.base import Append, Queue
+from sockudo_py.queues.base import Queue
 from sockudo_py.queues.local.queue import MemoryQueue
 from sockudo_py.webhooks.delivery.worker import WorkerSettings
-from sockudo_py.webhooks.endpoints.filters import wants
 from sockudo_py.webhooks.endpoints.guard import AddressGuard
 from sockudo_py.webhooks.endpoints.validation import EndpointRules, endpoint_problems
 from sockudo_py.webhooks.service import DeliverySettings, WebhookService
@@ -69,20 +68,11 @@ class Site:
         settings = DeliverySettings(worker=WorkerSettings(poll_interval=0.01), shutdown_timeout=0.0)
         self.service = WebhookService(queue, {"http": target}, Metrics(), settings, clock=clock)
         self.service.replace(APP, "config", endpoints)
-        self._sent = 0
 
     async def trigger(self, event_type: str, data: Mapping[str, Any], event_id: str | None = None) -> None:
-        """Queue an application's own event for every endpoint that lists it."""
-        self._sent += 1
-        time_ms = int(self.clock() * 1000)
-        event = {"name": event_type, "event_id": event_id or f"evt_{self._sent}", "data": data, "time_ms": time_ms}
-        await self.queue.append(
-            [
-                Append(f"dl_{self._sent}_{endpoint.uid}", endpoint.uid, APP, orjson.dumps(event), time_ms)
-                for endpoint in self.endpoints
-                if wants(endpoint, event_type)
-            ]
-        )
+        """Trigger an application's own event."""
+        asked = {"event_type": event_type, "data": data, "event_id": event_id}
+        await self.service.trigger.fire(APP, json.loads(json.dumps(asked)))
 
     async def dead(self) -> list[dict[str, Any]]:
         """Return the dead letters, newest first."""

@@ -34,6 +34,7 @@ from sockudo_py.queues.local.lanes import Entry
 from sockudo_py.queues.local.seen import SeenIds
 from sockudo_py.queues.local.store import JobStore
 from sockudo_py.queues.metrics import QueueMetrics
+from sockudo_py.queues.once import OnceKey
 from sockudo_py.queues.waker import Waker
 
 
@@ -115,30 +116,42 @@ class BookQueue(BookLanes):
 
     async def append(self, events: Sequence[Append], ledger: Sequence[LedgerEntry] = ()) -> None:  # noqa: D102
         async with self._appending:
+            await self._append(events, ledger, None)
+
+    async def append_once(self, key: OnceKey, events: Sequence[Append]) -> bytes | None:  # noqa: D102
+        async with self._appending:
+            known = await self._store.find_key(key.app_id, key.digest, self._clock.wall())
+            if known is None:
+                await self._append(events, (), key)
+            return known
+
+    async def _append(self, events: Sequence[Append], ledger: Sequence[LedgerEntry], key: OnceKey | None) -> None:
+        now = self._now()
+        old = self._seen.forget(now)
+        fresh = self._seen.unknown(events)
+        self._count.duplicates.add(amount=len(events) - len(fresh))
+        room = Headroom(self._book, self._max_queue_len, fresh)
+        groups: list[Sequence[Append]] = []
+        refused: list[Append] = []
+        for _, same in itertools.groupby(fresh, endpoint_of):
+            taken, rest = room.split(list(same))
+            if taken:
+                groups.append(taken)
+            refused += rest
+        if refused and key is not None:
+            raise QueueFull(refused)
+        if groups or ledger or key is not None:
+            ids = [ident for group in groups for ident in map(id_of, group)]
+            change = written(ledger, refused) if ledger else None
+            row = await self._store.append(groups, ids, old, self._clock.wall(), change, key)
+            self._seen.add(ids, now, row)
             now = self._now()
-            old = self._seen.forget(now)
-            fresh = self._seen.unknown(events)
-            self._count.duplicates.add(amount=len(events) - len(fresh))
-            room = Headroom(self._book, self._max_queue_len, fresh)
-            groups: list[Sequence[Append]] = []
-            refused: list[Append] = []
-            for _, same in itertools.groupby(fresh, endpoint_of):
-                taken, rest = room.split(list(same))
-                if taken:
-                    groups.append(taken)
-                refused += rest
-            if groups or ledger:
-                ids = [ident for group in groups for ident in map(id_of, group)]
-                change = written(ledger, refused) if ledger else None
-                row = await self._store.append(groups, ids, old, self._clock.wall(), change)
-                self._seen.add(ids, now, row)
-                now = self._now()
-                for group in groups:
-                    opens = self._book.lanes.extend(group[0].endpoint, group, now)
-                    if opens is not None:
-                        self._waker.soon((opens - now) / 1000)
-            if refused:
-                raise QueueFull(refused)
+            for group in groups:
+                opens = self._book.lanes.extend(group[0].endpoint, group, now)
+                if opens is not None:
+                    self._waker.soon((opens - now) / 1000)
+        if refused:
+            raise QueueFull(refused)
 
     async def inherit(self) -> Sequence[Occupancy]:  # noqa: D102
         return await self._store.inherit()

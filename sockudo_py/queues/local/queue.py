@@ -11,6 +11,7 @@ from sockudo_py.queues.base import Append, DeadLetters, LanePolicy, Occupancy
 from sockudo_py.queues.local.book_queue import BookQueue
 from sockudo_py.queues.local.lanes import Entry
 from sockudo_py.queues.local.store import LedgerChange, Saved
+from sockudo_py.queues.once import OnceBook, OnceKey
 
 _POLL = 3600.0  # seconds; nobody else can put anything here
 
@@ -55,13 +56,14 @@ class MemoryQueue(BookQueue):
 
 
 class NoStore:
-    """``JobStore`` that keeps dead jobs only: all others are in the books."""
+    """``JobStore`` that keeps dead jobs and keys only: all others are in the books."""
 
     tidy_at = sys.maxsize
 
     def __init__(self, failed_max_len: int) -> None:
         self.failed: deque[bytes] = deque()  # newest left
         self._failed_max_len = failed_max_len
+        self._keys = OnceBook()
 
     @property
     def dead(self) -> int:
@@ -76,10 +78,22 @@ class NoStore:
         """Nothing to do."""
 
     async def append(
-        self, groups: Sequence[Sequence[Append]], ids: list[str], old: int, wall: int, ledger: LedgerChange | None
+        self,
+        groups: Sequence[Sequence[Append]],
+        ids: list[str],
+        old: int,
+        wall: int,
+        ledger: LedgerChange | None,
+        key: OnceKey | None,
     ) -> int:
-        """Nothing to do."""
+        """Keep the key."""
+        if key is not None:
+            self._keys.add(key, wall)
         return 0
+
+    async def find_key(self, app_id: str, digest: str, wall: int) -> bytes | None:
+        """Return the value of a key."""
+        return self._keys.find(app_id, digest, wall)
 
     async def inherit(self) -> Sequence[Occupancy]:
         """Nothing was left."""

@@ -6,6 +6,7 @@ from typing import NamedTuple, Protocol
 
 from sockudo_py.queues.base import Append, DeadLetters, Occupancy
 from sockudo_py.queues.local.lanes import Entry
+from sockudo_py.queues.once import OnceKey
 
 LedgerChange = tuple[Sequence[Occupancy], Sequence[str]]  # what is to be there from now on, and the ids of what is not
 
@@ -54,12 +55,22 @@ class JobStore(Protocol):
         """Let go of it."""
 
     async def append(
-        self, groups: Sequence[Sequence[Append]], ids: list[str], old: int, wall: int, ledger: LedgerChange | None
+        self,
+        groups: Sequence[Sequence[Append]],
+        ids: list[str],
+        old: int,
+        wall: int,
+        ledger: LedgerChange | None,
+        key: OnceKey | None,
     ) -> int:
         """Add events: each group is of one endpoint, ``ids`` are those of all. Returns the row of this call.
 
-        ``old``: forget the ids of the calls up to this row; 0: of none. ``wall``: now, Unix ms.
+        ``old``: forget the ids of the calls up to this row; 0: of none. ``wall``: now, Unix ms. ``key`` is added with
+        the events; some of the oldest keys of its app go when there are too many.
         """
+
+    async def find_key(self, app_id: str, digest: str, wall: int) -> bytes | None:
+        """Return the value of a key of ``append_once``; None: it is not known."""
 
     async def inherit(self) -> Sequence[Occupancy]:
         """As ``Queue.inherit``."""

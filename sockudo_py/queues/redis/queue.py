@@ -30,6 +30,7 @@ from sockudo_py.queues.base import (
 )
 from sockudo_py.queues.local.classes import SlotPolicy
 from sockudo_py.queues.metrics import QueueMetrics
+from sockudo_py.queues.once import MOST_KEYS, OnceKey
 from sockudo_py.queues.redis.encoding import CHUNK, chosen, chunks, packed, tagged
 from sockudo_py.queues.redis.ledger import RedisLedger, words
 from sockudo_py.queues.redis.turns import APART, Turns
@@ -195,8 +196,15 @@ class RedisQueue:
         if refused:
             raise QueueFull(refused)
 
-    async def _append(self, events: Sequence[Append], ledger: Sequence[Word] = (), entries: int = 0) -> None:
-        words: list[Word] = [self._dedup_ms, self._max_queue_len, self._ledger.server, entries, *ledger]
+    async def append_once(self, key: OnceKey, events: Sequence[Append]) -> bytes | None:  # noqa: D102
+        if len(events) > CHUNK:
+            raise ValueError(f"{len(events)} events under a key; {CHUNK} are one script call")
+        return await self._append(events, [key.app_id, key.digest, key.value, MOST_KEYS], "once")
+
+    async def _append(
+        self, events: Sequence[Append], more: Sequence[Word] = (), entries: int | str = 0
+    ) -> bytes | None:
+        words: list[Word] = [self._dedup_ms, self._max_queue_len, self._ledger.server, entries, *more]
         for event in events:
             text = jobs.encode_event(event)
             words += (event.id, event.endpoint, event.app_id, b"!" + text if event.solo else text)
@@ -204,12 +212,15 @@ class RedisQueue:
             answer = await self._link.call_replicated(self._replicas, *self._words("append", words))
         else:
             answer = await self._call("append", *words)
+        if isinstance(answer, bytes):
+            return answer
         _, known, opens, *numbers = answer
         self._count.duplicates.add(amount=known)
         if opens >= 0:
             self._waker.soon(opens / 1000)
         if numbers:
             raise QueueFull([events[number] for number in numbers])
+        return None
 
     async def inherit(self) -> Sequence[Occupancy]:  # noqa: D102
         return await self._ledger.inherit()

@@ -7,6 +7,7 @@
                  when an earlier version wrote it); ``gated``: its ordered lane waits for it.
 ``queue_seen``   For each call of ``append``, when it was (Unix ms), and the ids of the events that it added, as JSON.
 ``queue_paused`` Endpoints whose lanes are paused.
+``queue_keys``   Keys of ``append_once`` (as digests) with their values, and when they were added (Unix ms).
 ``present``      The ledger, see ``Occupancy``; ``owed`` is a JSON array, or NULL for none.
 
 Rows are numbered by the driver, through all tables: what came later has a higher number.
@@ -35,6 +36,10 @@ _TABLES = (
     "CREATE INDEX IF NOT EXISTS queue_dead ON queue_jobs (died) WHERE died IS NOT NULL",
     "CREATE TABLE IF NOT EXISTS queue_seen (row INTEGER PRIMARY KEY, ms INTEGER NOT NULL, ids BLOB NOT NULL)",
     "CREATE TABLE IF NOT EXISTS queue_paused (endpoint TEXT PRIMARY KEY) WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS queue_keys (key INTEGER PRIMARY KEY, app TEXT NOT NULL, digest TEXT NOT NULL,"
+    " ms INTEGER NOT NULL, value BLOB NOT NULL, UNIQUE (app, digest))",
+    "CREATE INDEX IF NOT EXISTS queue_keys_age ON queue_keys (ms)",
+    "CREATE INDEX IF NOT EXISTS queue_keys_of_app ON queue_keys (app, key)",
     "CREATE TABLE IF NOT EXISTS present (id TEXT PRIMARY KEY, app TEXT NOT NULL, channel TEXT NOT NULL, user TEXT,"
     " socket TEXT, owed TEXT) WITHOUT ROWID",
 )

@@ -11,9 +11,12 @@ from sockudo_py.links.sqlite import SchemaPart, SqliteFile
 from sockudo_py.queues.base import ALL_DEAD, Append, DeadLetters, Occupancy
 from sockudo_py.queues.local.lanes import Entry
 from sockudo_py.queues.local.store import LedgerChange, Saved, SavedJob
+from sockudo_py.queues.once import OnceKey
 from sockudo_py.queues.sqlite import ledger as sqlite_ledger
 from sockudo_py.queues.sqlite import schema, statements
 from sockudo_py.queues.sqlite.dead import DeadJobs, look
+from sockudo_py.queues.sqlite.keys import Keys
+from sockudo_py.queues.sqlite.keys import find as find_key
 from sockudo_py.queues.sqlite.packs import Packs, portions, unpack
 
 _DELETE_WITHIN = 0.005  # seconds: meanwhile the next events come, and their transaction takes it along
@@ -38,6 +41,7 @@ class SqliteStore:
         self._failed_max_len = failed_max_len
         self._longest_wait = longest_wait
         self._packs = Packs()
+        self._keys = Keys()
         self._rows = itertools.count(1)
         self._inherited = False
 
@@ -67,9 +71,15 @@ class SqliteStore:
         await self._file.close(self._part)
 
     async def append(
-        self, groups: Sequence[Sequence[Append]], ids: list[str], old: int, wall: int, ledger: LedgerChange | None
+        self,
+        groups: Sequence[Sequence[Append]],
+        ids: list[str],
+        old: int,
+        wall: int,
+        ledger: LedgerChange | None,
+        key: OnceKey | None,
     ) -> int:
-        """Write events and ids, in one transaction with the ledger."""
+        """Write events and ids, in one transaction with the ledger and the key."""
         packs = [(next(self._rows), some) for group in groups for some in portions(group)]
         row = next(self._rows)
 
@@ -80,11 +90,17 @@ class SqliteStore:
                 statements.append(db, packs, row, wall, ids)
             if ledger is not None:
                 sqlite_ledger.write(db, *ledger)
+            if key is not None:
+                self._keys.add(db, key, wall)
 
         await self._file.run(work)
         for number, events in packs:
             self._packs.add(events[0].endpoint, number, len(events))
         return row
+
+    async def find_key(self, app_id: str, digest: str, wall: int) -> bytes | None:
+        """Return the value of a key."""
+        return await self._file.run(lambda db: find_key(db, app_id, digest, wall))
 
     async def inherit(self) -> Sequence[Occupancy]:
         """Return what an earlier run left, once."""

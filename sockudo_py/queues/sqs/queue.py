@@ -1,5 +1,6 @@
 """The queue in AWS SQS: durable, shared by any number of processes, with nothing to run."""
 
+import asyncio
 import logging
 import sys
 from collections.abc import Callable, Sequence
@@ -24,6 +25,7 @@ from sockudo_py.queues.local.classes import SlotPolicy
 from sockudo_py.queues.local.headroom import Headroom
 from sockudo_py.queues.local.seen import SeenIds
 from sockudo_py.queues.metrics import QueueMetrics
+from sockudo_py.queues.once import OnceBook, OnceKey
 from sockudo_py.queues.sqs.dead import DeadJobs
 from sockudo_py.queues.sqs.link import SqsLink
 from sockudo_py.queues.sqs.messages import FRESH, MOST_BYTES, SOLO, Draft
@@ -59,6 +61,7 @@ class SqsQueue(BookLanes):
       that holds it, and starts over when that dies.
     - An event that is appended again after ``Unavailable`` is recognised by the process that sent it first, and by one
       that receives both; else it is delivered twice.
+    - Keys of ``append_once`` are known to the process that took them, as long as it lives.
     - Delays are whole seconds, rounded up. Longer ones than 900 s are put off again and again.
     - ``drop`` reaches what can be received now; delayed jobs follow when they come, by the worker.
     - ``failed``, ``redrive`` and ``purge`` look at 10,000 dead jobs at most, and see what nobody else looks at.
@@ -145,6 +148,8 @@ class SqsQueue(BookLanes):
         self._longest_wait = round(longest_wait * 1000)
         self._sent = SeenIds(round(dedup_ttl * 1000))
         self._count = QueueMetrics(self._metrics)
+        self._keys = OnceBook()
+        self._keys_lock = asyncio.Lock()
         self._opened: SqsStore | None = None
 
     async def open(self) -> None:
@@ -186,6 +191,17 @@ class SqsQueue(BookLanes):
         await super().set_policy(endpoint, _fitting(policy))
 
     async def append(self, events: Sequence[Append], ledger: Sequence[LedgerEntry] = ()) -> None:  # noqa: D102
+        await self._append(events, whole=False)
+
+    async def append_once(self, key: OnceKey, events: Sequence[Append]) -> bytes | None:  # noqa: D102
+        async with self._keys_lock:
+            known = self._keys.find(key.app_id, key.digest, self._clock.wall())
+            if known is None:
+                await self._append(events, whole=True)
+                self._keys.add(key, self._clock.wall())
+            return known
+
+    async def _append(self, events: Sequence[Append], *, whole: bool) -> None:
         now = self._now()
         self._sent.forget(now)
         fresh = self._sent.unknown(events)
@@ -200,6 +216,9 @@ class SqsQueue(BookLanes):
             draft = self._store.draft(jobs.encode_event(event), state=SOLO if event.solo else FRESH)
             ids[draft.order] = event.id
             drafts.append(draft)
+
+        if refused and whole:
+            raise QueueFull(refused)
 
         def note(draft: Draft) -> None:
             self._sent.add((ids[draft.order],), now)

@@ -1,0 +1,1 @@
+"""Events that applications ask for: names, data and ids are their own."""
