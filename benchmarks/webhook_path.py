@@ -57,6 +57,10 @@ class Stub:
     def __init__(self) -> None:
         self.answer = Delivered(200)
 
+    def begin(self, request: Request, done: Callable[[Outcome], None]) -> Callable[[], None] | None:
+        """Take it."""
+        return asyncio.get_running_loop().call_soon(done, self.answer).cancel
+
     async def send(self, request: Request) -> Outcome:
         """Take it."""
         return self.answer

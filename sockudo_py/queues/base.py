@@ -281,6 +281,9 @@ class Queue(Protocol):
     async def ack(self, token: str) -> bool:
         """Delivered: forget the job."""
 
+    async def ack_all(self, tokens: Sequence[str]) -> set[str]:
+        """Acknowledge several; return the tokens whose lease is gone."""
+
     async def retry(self, token: str, job: bytes, delay: float, *, healthy: bool = False) -> bool:
         """Failed for now: replace the leased job by ``job`` and make it claimable after ``delay`` seconds.
 

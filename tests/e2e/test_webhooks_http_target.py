@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import pytest
 import trustme
 
 from sockudo_py.webhooks.endpoints.guard import AddressGuard
-from sockudo_py.webhooks.targets.base import Delivered, Failure, Outcome, Request
+from sockudo_py.webhooks.targets.base import Delivered, Failure, Outcome, Request, Timing
 from sockudo_py.webhooks.targets.http.resolver import AddrInfo, Lookup
 from sockudo_py.webhooks.targets.http.target import HttpTarget, default_ssl_context
 from tests.support.receiver import Answer, Behaviour, Hang, Raw, Receiver, Reset
@@ -71,6 +72,65 @@ def request(url: str, **fields: Any) -> Request:
 async def outcome_of(behaviour: Behaviour, **fields: Any) -> Outcome:
     async with Receiver(default=behaviour) as receiver, target() as http:
         return await http.send(request(receiver.url(), **fields))
+
+
+async def begun(http: HttpTarget, to: Request) -> Outcome:
+    """Return the outcome of an attempt over a connection that is there."""
+    done: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+    assert http.begin(to, done.set_result) is not None
+    assert not done.done()
+    return await done
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [
+        Answer(204),
+        Answer(200, b"x" * 5000),
+        Answer(429, b"slowly", (("Retry-After", "7"),)),
+        Answer(500, close=True),
+        Reset(),
+        Raw(b"HTTP/1.1 200 OK\r\nContent-"),
+        Raw(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab"),
+        Raw(b"SSH-2.0-OpenSSH_9.2\r\n\r\n"),
+        Hang(),
+    ],
+)
+async def test_an_attempt_that_is_begun_ends_as_one_that_is_awaited(behaviour: Behaviour) -> None:
+    async with Receiver() as receiver, target() as http:
+        to = request(receiver.url(), timeout=0.5)
+        outcomes: list[Outcome] = []
+        for attempt in (lambda: begun(http, to), lambda: http.send(to)):
+            await http.send(to)  # makes a connection
+            receiver.script(behaviour)
+            outcomes.append(replace(await attempt(), timing=Timing()))
+            assert http.connections <= 1
+        assert outcomes[0] == outcomes[1]
+
+
+async def test_an_attempt_begins_only_where_there_is_a_connection_and_no_fault_in_the_request() -> None:
+    async with Receiver() as receiver, target() as http:
+        assert http.begin(request(receiver.url()), print) is None
+        await http.send(request(receiver.url()))
+        assert http.begin(request(receiver.url(), headers=(("X", "a\r\nY: b"),)), print) is None
+        assert http.begin(request("http://127.0.0.1:99999/"), print) is None
+        assert http.begin(request(receiver.url(), trusted=True), print) is None
+        assert isinstance(await begun(http, request(receiver.url())), Delivered)
+        assert (receiver.connections, http.connections) == (1, 1)
+
+
+async def test_an_attempt_that_is_broken_off_says_nothing_and_leaves_no_connection() -> None:
+    async with Receiver() as receiver, target() as http:
+        await http.send(request(receiver.url()))
+        receiver.script(Answer(delay=0.05))
+        outcomes: list[Outcome] = []
+        abort = http.begin(request(receiver.url(), timeout=0.1), outcomes.append)
+        assert abort is not None
+        abort()
+        assert http.connections == 0
+        await asyncio.sleep(0.15)  # past the answer and the timeout
+        assert outcomes == []
+        assert isinstance(await http.send(request(receiver.url())), Delivered)
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 299])

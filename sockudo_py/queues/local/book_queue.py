@@ -185,15 +185,21 @@ class BookQueue(BookLanes):
         ]
 
     async def ack(self, token: str) -> bool:  # noqa: D102
-        entry = self._finish(token, good=True)
-        if entry is None:
-            return False
-        try:
-            await self._store.delete(entry)
-        except BaseException:
-            self._back(entry)
-            raise
-        return True
+        return not await self.ack_all((token,))
+
+    async def ack_all(self, tokens: Sequence[str]) -> set[str]:  # noqa: D102
+        book, now = self._book, self._now()
+        ended = [(token, book.finish(token, now, True)) for token in tokens]
+        self._freed()
+        entries = [entry for _, entry in ended if entry is not None]
+        if entries:
+            try:
+                await self._store.delete(entries)
+            except BaseException:
+                for entry in entries:
+                    self._back(entry)
+                raise
+        return {token for token, entry in ended if entry is None}
 
     async def retry(self, token: str, job: bytes, delay: float, *, healthy: bool = False) -> bool:  # noqa: D102
         endpoint = jobs.require_header(job)[1]
@@ -291,9 +297,12 @@ class BookQueue(BookLanes):
 
     def _finish(self, token: str, *, good: bool | None) -> Entry | None:
         entry = self._book.finish(token, self._now(), good)
+        self._freed()
+        return entry
+
+    def _freed(self) -> None:
         if self._book.lanes.waiting:  # else there is nothing that a free slot makes claimable
             self._waker.soon()
-        return entry
 
     async def _crashed(self, entry: Entry) -> None:
         self._count.poison.add()

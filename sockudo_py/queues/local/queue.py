@@ -108,7 +108,7 @@ class NoStore:
     async def release(self, entry: Entry) -> None:
         """Nothing to do."""
 
-    async def delete(self, entry: Entry) -> None:
+    async def delete(self, entries: Sequence[Entry]) -> None:
         """Nothing to do."""
 
     async def replace(self, entry: Entry, again: Entry, due: int, wait: int, gated: bool) -> None:

@@ -84,8 +84,8 @@ class JobStore(Protocol):
     async def release(self, entry: Entry) -> None:
         """A job is leased no more."""
 
-    async def delete(self, entry: Entry) -> None:
-        """A job is delivered."""
+    async def delete(self, entries: Sequence[Entry]) -> None:
+        """Jobs are delivered."""
 
     async def replace(self, entry: Entry, again: Entry, due: int, wait: int, gated: bool) -> None:
         """A job is to be tried again as another one, which gets its row; the rest as in ``SavedJob``."""

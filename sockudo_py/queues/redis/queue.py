@@ -252,6 +252,10 @@ class RedisQueue:
     async def ack(self, token: str) -> bool:  # noqa: D102
         return await self._answer("ack", token)
 
+    async def ack_all(self, tokens: Sequence[str]) -> set[str]:  # noqa: D102
+        answers = await asyncio.gather(*(self._turns.ask("ack", token) for token in tokens))
+        return {token for token, done in zip(tokens, answers, strict=True) if done != 1}
+
     async def retry(self, token: str, job: bytes, delay: float, *, healthy: bool = False) -> bool:  # noqa: D102
         jobs.require_header(job)
         return await self._answer("retry", token, job, round(delay * 1000), int(healthy))

@@ -41,13 +41,17 @@ class Turns:
 
     async def answer(self, *words: Word) -> Any:
         """Return what the script says to one answer. Raises Unavailable."""
+        return await self.ask(*words)
+
+    def ask(self, *words: Word) -> asyncio.Future[Any]:
+        """Ask for one answer without waiting for it."""
         loop = asyncio.get_running_loop()
         done: asyncio.Future[Any] = loop.create_future()
         self._answers.append((words, done))
         if self._timer is None:
             self._timer = loop.call_later(_PATIENCE, self._go_alone)
         self._news()
-        return await done
+        return done
 
     async def claim(self, *words: Word) -> Sequence[Any]:
         """Return what the script says to a claim, one at a time. Raises Unavailable.

@@ -112,9 +112,9 @@ def take(db: sqlite3.Connection, made: Iterable[Entry]) -> None:
         )
 
 
-def delete(db: sqlite3.Connection, entry: Entry) -> None:
-    """Delete a job."""
-    db.execute("DELETE FROM queue_jobs WHERE row = ?", (entry.row,))
+def delete(db: sqlite3.Connection, entries: Sequence[Entry]) -> None:
+    """Delete jobs."""
+    db.executemany("DELETE FROM queue_jobs WHERE row = ?", [(entry.row,) for entry in entries])
 
 
 def unclaim(db: sqlite3.Connection, entry: Entry) -> None:

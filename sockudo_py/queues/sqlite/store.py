@@ -127,9 +127,9 @@ class SqliteStore:
         """Write that a job was given back."""
         await self._file.run(lambda db: statements.unclaim(db, entry))
 
-    async def delete(self, entry: Entry) -> None:
-        """Delete a job. A kill before that costs a duplicate, as one a moment earlier would."""
-        await self._file.run(lambda db: statements.delete(db, entry), patience=_DELETE_WITHIN)
+    async def delete(self, entries: Sequence[Entry]) -> None:
+        """Delete jobs. A kill before that costs duplicates, as one a moment earlier would."""
+        await self._file.run(lambda db: statements.delete(db, entries), patience=_DELETE_WITHIN)
 
     async def replace(self, entry: Entry, again: Entry, due: int, wait: int, gated: bool) -> None:
         """Write the job that is to be tried again, in the row of the one that was."""

@@ -272,6 +272,10 @@ class SqsQueue(BookLanes):
         self._end(token, held, good=True)
         return deleted
 
+    async def ack_all(self, tokens: Sequence[str]) -> set[str]:  # noqa: D102
+        answers = await asyncio.gather(*map(self.ack, tokens))
+        return {token for token, done in zip(tokens, answers, strict=True) if not done}
+
     async def retry(self, token: str, job: bytes, delay: float, *, healthy: bool = False) -> bool:  # noqa: D102
         jobs.require_header(job)
         now = self._now()

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import time
-from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 
@@ -26,7 +25,11 @@ log = logging.getLogger(__name__)
 
 
 class Deliverer:
-    """Delivers claimed jobs. ``lost``: tokens whose lease is known to be gone; their results are not stored."""
+    """Delivers claimed jobs.
+
+    ``lost``: tokens whose lease is known to be gone; their results are not stored. Whoever holds the tokens clears them
+    from ``lost`` and ``under_way``.
+    """
 
     def __init__(
         self,
@@ -44,14 +47,14 @@ class Deliverer:
         self._queue = queue
         self._registry = registry
         self._targets = targets
-        self._recorder = recorder
-        self._health = health
+        self.recorder = recorder
+        self.health = health
         self._max_payload_bytes = max_payload_bytes
         self._clock = clock
         self._dice = dice
         self._unknown = unknown
         self.lost: set[str] = set()
-        self.in_flight: Counter[str] = Counter()
+        self.under_way: dict[str, str] = {}  # endpoints of the jobs that are tried, by token, until the queue knows
 
     async def carry(self, claim: Claim) -> bool:
         """Deliver a job and answer the queue. Return whether it was tried at all."""
@@ -59,7 +62,7 @@ class Deliverer:
         try:
             job = jobs.of_claim(claim)
         except jobs.PoisonJob as problem:
-            self._recorder.poison(str(problem))
+            self.recorder.poison(str(problem))
             dead = jobs.poison(claim.job, self._now_ms(), str(problem))
             await self._settle(token, lambda: self._queue.fail(token, dead))
             return False
@@ -70,7 +73,7 @@ class Deliverer:
             if away:
                 await self._settle(token, lambda: self._queue.release(token, away=away))
                 return False
-            self._recorder.orphan(job)
+            self.recorder.orphan(job)
             await self._bury(token, claim.job, JobError(ENDPOINT_DELETED, "there is no such endpoint"), healthy=True)
             return False
         if not endpoint.enabled:  # somebody disabled it during the claim
@@ -80,21 +83,21 @@ class Deliverer:
                 await self._settle(token, lambda: self._queue.resume(uid))
             await self._settle(token, lambda: self._queue.release(token))
             return False
-        wait = self._health.hold(endpoint, token)
+        wait = self.health.hold(endpoint, token)
         if wait:
             await self._settle(token, lambda: self._queue.gate(uid, wait))
             await self._settle(token, lambda: self._queue.release(token))
             return False
-        self.in_flight[uid] += 1
-        try:
-            await self._deliver(token, claim.job, job, endpoint)
-        finally:
-            self.in_flight[uid] -= 1
-            if not self.in_flight[uid]:
-                del self.in_flight[uid]
+        self.under_way[token] = uid
+        await self._deliver(claim, job, endpoint)
         return True
 
-    async def _deliver(self, token: str, text: bytes, job: Job, endpoint: Endpoint) -> None:
+    def ready(self, uid: str) -> Endpoint | None:
+        """Return an endpoint that is known and enabled and about which there is nothing to look at first."""
+        endpoint = self._registry.by_uid(uid)
+        return None if endpoint is None or not endpoint.enabled or self.health.troubled else endpoint
+
+    async def _deliver(self, claim: Claim, job: Job, endpoint: Endpoint) -> None:
         started, started_ms = time.perf_counter(), self._now_ms()
         target = self._targets["http" if endpoint.function is None else "lambda"]
         outcome, job, request = await self._send_all(target, endpoint, job)
@@ -110,28 +113,35 @@ class Deliverer:
             duration=time.perf_counter() - started,
             request=request,
         )
+        await self.conclude(claim, endpoint, attempt)
+
+    async def conclude(self, claim: Claim, endpoint: Endpoint, attempt: Attempt) -> None:
+        """Record an attempt, decide what follows, and answer the queue. Its status is set here."""
+        token, job, outcome, number = claim.token, attempt.job, attempt.outcome, attempt.number
         if isinstance(outcome, Delivered):
-            self._recorder.record(attempt, endpoint)
-            if self._health.troubled:
-                await self._health.succeeded(endpoint)
+            self.recorder.record(attempt, endpoint)
+            if self.health.troubled:
+                await self.health.succeeded(endpoint)
             await self._settle(token, lambda: self._queue.ack(token))
             return
         decision = self._decide(endpoint, job, outcome, number)
         healthy = outcome.error_class in ANSWERED
         # Before the queue gets its answer: a gate or pause must hold when the next job of the lane is claimed.
-        if await self._health.failed(endpoint, token, outcome):
+        if await self.health.failed(endpoint, token, outcome):
             decision = GiveUp(outcome.error_class)
         if isinstance(decision, Retry):
             delay = decision.delay
-            self._recorder.record(replace(attempt, status="retrying", retry_in=delay), endpoint)
+            self.recorder.record(replace(attempt, status="retrying", retry_in=delay), endpoint)
             again = jobs.encode(replace(job, attempt=number))
             await self._settle(token, lambda: self._queue.retry(token, again, delay, healthy=healthy))
             return
-        self._recorder.record(replace(attempt, status="failed"), endpoint)
+        self.recorder.record(replace(attempt, status="failed"), endpoint)
         message = outcome.message
         if decision.error_class != outcome.error_class:
             message = f"{outcome.error_class}: {message}"
-        await self._bury(token, text, JobError(decision.error_class, message, outcome.status), job, healthy=healthy)
+        await self._bury(
+            token, claim.job, JobError(decision.error_class, message, outcome.status), job, healthy=healthy
+        )
 
     def _decide(self, endpoint: Endpoint, job: Job, failure: Failure, number: int) -> Retry | GiveUp:
         if self._registry.by_uid(job.endpoint) is None:  # deleted meanwhile: its other jobs are dead letters by now
@@ -152,7 +162,7 @@ class Deliverer:
         large: list[int] = []
         try:
             for body in bodies(endpoint, job, self._now_ms, limit):
-                self._recorder.metrics.payload_bytes.observe(value=len(body.content))
+                self.recorder.metrics.payload_bytes.observe(value=len(body.content))
                 if len(body.content) > limit:
                     large += body.events
                     continue
@@ -204,7 +214,7 @@ class Deliverer:
             if taken is False and wait == FIRST_WAIT:  # False after Unavailable: the first call had taken effect
                 break
             return
-        self._recorder.lost(token)
+        self.recorder.lost(token)
 
     def _now_ms(self) -> int:
         return int(self._clock() * 1000)

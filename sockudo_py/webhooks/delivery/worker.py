@@ -6,12 +6,17 @@ import logging
 import random
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 
+from sockudo_py.endpoints import Endpoint
 from sockudo_py.errors import Unavailable
 from sockudo_py.queues.base import Claim, Queue
+from sockudo_py.webhooks.delivery.acks import Acks
+from sockudo_py.webhooks.delivery.attempt import Attempt
 from sockudo_py.webhooks.delivery.deliverer import Deliverer
+from sockudo_py.webhooks.delivery.direct import Abort, DirectDelivery
 from sockudo_py.webhooks.delivery.health import EndpointHealth
 from sockudo_py.webhooks.delivery.rate import RateWindow
 from sockudo_py.webhooks.delivery.recorder import Recorder
@@ -41,7 +46,9 @@ class WorkerSettings:
 
 
 class Worker:
-    """Keeps its slots busy with whatever the queue hands out. One task per delivery; retries wait in the queue.
+    """Keeps its slots busy with whatever the queue hands out. Retries wait in the queue.
+
+    A delivery is a request with a callback (``direct.py``) or, where that is not enough, a task (``deliverer.py``).
 
     It never looks at which endpoint is slow: the queue's in-flight allowance per endpoint keeps slots for the others.
     """
@@ -75,10 +82,20 @@ class Worker:
             dice=dice,
             unknown=self._unknown,
         )
+        self._acks = Acks(queue, recorder, self._deliverer.lost, self._ended)
+        self._direct = DirectDelivery(
+            self._deliverer,
+            targets,
+            max_payload_bytes=self._settings.max_payload_bytes,
+            clock=clock,
+            delivered=self._acks.add,
+            broken=self._ended,
+            undelivered=self._conclude,
+        )
         self._id = secrets.token_hex(8)
         limit = self._settings.deliveries_per_window
         self._rate = RateWindow(limit, self._settings.rate_window) if limit is not None else None
-        self._active: dict[str, asyncio.Task[None]] = {}
+        self._active: dict[str, asyncio.Task[None] | Abort] = {}  # by the tokens of the leases
         self._wake = asyncio.Event()  # a slot is free, or it is the end
         self._stopping = False
         self._tasks: list[asyncio.Task[None]] = []
@@ -110,12 +127,24 @@ class Worker:
                 log.warning(
                     "the webhook queue does not answer at shutdown; its last jobs wait for their leases to expire"
                 )
-        if self._active:
-            await asyncio.wait(self._active.values(), timeout=_until(deadline))
-        await _cancel([*self._tasks, *self._active.values()])
+        await self._end_of_deliveries(deadline)
+        cut_off = list(self._active.values())
+        for one in cut_off:
+            if not isinstance(one, asyncio.Task):
+                one()
+        await self._acks.close()
+        await _cancel([*self._tasks, *(one for one in cut_off if isinstance(one, asyncio.Task))])
         self._tasks = []
         await self._give_back(list(self._active), min(GIVE_BACK_TIMEOUT, _until(deadline + LAST_WORDS)))
         self._active.clear()
+        self._deliverer.under_way.clear()
+
+    async def _end_of_deliveries(self, deadline: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_until(deadline)):
+                while self._active:
+                    self._wake.clear()
+                    await self._wake.wait()
 
     async def _give_back(self, tokens: list[str], timeout: float) -> None:
         """Give interrupted jobs back, so that others deliver them at once and not after their leases."""
@@ -139,7 +168,7 @@ class Worker:
     @property
     def in_flight(self) -> Mapping[str, int]:
         """Deliveries under way from here, per endpoint."""
-        return self._deliverer.in_flight
+        return Counter(self._deliverer.under_way.values())
 
     @property
     def tokens(self) -> list[str]:
@@ -246,23 +275,37 @@ class Worker:
     def _begin(self, claim: Claim) -> None:
         if self._rate is not None:
             self._rate.take(time.monotonic())
-        self._active[claim.token] = self._loop.create_task(self._handle(claim), name="webhook-delivery")
+        self._active[claim.token] = self._direct.begin(claim) or self._task(claim.token, self._carry(claim))
 
-    async def _handle(self, claim: Claim) -> None:
+    def _task(self, token: str, delivery: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        return self._loop.create_task(self._handle(token, delivery), name="webhook-delivery")
+
+    def _conclude(self, claim: Claim, endpoint: Endpoint, attempt: Attempt) -> None:
+        token = claim.token
+        self._active[token] = self._task(token, self._deliverer.conclude(claim, endpoint, attempt))
+
+    async def _carry(self, claim: Claim) -> None:
+        tried = await self._deliverer.carry(claim)
+        if not tried and self._rate is not None:
+            self._rate.give_back()
+
+    async def _handle(self, token: str, delivery: Coroutine[None, None, None]) -> None:
         try:
-            tried = await self._deliverer.carry(claim)
-            if not tried and self._rate is not None:
-                self._rate.give_back()
+            await delivery
         except asyncio.CancelledError:
             if self._stopping:
                 raise  # stop() gives back what is still listed
             log.error("a webhook delivery was cancelled; its job goes back to the queue")
             with contextlib.suppress(Unavailable):  # or its lease expires
-                await self._queue.release(claim.token)
+                await self._queue.release(token)
         except Exception:
             log.exception("a webhook delivery broke; its job comes back when its lease expires")
-        del self._active[claim.token]
-        self._deliverer.lost.discard(claim.token)
+        self._ended(token)
+
+    def _ended(self, token: str) -> None:
+        del self._active[token]
+        self._deliverer.under_way.pop(token, None)
+        self._deliverer.lost.discard(token)
         self._wake.set()
 
 

@@ -1,7 +1,8 @@
 """The contract of webhook targets: one attempt, one outcome."""
 
+from collections.abc import Callable
 from dataclasses import field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from sockudo_py.endpoints import LambdaTarget
 from sockudo_py.protocol.values import value
@@ -96,6 +97,18 @@ class Target(Protocol):
 
     async def close(self) -> None:
         """Close connections and threads."""
+
+
+@runtime_checkable
+class Begins(Target, Protocol):
+    """A target that can make an attempt without being awaited, where nothing has to be prepared for it."""
+
+    def begin(self, request: Request, done: Callable[[Outcome], None]) -> Callable[[], None] | None:
+        """Begin an attempt, if that is possible at once. Returns what breaks it off; None: nothing was done.
+
+        ``done`` is called with what ``send`` would return, later and not from within this call; not after it was broken
+        off.
+        """
 
 
 def status_class(status: int) -> str:

@@ -44,17 +44,15 @@ class FlakyQueue(MemoryQueue):
             self.lost_replies -= 1
             raise Unavailable("the reply was lost")
 
-    async def ack(self, token: str) -> bool:
+    async def ack_all(self, tokens: Sequence[str]) -> set[str]:
         self._check()
         if self.results_away:
             raise Unavailable("the queue is away")
-        if token in self.gone:
-            return False
-        taken = await super().ack(token)
+        gone = await super().ack_all([token for token in tokens if token not in self.gone])
         if self.lost_replies:
             self.lost_replies -= 1
             raise Unavailable("the reply was lost")
-        return taken
+        return gone | self.gone.intersection(tokens)
 
     async def release(self, token: str, *, away: float = 0.0) -> bool:
         if away:
@@ -85,6 +83,7 @@ class FakeTarget:
         self.hold: set[str] = set()
         self.takes: Callable[[], object] = lambda: None  # called while a request is under way
         self.closed = False
+        self.begun = 0  # how many of them without ``send`` being asked
         self._news = asyncio.Event()
         self._released = asyncio.Event()
 
@@ -113,6 +112,22 @@ class FakeTarget:
                 self._news.clear()
                 await self._news.wait()
         return self.requests
+
+
+class BeginningTarget(FakeTarget):
+    """A ``FakeTarget`` that can be begun, too."""
+
+    def begin(self, request: Request, done: Callable[[Outcome], None]) -> Callable[[], None] | None:
+        if self.outcomes and isinstance(self.outcomes[0], Exception):
+            return None  # ``send`` raises it: a bug
+        self.begun += 1
+        attempt = asyncio.get_running_loop().create_task(self.send(request))
+        attempt.add_done_callback(lambda ended: None if ended.cancelled() else done(ended.result()))
+
+        def abort() -> None:
+            attempt.cancel()
+
+        return abort
 
 
 class Clock:

@@ -1,7 +1,9 @@
+"""Each test runs twice: over a target that is awaited, and over one that can be begun (``direct.py``) as well."""
+
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -19,10 +21,20 @@ from sockudo_py.webhooks.endpoints.registry import EndpointRegistry
 from sockudo_py.webhooks.metrics import WebhookMetrics
 from sockudo_py.webhooks.stats import DeliveryStats
 from sockudo_py.webhooks.targets.base import Delivered, Failure
-from tests.unit.webhooks.fakes import Clock, FakeTarget, FlakyQueue, until
+from tests.unit.webhooks.fakes import BeginningTarget, Clock, FakeTarget, FlakyQueue, until
 from tests.unit.webhooks.make import NOW, NOW_MS, endpoint
 
 SERVER_ERROR = Failure("http_5xx", "the endpoint answered 500", 500)
+
+
+KINDS: list[type[FakeTarget]] = [FakeTarget]  # the one that counts is the last
+
+
+@pytest.fixture(autouse=True, params=[FakeTarget, BeginningTarget])
+def kind_of_target(request: pytest.FixtureRequest) -> Iterator[type[FakeTarget]]:
+    KINDS.append(request.param)
+    yield request.param
+    KINDS.pop()
 
 
 class Site:
@@ -30,7 +42,7 @@ class Site:
         self.clock = Clock(NOW)
         self.queue = FlakyQueue(self.clock)
         self.registry = EndpointRegistry()
-        self.target = FakeTarget()
+        self.target = KINDS[-1]()
         self.metrics = WebhookMetrics(Metrics())
         self.stats = DeliveryStats()
         self.attempts: list[Attempt] = []
@@ -87,9 +99,10 @@ async def test_n213_what_gathered_is_delivered_in_one_signed_request_and_acknowl
         [request] = await site.target.got(1)
         assert len(orjson.loads(request.body)["events"]) == 3
         assert "X-Pusher-Signature" in dict(request.headers)
-        await until(lambda: site.statuses() == ["delivered"])
+        await until(lambda: site.statuses() == ["delivered"] and not site.worker.tokens)
         depths = await site.queue.depths()
         assert (depths.waiting, depths.active, depths.delayed, depths.failed) == (0, 0, 0, 0)
+        assert site.target.begun == (1 if isinstance(site.target, BeginningTarget) else 0)
 
 
 async def test_n216_n218_a_failure_is_retried_on_schedule_and_ends_among_the_dead_letters() -> None:

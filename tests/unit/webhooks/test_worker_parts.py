@@ -7,7 +7,9 @@ from sockudo_py.webhooks.delivery.worker import WorkerSettings
 from sockudo_py.webhooks.targets.base import Delivered, Request
 from tests.unit.webhooks.fakes import until
 from tests.unit.webhooks.make import NOW_MS, endpoint
-from tests.unit.webhooks.test_worker import SERVER_ERROR, running
+from tests.unit.webhooks.test_worker import SERVER_ERROR, kind_of_target, running
+
+__all__ = ["kind_of_target"]  # a fixture of these tests, too
 
 LIMIT = 500
 

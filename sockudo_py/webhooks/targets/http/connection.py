@@ -9,6 +9,7 @@ import asyncio
 import socket
 import ssl
 import time
+from collections.abc import Callable
 from dataclasses import field
 
 import httptools
@@ -44,8 +45,11 @@ class Answer:
     dialled: tuple[int, int, int | None] | None = None
 
 
+Done = Callable[[Answer | ExchangeError], None]
+
+
 class Connection(asyncio.Protocol):
-    """Made by ``Dialer``. ``reusable``: another request may go over it, once ``exchange`` has returned.
+    """Made by ``Dialer``. ``reusable``: another request may go over it, once the answer is there.
 
     Args:
         sock: The socket below, to look for an end that the event loop has not noticed yet.
@@ -57,6 +61,7 @@ class Connection(asyncio.Protocol):
         "_body",
         "_complete",
         "_delimited",
+        "_done",
         "_keep",
         "_kept",
         "_left",
@@ -64,8 +69,8 @@ class Connection(asyncio.Protocol):
         "_retry_after",
         "_sock",
         "_status",
+        "_timer",
         "_tunnel",
-        "_waiter",
         "dialled",
         "idle_since",
         "reusable",
@@ -79,7 +84,8 @@ class Connection(asyncio.Protocol):
         self.dialled: tuple[int, int, int | None] | None = None  # as in ``Answer``; the dialer sets it
         self._sock = sock
         self._keep = keep
-        self._waiter: asyncio.Future[Answer] | None = None
+        self._done: Done | None = None  # of the request that is under way
+        self._timer: asyncio.TimerHandle | None = None
         self._retry_after: str | None = None
         self._body: list[bytes] = []
         self._tunnel = False
@@ -108,26 +114,39 @@ class Connection(asyncio.Protocol):
 
         Raises ExchangeError (reset, protocol, timeout_read). ``tunnel``: the answer ends with its head if it is a 2xx.
         """
-        if self.transport is None:
-            raise ExchangeError("reset", "the connection was closed before an answer came")
+        waiter: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+
+        def done(answer: Answer | ExchangeError) -> None:
+            if waiter.done():
+                return  # cancelled
+            if isinstance(answer, Answer):
+                waiter.set_result(answer)
+            else:
+                waiter.set_exception(answer)
+
+        self.start(request, timeout, done, tunnel=tunnel)
+        try:
+            return await waiter
+        finally:
+            if self._done is done:  # cancelled: a late answer would pass for that to the next request
+                self.abort()
+
+    def start(self, request: bytes, timeout: float, done: Done, *, tunnel: bool = False) -> None:
+        """Send a request; ``done`` is called later, unless ``abort`` is, with what ``exchange`` returns or raises."""
         loop = asyncio.get_running_loop()
-        waiter: asyncio.Future[Answer] = loop.create_future()
-        self._waiter = waiter
+        self._done = done
+        if self.transport is None:
+            loop.call_soon(self._fail, "reset", "the connection was closed before an answer came")
+            return
         self._start_answer()
         self._tunnel = tunnel
         self._left = self._keep + _OVERHEAD
-        timer = loop.call_later(timeout, self._time_out)
-        try:
-            self.transport.write(request)
-            return await waiter
-        finally:
-            timer.cancel()
-            if self._waiter is not None:  # cancelled: a late answer would pass for that to the next request
-                self._waiter = None
-                self.abort()
+        self._timer = loop.call_later(timeout, self._time_out)
+        self.transport.write(request)
 
     def abort(self) -> None:
         """Close at once; unread bytes of an answer are not waited for."""
+        self._end()
         self.reusable = False
         if self.transport is not None:
             self.transport.abort()
@@ -140,7 +159,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take a part of an answer."""
-        if self._waiter is None:
+        if self._done is None:
             self.abort()
             return
         try:
@@ -161,7 +180,7 @@ class Connection(asyncio.Protocol):
         """End; without a length the end of the connection is the end of the answer."""
         self.transport = None
         self.reusable = False
-        if self._waiter is None:
+        if self._done is None:
             return
         if isinstance(error, ssl.SSLError) and not self._status:
             self._fail("tls", str(error.reason or "TLS failed")[:200])
@@ -228,11 +247,12 @@ class Connection(asyncio.Protocol):
         self._delimited = False
 
     def _time_out(self) -> None:
-        if self._waiter is not None:
+        if self._done is not None:
             self._end_early("timeout_read", "no complete answer within the request timeout")
 
     def _end_early(self, error_class: str, message: str) -> None:
         """Stop reading. Once the status has come in, trouble changes nothing."""
+        self.reusable = False
         if self._status and self._status != 101:
             self._finish(truncated=not self._complete)
         else:
@@ -240,16 +260,22 @@ class Connection(asyncio.Protocol):
         self.abort()
 
     def _finish(self, *, truncated: bool) -> None:
-        waiter, self._waiter = self._waiter, None
-        if waiter is not None and not waiter.done():
+        done = self._end()
+        if done is not None:
             body = b"".join(self._body)
             long = self._kept > self._keep
             dialled, self.dialled = self.dialled, None
-            waiter.set_result(
-                Answer(self._status, self._retry_after, self._answered_at, body, truncated or long, dialled)
-            )
+            done(Answer(self._status, self._retry_after, self._answered_at, body, truncated or long, dialled))
 
     def _fail(self, error_class: str, message: str) -> None:
-        waiter, self._waiter = self._waiter, None
-        if waiter is not None and not waiter.done():
-            waiter.set_exception(ExchangeError(error_class, message))
+        done = self._end()
+        if done is not None:
+            done(ExchangeError(error_class, message))
+
+    def _end(self) -> Done | None:
+        """End the request that is under way, if any; return what is to be called."""
+        done, self._done = self._done, None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        return done

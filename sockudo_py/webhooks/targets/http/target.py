@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 from sockudo_py.webhooks.endpoints.guard import AddressGuard, BlockedAddress
 from sockudo_py.webhooks.targets.base import Delivered, Failure, Outcome, Request, Timing, status_class
@@ -77,6 +78,34 @@ class HttpTarget:
         """How many connections are open, idle ones too."""
         return len(self._dialer.open)
 
+    def begin(self, request: Request, done: Callable[[Outcome], None]) -> Callable[[], None] | None:
+        """Make one attempt, if there is an idle connection and nothing wrong with the request."""
+        try:
+            where = destination(request.url or "")
+            data = self._encode(where, request)
+        except (BlockedAddress, ValueError):
+            return None
+        key = (where.tls, where.host, where.port, request.trusted)
+        connection = self._take(key)
+        if connection is None:
+            return None
+        connection.start(data, request.timeout, partial(self._answered, key, connection, time.perf_counter(), done))
+        return partial(self._drop, connection)
+
+    def _answered(
+        self,
+        key: _Key,
+        connection: Connection,
+        started: float,
+        done: Callable[[Outcome], None],
+        answer: Answer | ExchangeError,
+    ) -> None:
+        if connection.reusable:
+            self._give_back(key, connection)
+        else:
+            self._drop(connection)
+        done(self._outcome(answer, started))
+
     async def send(self, request: Request) -> Outcome:
         """Make one attempt."""
         started = time.perf_counter()
@@ -85,13 +114,12 @@ class HttpTarget:
             data = self._encode(where, request)
             answer = await self._exchange(where, request, data, started)
         except ExchangeError as error:
-            return Failure(error.error_class, str(error), timing=Timing(_ms_since(started)))
+            return self._outcome(error, started)
         except BlockedAddress:
             return Failure("blocked_address", "address not allowed", timing=Timing(_ms_since(started)))
         except ValueError as error:
             return Failure("protocol", str(error)[:200], timing=Timing(_ms_since(started)))
-        timing = Timing(_ms_since(started), round((answer.answered_at - started) * 1000), *(answer.dialled or ()))
-        return self._judge(answer, timing)
+        return self._outcome(answer, started)
 
     async def close(self) -> None:
         """Close all connections and end the resolver's threads."""
@@ -138,7 +166,10 @@ class HttpTarget:
         body = request.body
         return f"POST {target} HTTP/1.1\r\n{text}\r\nContent-Length: {len(body)}\r\n\r\n".encode("latin-1") + body
 
-    def _judge(self, answer: Answer, timing: Timing) -> Outcome:
+    def _outcome(self, answer: Answer | ExchangeError, started: float) -> Outcome:
+        if isinstance(answer, ExchangeError):
+            return Failure(answer.error_class, str(answer), timing=Timing(_ms_since(started)))
+        timing = Timing(_ms_since(started), round((answer.answered_at - started) * 1000), *(answer.dialled or ()))
         status = answer.status
         if 200 <= status <= 299:
             return Delivered(status, timing, answer.body, answer.truncated)
