@@ -9,7 +9,7 @@ class Waker:
     def __init__(self, poll: float) -> None:
         self._poll = poll
         self._due: float | None = None  # of the loop's clock
-        self._news = asyncio.Event()
+        self._waiting: set[asyncio.Future[None]] = set()
 
     def begin(self) -> None:
         """Call before a claim: forgets known due times; later calls of ``soon`` count."""
@@ -20,7 +20,8 @@ class Waker:
         due = asyncio.get_running_loop().time() + seconds
         if self._due is None or due < self._due:
             self._due = due
-            self._news.set()
+            for waiting in self._waiting:
+                _end(waiting)
 
     async def wait(self, timeout: float) -> None:
         """Return when something is due, at the latest after ``timeout`` seconds or the poll interval."""
@@ -31,9 +32,17 @@ class Waker:
             delay = until - loop.time()
             if delay <= 0:
                 return
-            self._news.clear()
+            # A future and a timer: an event below ``asyncio.timeout`` takes three times as long.
+            waiting: asyncio.Future[None] = loop.create_future()
+            self._waiting.add(waiting)
+            timer = loop.call_later(delay, _end, waiting)
             try:
-                async with asyncio.timeout(delay):
-                    await self._news.wait()
-            except TimeoutError:
-                return
+                await waiting
+            finally:
+                timer.cancel()
+                self._waiting.discard(waiting)
+
+
+def _end(waiting: asyncio.Future[None]) -> None:
+    if not waiting.done():
+        waiting.set_result(None)

@@ -66,26 +66,28 @@ def encode(event: Event) -> bytes:
 class TextWriter:
     """Writes ``encode(event_of(change, time_ms))`` in far less time, for the kinds of which there are many.
 
-    It remembers what stands around the name and the data of the last client event.
+    It remembers what stands around the name and the data of the last client event, and the last time.
     """
 
-    __slots__ = ("_around", "_end", "_head", "_tail")
+    __slots__ = ("_around", "_end", "_head", "_tail", "_time_ms", "_time_text")
 
     def __init__(self) -> None:
-        self._around: tuple[str, str, str | None, int] | None = None
-        self._head = self._tail = b""
-        self._end = 0
+        self._around: tuple[str, str, str | None] | None = None
+        self._head = self._tail = self._time_text = b""
+        self._end = self._time_ms = 0
 
     def text(self, change: Change, time_ms: int) -> bytes:
         """Return the text of a change's event."""
         if type(change) is ClientEventSent:
             if change.payload:
                 # The message to subscribers, {"event":…,"data":…,"channel":…}, has event and data as JSON already.
-                around = (change.channel, change.socket_id, change.user_id, time_ms)
+                around = (change.channel, change.socket_id, change.user_id)
                 if around != self._around:
                     self._around = around
                     self._head, self._tail, self._end = _around(*around)
-                return self._head + change.payload[1 : self._end] + self._tail
+                if time_ms != self._time_ms:
+                    self._time_ms, self._time_text = time_ms, b"%d}" % time_ms
+                return b"".join((self._head, change.payload[1 : self._end], self._tail, self._time_text))
         elif (template := _CHANNEL_TEXTS.get(type(change))) is not None:
             try:
                 return template % (orjson.dumps(change.channel), time_ms)  # type: ignore[union-attr]
@@ -94,11 +96,12 @@ class TextWriter:
         return encode(event_of(change, time_ms))
 
 
-def _around(channel: str, socket_id: str, user_id: str | None, time_ms: int) -> tuple[bytes, bytes, int]:
-    """Return what is before and after event and data in a client event's text, and where they end in its payload."""
+def _around(channel: str, socket_id: str, user_id: str | None) -> tuple[bytes, bytes, int]:
+    """Return what is before event and data in a client event's text, what is between them and the time, and where they
+    end in its payload."""
     where = b'"channel":' + orjson.dumps(channel)
     user = b"" if user_id is None else b',"user_id":' + orjson.dumps(user_id)
-    tail = b',"socket_id":%b%b,"time_ms":%d}' % (orjson.dumps(socket_id), user, time_ms)
+    tail = b',"socket_id":%b%b,"time_ms":' % (orjson.dumps(socket_id), user)
     return b'{"name":"client_event",%b,' % where, tail, -len(b",%b%b}" % (where, user))
 
 

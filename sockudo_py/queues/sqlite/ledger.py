@@ -2,10 +2,15 @@
 
 import sqlite3
 from collections.abc import Sequence
+from functools import cache
+from itertools import chain
 
 import orjson
 
 from sockudo_py.queues.base import Occupancy
+
+_THERE = "INSERT OR REPLACE INTO present (id, app, channel, user, socket) VALUES "
+_TOGETHER = 32  # rows in one statement: each takes and gives away the interpreter's lock
 
 
 def write(db: sqlite3.Connection, there: Sequence[Occupancy], gone: Sequence[str]) -> None:
@@ -13,14 +18,22 @@ def write(db: sqlite3.Connection, there: Sequence[Occupancy], gone: Sequence[str
     owed = [occupancy for occupancy in there if occupancy.owed]
     if len(owed) < len(there):
         rest = [occupancy[:-1] for occupancy in there if not occupancy.owed]
-        db.executemany("INSERT OR REPLACE INTO present (id, app, channel, user, socket) VALUES (?, ?, ?, ?, ?)", rest)
+        for at in range(0, len(rest), _TOGETHER):
+            some = rest[at : at + _TOGETHER]
+            db.execute(_THERE + _marks("(?, ?, ?, ?, ?)", len(some)), tuple(chain.from_iterable(some)))
     if owed:
         db.executemany(
             "INSERT OR REPLACE INTO present VALUES (?, ?, ?, ?, ?, ?)",
             [(*occupancy[:-1], orjson.dumps(occupancy.owed).decode()) for occupancy in owed],
         )
-    if gone:
-        db.executemany("DELETE FROM present WHERE id = ?", [(ident,) for ident in gone])
+    for at in range(0, len(gone), _TOGETHER):
+        ids = gone[at : at + _TOGETHER]
+        db.execute(f"DELETE FROM present WHERE id IN ({_marks('?', len(ids))})", ids)  # noqa: S608
+
+
+@cache
+def _marks(one: str, number: int) -> str:
+    return ",".join([one] * number)
 
 
 def load(db: sqlite3.Connection) -> list[Occupancy]:

@@ -188,5 +188,12 @@ def _content(template: str, body: bytes, body_id: str, timestamp: str) -> bytes:
 
 
 def _digest(secret: bytes, content: bytes, encoding: Literal["hex", "base64"]) -> str:
-    digest = hmac.digest(secret, content, "sha256")
-    return digest.hex() if encoding == "hex" else base64.b64encode(digest).decode()
+    signer = _keyed(secret).copy()
+    signer.update(content)
+    return signer.hexdigest() if encoding == "hex" else base64.b64encode(signer.digest()).decode()
+
+
+@lru_cache(maxsize=4096)
+def _keyed(secret: bytes) -> hmac.HMAC:
+    """Return what has taken in the key and nothing else: to be copied."""
+    return hmac.new(secret, digestmod="sha256")

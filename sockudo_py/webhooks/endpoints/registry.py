@@ -34,13 +34,15 @@ class Route:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Audience:
-    """The routes of one event in one app: at least one.
+    """The routes of one event in one app: at least one. ``has_channel``: the event is about a channel.
 
     ``everybody``: the endpoints that are told of a channel that passes every filter. ``filters``: there are filters,
     and channels to test. ``urgent``: an endpoint wants its events at once, and not gathered.
     """
 
+    app_id: str
     name: str
+    has_channel: bool
     routes: tuple[Route, ...]
     everybody: tuple[str, ...]
     filters: bool
@@ -226,7 +228,7 @@ def _routes(endpoints: Iterable[Endpoint], *, ledger: bool) -> Routes:
             if (told := wants(endpoint, name)) or (opposite is not None and wants(endpoint, opposite))
         ]
         if wanted:
-            routes[kind] = _audience(name, wanted)
+            routes[kind] = _audience(wanted[0][0].app_id, name, wanted)
     return routes
 
 
@@ -235,11 +237,14 @@ def patient(endpoint: Endpoint) -> bool:
     return gathers(endpoint) and endpoint.batching.duration >= 2 * GATHER
 
 
-def _audience(name: str, wanted: list[tuple[Endpoint, Route]]) -> Audience:
+def _audience(app_id: str, name: str, wanted: list[tuple[Endpoint, Route]]) -> Audience:
+    has_channel = name not in CONNECTION_EVENTS
     return Audience(
+        app_id,
         name,
+        has_channel,
         tuple(route for _, route in wanted),
         tuple(route.endpoint for _, route in wanted if route.told),
-        name not in CONNECTION_EVENTS and any(route.test is not None for _, route in wanted),
+        has_channel and any(route.test is not None for _, route in wanted),
         any(route.told and not patient(endpoint) for endpoint, route in wanted),
     )

@@ -8,16 +8,19 @@ what is its own.
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from itertools import count, islice
+from operator import itemgetter
 
 from sockudo_py.changes import Change, Transition
 from sockudo_py.queues.base import Append, make_append
 from sockudo_py.webhooks.endpoints.registry import Audience, Routes
-from sockudo_py.webhooks.events import CONNECTION_EVENTS, ENCRYPTED_PREFIX, TextWriter
+from sockudo_py.webhooks.events import ENCRYPTED_PREFIX, TextWriter
 from sockudo_py.webhooks.intake.occupancies import BEGINS, ENDS, Occupancies
 from sockudo_py.webhooks.intake.receipts import Receipts
 from sockudo_py.webhooks.metrics import WebhookMetrics
 
+_AUDIENCE: Callable[[tuple[float, Audience, Change]], Audience] = itemgetter(1)
 LONGEST_RUN = 256  # changes; they are in memory beyond the bounds of the spool
 
 
@@ -55,8 +58,7 @@ class EventBuilder:
         self._clock = clock
         self._run: list[tuple[float, Audience, Change]] = []
         self._writer = TextWriter()
-        self._id_prefix = f"dl_{secrets.token_hex(8)}_"
-        self._made = 0
+        self._ids = map(f"dl_{secrets.token_hex(8)}_".__add__, map(str, count()))
 
     def add(self, change: Change, stored: Callable[[], None] | None = None, /) -> None:
         """Make an event for every endpoint that wants to hear of ``change``. Never blocks, never raises.
@@ -110,56 +112,51 @@ class EventBuilder:
         if not run:
             return
         self._run = []
-        occupancies, write, prefix, number = self._occupancies, self._writer.text, self._id_prefix, self._made
+        occupancies, write, fresh_ids = self._occupancies, self._writer.text, self._ids
         lines: dict[str, list[Append]] = {}  # so endpoints share a text: many of them cost little memory
-        happened: Counter[tuple[str, str]] = Counter()
         filtered = 0
         tested: tuple[Audience, str] | None = None  # whose filters were asked about which channel last
         passing: tuple[str, ...] | None = None  # the answer
         for now, audience, change in run:
-            everybody = hearing = audience.everybody
-            name = audience.name
-            if everybody:
-                happened[change.app_id, name] += 1
-            if name in CONNECTION_EVENTS:
-                solo = True
-            else:
+            hearing = audience.everybody
+            if audience.has_channel:
                 channel: str = change.channel  # type: ignore[union-attr]
                 solo = channel.startswith(ENCRYPTED_PREFIX)
                 if audience.filters:
                     if tested != (audience, channel):
                         tested, passing = (audience, channel), audience.hearing(channel)
                     hearing = passing or ()
-                    filtered += len(everybody) - len(hearing)
+                    filtered += len(audience.everybody) - len(hearing)
                     if passing is None:
                         continue
-            kind = type(change)
-            ids: list[str] | None = None
-            if occupancies is not None and kind in ENDS:
-                ids = occupancies.end(change, hearing)  # type: ignore[arg-type]
-            if ids is None:
-                ids = [f"{prefix}{number + at}" for at in range(len(hearing))]
-                number += len(ids)
-                if occupancies is not None and kind in BEGINS:
+            else:
+                solo = True
+            ids: Iterable[str] | None = None
+            if occupancies is not None:
+                kind = type(change)
+                if kind in ENDS:
+                    ids = occupancies.end(change, hearing)  # type: ignore[arg-type]
+                elif kind in BEGINS:
+                    ids = list(islice(fresh_ids, len(hearing)))
                     occupancies.begin(change, ids)  # type: ignore[arg-type]
             if not hearing:
                 continue
             time_ms = int(now * 1000)
-            text = write(change, time_ms)
-            for ident, endpoint in zip(ids, hearing, strict=True):
-                event = make_append((ident, endpoint, change.app_id, text, time_ms, solo, True, change.source))
+            text, app_id, source = write(change, time_ms), change.app_id, change.source
+            for endpoint, ident in zip(hearing, fresh_ids if ids is None else ids, strict=False):
+                event = make_append((ident, endpoint, app_id, text, time_ms, solo, True, source))
                 line = lines.get(endpoint)
                 if line is None:
                     lines[endpoint] = [event]
                 else:
                     line.append(event)
-        self._made = number
-        self._count(happened, filtered)
+        self._count(run, filtered)
         for endpoint, events in lines.items():
             self._put(endpoint, events)
 
-    def _count(self, happened: Counter[tuple[str, str]], filtered: int) -> None:
-        for (app_id, name), number in happened.items():
-            self._metrics.events.add(app_id, name, amount=number)
+    def _count(self, run: list[tuple[float, Audience, Change]], filtered: int) -> None:
+        for audience, number in Counter(map(_AUDIENCE, run)).items():
+            if audience.everybody:
+                self._metrics.events.add(audience.app_id, audience.name, amount=number)
         if filtered:
             self._metrics.filtered.add(amount=filtered)

@@ -107,7 +107,7 @@ class Begins(Target, Protocol):
         """Begin an attempt, if that is possible at once. Returns what breaks it off; None: nothing was done.
 
         ``done`` is called with what ``send`` would return, later and not from within this call; not after it was broken
-        off.
+        off. A target that does something before or after ``send`` does it here, too, or returns None.
         """
 
 

@@ -152,15 +152,14 @@ class HttpTarget:
 
     def _encode(self, where: Destination, request: Request) -> bytes:
         """Return the bytes of a request. Raises ValueError for a header that would end its line."""
-        target = where.path
-        lines = [f"Host: {where.authority}"]
-        lines += [f"{name}: {value}" for name, value in request.headers]
+        target, ours = where.path, f"Host: {where.authority}"
+        breaks = len(request.headers)
         if self._proxied and not where.tls:
             target = f"http://{where.authority}{where.path}"
             if self._dialer.proxy_authorization is not None:
-                lines.append(f"Proxy-Authorization: {self._dialer.proxy_authorization}")
-        text = "\r\n".join(lines)
-        breaks = len(lines) - 1
+                ours = f"{ours}\r\nProxy-Authorization: {self._dialer.proxy_authorization}"
+                breaks += 1
+        text = "\r\n".join((ours, *map(": ".join, request.headers)))
         if text.count("\r") != breaks or text.count("\n") != breaks or "\0" in text:
             raise ValueError("a header holds a line break")
         body = request.body
