@@ -100,10 +100,11 @@ async def test_an_attempt_that_is_begun_ends_as_one_that_is_awaited(behaviour: B
     async with Receiver() as receiver, target() as http:
         to = request(receiver.url(), timeout=0.5)
         outcomes: list[Outcome] = []
-        for attempt in (lambda: begun(http, to), lambda: http.send(to)):
+        for directly in (True, False):
             await http.send(to)  # makes a connection
             receiver.script(behaviour)
-            outcomes.append(replace(await attempt(), timing=Timing()))
+            outcome = await (begun(http, to) if directly else http.send(to))
+            outcomes.append(replace(outcome, timing=Timing()))
             assert http.connections <= 1
         assert outcomes[0] == outcomes[1]
 

@@ -17,7 +17,7 @@ from sockudo_py.queues.jobs import Job
 from sockudo_py.webhooks.delivery.attempt import Attempt, request_for
 from sockudo_py.webhooks.delivery.deliverer import Deliverer
 from sockudo_py.webhooks.delivery.envelopes import bodies
-from sockudo_py.webhooks.targets.base import Begins, Delivered, Outcome, Target
+from sockudo_py.webhooks.targets.base import Begins, Delivered, Outcome, Request, Target
 
 log = logging.getLogger(__name__)
 
@@ -78,9 +78,9 @@ class DirectDelivery:
         size = len(body.content)
         if len(body.events) != job.count() or size > self._max_payload_bytes:
             return None
-        started = time.perf_counter()
-        answered = partial(self._answered, claim, endpoint, job, target.name, now_ms, started)
-        abort = target.begin(request_for(endpoint, job, body, now), answered)
+        request = request_for(endpoint, job, body, now)
+        answered = partial(self._answered, claim, endpoint, job, request, target.name, now_ms, time.perf_counter())
+        abort = target.begin(request, answered)
         if abort is not None:
             deliverer.recorder.metrics.payload_bytes.observe(value=size)
             deliverer.under_way[claim.token] = endpoint.uid
@@ -91,6 +91,7 @@ class DirectDelivery:
         claim: Claim,
         endpoint: Endpoint,
         job: Job,
+        request: Request,
         target: str,
         started_ms: int,
         started: float,
@@ -98,7 +99,7 @@ class DirectDelivery:
     ) -> None:
         duration = time.perf_counter() - started
         number, most = job.attempt + 1, len(endpoint.retry.schedule) + 1
-        attempt = Attempt(job, number, most, target, outcome, "delivered", started_ms, duration)
+        attempt = Attempt(job, number, most, target, outcome, "delivered", started_ms, duration, None, request)
         try:
             if isinstance(outcome, Delivered) and not self._deliverer.health.troubled:
                 self._deliverer.recorder.record(attempt, endpoint)

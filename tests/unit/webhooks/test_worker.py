@@ -100,6 +100,7 @@ async def test_n213_what_gathered_is_delivered_in_one_signed_request_and_acknowl
         assert len(orjson.loads(request.body)["events"]) == 3
         assert "X-Pusher-Signature" in dict(request.headers)
         await until(lambda: site.statuses() == ["delivered"] and not site.worker.tokens)
+        assert site.attempts[0].request == request
         depths = await site.queue.depths()
         assert (depths.waiting, depths.active, depths.delayed, depths.failed) == (0, 0, 0, 0)
         assert site.target.begun == (1 if isinstance(site.target, BeginningTarget) else 0)
