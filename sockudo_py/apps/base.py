@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from sockudo_py.endpoints import Endpoint
 from sockudo_py.protocol.app import App
@@ -45,3 +45,19 @@ class AppManager(Protocol):
 
     def all(self) -> Iterable[AppDefinition]:
         """Return every app."""
+
+
+@runtime_checkable
+class Fallible(Protocol):
+    """An app manager whose store may be away while it serves."""
+
+    def healthy(self) -> bool:
+        """Return whether the apps could be read when the driver last tried. It serves them either way."""
+
+
+@runtime_checkable
+class Successor(Protocol):
+    """An app manager that may go on with what another one had, where it can't read an app itself."""
+
+    def succeed(self, former: AppManager) -> None:
+        """Take note of the manager whose place this one will take. Called before ``start``."""

@@ -2,10 +2,9 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import fields
 
-from sockudo_py.apps.base import AppChanged, AppDefinition, AppManager
-from sockudo_py.endpoints import Endpoint
+from sockudo_py.apps.base import AppChanged, AppDefinition, AppManager, Fallible, Successor
+from sockudo_py.apps.differences import changes
 from sockudo_py.errors import ConfigError
 from sockudo_py.protocol.app import App
 
@@ -35,11 +34,17 @@ class CurrentApps:
         """Stop watching."""
         await self._driver.stop()
 
+    def healthy(self) -> bool:
+        """Return whether the driver could read its apps when it last tried."""
+        return not isinstance(self._driver, Fallible) or self._driver.healthy()
+
     async def replace(self, driver: AppManager) -> None:
         """Let a driver that has not started take over, and report what is different with its apps.
 
         Raises ConfigError naming every mistake; then the present driver stays.
         """
+        if isinstance(driver, Successor):
+            driver.succeed(self._driver)
         await driver.start(self._on_change)
         uids = Counter(endpoint.uid for definition in driver.all() for endpoint in definition.endpoints)
         twice = [uid for uid, count in uids.items() if count > 1]
@@ -47,33 +52,8 @@ class CurrentApps:
             await driver.stop()
             raise ConfigError([f"webhook uid {uid} is used twice; give each its own" for uid in twice])
         before = self._driver
-        changes = _changes(before.all(), driver.all())
+        found = changes(before.all(), driver.all())
         self._use(driver)
-        for change in changes:
+        for change in found:
             self._on_change(change)
         await before.stop()
-
-
-def _changes(before: Iterable[AppDefinition], after: Iterable[AppDefinition]) -> list[AppChanged]:
-    """Return what is different, first the changes that free the uid of an endpoint: another app may have it now."""
-    old = {definition.app.id: definition for definition in before}
-    new = {definition.app.id: definition for definition in after}
-    found = [AppChanged(old.get(app_id), new.get(app_id)) for app_id in {**old, **new}]
-    changed = [change for change in found if not _same(change.old, change.new)]
-    return sorted(changed, key=lambda change: not _uids(change.old) - _uids(change.new))
-
-
-def _same(one: AppDefinition | None, other: AppDefinition | None) -> bool:
-    """Return whether two definitions say the same, though apps and endpoints are compared by identity elsewhere."""
-    if one is None or other is None or len(one.endpoints) != len(other.endpoints):
-        return False
-    endpoints = zip(one.endpoints, other.endpoints, strict=True)
-    return _equal(one.app, other.app) and all(_equal(mine, yours) for mine, yours in endpoints)
-
-
-def _equal(one: App | Endpoint, other: App | Endpoint) -> bool:
-    return all(getattr(one, field.name) == getattr(other, field.name) for field in fields(one))
-
-
-def _uids(definition: AppDefinition | None) -> set[str]:
-    return set() if definition is None else {endpoint.uid for endpoint in definition.endpoints}

@@ -8,7 +8,17 @@ from dataclasses import replace
 from datetime import datetime
 
 from sockudo_py.apps.base import AppDefinition
-from sockudo_py.config import AppConfig, Config, EndpointConfig, RetryOverrides, WebhooksConfig, read_app
+from sockudo_py.apps.rows import RowError, document
+from sockudo_py.config import (
+    AppConfig,
+    Config,
+    EndpointConfig,
+    RetryOverrides,
+    WebhooksConfig,
+    app_names,
+    read_app,
+    read_row,
+)
 from sockudo_py.endpoints import (
     PRESETS,
     PROFILE_DEFAULTS,
@@ -29,8 +39,11 @@ DOUBLE = 2.0
 DERIVED_IDS = 1_000_000_000  # ids made from a uid lie above it, those that the API counts up below
 
 
-def define_app(app: AppConfig, config: Config) -> AppDefinition:
-    """Return the app and its endpoints, with the server's limits where the app has none of its own."""
+def define_app(app: AppConfig, config: Config, *, trusted: bool | None = None) -> AppDefinition:
+    """Return the app and its endpoints, with the server's limits where the app has none of its own.
+
+    ``trusted`` overrules what endpoints say of themselves; rows of a database get False.
+    """
     pairs = [(app.key, app.secret), *((pair.key, pair.secret) for pair in app.keys)]
     keys = tuple(AppKey(key, secret.get_secret_value().encode()) for key, secret in pairs)
     member_kb = app.max_presence_member_size_in_kb or config.presence.max_member_size_in_kb
@@ -66,7 +79,13 @@ def define_app(app: AppConfig, config: Config) -> AppDefinition:
         cache_ttl=app.cache_ttl or config.channel_limits.cache_ttl,
     )
     endpoints = tuple(
-        define_endpoint(endpoint, defined, config.webhooks, uid=endpoint.uid or derived_uid(app.id, index, endpoint))
+        define_endpoint(
+            endpoint,
+            defined,
+            config.webhooks,
+            uid=endpoint.uid or derived_uid(app.id, index, endpoint),
+            trusted=trusted,
+        )
         for index, endpoint in enumerate(app.webhooks)
     )
     return AppDefinition(defined, endpoints)
@@ -113,6 +132,29 @@ def app_reader(
         for warning in warnings:
             on_warning(warning)
         return definition
+
+    return read
+
+
+def row_reader(
+    config: Config, check: EndpointCheck | None = None
+) -> Callable[[Mapping[str, object], str], tuple[AppDefinition, Sequence[str]]]:
+    """Return a function from a row of a table, and what it is called, to its app and warnings.
+
+    It raises ConfigError. Endpoints of rows are not trusted: whoever may write rows need not be the operator.
+    """
+    names = app_names()
+
+    def read(row: Mapping[str, object], place: str) -> tuple[AppDefinition, Sequence[str]]:
+        try:
+            app, warnings = read_row(document(row, names), place)
+        except RowError as error:
+            raise ConfigError([f"{place}: {error}"]) from error
+        definition = define_app(app, config, trusted=False)
+        found = _problems(definition, check)
+        if found:
+            raise ConfigError([f"{place}: {problem}" for problem in found])
+        return definition, warnings
 
     return read
 

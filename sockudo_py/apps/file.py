@@ -107,6 +107,10 @@ class FileApps:
         """Return every app."""
         return self._view.all()
 
+    def healthy(self) -> bool:
+        """Return whether the folder could be read."""
+        return not self._away
+
     async def look(self) -> None:
         """Look at the folder once and take over what changed."""
         known = {name: (entry.stamp, entry.content) for name, entry in self._entries.items()}

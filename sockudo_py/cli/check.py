@@ -105,6 +105,9 @@ def _summary(config: Config, apps: Sequence[AppDefinition]) -> Iterable[str]:
         f"  drivers   adapter {config.adapter.driver}, cache {config.cache.driver}, queue {config.queue.driver}, "
         f"rate limiter {config.rate_limiter.driver}, apps {config.app_manager.driver}"
     )
+    if config.app_manager.in_database:
+        yield "  apps      in the database, which this check does not ask"
+        return
     yield f"  apps      {len(apps)}"
     for definition in apps:
         app = definition.app

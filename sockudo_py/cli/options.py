@@ -53,7 +53,7 @@ def config_path(options: argparse.Namespace) -> Path | None:
 
 
 def apps_of(config: Config, env: Env, on_warning: Callable[[str], None]) -> list[AppDefinition]:
-    """Return the apps. Raises ConfigError with what is wrong with any of them."""
+    """Return the apps; none where a database has them. Raises ConfigError with what is wrong with any of them."""
     from sockudo_py.webhooks.endpoints.validation import endpoint_problems
     from sockudo_py.wiring.drivers import endpoint_rules
 
@@ -63,6 +63,8 @@ def apps_of(config: Config, env: Env, on_warning: Callable[[str], None]) -> list
         return endpoint_problems(endpoint, rules)
 
     manager = config.app_manager
+    if manager.in_database:
+        return []  # nothing is opened here
     if manager.driver != "file" or manager.file.path is None:
         return define_apps(config, check)
     # Here, not above: `start` has use for it only with this driver, and imports it then.

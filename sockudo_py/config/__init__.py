@@ -3,8 +3,9 @@
 from sockudo_py.config.advice import NO_QUEUE
 from sockudo_py.config.app import AppConfig, KeyPair
 from sockudo_py.config.endpoint import EndpointConfig, RetryOverrides
-from sockudo_py.config.load import load, read_app, read_endpoint
+from sockudo_py.config.load import load, read_app, read_endpoint, read_row
 from sockudo_py.config.model import Config
+from sockudo_py.config.normalise import app_names
 from sockudo_py.config.webhooks import WebhooksConfig
 
 __all__ = [
@@ -15,7 +16,9 @@ __all__ = [
     "KeyPair",
     "RetryOverrides",
     "WebhooksConfig",
+    "app_names",
     "load",
     "read_app",
     "read_endpoint",
+    "read_row",
 ]

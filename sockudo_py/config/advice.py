@@ -19,11 +19,13 @@ def advice(config: Config, origins: Origins) -> list[str]:
     manager = config.app_manager
     found: list[Problem] = []
     base: Loc = ("app_manager", "array", "apps")
-    if manager.driver != "file" and not manager.array.apps:
+    inline = manager.driver in ("memory", "array")
+    if inline and not manager.array.apps:
         found.append(Problem(base, "there is no app, so nobody can connect", "add one"))
-    if manager.driver == "file" and manager.array.apps:
-        found.append(Problem(base, "has no effect with the driver file", "move the apps to app_manager.file.path"))
-    if manager.driver != "file" and manager.array.apps and not any(app.enabled for app in manager.array.apps):
+    if not inline and manager.array.apps:
+        remedy = "move the apps to app_manager.file.path" if manager.driver == "file" else "insert them into the table"
+        found.append(Problem(base, f"has no effect with the driver {manager.driver}", remedy))
+    if inline and manager.array.apps and not any(app.enabled for app in manager.array.apps):
         text = "is false, and no other app is enabled, so nobody can connect"
         found.append(Problem((*base, 0, "enabled"), text, "set it to true, or add an app"))
     for index, app in enumerate(manager.array.apps):

@@ -5,6 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from sockudo_py.config.app import AppConfig
+from sockudo_py.config.databases import DynamoDbConfig, MysqlConfig, PostgresConfig
 from sockudo_py.config.server import ApiRateLimit, WebSocketRateLimit
 from sockudo_py.config.types import (
     Count,
@@ -76,14 +77,46 @@ class AppFolder(Section):
     poll_interval: PositiveSeconds = Field(default=1.0, description="Seconds between looks at the folder.")
 
 
+class PostgresApps(Section):
+    """Apps in PostgreSQL. The connection is in `database.postgres`."""
+
+    poll_interval: PositiveSeconds = Field(
+        default=1.0,
+        description="Seconds between looks at the table. Where its trigger tells of changes, looks follow those, and "
+        "come every 30 seconds besides.",
+    )
+
+
+class MysqlApps(Section):
+    """Apps in MySQL or MariaDB. The connection is in `database.mysql`."""
+
+    poll_interval: PositiveSeconds = Field(default=1.0, description="Seconds between looks at the table.")
+
+
+class DynamoDbApps(Section):
+    """Apps in DynamoDB. The connection is in `database.dynamodb`."""
+
+    poll_interval: PositiveSeconds = Field(default=30.0, description="Seconds between scans of the table.")
+
+
 class AppManagerConfig(Section):
     """Where the apps are."""
 
-    driver: Literal["memory", "array", "file"] = Field(
-        default="memory", description="`memory` and `array`: `array.apps`; `file`: the folder `file.path`."
+    driver: Literal["memory", "array", "file", "postgres", "mysql", "dynamodb"] = Field(
+        default="memory",
+        description="`memory` and `array`: `array.apps`; `file`: the folder `file.path`; `postgres`, `mysql` and "
+        "`dynamodb`: a table, see [apps in a database](apps-databases.md).",
     )
     array: AppArray = Field(default=AppArray(), description="For the drivers `memory` and `array`.")
     file: AppFolder = Field(default=AppFolder(), description="For the driver `file`.")
+    postgres: PostgresApps = Field(default=PostgresApps(), description="For the driver `postgres`.")
+    mysql: MysqlApps = Field(default=MysqlApps(), description="For the driver `mysql`.")
+    dynamodb: DynamoDbApps = Field(default=DynamoDbApps(), description="For the driver `dynamodb`.")
+
+    @property
+    def in_database(self) -> bool:
+        """Whether the apps are rows of a table, which this configuration does not hold."""
+        return self.driver in ("postgres", "mysql", "dynamodb")
 
 
 class MemoryCacheConfig(Section):
@@ -263,3 +296,6 @@ class DatabaseConfig(Section):
     """Services the server uses."""
 
     redis: RedisConnectionConfig = Field(default=RedisConnectionConfig(), description="Redis.")
+    postgres: PostgresConfig = Field(default=PostgresConfig(), description="PostgreSQL, for apps.")
+    mysql: MysqlConfig = Field(default=MysqlConfig(), description="MySQL or MariaDB, for apps.")
+    dynamodb: DynamoDbConfig = Field(default=DynamoDbConfig(), description="DynamoDB, for apps.")

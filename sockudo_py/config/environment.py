@@ -172,6 +172,23 @@ OVERRIDES: tuple[Override, ...] = (
         for place in ("sentinel_tls", "master_tls")
         for key in ("enabled", "accept_invalid_certs", "ca_path", "client_cert_path", "client_key_path")
     ),
+    _row("DATABASE_POSTGRES_USERNAME DATABASE_POSTGRES_USER SOKETI_DB_POSTGRES_USERNAME", "database.postgres.username"),
+    *(
+        _row(f"DATABASE_{name.upper()}_{key.upper()} SOKETI_DB_{name.upper()}_{key.upper()}", f"database.{name}.{key}")
+        for name in ("postgres", "mysql")
+        for key in ("host", "port", "password", "database")
+    ),
+    _row("DATABASE_MYSQL_USERNAME SOKETI_DB_MYSQL_USERNAME", "database.mysql.username"),
+    _row("DATABASE_POSTGRES_TABLE_NAME SOKETI_APP_MANAGER_POSTGRES_TABLE", "database.postgres.table_name"),
+    _row("DATABASE_MYSQL_TABLE_NAME SOKETI_APP_MANAGER_MYSQL_TABLE", "database.mysql.table_name"),
+    *(
+        _row(f"DATABASE_{name.upper()}_{key.upper()}", f"database.{name}.{key}")
+        for name in ("postgres", "mysql")
+        for key in ("sslmode", "ca_path")
+    ),
+    _row("DATABASE_DYNAMODB_REGION SOKETI_APP_MANAGER_DYNAMODB_REGION", "database.dynamodb.region"),
+    _row("DATABASE_DYNAMODB_TABLE_NAME SOKETI_APP_MANAGER_DYNAMODB_TABLE", "database.dynamodb.table_name"),
+    _row("DATABASE_DYNAMODB_ENDPOINT_URL SOKETI_APP_MANAGER_DYNAMODB_ENDPOINT", "database.dynamodb.endpoint_url"),
     _row("WEBHOOK_ENABLED", "webhooks.enabled"),
     _row("WEBHOOK_BATCHING_ENABLED SOKETI_WEBHOOKS_BATCHING", "webhooks.batching.enabled"),
     _row("WEBHOOK_BATCHING_DURATION SOKETI_WEBHOOKS_BATCHING_DURATION", "webhooks.batching.duration"),

@@ -35,6 +35,15 @@ SYNONYMS: Mapping[str, str] = {
     "sync": "memory",
     "sqlite3": "sqlite",
     "inline": "array",
+    "pgsql": "postgres",
+    "postgresql": "postgres",
+    "mariadb": "mysql",
+    "dynamo": "dynamodb",
+    # MySQL's modes of TLS
+    "disabled": "disable",
+    "preferred": "prefer",
+    "required": "require",
+    "verify_identity": "verify_full",
 }
 DRIVERS = ("adapter", "cache", "queue", "rate_limiter")  # sections with drivers that may be in Redis
 

@@ -86,9 +86,36 @@ def read_endpoint(raw: Mapping[str, Any]) -> EndpointConfig:
     return config.app_manager.array.apps[0].webhooks[0]
 
 
+def read_row(raw: Mapping[str, Any], place: str) -> tuple[AppConfig, tuple[str, ...]]:
+    """Return the app of a JSON object that a database holds, and warnings. Raises ConfigError as ``load`` does.
+
+    ``place`` stands in front of each message. Nothing of the environment is read, as in ``read_endpoint``.
+    """
+    if name := next(_env_keys(raw), None):
+        raise ConfigError([f"{place}: {name}: is not allowed here; write the value, as {name.removesuffix('_env')}"])
+    origins = Origins(place, {_FIRST_APP: (None, ())})
+    config, _ = _build({"app_manager": {"array": {"apps": [dict(raw)]}}}, {}, origins, references=False)
+    app = config.app_manager.array.apps[0]
+    advised = endpoint_advice(app, (*_FIRST_APP, "webhooks"))
+    return app, tuple(origins.line(problem) for problem in advised)
+
+
+def _env_keys(value: Any) -> Iterator[str]:
+    """Yield the keys that name a variable which holds the value."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if isinstance(key, str) and key.endswith("secret_env"):
+                yield key
+            yield from _env_keys(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _env_keys(item)
+
+
 def _load_without_file(env: Mapping[str, str], options: Mapping[str, Any]) -> Config:
     environment = Environment(env)
-    demo = not environment.has_app and environment.skips_inline_apps is None
+    own = environment.has_app or environment.names_database
+    demo = not own and environment.skips_inline_apps is None
     raw: dict[str, Any] = {}
     if demo:
         raw = {"host": "127.0.0.1", "mode": "development", "app_manager": {"array": {"apps": [dict(DEMO_APP)]}}}

@@ -42,7 +42,7 @@ all: for that set `SOCKUDO_SKIP_INLINE_APPS=true`.
 | `redis-cluster` as a driver | a driver of its own | `redis` with `cluster_mode`, and the URL of one node |
 | `allowed_origins`: `*.example.com` | Sockudo: also `example.com` itself | subdomains only; list both |
 | `channel_namespace` | what stands before a `:` | no name holds a `:` here, so `. - _ = @ , ;` end it too |
-| apps in a database (`APP_MANAGER_DRIVER=mysql`) | yes | `file`: a folder with a file for each app |
+| apps in a database | asked for each client, and cached | [the same tables](../apps-databases.md), read as a whole |
 | `idempotency`, `IDEMPOTENCY_*` | Sockudo: on or off, and how long, for each app | on in every app, for 5 minutes |
 | `websocket.ping_interval` | Sockudo: a setting of connections | `ping_interval` at the top level |
 | `maxClientEventsPerSecond` that is not given | any number | 10 a second and connection; `-1` for any number |

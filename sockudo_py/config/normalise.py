@@ -62,6 +62,14 @@ MOVES: tuple[tuple[str, str], ...] = (
     (ENDPOINT + "retry.max_elapsed_time_ms", ENDPOINT + "retry.max_age_ms"),
 )
 
+
+def app_names() -> frozenset[str]:
+    """Return every name that a key of an app may have, in any spelling, those without effect included."""
+    others = (pattern for pattern in (*(old for old, _ in MOVES), *UNUSED) if pattern.startswith(APP))
+    first = (re.split(r"[.\[]", pattern.removeprefix(APP))[0] for pattern in others)
+    return frozenset((*AppConfig.model_fields, *first))
+
+
 _INVOCATIONS = {True: "Event", False: "RequestResponse"}  # soketi's lambda.async
 SECRETS = (APP + "secret", APP + "keys[].secret", ENDPOINT + "secret", ENDPOINT + "previous_secret")
 

@@ -66,6 +66,13 @@ class Environment:
         return any(self._given(row) is not None for row in DEFAULT_APP if row.keys[0] in APP_PAIR)
 
     @property
+    def names_database(self) -> bool:
+        """Whether the variables say that the apps are in a database."""
+        row = next(row for row in OVERRIDES if row.keys == ("app_manager.driver",))
+        given = self._given(row)
+        return given is not None and given[1].strip().lower() not in ("memory", "array", "file")
+
+    @property
     def skips_inline_apps(self) -> str | None:
         """The variable that leaves out the apps of the file, or None."""
         if (self.get(SKIP_INLINE_APPS) or "").strip().lower() in TRUE:

@@ -47,8 +47,8 @@ TEXTS: Mapping[str, tuple[str, str]] = {
 
 # What else to do where a word is none of those that may stand there.
 _REMEDIES: Mapping[str, str] = {
-    "app_manager.driver": "apps in a database are not read: make a file of each in a folder, name that as "
-    "app_manager.file.path, and write file",
+    "app_manager.driver": "apps in another database are not read: copy them to one of these, or make a file of each in "
+    "a folder, name that as app_manager.file.path, and write file",
 }
 
 

@@ -79,6 +79,12 @@ def _redis_host(value: str) -> str:
     return value
 
 
+def _database_host(value: str) -> str:
+    if re.search(r"[@\s]|://", value):
+        raise ValueError("must be a host name or an address; user and password have keys of their own")
+    return value
+
+
 def _unambiguous(url: str) -> bool:
     """Return whether no special character of a password can have ended the host, or begun it, too early."""
     rest = url.partition("://")[2]
@@ -166,6 +172,7 @@ Secret = Annotated[SecretStr, Digits, Field(min_length=1, max_length=4096)]
 OctalMode = Annotated[str, BeforeValidator(_octal)]
 PathPrefix = Annotated[str, AfterValidator(_path_prefix)]
 RedisHost = Annotated[Text, AfterValidator(_redis_host), UNSHOWN]  # may be a URL by mistake, with a password
+DatabaseHost = Annotated[Text, AfterValidator(_database_host), UNSHOWN]
 RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
 Cidr = Annotated[str, AfterValidator(_cidr)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]

@@ -15,7 +15,7 @@ from typing import Any, assert_never
 
 from sockudo_py.adapters.base import Adapter
 from sockudo_py.apps.base import AppManager
-from sockudo_py.apps.definition import app_reader, define_apps, longest_wait
+from sockudo_py.apps.definition import app_reader, define_apps, longest_wait, row_reader
 from sockudo_py.caches.base import Cache, IdempotencyKeys
 from sockudo_py.config import Config
 from sockudo_py.endpoints import Endpoint
@@ -43,12 +43,31 @@ from sockudo_py.wiring.tls import webhook_context
 log = logging.getLogger(__name__)
 
 
-INSTALL_AWS = f"{sys.executable} -m pip install 'sockudo-py[aws]' (in a clone: '.[aws]')"
+def install(extra: str) -> str:
+    """Return the command that installs an extra of the package."""
+    return f"{sys.executable} -m pip install 'sockudo-py[{extra}]' (in a clone: '.[{extra}]')"
+
+
+INSTALL_AWS = install("aws")
 
 
 def has_aws() -> bool:
     """Return whether the packages of the extra ``aws`` are there. It imports none of them."""
     return find_spec("boto3") is not None
+
+
+def missing_driver(config: Config) -> str | None:
+    """Return a line about the package that ``app_manager.driver`` needs and that is not installed; else None."""
+    driver = config.app_manager.driver
+    package, extra = _PACKAGES.get(driver, ("", ""))
+    if not package or find_spec(package) is not None:
+        return None
+    text = f"{driver}: {package} is not installed"
+    return config.problem("app_manager.driver", text, f"install it: {install(extra)}")
+
+
+# By driver of app_manager: what it imports, and the extra that has it.
+_PACKAGES = {"postgres": ("asyncpg", "postgres"), "mysql": ("asyncmy", "mysql"), "dynamodb": ("boto3", "aws")}
 
 
 def refuse_unbuilt(config: Config) -> None:
@@ -65,6 +84,8 @@ def refuse_unbuilt(config: Config) -> None:
             )
     if config.queue.driver == "sqs" and not has_aws():
         problems.append(config.problem("queue.driver", "sqs: boto3 is not installed", f"install it: {INSTALL_AWS}"))
+    if line := missing_driver(config):
+        problems.append(line)
     if config.queue.driver == "sqs" and config.queue.sqs.fifo:
         problems.append(config.problem("queue.sqs.fifo", "true: this version can't do that yet", "write false"))
     if config.workers > 1:
@@ -259,7 +280,7 @@ def endpoint_rules(config: Config) -> EndpointRules:
     )
 
 
-def make_apps(config: Config, rules: EndpointRules) -> AppManager:
+def make_apps(config: Config, rules: EndpointRules, metrics: Metrics) -> AppManager:
     """Return the app manager of ``app_manager.driver``."""
 
     def check(endpoint: Endpoint) -> Sequence[str]:
@@ -284,6 +305,10 @@ def make_apps(config: Config, rules: EndpointRules) -> AppManager:
                 watch=folder.reload,
                 named=config.named("app_manager.file.path"),
             )
+        case "postgres" | "mysql" | "dynamodb":
+            from sockudo_py.wiring.databases import database_apps
+
+            return database_apps(config, row_reader(config, check), metrics)
         case _:
             assert_never(config.app_manager.driver)
 

@@ -50,6 +50,7 @@ class Reloader:
         self._apps = apps
         self._certificates = certificates
         self._use = use
+        self._metrics = metrics
         self._count = metrics.counter("reloads_total", "Reloads of the configuration", ("result",))
         self._warned = set(running.warnings)
         self._asked = False
@@ -124,7 +125,7 @@ class Reloader:
 
     def _make_apps(self, config: Config, new: Config) -> AppManager:
         refuse_unbuilt(new)
-        return make_apps(config, self._rules)
+        return make_apps(config, self._rules, self._metrics)
 
     def _say(self, new: Config) -> None:
         """Log what is still to be done for this configuration, and the warnings about it that are new."""

@@ -92,7 +92,7 @@ class Server:
         with _gathered(problems):
             self._tls = read_pair(config) if config.ssl.enabled else None
         with _gathered(problems):
-            self.apps = CurrentApps(make_apps(config, self._rules))
+            self.apps = CurrentApps(make_apps(config, self._rules, metrics))
         with _gathered(problems):
             targets = make_targets(config, metrics, descriptors)
         if problems:
@@ -137,7 +137,7 @@ class Server:
             node=self.node,
             apps=self.apps,
             metrics=metrics,
-            checks={"adapter": adapter.healthy},
+            checks={"adapter": adapter.healthy, "app_manager": self.apps.healthy},
             crowded=lambda: [] if watermarks is None else watermarks.past(self.node.connections()),
             webhooks=self._usage,
         )
@@ -419,7 +419,7 @@ class Server:
 
     def _warn_of_no_queue(self, definition: AppDefinition) -> None:
         """Warn once. About apps in the configuration itself load() has warned already."""
-        warned = self._config.app_manager.driver != "file" or self._warned_of_no_queue
+        warned = self._config.app_manager.driver in ("memory", "array") or self._warned_of_no_queue
         if self._config.queue.driver == "none" and definition.endpoints and not warned:
             self._warned_of_no_queue = True
             log.warning("%s", self._config.problem("queue.driver", *NO_QUEUE))

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from sockudo_py.config import Config, load, read_app
+from sockudo_py.config.describe import secrets_of
 from sockudo_py.errors import ConfigError
 from tests.unit.config.conftest import Load, Problems, app, with_apps, with_endpoint
 
@@ -144,10 +145,10 @@ def test_a_variable_of_another_server_sets_our_key(read: Load, env: dict[str, st
 
 
 def test_variables_without_effect_are_named_in_one_warning(read: Load) -> None:
-    config = read(QUIET, {"SOKETI_DB_MYSQL_HOST": "x", "HISTORY_ENABLED": "true", "PUSH_FCM_ENABLED": "1", "X": "y"})
+    config = read(QUIET, {"SOKETI_DB_POOLING_MAX": "9", "HISTORY_ENABLED": "true", "PUSH_FCM_ENABLED": "1", "X": "y"})
     assert config.warnings == (
         "environment: these variables of soketi or Sockudo have no effect here: "
-        "HISTORY_ENABLED, PUSH_FCM_ENABLED, SOKETI_DB_MYSQL_HOST",
+        "HISTORY_ENABLED, PUSH_FCM_ENABLED, SOKETI_DB_POOLING_MAX",
     )
 
 
@@ -555,8 +556,49 @@ def test_the_demo_of_a_file_is_left_out_where_variables_make_an_app(read: Load) 
     assert [found.id for found in read(with_apps(demo)).app_manager.array.apps] == ["app-id"]
 
 
-@pytest.mark.parametrize("driver", ["mysql", "dynamodb", "postgres"])
-def test_apps_in_a_database_are_refused_with_where_they_go(driver: str, problems: Problems) -> None:
+@pytest.mark.parametrize("driver", ["surrealdb", "scylladb"])
+def test_apps_in_another_database_are_refused_with_where_they_go(driver: str, problems: Problems) -> None:
     (line,) = problems({"app_manager": {"driver": driver}})
-    assert f"must be 'memory', 'array' or 'file', not '{driver}'; apps in a database are not read" in line
+    assert "must be 'memory', 'array', 'file', 'postgres', 'mysql' or 'dynamodb'" in line
     assert "app_manager.file.path" in line
+
+
+@pytest.mark.parametrize(
+    ("word", "driver"),
+    [("pgsql", "postgres"), ("PostgreSQL", "postgres"), ("mariadb", "mysql"), ("DynamoDB", "dynamodb")],
+)
+def test_databases_may_be_named_as_elsewhere(word: str, driver: str, read: Load) -> None:
+    config = read({"app_manager": {"driver": word}})
+    assert config.app_manager.driver == driver
+    assert config.app_manager.in_database
+    assert config.warnings == ()  # that there is no app in the file is as it should be
+
+
+def test_variables_that_name_a_database_make_no_demo() -> None:
+    config = load(None, {"APP_MANAGER_DRIVER": "pgsql", "DATABASE_POSTGRES_PASSWORD": "word-of-postgres"})
+    assert config.host == "0.0.0.0"
+    assert config.app_manager.array.apps == ()
+    assert config.database.postgres.password is not None
+    assert "word-of-postgres" in set(secrets_of(config))
+
+
+def test_apps_of_the_file_have_no_effect_beside_a_database(read: Load) -> None:
+    (warning,) = read({**with_apps(app()), "app_manager": {"driver": "mysql", "array": {"apps": [app()]}}}).warnings
+    assert warning.endswith("has no effect with the driver mysql; insert them into the table")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("postgres.host", "postgres://user:word@host/db"),
+        ("mysql.host", "user:word@host"),
+        ("postgres.table_name", 'apps"; DROP TABLE apps; --'),
+        ("mysql.table_name", "a.b.c"),
+        ("dynamodb.table_name", "a table"),
+    ],
+)
+def test_names_that_can_do_harm_are_refused_and_not_shown(key: str, value: str, problems: Problems) -> None:
+    section, name = key.split(".")
+    (line,) = problems({"database": {section: {name: value}}})
+    assert f"database.{key}" in line
+    assert "word" not in line.replace("password", "")
