@@ -172,6 +172,10 @@ class AdminConfig(Section):
     rate_limit: AdminRateLimit | None = Field(
         default=AdminRateLimit(), description="How much each key may ask; null: any number."
     )
+    frame_ancestors: tuple[Annotated[Text, Field(pattern=r"^(https?://[^\s;,'\"]+|'self')$")], ...] = Field(
+        default=(),
+        description="Origins such as `https://example.com` whose pages may show the dashboard in a frame.",
+    )
     socket: Text | None = Field(
         default=None,
         description="Unix socket (mode 0600) on which `sockudo-py webhooks` asks the running server. null: "

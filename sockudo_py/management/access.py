@@ -1,5 +1,6 @@
 """Who asks, and how much they may ask. Free of what carries requests."""
 
+import hmac
 import time
 from collections.abc import Callable, Mapping
 
@@ -10,6 +11,7 @@ from sockudo_py.http.query import TooManyParameters, read_signed
 from sockudo_py.limits.base import RateLimiter, RequestLimit
 from sockudo_py.management.keys import Admin, AdminKeys
 from sockudo_py.management.router import Match
+from sockudo_py.management.sessions import CSRF_HEADER, Sessions
 from sockudo_py.management.values import Refused
 
 NOBODY = Admin(b"", frozenset(), frozenset(), "anybody")
@@ -41,6 +43,7 @@ class PortAccess:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.keys = keys
+        self.sessions = Sessions(keys, clock)
         self._apps = apps
         self._limiter = limiter
         self.key_limit = key_limit
@@ -56,7 +59,7 @@ class PortAccess:
         if match is not None and match.route.access == "open":
             self._spend_address(remote)
             return NOBODY
-        admin = self.keys.find(headers)
+        admin = self.keys.find(headers) or self._logged_in(match, headers)
         if admin is not None:
             self._spend(f"management:key:{admin.ident}", self.key_limit, "this key")
             return admin
@@ -64,6 +67,22 @@ class PortAccess:
         if match is not None and match.route.access == "signed" and not _has_key(headers):
             return None
         raise _unauthorized("an admin key is missing, or unknown" if self.keys else _HOW_TO_OPEN)
+
+    def known(self, headers: Mapping[str, str]) -> Admin | None:
+        """Return whose key or session is in headers (lower-case names)."""
+        session = self.sessions.find(headers)
+        return self.keys.find(headers) or (None if session is None else session.admin)
+
+    def _logged_in(self, match: Match | None, headers: Mapping[str, str]) -> Admin | None:
+        """Return whose session the dashboard's cookie names. Raises Refused where its CSRF token is missing."""
+        session = None if _has_key(headers) else self.sessions.find(headers)
+        if session is None:
+            return None
+        if match is not None and match.route.method != "GET":
+            given = headers.get(CSRF_HEADER, "")
+            if not (given.isascii() and hmac.compare_digest(given, session.csrf)):
+                raise Refused(403, "csrf", "X-CSRF-Token: is missing or wrong")
+        return session.admin
 
     def admit_signed(self, match: Match, request: ApiRequest) -> Admin:
         """Return who has signed a request, as one who may do everything in this app. Raises Refused: 401."""

@@ -93,7 +93,7 @@ def mount(
             signed = ApiRequest(request.method, path, query, headers, raw, address)
             admin = access.admit_signed(match, signed)
             fields = {name: value for name, value in fields.items() if name.lower() not in AUTH_PARAMS}
-        asked = Asked(admin, query=fields, body=_parsed(raw), headers=headers, raw=raw)
+        asked = Asked(admin, query=fields, body=_parsed(raw), headers=headers, raw=raw, remote=address)
         return await router.answer(match, asked)
 
     app.middlewares.append(management)

@@ -45,6 +45,10 @@ class AdminKeys:
         """Let these count from now on, and no others."""
         self._admins = tuple(admins)
 
+    def by_ident(self, ident: str) -> Admin | None:
+        """Return the key with this ``ident``."""
+        return next((admin for admin in self._admins if admin.ident == ident), None)
+
     def find(self, headers: Mapping[str, str]) -> Admin | None:
         """Return whose key headers (lower-case names) hold, as ``Authorization: Bearer`` or ``X-Pulse-Key``."""
         given = headers.get("x-pulse-key")

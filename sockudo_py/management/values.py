@@ -18,7 +18,7 @@ class Asked:
 
     ``app_id``: the path's ``{app}``; None: it has none. ``segments`` are the path's other variables. ``route`` is the
     pattern that the path fits, such as ``/v1/webhooks/{id}``. ``body`` is a JSON object; empty: there is none. ``raw``
-    are the bytes of the body as they came. The names in ``headers`` are lower case.
+    are the bytes of the body as they came. The names in ``headers`` are lower case. ``remote`` is the client's address.
     """
 
     admin: Admin
@@ -29,6 +29,7 @@ class Asked:
     route: str = ""
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     raw: bytes = field(default=b"", repr=False)
+    remote: str = ""
 
 
 @dataclass(frozen=True, slots=True)

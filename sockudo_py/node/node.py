@@ -39,6 +39,7 @@ from sockudo_py.node.paced import Paced
 from sockudo_py.node.slices import in_slices
 from sockudo_py.node.subscriptions import Subscriptions
 from sockudo_py.node.users import Users, user_channel
+from sockudo_py.node.view import ClientsView
 from sockudo_py.process.watermarks import Watermarks
 from sockudo_py.protocol import codec
 from sockudo_py.protocol.app import App
@@ -153,6 +154,7 @@ class Node:
             SignIn: self._users.sign_in,
             Pause: self._pause,
         }
+        self.view = ClientsView(self._hub, self.perform, clock)
         self._clock = clock
         self._pause_told = -math.inf
         self.draining = False

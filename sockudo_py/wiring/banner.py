@@ -44,7 +44,7 @@ def banner_lines(config: Config, port: int, metrics_port: int | None, apps: Iter
     else:
         rows.append(("webhooks", "off"))
     admin = config.webhooks.admin
-    if admin.enabled and queue != "none":
+    if admin.enabled:
         keys = len(admin.api_keys)
         closed = "closed: no admin key; `sockudo-py admin-key` makes one, and says where to put it"
         opened = f"http{secure}://{base}/api/webhooks ({keys} admin key{'' if keys == 1 else 's'})"

@@ -151,6 +151,10 @@ class Server:
             queue=self._queue,
             limiter=self._limiter,
             address_limit=address_limit,
+            node=self.node,
+            adapter=adapter,
+            tap=self.tap,
+            metrics=metrics,
         )
         self._proxies = _proxies(config, api_limit.trust_hops)
         self._api = Api(
@@ -258,6 +262,8 @@ class Server:
                 if isinstance(driver, Opens):
                     await driver.open()
         opened.push_async_callback(self._adapter.stop)
+        self._management.dashboard.start()
+        opened.push_async_callback(self._management.dashboard.stop)
         self._wheel.start()
         opened.callback(self._wheel.stop)
         opened.push_async_callback(self._web.close_api)

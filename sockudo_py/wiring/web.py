@@ -189,7 +189,8 @@ def _import() -> None:
 
     import sockudo_py.http.app
     import sockudo_py.http.metrics
-    import sockudo_py.management.app  # noqa: F401
+    import sockudo_py.management.app
+    import sockudo_py.management.dashboard.app  # noqa: F401
 
     if http_parser.HttpRequestParser is http_parser.HttpRequestParserPy:
         log.warning("can't use aiohttp's compiled parser, using the slow one: install aiohttp again, or restart")

@@ -33,6 +33,7 @@ CANDIDATES: tuple[Any, ...] = (
     [7],
     ["10.0.0.0/8"],
     "https://e.com/x",
+    ["https://e.com"],
     "redis://h",
     "http://p:1",
     "wh_x",

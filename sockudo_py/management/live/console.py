@@ -1,0 +1,161 @@
+"""The live console: what the tap tells, for any number of browsers, at one bounded cost."""
+
+import asyncio
+import json
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sockudo_py.logs import shortened
+from sockudo_py.tap import Row, Tap
+
+ROWS_PER_SECOND: Final = 200  # that one stream shows; past it rows are left out, and counted
+MOST_WAITING: Final = 1000  # rows that wait for a browser which doesn't read them; then the oldest go, and are counted
+REMEMBERED: Final = 300  # rows kept for browsers that come back
+MOST_STREAMS: Final = 50
+_SHOWN: Final = 200  # characters of a name
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which rows a stream shows: those that fit every field that is given. ``apps`` None: of every app."""
+
+    apps: frozenset[str] | None = None
+    channel_prefix: str = ""
+    socket_id: str = ""
+    user_id: str = ""
+    kinds: frozenset[str] | None = None
+
+    def fits(self, row: Row) -> bool:
+        """Return whether a row is to be shown."""
+        if self.apps is not None and row.app_id not in self.apps:
+            return False
+        if self.kinds is not None and row.kind not in self.kinds:
+            return False
+        if self.socket_id and row.socket_id != self.socket_id:
+            return False
+        if self.user_id and row.user_id != self.user_id:
+            return False
+        return not self.channel_prefix or (row.channel or "").startswith(self.channel_prefix)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A row as browsers get it. ``number`` grows by one from row to row of this server's console."""
+
+    number: int
+    row: Row
+    text: str
+
+
+class Stream:
+    """What one browser gets. ``left_out`` rows were more than it shows in a second, or more than it has read."""
+
+    def __init__(self, wanted: Filter) -> None:
+        self.wanted = wanted
+        self.left_out = 0
+        self._second = -1
+        self._shown = 0
+        self._waiting: deque[Shown] = deque()
+        self._news = asyncio.Event()
+
+    def admits(self, second: int) -> bool:
+        """Return whether one more row may be shown in this second; False counts it as left out."""
+        if second != self._second:
+            self._second, self._shown = second, 0
+        if self._shown >= ROWS_PER_SECOND:
+            self.left_out += 1
+            return False
+        self._shown += 1
+        return True
+
+    def put(self, shown: Shown) -> None:
+        """Add a row. A browser that doesn't read loses the oldest."""
+        if len(self._waiting) >= MOST_WAITING:
+            self._waiting.popleft()
+            self.left_out += 1
+        self._waiting.append(shown)
+        self._news.set()
+
+    async def take(self, timeout: float) -> tuple[list[Shown], int]:
+        """Return the rows that came, and how many were left out; after ``timeout`` seconds perhaps none."""
+        if not self._waiting:
+            self._news.clear()
+            try:
+                async with asyncio.timeout(timeout):
+                    await self._news.wait()
+            except TimeoutError:
+                pass
+        rows, self._waiting = list(self._waiting), deque()
+        left_out, self.left_out = self.left_out, 0
+        return rows, left_out
+
+
+class Console:
+    """Follows the tap while somebody watches, and remembers the last rows meanwhile.
+
+    Args:
+        tap: What happens.
+        clock: Unix seconds.
+        node: How this node is called in rows.
+    """
+
+    def __init__(self, tap: Tap, clock: Callable[[], float], node: str = "") -> None:
+        self._tap = tap
+        self._clock = clock
+        self._node = node
+        self._streams: list[Stream] = []
+        self._remembered: deque[Shown] = deque(maxlen=REMEMBERED)
+        self._number = int(clock() * 1000)  # so that numbers of an earlier run are lower
+
+    @property
+    def watched(self) -> int:
+        """How many streams there are."""
+        return len(self._streams)
+
+    def watch(self, wanted: Filter, after: int | None = None) -> Stream | None:
+        """Return a new stream, None when there are too many.
+
+        ``after``: the number of the last row that the browser has seen; what is remembered of later ones comes first.
+        """
+        if len(self._streams) >= MOST_STREAMS:
+            return None
+        stream = Stream(wanted)
+        if after is not None:
+            for shown in self._remembered:
+                if shown.number > after and wanted.fits(shown.row):
+                    stream.put(shown)
+        if not self._streams:
+            self._tap.follow(self._take)
+        self._streams.append(stream)
+        return stream
+
+    def leave(self, stream: Stream) -> None:
+        """End a stream."""
+        if stream in self._streams:
+            self._streams.remove(stream)
+            if not self._streams:
+                self._tap.leave(self._take)
+
+    def _take(self, row: Row) -> None:
+        now = self._clock()
+        second = int(now)
+        shown: Shown | None = None
+        for stream in self._streams:
+            if stream.wanted.fits(row) and stream.admits(second):
+                if shown is None:
+                    self._number += 1
+                    shown = Shown(self._number, row, json.dumps(self._document(row, now), separators=(",", ":")))
+                    self._remembered.append(shown)
+                stream.put(shown)
+
+    def _document(self, row: Row, now: float) -> Mapping[str, Any]:
+        document: dict[str, Any] = {"at": int(now * 1000), "kind": row.kind, "app": row.app_id}
+        for name, value in (("socket", row.socket_id), ("channel", row.channel), ("user", row.user_id)):
+            if value is not None:
+                document[name] = shortened(value, _SHOWN)
+        if self._node:
+            document["node"] = self._node
+        document.update((name, value) for name, value in row.details().items() if value is not None)
+        return document

@@ -1,0 +1,137 @@
+"""The dashboard of a server: what it watches, its routes, and where it is served."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from sockudo_py import __version__
+from sockudo_py.adapters.base import Adapter
+from sockudo_py.apps.base import AppManager
+from sockudo_py.config import Config
+from sockudo_py.limits.base import RateLimiter
+from sockudo_py.management.access import PortAccess
+from sockudo_py.management.dashboard.login import LoginRoutes
+from sockudo_py.management.live.console import Console
+from sockudo_py.management.live.overview import INTERVAL, Overview
+from sockudo_py.management.live.routes import LiveRoutes
+from sockudo_py.management.router import Group
+from sockudo_py.metrics import Metrics
+from sockudo_py.node import Node
+from sockudo_py.tap import Tap
+from sockudo_py.webhooks.service import WebhookService
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+log = logging.getLogger(__name__)
+
+
+class Dashboard:
+    """The dashboard and the routes behind its pages about clients.
+
+    Args:
+        config: Of the server.
+        node: Has the clients.
+        adapter: Knows whether the cluster can be reached.
+        apps: Whose clients they are.
+        webhooks: Knows the endpoints.
+        tap: What happens.
+        metrics: Are sampled.
+        access: Who may watch; its sessions are those of the dashboard.
+        limiter: Counts logins.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        node: Node,
+        adapter: Adapter,
+        apps: AppManager,
+        webhooks: WebhookService,
+        tap: Tap,
+        metrics: Metrics,
+        access: PortAccess,
+        limiter: RateLimiter,
+    ) -> None:
+        self._config = config
+        self._node = node
+        self._adapter = adapter
+        self._tap = tap
+        self._access = access
+        self._started = time.monotonic()
+        self._overview = Overview(metrics, time.time)
+        self._console = Console(tap, time.time)
+        self._sampler: asyncio.Task[None] | None = None
+        live = LiveRoutes(
+            node,
+            apps,
+            webhooks.registry.all,
+            tap,
+            self._overview,
+            self._cluster,
+            lambda: _differences(self._config),
+            access.sessions,
+            access.known,
+        )
+        login = LoginRoutes(access.keys, access.sessions, limiter, prefix=config.url_prefix, secure=config.ssl.enabled)
+        self.groups: tuple[Group, ...] = (live, login)
+
+    def use(self, config: Config) -> None:
+        """Take up what a reload has changed."""
+        self._config = config
+
+    def mount(self, app: "web.Application", remote: Callable[["web.BaseRequest"], str]) -> None:
+        """Serve it on the port. aiohttp is imported."""
+        from sockudo_py.management.dashboard.app import mount
+
+        ancestors = self._config.webhooks.admin.frame_ancestors
+        mount(
+            app,
+            self._console,
+            self._access,
+            prefix=self._config.url_prefix,
+            frame_ancestors=ancestors,
+            remote=remote,
+        )
+
+    def start(self) -> None:
+        """Begin to sample, where somebody may look at it."""
+        if self._access.keys:
+            self._sampler = asyncio.get_running_loop().create_task(self._sample(), name="dashboard-sampler")
+
+    async def stop(self) -> None:
+        """Sample no more."""
+        if self._sampler is not None:
+            self._sampler.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._sampler
+
+    async def _sample(self) -> None:
+        while True:
+            try:
+                self._overview.sample()
+                self._tap.recorder.expire()
+            except Exception:
+                log.exception("sampling figures for the dashboard failed")
+            await asyncio.sleep(INTERVAL)
+
+    async def _cluster(self) -> dict[str, Any]:
+        here = {
+            "id": self._config.server_id or f"{self._config.host}:{self._config.port}",
+            "here": True,
+            "state": "draining" if self._node.draining else "up",
+            "version": __version__,
+            "connections": self._node.connections(),
+            "up_s": int(time.monotonic() - self._started),
+        }
+        return {"driver": self._config.adapter.driver, "away": not self._adapter.healthy(), "nodes": [here]}
+
+
+def _differences(config: Config) -> list[dict[str, Any]]:
+    from sockudo_py.config.differences import differences
+
+    return differences(config)
