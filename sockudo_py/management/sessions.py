@@ -9,7 +9,6 @@ import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from http.cookies import CookieError, SimpleCookie
 from typing import Final
 
 from sockudo_py.management.keys import Admin, AdminKeys
@@ -62,17 +61,12 @@ class Sessions:
 
     def find(self, headers: Mapping[str, str]) -> Session | None:
         """Return the session of the cookie in headers (lower-case names)."""
-        given = headers.get("cookie")
-        if given is None or COOKIE not in given:
-            return None
-        cookie = SimpleCookie()
-        try:
-            cookie.load(given)
-        except CookieError:
-            return None
-        morsel = cookie.get(COOKIE)
-        admin = None if morsel is None else self._verified(morsel.value, "session")
-        return None if morsel is None or admin is None else self._session(admin, morsel.value)
+        for pair in headers.get("cookie", "").split(";"):
+            name, _, token = pair.strip().partition("=")
+            if name == COOKIE:
+                admin = self._verified(token, "session")
+                return None if admin is None else self._session(admin, token)
+        return None
 
     def end(self, token: str) -> None:
         """Let a token count no more on this node."""
