@@ -1,0 +1,1 @@
+"""Stores of what the management API makes and changes. ``base.py`` has the contract."""
