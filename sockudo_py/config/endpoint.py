@@ -148,13 +148,9 @@ class EndpointRateLimit(Section):
     per_hour: Positive | None = Field(default=None, description="Requests an hour.")
 
 
-class EndpointConfig(Section):
-    """A webhook endpoint. Exactly one of `url` and `lambda` is given."""
+class EndpointFields(Section):
+    """What a webhook endpoint has, whether a file or the management API says it. One of `url` and `lambda` is given."""
 
-    id: Positive | None = Field(default=None, description="Number in `/v1/webhooks`; null: made from `uid`.")
-    uid: Annotated[Name, BeforeValidator(_endpoint_uid)] | None = Field(
-        default=None, description="Identity, `wh_...`; null: made from app id, place in the list, and target."
-    )
     name: str = Field(default="", max_length=200, description="For people.")
     description: str = Field(default="", max_length=2000, description="For people.")
     enabled: bool = Field(default=True, description="false: nothing is sent.")
@@ -184,6 +180,32 @@ class EndpointConfig(Section):
         default=None, description="How the body is written; null: `webhooks.signature.json_style`."
     )
     payload: Literal["seed", "pusher"] | None = Field(default=None, description="null: `webhooks.payload`.")
+    retry: RetryOverrides = Field(default_factory=RetryOverrides, description="When to try again.")
+    request_timeout_ms: PositiveMilliseconds | None = Field(default=None, description="null: the preset's.")
+    connect_timeout_ms: PositiveMilliseconds | None = Field(
+        default=None, description="null: `webhooks.connect_timeout_ms`."
+    )
+    batching: EndpointBatching = Field(default=EndpointBatching(), description="How events gather.")
+    rate_limit: EndpointRateLimit = Field(default=EndpointRateLimit(), description="How much it takes.")
+    max_in_flight: Positive | None = Field(default=None, description="Requests at a time; null: `webhooks.delivery`'s.")
+    ordering: Literal["none", "endpoint", "channel"] | None = Field(
+        default=None, description="null: `webhooks.delivery`'s."
+    )
+
+    @model_validator(mode="after")
+    def _custom_is_complete(self) -> Self:
+        if self.profile == "custom" and self.signature_header is None:
+            raise ValueError("needs signature_header with the profile custom")
+        return self
+
+
+class EndpointConfig(EndpointFields):
+    """A webhook endpoint. Exactly one of `url` and `lambda` is given."""
+
+    id: Positive | None = Field(default=None, description="Number in `/v1/webhooks`; null: made from `uid`.")
+    uid: Annotated[Name, BeforeValidator(_endpoint_uid)] | None = Field(
+        default=None, description="Identity, `wh_...`; null: made from app id, place in the list, and target."
+    )
     secret: Secret | None = Field(
         default=None,
         description="Signing secret of profiles that are not Pusher's. `secret_env` names a variable instead.",
@@ -197,24 +219,7 @@ class EndpointConfig(Section):
         default=None,
         description='Until when the previous secret signs, such as "2026-12-31T12:00:00Z"; null: until it is removed.',
     )
-    retry: RetryOverrides = Field(default_factory=RetryOverrides, description="When to try again.")
-    request_timeout_ms: PositiveMilliseconds | None = Field(default=None, description="null: the preset's.")
-    connect_timeout_ms: PositiveMilliseconds | None = Field(
-        default=None, description="null: `webhooks.connect_timeout_ms`."
-    )
-    batching: EndpointBatching = Field(default=EndpointBatching(), description="How events gather.")
-    rate_limit: EndpointRateLimit = Field(default=EndpointRateLimit(), description="How much it takes.")
-    max_in_flight: Positive | None = Field(default=None, description="Requests at a time; null: `webhooks.delivery`'s.")
-    ordering: Literal["none", "endpoint", "channel"] | None = Field(
-        default=None, description="null: `webhooks.delivery`'s."
-    )
     trusted: bool = Field(default=True, description="Private addresses are allowed (in files: you wrote it).")
-
-    @model_validator(mode="after")
-    def _custom_is_complete(self) -> Self:
-        if self.profile == "custom" and self.signature_header is None:
-            raise ValueError("needs signature_header with the profile custom")
-        return self
 
     @model_validator(mode="after")
     def _rotation_is_complete(self) -> Self:

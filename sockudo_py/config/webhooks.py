@@ -183,6 +183,17 @@ class AdminConfig(Section):
     )
 
 
+class StoreConfig(Section):
+    """Where the management API keeps endpoints."""
+
+    driver: Literal["memory", "sqlite", "redis"] | None = Field(
+        default=None,
+        description="`sqlite`: in the file `queue.sqlite.path`; `redis`: under `queue.redis.prefix`; `memory`: until "
+        "the process ends. null: as `queue.driver`; with `sqs`, `redis` where `adapter.driver` is `redis`, else "
+        "`sqlite`.",
+    )
+
+
 class DeadLetterConfig(Section):
     """The dead letters."""
 
@@ -230,5 +241,6 @@ class WebhooksConfig(Section):
     )
     security: SecurityConfig = Field(default=SecurityConfig(), description="Where requests may go.")
     admin: AdminConfig = Field(default=AdminConfig(), description="The management API.")
+    store: StoreConfig = Field(default=StoreConfig(), description="Where the management API keeps endpoints.")
     dlq: DeadLetterConfig = Field(default=DeadLetterConfig(), description="Dead letters.")
     spool: SpoolConfig = Field(default=SpoolConfig(), description="While the queue is away.")

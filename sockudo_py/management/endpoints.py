@@ -1,18 +1,193 @@
 """The management routes about endpoints. Free of what carries them."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import asdict
+import base64
+import json
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 from sockudo_py.endpoints import Endpoint
-from sockudo_py.management.aliases import alias_of, aliased
-from sockudo_py.management.scope import app_of, may_see, unknown_webhook
-from sockudo_py.management.values import MOST_LISTED, Answer, Asked, Fields, Refused
-from sockudo_py.webhooks.stats import describe_endpoint
+from sockudo_py.management.aliases import Alias, alias_of, aliased
+from sockudo_py.management.documents import Document
+from sockudo_py.management.editing import Edited, Editor
+from sockudo_py.management.models import EndpointBody, NoBody, RotateBody, read
+from sockudo_py.management.scope import app_of, may_see, one_app_of, unknown_webhook
+from sockudo_py.management.shapes import shape, wrapped
+from sockudo_py.management.values import MOST_LISTED, Answer, Asked, Fields, Refused, iso
+from sockudo_py.webhooks.endpoints.registry import EndpointRegistry
+
+DROPPED = "endpoint_disabled"  # the class of dead letters that waited for an endpoint which was disabled
+
+Drop = Callable[[str, str], Awaitable[int]]
+# Returns of an endpoint what /v1 shows in "webhook" besides, and in "statistics".
+Figures = Callable[[Endpoint], Awaitable[tuple[Mapping[str, Any], Mapping[str, Any]]]]
 
 
 class EndpointRoutes:
     """Answers requests about endpoints.
+
+    Args:
+        registry: All that there are now.
+        document: Returns what the API keeps of an endpoint; None: it stands in a file.
+        editor: Changes them; None: nobody may, as where a command looks into the queue and no server runs.
+        drop: Makes dead letters of what waits for an endpoint, with this error class; returns how many.
+        rotation_grace: Returns for how many seconds an old secret still signs, where the request says nothing.
+        figures: What ``GET /v1/webhooks/{id}`` says of deliveries; None: nothing.
+    """
+
+    def __init__(
+        self,
+        registry: "EndpointRegistry | Listed",
+        *,
+        document: Callable[[str], Document | None] = lambda _: None,
+        editor: Editor | None = None,
+        drop: Drop | None = None,
+        rotation_grace: Callable[[], float] = lambda: 86400.0,
+        figures: Figures | None = None,
+    ) -> None:
+        self._registry = registry
+        self._document = document
+        self._editor = editor
+        self._drop = drop
+        self._rotation_grace = rotation_grace
+        self.figures = figures
+        self.table = (
+            *aliased("GET", "", self.list),
+            *aliased("GET", "/{id}", self.show),
+            *aliased("POST", "", self.create),
+            *aliased("PUT", "/{id}", self.replace),
+            *aliased("PATCH", "/{id}", self.merge),
+            *aliased("DELETE", "/{id}", self.delete),
+            *aliased("POST", "/{id}/enable", self.enable),
+            *aliased("POST", "/{id}/disable", self.disable),
+            *aliased("POST", "/{id}/rotate-secret", self.rotate),
+        )
+
+    async def list(self, asked: Asked) -> Answer:
+        """List endpoints: those of files last, else the newest first."""
+        fields = Fields(asked, frozenset({"app_id", "enabled", "limit", "cursor"}))
+        app_id = app_of(asked.admin, asked.app_id or fields.text("app_id"))
+        enabled = fields.flag("enabled") if fields.text("enabled") is not None else None
+        limit, cursor = fields.number("limit", 50, MOST_LISTED), fields.text("cursor")
+        behind = None if cursor is None else _place(cursor)
+        chosen = (
+            (self._order(one), one)
+            for one in self._registry.all()
+            if app_id in (None, one.app_id) and enabled in (None, one.enabled)
+        )
+        found = sorted(chosen, key=lambda pair: pair[0])
+        rest = [pair for pair in found if behind is None or pair[0] > behind]
+        alias = alias_of(asked.route)
+        shown = [shape(one, self._document(one.uid), alias) for _, one in rest[:limit]]
+        more = _cursor(rest[limit - 1][0]) if len(rest) > limit else None
+        return Answer(200, {"webhooks": shown, "next_cursor": more})
+
+    async def show(self, asked: Asked) -> Answer:
+        """Show one endpoint, by uid or number."""
+        Fields(asked, frozenset())
+        endpoint = self.find(asked)
+        alias = alias_of(asked.route)
+        answer = wrapped(shape(endpoint, self._document(endpoint.uid), alias), alias)
+        if alias.wrapped and self.figures is not None:
+            webhook, statistics = await self.figures(endpoint)
+            answer["webhook"] |= webhook
+            answer["statistics"] = dict(statistics)
+        return Answer(200, answer)
+
+    async def create(self, asked: Asked) -> Answer:
+        """Make an endpoint."""
+        app_id = asked.body.get("app_id")
+        if app_id is not None and not isinstance(app_id, str):
+            read(EndpointBody, asked.body)  # refuses it
+        if asked.app_id is not None and app_id is not None and app_id != asked.app_id:
+            raise Refused(404, "not_found", "there is no such app")
+        wanted = asked.app_id or (app_id if isinstance(app_id, str) else None)
+        alias = alias_of(asked.route)
+        owner = one_app_of(asked.admin, wanted)
+        edited = await self._edits().create(asked.admin, owner, alias.profile, asked.body)
+        return Answer(201, self._edited(edited, alias))
+
+    async def replace(self, asked: Asked) -> Answer:
+        """Replace an endpoint's fields: what is missing becomes the default. A secret that is not given stays."""
+        return await self._update(asked, merge=False)
+
+    async def merge(self, asked: Asked) -> Answer:
+        """Merge fields into those of an endpoint; null resets one to its default."""
+        return await self._update(asked, merge=True)
+
+    async def _update(self, asked: Asked, *, merge: bool) -> Answer:
+        endpoint = self.find(asked)
+        app_id = asked.body.get("app_id")
+        if isinstance(app_id, str):
+            app_of(asked.admin, app_id)  # a tenant never names another app
+        edited = await self._edits().update(asked.admin, endpoint.uid, asked.body, merge=merge)
+        return Answer(200, self._edited(edited, alias_of(asked.route)))
+
+    async def delete(self, asked: Asked) -> Answer:
+        """Delete an endpoint."""
+        read(NoBody, asked.body)
+        await self._edits().delete(asked.admin, self.find(asked).uid)
+        return Answer(204)
+
+    async def enable(self, asked: Asked) -> Answer:
+        """Switch an endpoint on."""
+        read(NoBody, asked.body)
+        alias = alias_of(asked.route)
+        endpoint = await self._edits().switch(asked.admin, self.find(asked).uid, True)
+        return Answer(200, wrapped(shape(endpoint, self._document(endpoint.uid), alias), alias))
+
+    async def disable(self, asked: Asked) -> Answer:
+        """Switch an endpoint off. What waits for it is kept; with ``?drop=to_dlq`` it becomes dead letters."""
+        fields = Fields(asked, frozenset({"drop"}))
+        drop = fields.text("drop")
+        if drop not in (None, "to_dlq"):
+            raise Refused(422, "invalid_field", "drop: must be to_dlq")
+        alias = alias_of(asked.route)
+        endpoint = await self._edits().switch(asked.admin, self.find(asked).uid, False)
+        shown = wrapped(shape(endpoint, self._document(endpoint.uid), alias), alias)
+        if drop is not None and self._drop is not None:
+            shown["dropped"] = await self._drop(endpoint.uid, DROPPED)
+        return Answer(200, shown)
+
+    async def rotate(self, asked: Asked) -> Answer:
+        """Give an endpoint another secret."""
+        body = read(RotateBody, asked.body)
+        grace = self._rotation_grace() if body.grace_s is None else float(body.grace_s)
+        given = None if body.secret is None else body.secret.get_secret_value()
+        edited, until = await self._edits().rotate(asked.admin, self.find(asked).uid, grace, given)
+        expires_at = None if until is None else iso(int(until * 1000))
+        return Answer(200, self._edited(edited, alias_of(asked.route), previous_secret_expires_at=expires_at))
+
+    def find(self, asked: Asked) -> Endpoint:
+        """Return the endpoint that the path names, by uid or number. Raises Refused: 404."""
+        (wanted,) = asked.segments
+        found = self._registry.by_uid(wanted)
+        if found is None and wanted.isascii() and wanted.isdigit():
+            found = next((one for one in self._registry.all() if str(one.id) == wanted), None)
+        if found is None or not may_see(asked.admin, found) or asked.app_id not in (None, found.app_id):
+            raise unknown_webhook(wanted)
+        return found
+
+    def _edits(self) -> Editor:
+        if self._editor is None:
+            raise Refused(409, "no_server", "endpoints are changed by the running server alone; start it")
+        return self._editor
+
+    def _edited(self, edited: Edited, alias: Alias, **more: Any) -> dict[str, Any]:
+        endpoint = edited.endpoint
+        shown = shape(endpoint, self._document(endpoint.uid), alias)
+        if edited.secret is not None or edited.created:
+            shown["secret"] = edited.secret
+        if edited.warnings:
+            shown["warnings"] = list(edited.warnings)
+        return wrapped(shown | more, alias)
+
+    def _order(self, endpoint: Endpoint) -> tuple[int, str]:
+        document = self._document(endpoint.uid)
+        return (0 if document is None else -document.created_ms, endpoint.uid)
+
+
+class Listed:
+    """Endpoints without a registry, for ``EndpointRoutes``.
 
     Args:
         endpoints: Returns all that there are now.
@@ -20,50 +195,25 @@ class EndpointRoutes:
 
     def __init__(self, endpoints: Callable[[], Iterable[Endpoint]]) -> None:
         self._endpoints = endpoints
-        self.table = (
-            *aliased("GET", "", self.list),
-            *aliased("GET", "/{id}", self.show),
-        )
 
-    async def list(self, asked: Asked) -> Answer:
-        """List endpoints."""
-        fields = Fields(asked, frozenset({"app_id", "limit", "cursor"}))
-        app_id = app_of(asked.admin, asked.app_id or fields.text("app_id"))
-        limit, start = fields.number("limit", 50, MOST_LISTED), _place(fields.text("cursor"))
-        found = [one for one in self._endpoints() if app_id in (None, one.app_id)]
-        shown = [_endpoint(one, asked) for one in found[start : start + limit]]
-        more = str(start + limit) if start + limit < len(found) else None
-        return Answer(200, {"webhooks": shown, "next_cursor": more})
+    def all(self) -> Iterable[Endpoint]:
+        """Return them."""
+        return self._endpoints()
 
-    async def show(self, asked: Asked) -> Answer:
-        """Show one endpoint, by uid or number."""
-        Fields(asked, frozenset())
-        shown = _endpoint(self.find(asked), asked)
-        return Answer(200, {"webhook": shown} if alias_of(asked.route).wrapped else shown)
-
-    def find(self, asked: Asked) -> Endpoint:
-        """Return the endpoint that the path names, by uid or number. Raises Refused: 404."""
-        (wanted,) = asked.segments
-        for one in self._endpoints():
-            if wanted in (one.uid, str(one.id)) and may_see(asked.admin, one) and asked.app_id in (None, one.app_id):
-                return one
-        raise unknown_webhook(wanted)
+    def by_uid(self, uid: str) -> Endpoint | None:
+        """Return the one with this uid."""
+        return next((one for one in self._endpoints() if one.uid == uid), None)
 
 
-def _place(cursor: str | None) -> int:
-    if cursor is None:
-        return 0
-    if not (cursor.isascii() and cursor.isdigit() and len(cursor) < 10):
+def _cursor(place: tuple[int, str]) -> str:
+    return base64.urlsafe_b64encode(json.dumps(place).encode()).decode().rstrip("=")
+
+
+def _place(cursor: str) -> tuple[int, str]:
+    try:
+        created, uid = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+    except (ValueError, TypeError):
+        created, uid = None, None
+    if not isinstance(created, int) or isinstance(created, bool) or not isinstance(uid, str):
         raise Refused(400, "invalid_cursor", "cursor: is none that this server has given")
-    return int(cursor)
-
-
-def _endpoint(endpoint: Endpoint, asked: Asked) -> dict[str, Any]:
-    shown = describe_endpoint(endpoint)
-    shown["number"] = endpoint.id
-    shown["id"] = endpoint.id if alias_of(asked.route).wrapped else endpoint.uid
-    shown["description"] = endpoint.description
-    shown["retries_s"] = list(endpoint.retry.schedule)
-    shown["filter"] = {name: value for name, value in asdict(endpoint.filter).items() if value is not None}
-    shown["header_names"] = sorted(name for name, _ in endpoint.headers)
-    return shown
+    return created, uid

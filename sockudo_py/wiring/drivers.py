@@ -11,7 +11,7 @@ from functools import partial
 from importlib.util import find_spec
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Any, assert_never
+from typing import TYPE_CHECKING, Any, Literal, assert_never
 
 from sockudo_py.adapters.base import Adapter
 from sockudo_py.apps.base import AppManager
@@ -27,6 +27,7 @@ from sockudo_py.process.descriptors import Descriptors
 from sockudo_py.process.memory import memory_share
 from sockudo_py.process.watermarks import Watermark, Watermarks
 from sockudo_py.queues.base import Queue
+from sockudo_py.stores.endpoints.base import EndpointStore
 from sockudo_py.webhooks.delivery.breaker import BreakerSettings
 from sockudo_py.webhooks.delivery.health import HealthSettings
 from sockudo_py.webhooks.delivery.worker import WorkerSettings
@@ -39,6 +40,9 @@ from sockudo_py.webhooks.targets.base import Target
 from sockudo_py.webhooks.targets.http.target import HttpTarget
 from sockudo_py.wiring.shared_redis import SharedRedis
 from sockudo_py.wiring.tls import webhook_context
+
+if TYPE_CHECKING:
+    from sockudo_py.links.sqlite import SqliteFile
 
 log = logging.getLogger(__name__)
 
@@ -193,8 +197,61 @@ def make_limiter(config: Config, shared: SharedRedis) -> RateLimiter:
             assert_never(config.rate_limiter.driver)
 
 
-def make_queue(config: Config, metrics: Metrics) -> Queue:
-    """Return the queue of ``queue.driver``, not open yet."""
+def store_driver(config: Config) -> Literal["memory", "sqlite", "redis"]:
+    """Return the driver of ``webhooks.store.driver``, or the one that goes with the queue."""
+    match config.webhooks.store.driver or config.queue.driver:
+        case "sqlite":
+            return "sqlite"
+        case "redis":
+            return "redis"
+        case "sqs":
+            return "redis" if config.adapter.driver == "redis" else "sqlite"
+        case _:
+            return "memory"
+
+
+def make_endpoint_store(config: Config, metrics: Metrics, file: "SqliteFile | None") -> EndpointStore:
+    """Return the store of endpoints, not open yet. ``file``: as ``sqlite_file`` returns it."""
+    match store_driver(config):
+        case "memory":
+            from sockudo_py.stores.endpoints.memory import MemoryEndpoints
+
+            return MemoryEndpoints()
+        case "sqlite":
+            from sockudo_py.stores.endpoints.sqlite import SqliteEndpoints
+
+            if file is None:
+                raise RuntimeError("there is a file where something is kept in SQLite")
+            return SqliteEndpoints(file)
+        case "redis":
+            from sockudo_py.links.redis import RedisLink
+            from sockudo_py.queues.metrics import QueueMetrics
+            from sockudo_py.stores.endpoints.redis import RedisEndpoints
+
+            link = RedisLink(
+                config.redis_url("queue"),
+                owner="endpoint store",
+                keys="queue.redis.url_override, database.redis",
+                cluster=config.queue.redis.cluster_mode,
+                max_connections=3,
+                response_timeout=config.queue.redis.response_timeout_ms / 1000,
+                errors=QueueMetrics(metrics).store_errors,
+            )
+            return RedisEndpoints(link, config.queue.redis.key_prefix, replicas=config.queue.reliability.wait_replicas)
+
+
+def sqlite_file(config: Config) -> "SqliteFile | None":
+    """Return the file ``queue.sqlite.path``, which several drivers share; None: none uses it."""
+    if config.queue.driver != "sqlite" and store_driver(config) != "sqlite":
+        return None
+    from sockudo_py.links.sqlite import SqliteFile
+
+    queue = config.queue.sqlite
+    return SqliteFile(Path(queue.path), key="queue.sqlite.path", sync=queue.sync)
+
+
+def make_queue(config: Config, metrics: Metrics, file: "SqliteFile | None" = None) -> Queue:
+    """Return the queue of ``queue.driver``, not open yet. ``file``: that of SQLite, where others use it, too."""
     queue, reliability, delivery = config.queue, config.queue.reliability, config.webhooks.delivery
     slots = queue.concurrency * reliability.worker_prefetch
     match queue.driver:
@@ -234,7 +291,7 @@ def make_queue(config: Config, metrics: Metrics) -> Queue:
             from sockudo_py.queues.sqlite.queue import SqliteQueue
 
             return SqliteQueue(
-                Path(queue.sqlite.path),
+                file or Path(queue.sqlite.path),
                 sync=queue.sqlite.sync,
                 metrics=metrics,
                 slots=slots,

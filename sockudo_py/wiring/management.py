@@ -1,24 +1,37 @@
-"""The management API of a server: its routes, its keys, and where it is served."""
+"""The management API of a server: its routes, its keys, its store, and where it is served."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from sockudo_py.adapters.base import Adapter
 from sockudo_py.apps.base import AppManager
 from sockudo_py.config import Config
+from sockudo_py.endpoints import Endpoint
 from sockudo_py.limits.base import RateLimiter, RequestLimit
+from sockudo_py.management import making
 from sockudo_py.management.access import PortAccess
+from sockudo_py.management.audit import AuditRoutes
+from sockudo_py.management.documents import Document
+from sockudo_py.management.editing import Editor
 from sockudo_py.management.endpoints import EndpointRoutes
 from sockudo_py.management.keys import AdminKeys
 from sockudo_py.management.letters import letters_of
+from sockudo_py.management.managed import ManagedEndpoints
+from sockudo_py.management.projects import ProjectRoutes
 from sockudo_py.management.queue import QueueRoutes
 from sockudo_py.management.router import Group, Router
 from sockudo_py.management.trigger import TriggerRoutes
+from sockudo_py.management.trying import TestRoutes
 from sockudo_py.metrics import Metrics
 from sockudo_py.node import Node
+from sockudo_py.protocol.app import App
 from sockudo_py.queues.base import Queue
+from sockudo_py.stores.endpoints.base import EndpointStore
 from sockudo_py.tap import Tap
+from sockudo_py.webhooks.endpoints.validation import EndpointRules
 from sockudo_py.webhooks.service import WebhookService
+from sockudo_py.webhooks.targets.base import Target
+from sockudo_py.webhooks.targets.http.target import HttpTarget
 from sockudo_py.wiring.dashboard import Dashboard
 from sockudo_py.wiring.drivers import admin_limit, admins
 
@@ -31,9 +44,12 @@ class Management:
 
     Args:
         config: Of the server.
-        apps: Whose keys may sign requests to some of the routes.
+        apps: Who may sign, and whose keys sign webhooks.
         webhooks: Knows the endpoints.
         queue: Has figures and dead letters.
+        store: Keeps endpoints; opened and closed here.
+        targets: For test deliveries.
+        rules: What endpoints may be.
         limiter: Counts what each key asks.
         address_limit: How often one address may ask without a key that is known.
         node: Has the clients that the dashboard shows.
@@ -49,6 +65,9 @@ class Management:
         apps: AppManager,
         webhooks: WebhookService,
         queue: Queue,
+        store: EndpointStore,
+        targets: Mapping[str, Target],
+        rules: EndpointRules,
         limiter: RateLimiter,
         address_limit: RequestLimit | None,
         node: Node,
@@ -56,17 +75,36 @@ class Management:
         tap: Tap,
         metrics: Metrics,
     ) -> None:
-        self._prefix = config.url_prefix
+        self._config = config
+        self._queue = queue
+        self._http = targets["http"]
+        self._store = store
         self._served = config.webhooks.admin.enabled
         self.keys = AdminKeys(admins(config))
-        endpoints = webhooks.registry.all
+        registry = webhooks.registry
+        self.managed = ManagedEndpoints(store, registry, apps=apps, define=self._define, rules=rules)
+        editor = Editor(self.managed, registry, apps=apps, define=self._define, rules=rules, permits=self._permits)
+        endpoints = EndpointRoutes(
+            registry,
+            document=self.managed.document,
+            editor=editor,
+            drop=self._drop,
+            rotation_grace=lambda: self._config.webhooks.signature.rotation_grace_s,
+        )
         trigger = TriggerRoutes(
             webhooks.trigger if config.sends_webhooks else None,
             apps,
             limiter,
             most_body=config.http_api.request_limit_in_mb * 1024 * 1024,
         )
-        groups: list[Group] = [EndpointRoutes(endpoints), QueueRoutes(letters_of(queue), endpoints), trigger]
+        groups: list[Group] = [
+            endpoints,
+            ProjectRoutes(self.managed, editor),
+            TestRoutes(endpoints.find, targets, limiter, store),
+            QueueRoutes(letters_of(queue), registry.all),
+            AuditRoutes(store),
+            trigger,
+        ]
         self._trigger_alone = Router([trigger], roots=())  # it is the applications', whatever operators may do
         self._access = PortAccess(
             self.keys,
@@ -89,10 +127,22 @@ class Management:
         )
         self.router = Router([*groups, *self.dashboard.groups])
 
+    async def start(self) -> None:
+        """Open the store and take up what it has. The endpoints of the configuration are known. Raises SockudoError."""
+        await self._store.open()
+        await self.managed.start()
+
+    async def stop(self) -> None:
+        """Follow the store no longer, and let go of it."""
+        await self.managed.stop()
+        await self._store.close()
+
     def use(self, config: Config) -> None:
         """Take up what a reload has changed."""
+        self._config = config
         self.keys.replace(admins(config))
         self._access.key_limit = admin_limit(config)
+        self.managed.redefine()
         self.dashboard.use(config)
 
     def mount(
@@ -110,4 +160,15 @@ class Management:
         if self._served:
             self.dashboard.mount(app, remote)
         router = self.router if self._served else self._trigger_alone
-        mount(app, router, self._access, prefix=self._prefix, remote=remote, observe=observe)
+        prefix = self._config.url_prefix
+        mount(app, router, self._access, prefix=prefix, remote=remote, observe=observe)
+
+    def _define(self, document: Document, app: App) -> Endpoint:
+        return making.define(document, app, self._config.webhooks)
+
+    async def _permits(self, url: str) -> bool | None:
+        return await self._http.permits(url, trusted=False) if isinstance(self._http, HttpTarget) else True
+
+    async def _drop(self, uid: str, error_class: str) -> int:
+        await self._queue.pause(uid)  # else what comes meanwhile is sent still
+        return await self._queue.drop(uid, error_class)

@@ -48,6 +48,7 @@ from sockudo_py.wiring.drivers import (
     make_adapter,
     make_apps,
     make_cache,
+    make_endpoint_store,
     make_keys,
     make_limiter,
     make_queue,
@@ -55,6 +56,8 @@ from sockudo_py.wiring.drivers import (
     make_watermarks,
     refuse_unbuilt,
     spool_path,
+    sqlite_file,
+    store_driver,
 )
 from sockudo_py.wiring.history import make_history
 from sockudo_py.wiring.management import Management
@@ -102,7 +105,8 @@ class Server:
         self._limiter = make_limiter(config, shared)
         self._cache = make_cache(config, shared)
         self._keys = make_keys(config, shared)
-        self._queue = make_queue(config, metrics)
+        file = sqlite_file(config)
+        self._queue = make_queue(config, metrics, file)
         self._history = make_history(config, metrics)
         self._adapter = adapter = make_adapter(config, loop, metrics, shared)
         self._newcomers = Newcomers()
@@ -149,6 +153,9 @@ class Server:
             apps=self.apps,
             webhooks=self.webhooks,
             queue=self._queue,
+            store=make_endpoint_store(config, metrics, file),
+            targets=targets,
+            rules=self._rules,
             limiter=self._limiter,
             address_limit=address_limit,
             node=self.node,
@@ -239,6 +246,9 @@ class Server:
             logs.hide(_secrets(definition))
             self.webhooks.replace(definition.app.id, CONFIG, definition.endpoints)
             self._warn_of_no_queue(definition)
+        with _naming(config, *_QUEUE_KEYS[store_driver(config)]):
+            opened.push_async_callback(self._management.stop)
+            await self._management.start()
         opened.push_async_callback(self._adapter.close)  # when the webhooks are stopped: it hears what is stored
         self._gc_tuner.start()  # before webhooks, which may find much that was left
         opened.callback(self._gc_tuner.stop)
@@ -461,6 +471,7 @@ class Server:
                 log.error("webhooks of app %s stay as they were: %s", app_id, problem, extra={"app_id": app_id})
         if old is not None and (new is None or old.app.id != new.app.id):
             self.webhooks.remove(old.app.id)
+        self._management.managed.app_changed(app_id)
         log.info("app %s: %s", app_id, _what_happened(old, new), extra={"app_id": app_id})
         self.node.app_changed(old.app if old else None, new.app if new else None)
 

@@ -20,7 +20,7 @@ from urllib.parse import urlencode
 from sockudo_py.config import Config
 from sockudo_py.endpoints import Endpoint
 from sockudo_py.errors import ConfigError, SockudoError
-from sockudo_py.management.endpoints import EndpointRoutes
+from sockudo_py.management.endpoints import EndpointRoutes, Listed
 from sockudo_py.management.keys import SOCKET_OWNER
 from sockudo_py.management.letters import Letters, letters_of
 from sockudo_py.management.queue import QueueRoutes
@@ -63,7 +63,7 @@ class _Direct:
     live = False
 
     def __init__(self, letters: Letters, endpoints: Endpoints) -> None:
-        self._router = Router((EndpointRoutes(endpoints), QueueRoutes(letters, endpoints)))
+        self._router = Router((EndpointRoutes(Listed(endpoints)), QueueRoutes(letters, endpoints)))
 
     async def ask(self, method: str, path: str, query: Query = NONE, body: Body = NONE) -> dict[str, Any]:
         asked = Asked(SOCKET_OWNER, query=query, body=body)

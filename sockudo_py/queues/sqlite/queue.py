@@ -20,7 +20,7 @@ class SqliteQueue(BookQueue):
     """``Queue`` in a SQLite file.
 
     Args:
-        path: The file; it and its folder are made when missing.
+        path: The file; it and its folder are made when missing. Or a file that others use, too.
         sync: Wait for the disk (fsync) at each step; without it a power cut may lose the last moments.
         failed_max_len: How many dead jobs are kept; the oldest go first, and are counted. 0: any number.
         longest_wait: Seconds. So long may a retry take that a file of version 1 holds: the clock may have been ahead.
@@ -33,7 +33,7 @@ class SqliteQueue(BookQueue):
 
     def __init__(
         self,
-        path: str | Path,
+        path: str | Path | SqliteFile,
         *,
         sync: bool = False,
         metrics: Metrics | None = None,
@@ -47,7 +47,9 @@ class SqliteQueue(BookQueue):
         default_policy: LanePolicy | None = None,
         longest_wait: float = LONGEST_WAIT,
     ) -> None:
-        self._file = SqliteFile(Path(path), key="queue.sqlite.path", sync=sync)
+        if not isinstance(path, SqliteFile):
+            path = SqliteFile(Path(path), key="queue.sqlite.path", sync=sync)
+        self._file = path
         super().__init__(
             SqliteStore(self._file, failed_max_len, round(longest_wait * 1000)),
             _POLL,

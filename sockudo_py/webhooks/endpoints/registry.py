@@ -1,5 +1,6 @@
 """Which endpoints there are, and which of them want to hear of what."""
 
+import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -12,6 +13,7 @@ from sockudo_py.webhooks.endpoints.validation import EndpointRules, endpoint_pro
 from sockudo_py.webhooks.events import CONNECTION_EVENTS, EVENT_NAMES
 
 CONFIG = "config"  # the source of what the configuration and the files of the apps say
+MANAGED = "api"  # the source of what the management API has made
 
 # Seconds for which the dispatcher gathers events of endpoints that wait for more of them for much longer. A kill -9 may
 # cost what came in that time. The queue waits that much less.
@@ -67,16 +69,16 @@ OPPOSITES: Mapping[type[Change], type[Change]] = MappingProxyType(
 
 
 @dataclass(frozen=True, slots=True)
-class _Override:
+class Override:
     """What ``enable`` or ``disable`` has said about an endpoint, and what its source said then."""
 
     enabled: bool
     said: bool
-    target: tuple[object, object] | None  # it counts for this one; None: for any
+    target: str | None = None  # it counts for this one, as ``target_of`` names it; None: for any
 
     def holds(self, endpoint: Endpoint) -> bool:
         """Return whether it still counts for what the source says now."""
-        return endpoint.enabled == self.said and self.target in (None, _target(endpoint))
+        return endpoint.enabled == self.said and self.target in (None, target_of(endpoint))
 
 
 class EndpointRegistry:
@@ -99,7 +101,7 @@ class EndpointRegistry:
         self._by_source: dict[str, dict[str, tuple[Endpoint, ...]]] = {}  # app id -> source -> endpoints, overridden
         self._by_app: dict[str, tuple[Endpoint, ...]] = {}
         self._by_uid: dict[str, Endpoint] = {}
-        self._overrides: dict[str, _Override] = {}
+        self._overrides: dict[str, Override] = {}
         self._listeners: list[EndpointListener] = []
 
     def replace(self, app_id: str, source: str, endpoints: Iterable[Endpoint]) -> None:
@@ -142,7 +144,7 @@ class EndpointRegistry:
         before = self._overrides.pop(uid, None)
         said = endpoint.enabled if before is None else before.said
         if said != enabled:
-            self._overrides[uid] = _Override(enabled, said, _target(endpoint) if until_moved else None)
+            self._overrides[uid] = Override(enabled, said, target_of(endpoint) if until_moved else None)
         switched = replace(endpoint, enabled=enabled)
         sources = self._by_source[endpoint.app_id]
         self._set(
@@ -150,6 +152,43 @@ class EndpointRegistry:
             {name: tuple(switched if one is endpoint else one for one in some) for name, some in sources.items()},
         )
         return True
+
+    def override_of(self, uid: str) -> Override | None:
+        """Return what ``enable`` or ``disable`` has said about an endpoint, if that still counts."""
+        return self._overrides.get(uid)
+
+    def restore(self, overrides: Mapping[str, Override]) -> None:
+        """Let these count, by uid, as far as they hold, and no others: those that a store has kept."""
+        touched: dict[str, dict[str, tuple[Endpoint, ...]]] = {}
+        for uid in {*self._overrides, *overrides}:
+            endpoint, old, new = self._by_uid.get(uid), self._overrides.get(uid), overrides.get(uid)
+            if endpoint is None or old == new:
+                continue
+            said = endpoint.enabled if old is None else old.said
+            plain = replace(endpoint, enabled=said)
+            if new is not None and not new.holds(plain):
+                new = None
+            if new is not None:
+                self._overrides[uid] = new
+            else:
+                self._overrides.pop(uid, None)
+            enabled = said if new is None else new.enabled
+            if enabled != endpoint.enabled:
+                sources = touched.get(endpoint.app_id) or self._by_source[endpoint.app_id]
+                touched[endpoint.app_id] = {
+                    name: tuple(replace(one, enabled=enabled) if one.uid == uid else one for one in some)
+                    for name, some in sources.items()
+                }
+        for app_id, sources in touched.items():
+            self._set(app_id, sources)
+
+    def source_of(self, uid: str) -> str | None:
+        """Return the source of an endpoint; None: there is no such endpoint."""
+        endpoint = self._by_uid.get(uid)
+        if endpoint is None:
+            return None
+        sources = self._by_source[endpoint.app_id]
+        return next((name for name, some in sources.items() if any(one is endpoint for one in some)), None)
 
     def _overridden(self, endpoint: Endpoint) -> Endpoint:
         override = self._overrides.get(endpoint.uid)
@@ -213,8 +252,9 @@ class EndpointRegistry:
             seen.add(uid)
 
 
-def _target(endpoint: Endpoint) -> tuple[object, object]:
-    return endpoint.url, endpoint.function
+def target_of(endpoint: Endpoint) -> str:
+    """Return a word for where an endpoint leads, which says nothing of it: URLs hold secrets."""
+    return hashlib.sha256(repr((endpoint.url, endpoint.function)).encode()).hexdigest()[:32]
 
 
 def _routes(endpoints: Iterable[Endpoint], *, ledger: bool) -> Routes:

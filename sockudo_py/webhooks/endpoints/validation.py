@@ -34,10 +34,11 @@ class EndpointRules:
 def endpoint_problems(endpoint: Endpoint, rules: EndpointRules = EndpointRules()) -> list[str]:
     """Return what is wrong with an endpoint, one line each, ``app 1: webhook wh_x: key: what and what to do``."""
     prefix = f"app {endpoint.app_id}: webhook {endpoint.name or endpoint.uid}"
-    return [f"{prefix}: {problem}" for problem in _problems(endpoint, rules)]
+    return [f"{prefix}: {problem}" for problem in problems_of(endpoint, rules)]
 
 
-def _problems(endpoint: Endpoint, rules: EndpointRules) -> Iterable[str]:
+def problems_of(endpoint: Endpoint, rules: EndpointRules = EndpointRules()) -> Iterable[str]:
+    """Yield what is wrong with an endpoint, ``key: what and what to do``, without its name."""
     if (endpoint.url is None) == (endpoint.function is None):
         yield "give exactly one of url and lambda"
     if endpoint.url is not None:

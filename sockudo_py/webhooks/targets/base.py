@@ -23,7 +23,7 @@ NETWORK = frozenset(
     }
 )
 # A retry can't help.
-FINAL = frozenset({"too_large", "poison", "endpoint_deleted", "expired"})
+FINAL = frozenset({"too_large", "poison", "endpoint_deleted", "endpoint_disabled", "expired"})
 # The endpoint answered in time, so it is not overloaded: its in-flight allowance stays.
 ANSWERED = frozenset({"http_4xx", "redirect"})
 ERROR_CLASSES = NETWORK | FINAL | ANSWERED | {"http_5xx", "lambda_error"}

@@ -10,7 +10,7 @@ import pytest
 from sockudo_py.endpoints import Endpoint
 from sockudo_py.errors import Unavailable
 from sockudo_py.management import letters as letters_module
-from sockudo_py.management.endpoints import EndpointRoutes
+from sockudo_py.management.endpoints import EndpointRoutes, Listed
 from sockudo_py.management.keys import SOCKET_OWNER, Admin
 from sockudo_py.management.letters import Letters, letters_of, page
 from sockudo_py.management.queue import QueueRoutes
@@ -27,7 +27,7 @@ RETRY = "/api/webhooks/queue/retry-failed"
 
 
 def bench_router(letters: Letters, endpoints: Callable[[], list[Endpoint]]) -> Router:
-    return Router([EndpointRoutes(endpoints), QueueRoutes(letters, endpoints)])
+    return Router([EndpointRoutes(Listed(endpoints)), QueueRoutes(letters, endpoints)])
 
 
 class Bench:

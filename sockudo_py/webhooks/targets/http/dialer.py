@@ -128,6 +128,16 @@ class Dialer:
         except OSError as error:
             raise ExchangeError("connect", str(error.strerror or type(error).__name__)[:200]) from None
 
+    async def permits(self, where: Destination, trusted: bool) -> bool | None:
+        """Return whether a connection to there would be allowed now; None: the name has no address at present."""
+        if self._proxy is not None:
+            return self._guards[trusted].permits_unseen(where.host)
+        try:
+            found = await self._addresses(where.host, where.port, trusted)
+        except ExchangeError:
+            return None
+        return all(self._guards[trusted].permits(str(address[4][0])) for address in found)
+
     async def close(self) -> None:
         """Close every connection, and end the threads that look names up."""
         for connection in list(self.open):

@@ -106,6 +106,14 @@ class HttpTarget:
             self._drop(connection)
         done(self._outcome(answer, started))
 
+    async def permits(self, url: str, *, trusted: bool) -> bool | None:
+        """Return whether requests to a URL would be allowed now; None: its host has no address at present."""
+        try:
+            where = destination(url)
+        except (BlockedAddress, ValueError):
+            return False
+        return await self._dialer.permits(where, trusted)
+
     async def send(self, request: Request) -> Outcome:
         """Make one attempt."""
         started = time.perf_counter()

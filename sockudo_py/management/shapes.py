@@ -1,0 +1,71 @@
+"""How an endpoint looks in answers. No secret and no value of a header is in them."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from sockudo_py.endpoints import Endpoint
+from sockudo_py.management.aliases import Alias
+from sockudo_py.management.documents import Document
+from sockudo_py.management.making import signs_itself
+from sockudo_py.management.models import MASK
+from sockudo_py.management.values import iso
+from sockudo_py.webhooks.endpoints.guard import redact_url
+
+
+def shape(endpoint: Endpoint, document: Document | None, alias: Alias) -> dict[str, Any]:
+    """Return an endpoint as JSON.
+
+    Of the URL of an endpoint that stands in a file only the origin is shown: whoever reads the API may be somebody else
+    than who wrote the file, and path and query are the secret of many receivers.
+
+    Args:
+        endpoint: As it counts now.
+        document: What the API keeps of it; None: it stands in a file.
+        alias: How the route was written.
+    """
+    url = endpoint.url if document is not None else redact_url(endpoint.url)
+    events = _events(endpoint, document)
+    function = endpoint.function
+    rate = endpoint.rate_limit
+    return {
+        "id": endpoint.id if alias.wrapped else endpoint.uid,
+        "uid": endpoint.uid,
+        "number": endpoint.id,
+        "app_id": endpoint.app_id,
+        "name": endpoint.name,
+        "description": endpoint.description,
+        **({"url": url} if function is None else {"lambda": asdict(function)}),
+        "events": events,
+        "event_types": events,
+        "enabled": endpoint.enabled,
+        "active": endpoint.enabled,
+        "profile": endpoint.profile,
+        "also_sign": list(endpoint.also_sign),
+        "signed_with": "secret" if signs_itself(endpoint) else "app",
+        "filter": {name: value for name, value in asdict(endpoint.filter).items() if value is not None},
+        "headers": {name: MASK for name, _ in endpoint.headers},
+        "header_names": sorted(name for name, _ in endpoint.headers),
+        "json_style": endpoint.json_style,
+        "payload": endpoint.payload,
+        "retries_s": list(endpoint.retry.schedule),
+        "request_timeout_ms": round(endpoint.request_timeout * 1000),
+        "connect_timeout_ms": round(endpoint.connect_timeout * 1000),
+        "rate_limit": {"per_second": rate.per_second, "per_minute": rate.per_minute, "per_hour": rate.per_hour},
+        "max_in_flight": endpoint.max_in_flight,
+        "ordering": endpoint.ordering,
+        "source": "file" if document is None else "api",
+        "created_at": None if document is None else iso(document.created_ms),
+        "updated_at": None if document is None else iso(document.updated_ms),
+    }
+
+
+def wrapped(shown: Mapping[str, Any], alias: Alias) -> dict[str, Any]:
+    """Return an endpoint's JSON as the alias wraps it."""
+    return {"webhook": dict(shown)} if alias.wrapped else dict(shown)
+
+
+def _events(endpoint: Endpoint, document: Document | None) -> list[str]:
+    """Return the types that it lists, in the order in which they were sent."""
+    sent = None if document is None else document.spec.get("event_types")
+    return list(sent) if isinstance(sent, list) else sorted(endpoint.event_types)

@@ -1,0 +1,74 @@
+"""The route for test deliveries: one attempt at once, outside the queue and the statistics."""
+
+from collections.abc import Callable, Mapping
+
+from sockudo_py.endpoints import Endpoint
+from sockudo_py.limits.base import RateLimiter
+from sockudo_py.management.aliases import aliased
+from sockudo_py.management.audit import audit_line
+from sockudo_py.management.making import blocked
+from sockudo_py.management.models import TestBody, read
+from sockudo_py.management.values import Answer, Asked, Refused
+from sockudo_py.stores.endpoints.base import EndpointStore
+from sockudo_py.webhooks.delivery.testing import attempt
+from sockudo_py.webhooks.targets.base import Target
+
+A_MINUTE = 10  # tests of one endpoint: who may send them can scan ports
+
+
+class TestRoutes:
+    """Answers requests for test deliveries.
+
+    Args:
+        find: Returns the endpoint that a request names. Raises Refused.
+        targets: By name; not closed here.
+        limiter: Counts the tests of each endpoint.
+        store: Gets a line of the audit.
+    """
+
+    __test__ = False
+
+    def __init__(
+        self,
+        find: Callable[[Asked], Endpoint],
+        targets: Mapping[str, Target],
+        limiter: RateLimiter,
+        store: EndpointStore,
+    ) -> None:
+        self._find = find
+        self._targets = targets
+        self._limiter = limiter
+        self._store = store
+        self.table = tuple(aliased("POST", "/{id}/test", self.test))
+
+    async def test(self, asked: Asked) -> Answer:
+        """Send one event, and say what came of it."""
+        body = read(TestBody, asked.body)
+        endpoint = self._find(asked)
+        allowance = self._limiter.take(f"management:test:{endpoint.uid}", A_MINUTE, 60.0)
+        if not allowance.allowed:
+            seconds = str(max(1, -int(-allowance.retry_after // 1)))
+            text = f"{A_MINUTE} tests a minute are allowed for each webhook"
+            raise Refused(429, "rate_limited", text, headers=(("Retry-After", seconds),))
+        line = audit_line(asked.admin.name, "test", app_id=endpoint.app_id, webhook_id=endpoint.uid)
+        await self._store.write((), line)
+        outcome = await attempt(endpoint, self._targets, body.event_type)
+        if outcome.error_class == "blocked_address":
+            raise blocked()
+        error = None
+        if outcome.error_class is not None:
+            error = {"class": outcome.error_class, "message": outcome.message}
+        return Answer(
+            200,
+            {
+                "success": outcome.delivered,
+                "status_code": outcome.status,
+                "duration_ms": outcome.duration_ms,
+                "response_body": outcome.response_body.decode("utf-8", "replace"),
+                "response_truncated": outcome.response_truncated,
+                "delivery_id": outcome.delivery_id,
+                "event_type": outcome.event_type,
+                "test": True,
+                "error": error,
+            },
+        )
