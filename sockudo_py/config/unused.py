@@ -162,7 +162,6 @@ NOT_YET: Mapping[str, str] = {
     "adapter.cluster_health.enabled": "nodes always clean up after those that died",
     "queue.reliability.stalled_batch_size": "each queue driver has its own bound",
     "queue.sqs.message_group_id": "FIFO queues are not supported yet",
-    "webhooks.signature.rotation_grace_s": "an endpoint's previous_secret_expires_at says until when the old one signs",
 }
 
 
