@@ -6,18 +6,16 @@ from pydantic import Field, model_validator
 
 from sockudo_py.config.app import AppConfig
 from sockudo_py.config.databases import DynamoDbConfig, MysqlConfig, PostgresConfig
+from sockudo_py.config.redis import RedisConnectionConfig
 from sockudo_py.config.server import ApiRateLimit, WebSocketRateLimit
 from sockudo_py.config.types import (
     Count,
     Milliseconds,
     Name,
-    Port,
     Positive,
     PositiveMilliseconds,
     PositiveSeconds,
-    RedisHost,
     RedisUrl,
-    Secret,
     Section,
     Text,
 )
@@ -279,17 +277,6 @@ class RateLimiterConfig(Section):
         default=WebSocketRateLimit(), description="WebSocket connection attempts."
     )
     redis: RedisLimiterConfig = Field(default=RedisLimiterConfig(), description="For the driver `redis`.")
-
-
-class RedisConnectionConfig(Section):
-    """The Redis that every driver `redis` uses unless it has a `url_override`."""
-
-    url: RedisUrl | None = Field(default=None, description="URL (`rediss://` for TLS); it replaces the keys below.")
-    host: RedisHost = Field(default="127.0.0.1", description="Host name or address.")
-    port: Port = Field(default=6379, description="Port.")
-    db: Count = Field(default=0, description="Database number.")
-    username: Name | None = Field(default=None, description="ACL user.")
-    password: Secret | None = Field(default=None, description="Password.")
 
 
 class DatabaseConfig(Section):

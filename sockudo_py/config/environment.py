@@ -7,8 +7,9 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-# list: separated by commas; switch_on: only a yes counts; milliseconds: of a key in seconds; json: as in a file.
-Kind = Literal["value", "list", "switch_on", "milliseconds", "json"]
+# list: separated by commas; json: as in a file; nodes: one of both; switch_on: only a yes counts; milliseconds: of a
+# key in seconds.
+Kind = Literal["value", "list", "nodes", "switch_on", "milliseconds", "json"]
 
 TRUE = ("1", "true", "yes", "on")
 FALSE = ("0", "false", "no", "off")
@@ -156,15 +157,23 @@ OVERRIDES: tuple[Override, ...] = (
         "database.redis.url",
         drops="adapter.redis.url_override cache.redis.url_override queue.redis.url_override "
         "rate_limiter.redis.url_override database.redis.host database.redis.port database.redis.db "
-        "database.redis.username database.redis.password",
+        "database.redis.username database.redis.password database.redis.sentinels",
     ),
     _row(
-        "REDIS_CLUSTER_NODES DATABASE_REDIS_CLUSTER_NODES SOKETI_DB_REDIS_CLUSTER_NODES", "database.redis.cluster_nodes"
+        "REDIS_CLUSTER_NODES DATABASE_REDIS_CLUSTER_NODES SOKETI_DB_REDIS_CLUSTER_NODES",
+        "database.redis.cluster.nodes",
+        "nodes",
     ),
     _row("DATABASE_REDIS_CLUSTER_USERNAME", "database.redis.cluster.username"),
     _row("DATABASE_REDIS_CLUSTER_PASSWORD", "database.redis.cluster.password"),
     _row("DATABASE_REDIS_CLUSTER_USE_TLS", "database.redis.cluster.use_tls"),
-    _row("SOKETI_DB_REDIS_SENTINELS", "database.redis.sentinels"),
+    _row(
+        "DATABASE_REDIS_SENTINELS SOKETI_DB_REDIS_SENTINELS",
+        "database.redis.sentinels",
+        "nodes",
+        drops="database.redis.url",
+    ),
+    _row("DATABASE_REDIS_NAME SOKETI_DB_REDIS_INSTANCE_NAME", "database.redis.name"),
     _row("DATABASE_REDIS_SENTINEL_USERNAME", "database.redis.sentinel_username"),
     _row("DATABASE_REDIS_SENTINEL_PASSWORD SOKETI_DB_REDIS_SENTINEL_PASSWORD", "database.redis.sentinel_password"),
     *(

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import quote
 
-from pydantic import AfterValidator, Field, PrivateAttr
+from pydantic import AfterValidator, Field, PrivateAttr, SecretStr
 
 from sockudo_py.config.drivers import (
     AdapterConfig,
@@ -210,16 +210,19 @@ class Config(Section):
         """Whether webhooks are delivered at all."""
         return self.webhooks.enabled and self.queue.driver != "none"
 
-    def redis_url(self, user: RedisUser) -> str:
-        """Return the URL of the Redis that a driver uses. It may hold a password: never log it."""
-        override = {
+    def redis_override(self, user: RedisUser) -> SecretStr | None:
+        """Return the URL that a driver has for itself."""
+        return {
             "adapter": self.adapter.redis.url_override,
             "cache": self.cache.redis.url_override,
             "queue": self.queue.redis.url_override,
             "rate_limiter": self.rate_limiter.redis.url_override,
         }[user]
+
+    def redis_url(self, user: RedisUser) -> str:
+        """Return the URL of the one Redis that a driver uses. It may hold a password: never log it."""
         redis = self.database.redis
-        url = override or redis.url
+        url = self.redis_override(user) or redis.url
         if url is not None:
             return url.get_secret_value()
         login = ""

@@ -30,6 +30,8 @@ MOVES: tuple[tuple[str, str], ...] = (
     ("cache.redis.url", "cache.redis.url_override"),
     ("queue.redis.url", "queue.redis.url_override"),
     ("rate_limiter.redis.url", "rate_limiter.redis.url_override"),
+    ("database.redis.cluster.useTLS", "database.redis.cluster.use_tls"),
+    ("database.redis.cluster_nodes", "database.redis.cluster.nodes"),
     ("cache.ttl", "channel_limits.cache_ttl"),
     ("websocket.max_payload_kb", "websocket_max_payload_kb"),
     # Sockudo's documentation of webhooks

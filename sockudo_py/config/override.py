@@ -178,11 +178,13 @@ class Environment:
                 self._notes.append(f"environment variable {name}: is in quotes, which are taken as a part of it")
         match row.kind:
             case "list":
-                return [entry.strip() for entry in text.split(",") if entry.strip()] or [text]
+                return _listed(text)
+            case "nodes" if not text.startswith("["):
+                return _listed(text)
             case "milliseconds" if re.fullmatch(r"\d{1,12}(\.\d+)?", text):
                 seconds = float(text) / 1000
                 return int(seconds) if seconds.is_integer() else seconds
-            case "json":
+            case "json" | "nodes":
                 try:
                     return json.loads(text)
                 except ValueError:
@@ -261,6 +263,10 @@ def _pair_names(row: Override, name: str) -> Iterator[str]:
     for pair in DEFAULT_APP:
         if pair.keys[0] in APP_PAIR:
             yield pair.names[-1 if name.startswith("SOKETI_") else 0]
+
+
+def _listed(text: str) -> list[str]:
+    return [entry.strip() for entry in text.split(",") if entry.strip()] or [text]
 
 
 def _get(raw: Any, key: str) -> Any:

@@ -175,6 +175,7 @@ def _presets(presets: Presets) -> Iterable[str]:
 _KIND_NOTES: Mapping[str, str] = {
     "value": "",
     "list": " (separated by commas)",
+    "nodes": " (separated by commas, or JSON, as in a file)",
     "switch_on": " (only `1`, `true`, `yes`, `on` count)",
     "milliseconds": " (in milliseconds)",
     "json": " (JSON, as in a file)",

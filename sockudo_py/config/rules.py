@@ -6,6 +6,7 @@ from typing import Any
 
 from sockudo_py.config.normalise import APP, ENDPOINT, find
 from sockudo_py.config.problems import Loc, Origins, Problem, show
+from sockudo_py.config.unused import is_blank
 
 
 def broken_rules(raw: dict[str, Any], origins: Origins) -> list[Problem]:
@@ -19,7 +20,21 @@ def broken_rules(raw: dict[str, Any], origins: Origins) -> list[Problem]:
         *_needs(raw, origins),
         *_one_port(raw),
         *_low_below_high(raw),
+        *_one_redis(raw),
     ]
+
+
+def _one_redis(raw: dict[str, Any]) -> Iterator[Problem]:
+    redis = _section(_section(raw, "database"), "redis")
+    base: Loc = ("database", "redis")
+    if redis.get("sentinels"):
+        if redis.get("url"):
+            yield Problem((*base, "url"), "is given besides sentinels, which say where the master is", "remove one")
+        return
+    for key in ("sentinel_tls", "master_tls"):
+        if not is_blank(_section(redis, key).get("enabled")):
+            text = "has no effect: there are no database.redis.sentinels"
+            yield Problem((*base, key, "enabled"), text, "for TLS to one server use database.redis.url with rediss://")
 
 
 def _low_below_high(raw: dict[str, Any]) -> Iterator[Problem]:

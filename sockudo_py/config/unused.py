@@ -99,7 +99,6 @@ UNUSED: tuple[str, ...] = (
     "database.postgres.pool_max",
     "database.postgres.pool_min",
     "database.redis.key_prefix",  # each driver has its own
-    "database.redis.name",
     "database.scylladb",
     "database.surrealdb",
     "queue.google_pubsub",
@@ -144,13 +143,6 @@ INSTEAD: Mapping[str, str] = {
 }
 
 HARMLESS_WHEN_BLANK: Mapping[str, str] = {
-    "database.redis.cluster": "give one node as database.redis.url (REDIS_URL), and queue.driver redis-cluster",
-    "database.redis.cluster_nodes": "give one node as database.redis.url (REDIS_URL), and queue.driver redis-cluster",
-    "database.redis.master_tls": "use database.redis.url with rediss://",
-    "database.redis.sentinel_password": "give the master as database.redis.url (REDIS_URL)",
-    "database.redis.sentinel_tls": "give the master as database.redis.url (REDIS_URL)",
-    "database.redis.sentinel_username": "give the master as database.redis.url (REDIS_URL)",
-    "database.redis.sentinels": "give the master as database.redis.url (REDIS_URL)",
     "server_role": "write default: every server is a whole one",
     "ssl.ca_path": "leave it out, and check client certificates in a proxy",
     "ssl.redirect_http": "write false, and redirect in a proxy",

@@ -1,6 +1,6 @@
 """The way to Redis: few connections, no hidden repeats, scripts by their digest, every error as ``Unavailable``.
 
-Scripts go over one connection of our own (``redis_wire.py``), everything else over redis-py's; in a cluster all does.
+Scripts go over one connection of our own (``redis_wire.py``), everything else over redis-py's.
 """
 
 import asyncio
@@ -9,24 +9,28 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-from redis.asyncio import BlockingConnectionPool, Redis, RedisCluster
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
+from redis.asyncio import Redis
 from redis.exceptions import (
+    AskError,
     AuthenticationError,
     AuthorizationError,
+    ClusterDownError,
+    MasterDownError,
+    MovedError,
     NoPermissionError,
     NoScriptError,
     OutOfMemoryError,
     ReadOnlyError,
     RedisError,
+    TryAgainError,
 )
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from sockudo_py.errors import Unavailable
+from sockudo_py.links.redis_address import RedisAddress, address_of
+from sockudo_py.links.redis_masters import NoMaster, finder_of, pool_of
 from sockudo_py.links.redis_wire import RedisWire, Word
 from sockudo_py.metrics import Series
 
@@ -40,15 +44,16 @@ _MEANINGS: tuple[tuple[type[Exception], str, str], ...] = (
     (NoPermissionError, "auth", "its ACL does not let this user run what the {owner} needs"),
     (OutOfMemoryError, "oom", "it is out of memory (maxmemory) and refuses writes"),
     (ReadOnlyError, "readonly", "it is a read-only replica"),
+    (MasterDownError, "readonly", "it is a replica whose master is gone"),
+    (MovedError, "moved", "another server of the cluster has the keys now"),
+    (AskError, "moved", "the cluster is moving the keys to another server"),
+    (TryAgainError, "moved", "the cluster is moving the keys to another server"),
+    (ClusterDownError, "moved", "the cluster has no master for the keys at present"),
     (RedisTimeoutError, "timeout", "it did not answer in time"),
     (RedisConnectionError, "connection", "no connection; check that it runs, and {keys}"),
     (OSError, "connection", "no connection; check that it runs, and {keys}"),
     (RedisError, "response", "it answered with an error"),
 )
-
-
-class _Forgotten(Exception):
-    """Redis does not know the script of a digest (any more)."""
 
 
 class Script:
@@ -71,31 +76,21 @@ def _with_includes(text: str) -> str:
 
 def meaning_of(error: Exception, owner: str, keys: str) -> tuple[str, str]:
     """Return the kind of an error, for metrics, and what it means to whoever uses the link."""
+    if isinstance(error, NoMaster):
+        return "connection", f"{error}; check {keys}"
     kind, meaning = next((kind, text) for cls, kind, text in _MEANINGS if isinstance(error, cls))
     detail = f": {str(error)[:200]}" if kind == "response" else ""
     return kind, meaning.format(keys=keys, owner=owner) + detail
-
-
-def where(url: str) -> str:
-    """Return what of a Redis URL may be shown: host and port, or the socket's path."""
-    parts = urlsplit(url)
-    if parts.scheme == "unix":
-        return parts.path
-    try:
-        return f"{parts.hostname or 'localhost'}:{parts.port or 6379}"
-    except ValueError:  # a port that is none
-        return parts.hostname or "localhost"
 
 
 class RedisLink:
     """Calls Redis. Every method raises ``Unavailable``, with a message that holds no secret, for every failure.
 
     Args:
-        url: ``redis://``, ``rediss://`` (TLS) or ``unix://`` URL; its query sets further options of redis-py, such as
-            ``ssl_ca_certs``.
+        address: Where Redis is, or its URL.
         owner: Who uses the link, one or two words for messages: ``queue``.
         keys: The owner's configuration keys that say where Redis is, for messages.
-        cluster: The URL is of a Redis Cluster.
+        prefix: In a cluster: of all keys that are used, with a hash tag, so that they lie on one server.
         max_connections: How many connections are open at most.
         response_timeout: Seconds to wait for an answer, for a connection, and for a free connection.
         errors: Counts failed calls by kind (its only label): auth, oom, readonly, timeout, connection, response.
@@ -103,38 +98,27 @@ class RedisLink:
 
     def __init__(
         self,
-        url: str,
+        address: str | RedisAddress,
         *,
         owner: str,
         keys: str,
-        cluster: bool,
+        prefix: str = "",
         max_connections: int,
         response_timeout: float,
         errors: Series,
     ) -> None:
         self._owner = owner
         self._keys = keys
-        self.where = where(url)
+        address = address_of(address)
+        self.where = address.where
         self._errors = errors
-        # No hidden repeats: one lost reply made redis-py's own retry enqueue twice and lose a claimed job.
-        options: dict[str, Any] = {
-            "retry": Retry(NoBackoff(), 0),
-            "socket_timeout": response_timeout,
-            "socket_connect_timeout": response_timeout,
-            "protocol": 2,
-        }
         self._timeout = response_timeout
         self._wire: RedisWire | None = None
         self._dial: asyncio.Task[RedisWire] | None = None
-        self._pool: BlockingConnectionPool | None = None
-        self._client: Redis | RedisCluster
-        if cluster:
-            self._client = RedisCluster.from_url(url, max_connections=max_connections, **options)
-        else:
-            self._pool = BlockingConnectionPool.from_url(
-                url, max_connections=max(1, max_connections - 1), timeout=response_timeout, **options
-            )
-            self._client = Redis(connection_pool=self._pool)
+        most = max(1, max_connections - 1)
+        finder = finder_of(address, response_timeout, prefix)
+        self._pool = pool_of(address, response_timeout, protocol=2, finder=finder, most=most)
+        self._client = Redis(connection_pool=self._pool)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -144,8 +128,7 @@ class RedisLink:
         if self._wire is not None:
             self._wire.close()
         await self._client.aclose()
-        if self._pool is not None:
-            await self._pool.aclose()
+        await self._pool.aclose()
 
     async def info(self) -> Mapping[str, Any]:
         """Return what ``INFO server`` says."""
@@ -166,16 +149,11 @@ class RedisLink:
         return value if isinstance(value, str) else None
 
     async def call(self, script: Script, key: str, args: Sequence[Word]) -> Any:
-        """Run a script and return its answer. ``key``: KEYS[1], by which a cluster finds the server."""
-        if self._pool is None:
-            try:
-                return await self._asked(self._client.evalsha(script.digest, 1, key, *args))
-            except _Forgotten:
-                return await self._asked(self._client.eval(script.text, 1, key, *args))
+        """Run a script and return its answer. ``key``: KEYS[1]."""
         try:
             wire = self._wire
             if wire is None or wire.lost:
-                wire = await self._connected(self._pool)
+                wire = await self._connected()
             try:
                 return await wire.ask(("EVALSHA", script.digest, 1, key, *args))
             except NoScriptError:
@@ -183,10 +161,10 @@ class RedisLink:
         except (RedisError, OSError) as error:
             raise await self._unavailable(error) from error
 
-    async def _connected(self, pool: BlockingConnectionPool) -> RedisWire:
+    async def _connected(self) -> RedisWire:
         """Return a new wire: the same one for all who ask meanwhile."""
         if self._dial is None:
-            connection = pool.make_connection()  # type: ignore[no-untyped-call]
+            connection = self._pool.make_connection()  # type: ignore[no-untyped-call]
             self._dial = asyncio.create_task(RedisWire.connect(connection, self._timeout))
             self._dial.add_done_callback(self._dialled)
         return await asyncio.shield(self._dial)
@@ -209,7 +187,7 @@ class RedisLink:
 
     async def command(self, *words: Word) -> Any:
         """Run one plain command."""
-        return await self._asked(self._client.execute_command(*words))
+        return await self._asked(self._client.execute_command(*words))  # type: ignore[no-untyped-call]
 
     async def _asked(self, call: Any) -> Any:
         """Return the answer of a call. A cancellation meanwhile is never lost.
@@ -228,8 +206,6 @@ class RedisLink:
             error = problem
         if task is not None and task.cancelling() > before:
             raise asyncio.CancelledError from error
-        if isinstance(error, NoScriptError):
-            raise _Forgotten from error
         if error is not None:
             raise await self._unavailable(error) from error
         return answer
@@ -237,8 +213,8 @@ class RedisLink:
     async def _unavailable(self, error: Exception) -> Unavailable:
         kind, meaning = meaning_of(error, self._owner, self._keys)
         self._errors.add(kind)
-        if kind == "readonly" and self._pool is not None:
-            await self._pool.disconnect(inuse_connections=False)  # a failover: resolve the name anew
+        if kind in ("readonly", "moved"):  # a failover: find the master anew
+            await self._pool.disconnect(inuse_connections=False)
             if self._wire is not None:
                 self._wire.close()
         return Unavailable(f"the {self._owner}'s Redis at {self.where}: {meaning}")

@@ -67,7 +67,8 @@ class LastingRedis:
         self._pause = _FIRST_PAUSE
         self._lost_at: float | None = None
         self._warned_at = float("-inf")
-        self._ready = asyncio.Event()
+        self._ready = False
+        self._looked_at = asyncio.Event()  # the server can be used, or can't
         self._refused = ""  # why the server can't be used
         self._last_reason = ""
         self._holders = 0
@@ -91,7 +92,7 @@ class LastingRedis:
         await self._try()
         try:
             async with asyncio.timeout(self.timeout * 2):
-                await self._ready.wait()
+                await self._looked_at.wait()
         except TimeoutError:
             self._closed = True
             raise Unavailable(f"{self.name} does not answer; {self._last_reason}") from None
@@ -116,7 +117,7 @@ class LastingRedis:
     @property
     def ready(self) -> bool:
         """Whether it can be used now."""
-        return self._ready.is_set() and self._stream is not None
+        return self._ready and self._stream is not None
 
     def send(self, *words: Word, then: Answer) -> None:
         """Send a command; ``then`` gets the answer, and nothing when the connection is lost before."""
@@ -181,7 +182,7 @@ class LastingRedis:
         """The connection is gone: try to have another one."""
         self._stream = None
         self._last_reason = reason
-        self._ready.clear()
+        self._ready = False
         now = self._loop.time()
         if self._lost_at is None:
             self._lost_at = now
@@ -224,7 +225,7 @@ class LastingRedis:
         if problem is not None:
             self._refused = problem
             self.fail(problem)
-            self._ready.set()  # for whoever opens the link: it is not going to get better
+            self._looked_at.set()  # for whoever opens the link: it is not going to get better
             return
         self._refused = ""
         self._unready = set(self._users)
@@ -235,7 +236,8 @@ class LastingRedis:
 
     def _now_ready(self) -> None:
         self._pause = _FIRST_PAUSE
-        self._ready.set()
+        self._ready = True
+        self._looked_at.set()
         if self._lost_at is not None:
             away = self._loop.time() - self._lost_at
             self._lost_at = None

@@ -10,15 +10,14 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final, Protocol
 
 import hiredis
-from redis.asyncio import ConnectionPool
 from redis.asyncio.connection import AbstractConnection
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from sockudo_py.errors import Unavailable
-from sockudo_py.links.redis import meaning_of, where
+from sockudo_py.links.redis import meaning_of
+from sockudo_py.links.redis_address import RedisAddress, address_of
+from sockudo_py.links.redis_masters import finder_of, pool_of
 from sockudo_py.links.redis_wire import Word
 
 ReplyError = hiredis.ReplyError
@@ -201,27 +200,24 @@ class RedisStream(asyncio.Protocol):
         self._transport.close()
 
 
-def make_connection(url: str, timeout: float) -> AbstractConnection:
-    """Return a connection that is not connected yet. Raises ValueError for a URL that is none."""
-    pool = ConnectionPool.from_url(
-        url, protocol=3, retry=Retry(NoBackoff(), 0), socket_timeout=timeout, socket_connect_timeout=timeout
-    )
-    connection: AbstractConnection = pool.make_connection()  # type: ignore[no-untyped-call]
-    return connection
-
-
-def dialer(url: str, timeout: float, *, owner: str, keys: str) -> Callable[[Listener], Awaitable[RedisStream]]:
+def dialer(
+    address: str | RedisAddress, timeout: float, *, owner: str, keys: str
+) -> Callable[[Listener], Awaitable[RedisStream]]:
     """Return what makes a stream to Redis; it raises ``Unavailable``, with a message that holds no secret.
 
-    ``owner`` and ``keys`` are for messages: who uses it, and the configuration keys that say where Redis is.
+    ``address``: of one server, or of a master that sentinels know. ``owner`` and ``keys`` are for messages: who uses
+    it, and the configuration keys that say where Redis is.
     """
+    address = address_of(address)
+    pool = pool_of(address, timeout, protocol=3, finder=finder_of(address, timeout, ""))
 
     async def dial(listener: Listener) -> RedisStream:
         try:
-            return await RedisStream.connect(make_connection(url, timeout), timeout, listener)
+            connection: AbstractConnection = pool.make_connection()  # type: ignore[no-untyped-call]
+            return await RedisStream.connect(connection, timeout, listener)
         except (RedisError, OSError) as error:
             _, meaning = meaning_of(error, owner, keys)
-            raise Unavailable(f"the {owner}'s Redis at {where(url)}: {meaning}") from error
+            raise Unavailable(f"the {owner}'s Redis at {address.where}: {meaning}") from error
 
     return dial
 

@@ -6,7 +6,8 @@
 -- ARGV[6]  the lease, ms
 -- ARGV[7]  the node timeout, ms
 -- ARGV[8]  the server's run id: another one means that it was restarted, or that a replica took over
--- ARGV[9]  a random text, the epoch where there is none
+-- ARGV[9]  a random text, the epoch where there is none, or the beginning of an era: a counter would be the same on two
+--          servers that were both the master for a while, and so would be the ids of different transitions
 -- ARGV[10] 1 when this node has been registered before
 -- ARGV[11] the number of the last batch that it sent: none of these is carried out from now on
 -- Answers {status, epoch, number of the node's last batch, its inventory, its outbox, ms of hold that are left}.
@@ -29,8 +30,7 @@ if epoch ~= '' and known ~= epoch then
 end
 epoch = known
 if redis.call('HGET', META, 'run') ~= run then
-  redis.call('HINCRBY', META, 'era', 1)
-  redis.call('HSET', META, 'run', run)
+  redis.call('HSET', META, 'era', ARGV[9]:sub(1, 8), 'run', run)
   begin_hold(timeout)
 end
 local beat = tonumber(redis.call('HGET', META, 'beat') or now)

@@ -38,6 +38,7 @@ from sockudo_py.webhooks.spool.memory import SpoolLimits
 from sockudo_py.webhooks.targets.aws_lambda import LambdaInvoker
 from sockudo_py.webhooks.targets.base import Target
 from sockudo_py.webhooks.targets.http.target import HttpTarget
+from sockudo_py.wiring.redis_address import address_of_driver, keys_of_driver
 from sockudo_py.wiring.shared_redis import SharedRedis
 from sockudo_py.wiring.tls import webhook_context
 
@@ -271,9 +272,9 @@ def make_queue(config: Config, metrics: Metrics, file: "SqliteFile | None" = Non
             from sockudo_py.queues.redis.queue import RedisQueue
 
             return RedisQueue(
-                config.redis_url("queue"),
+                address_of_driver(config, "queue"),
+                keys=keys_of_driver(config, "queue"),
                 prefix=queue.redis.key_prefix,
-                cluster_mode=queue.redis.cluster_mode,
                 response_timeout=queue.redis.response_timeout_ms / 1000,
                 metrics=metrics,
                 slots=slots,

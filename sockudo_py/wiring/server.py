@@ -514,7 +514,10 @@ def _gathered(problems: list[str]) -> Iterator[None]:
         problems += error.problems
 
 
-_REDIS_KEYS = tuple(f"database.redis.{key}" for key in ("url", "host", "port", "db", "username", "password"))
+_REDIS_KEYS = tuple(
+    f"database.redis.{key}"
+    for key in ("url", "host", "port", "db", "username", "password", "sentinels", "name", "cluster.nodes")
+)
 _ADAPTER_KEYS: Mapping[str, tuple[str, ...]] = {"local": (), "redis": _REDIS_KEYS}
 _QUEUE_KEYS: Mapping[str, tuple[str, ...]] = {
     "memory": (),

@@ -1,14 +1,14 @@
-"""The connections to Redis that adapter, cache and rate limiter share: one for each URL."""
+"""The connections to Redis that adapter, cache and rate limiter share: one for each address."""
 
-from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from sockudo_py.config import Config
 from sockudo_py.config.model import RedisUser
+from sockudo_py.links.redis_address import RedisAddress
+from sockudo_py.wiring.redis_address import address_of_driver, keys_of_driver
 
 if TYPE_CHECKING:
     from sockudo_py.links.redis_lasting import LastingRedis
-
-_KEYS: Final = "{user}.redis.url_override, database.redis"
 
 
 @runtime_checkable
@@ -24,7 +24,7 @@ class SharedRedis:
 
     def __init__(self, config: Config) -> None:
         self._config = config
-        self._by_url: dict[str, LastingRedis] = {}
+        self._by_address: dict[RedisAddress, LastingRedis] = {}
 
     def of(self, user: RedisUser) -> "LastingRedis":
         """Return the connection of a driver, not open yet."""
@@ -32,9 +32,10 @@ class SharedRedis:
         from sockudo_py.links.redis_lasting import LastingRedis
         from sockudo_py.links.redis_stream import dialer
 
-        url = self._config.redis_url(user)
-        if url not in self._by_url:
+        address = address_of_driver(self._config, user)
+        if address not in self._by_address:
             timeout = self._config.adapter.redis.response_timeout_ms / 1000
-            dial = dialer(url, timeout, owner=user.replace("_", " "), keys=_KEYS.format(user=user))
-            self._by_url[url] = LastingRedis(dial, timeout, problem_of, f"the {user.replace('_', ' ')}'s Redis")
-        return self._by_url[url]
+            owner = user.replace("_", " ")
+            dial = dialer(address, timeout, owner=owner, keys=keys_of_driver(self._config, user))
+            self._by_address[address] = LastingRedis(dial, timeout, problem_of, f"the {owner}'s Redis")
+        return self._by_address[address]

@@ -5,6 +5,7 @@ from typing import Any
 from redis import Redis
 
 from sockudo_py.changes import Transition
+from sockudo_py.links.redis_address import RedisAddress
 from tests.conformance.adapters.over_redis import OverRedis, until
 from tests.support.redis_server import RedisServer
 
@@ -12,14 +13,25 @@ VACATE = 60.0
 
 
 class Site(OverRedis):
-    """Nodes over a Redis of the test's own, whose keys the test looks at."""
+    """Nodes over a Redis of the test's own, whose keys the test looks at.
 
-    def __init__(self, server: RedisServer, number: int, *, vacate_delay: float = VACATE, **timing: float) -> None:
-        super().__init__(server.url, vacate_delay, number, **timing)
+    ``address``: how the nodes find the server, where that is not its URL.
+    """
+
+    def __init__(
+        self,
+        server: RedisServer,
+        number: int,
+        *,
+        vacate_delay: float = VACATE,
+        address: RedisAddress | None = None,
+        **timing: float,
+    ) -> None:
+        super().__init__(address or server.url, vacate_delay, number, **timing)
         self.server = server
 
     def redis(self) -> Any:
-        return Redis(port=self.server.port, decode_responses=True, socket_timeout=60)
+        return Redis.from_url(self.server.url, decode_responses=True, socket_timeout=60)
 
     def key(self, name: str) -> str:
         return f"{self.prefix}{{0}}:{name}"

@@ -23,7 +23,6 @@ NODE_TIMEOUT_MS = 2000
 class Nodes:
     """Running nodes."""
 
-    redis: RedisServer
     hooks: HookReceiver
     folder: Path
     settings: Config
@@ -67,8 +66,24 @@ class Nodes:
 @contextmanager
 def nodes(number: int, redis: RedisServer, folder: Path, *, vacate_ms: int = 0, **app: Any) -> Iterator[Nodes]:
     """Run so many nodes."""
+    with nodes_over({"url": redis.url}, number, folder, vacate_ms=vacate_ms, **app) as site:
+        yield site
+
+
+@contextmanager
+def nodes_over(
+    place: Config,
+    number: int,
+    folder: Path,
+    *,
+    cluster_mode: bool = False,
+    reliability: Config | None = None,
+    vacate_ms: int = 0,
+    **app: Any,
+) -> Iterator[Nodes]:
+    """Run so many nodes; ``place`` is the section ``database.redis``, ``reliability`` is of the queue."""
     with HookReceiver() as hooks, ExitStack() as stack:
-        url = f"redis://127.0.0.1:{redis.port}/0"
+        driver = {"driver": "redis", "redis": {"cluster_mode": cluster_mode}}
         settings = server_config(
             app_config(
                 APP,
@@ -78,16 +93,18 @@ def nodes(number: int, redis: RedisServer, folder: Path, *, vacate_ms: int = 0, 
                 webhooks=[{"url": hooks.url + HOOK, "event_types": TRANSITIONS}],
                 **app,
             ),
-            adapter={"driver": "redis", "cluster_health": {"node_timeout_ms": NODE_TIMEOUT_MS}},
-            queue={"driver": "redis"},
-            database={"redis": {"url": url}},
+            adapter={**driver, "cluster_health": {"node_timeout_ms": NODE_TIMEOUT_MS}},
+            cache=driver,
+            rate_limiter=driver,
+            queue={**driver, "reliability": reliability or {}},
+            database={"redis": place},
             webhooks={
                 "batching": {"enabled": False},
                 "vacate_delay_ms": vacate_ms,
                 "security": {"allow_private_networks": True},
             },
         )
-        site = Nodes(redis, hooks, folder, settings, stack)
+        site = Nodes(hooks, folder, settings, stack)
         for _ in range(number):
             site.start()
         yield site

@@ -50,7 +50,7 @@ def ignore(outcome: object) -> None:
 async def behind_a_proxy(server: RedisServer, **timing: float) -> AsyncIterator[Proxied]:
     """Give two nodes; the first one's answers can be lost."""
     async with reply_proxy(server.port) as proxy:
-        site = Site(server, 0, **timing)
+        site = Site(server, 0, **timing)  # type: ignore[arg-type]  # no address among them
         one, two = site.add(proxy.url), site.add()
         async with site.running():
             yield site, proxy, one, two
@@ -215,6 +215,18 @@ async def test_10_a_rollback_loses_no_vacated_and_uses_no_id_twice(snapshots: Re
         assert site.kinds("later") == ["ChannelOccupied"]
         assert site.kinds("late") == ["ChannelOccupied", "ChannelVacated"]
         assert site.kinds("left")[:2] == ["ChannelOccupied", "ChannelVacated"]
+
+
+async def test_10_two_servers_that_take_over_from_the_same_copy_make_different_ids(private_redis: RedisServer) -> None:
+    site = Site(private_redis, 1, vacate_delay=0.0)
+    eras = set()
+    async with site.running() as (one,):
+        for _ in range(2):
+            site.redis().hset(site.key("meta"), "run", "as the copy has it")
+            site.link(one).fail("look again")
+            await site.settle()
+            eras.add(site.redis().hget(site.key("meta"), "era"))
+    assert len(eras) == 2
 
 
 async def test_11_a_large_node_is_swept_to_its_last_entry(private_redis: RedisServer) -> None:

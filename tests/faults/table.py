@@ -94,7 +94,7 @@ LIMITS = {
     22: "timeouts and retries are five times shorter than the defaults",
     24: "slow; the fast part is the queue's test",
     28: "leases of 1 s instead of 30 s",
-    33: "wait_replicas 1; the address follows the failover, as a name does: Sentinel itself is not asked for it",
+    33: "wait_replicas 1; without Sentinel the address follows the failover, as a name does",
     36: "a file size limit on redis-server, which makes real AOF writes fail; no tmpfs needed",
     48: "one node at a time; several nodes: `cluster/test_process_faults.py` and `cluster/test_directed.py`",
 }

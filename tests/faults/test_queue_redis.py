@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from sockudo_py.errors import SockudoError, Unavailable
+from sockudo_py.links.redis_address import RedisAddress
 from sockudo_py.metrics import Metrics
 from sockudo_py.queues import jobs
 from sockudo_py.queues.base import Append, Claim, LanePolicy
@@ -413,7 +414,9 @@ async def opened(queue: RedisQueue) -> list[Claim]:
 async def test_the_queue_runs_on_a_redis_cluster(tmp_path: Path) -> None:
     server = RedisServer(tmp_path / "redis", options=("--cluster-enabled", "yes"))
     server.start()
-    queue = RedisQueue(server.url, prefix="{sockudo_queue}:", cluster_mode=True, default_policy=AT_ONCE)
+    queue = RedisQueue(
+        RedisAddress(server.url, nodes=(("127.0.0.1", server.port),)), prefix="{sockudo_queue}:", default_policy=AT_ONCE
+    )
     try:
         server.cli("cluster", "addslotsrange", 0, 16383)
         await until_available(lambda: opened(queue))  # a cluster takes two seconds to find itself healthy

@@ -8,6 +8,7 @@ import orjson
 import pytest
 
 from sockudo_py.errors import SockudoError
+from sockudo_py.links.redis_address import RedisAddress
 from sockudo_py.metrics import Metrics
 from sockudo_py.queues import jobs
 from sockudo_py.queues.base import Append, Claim, LanePolicy
@@ -219,7 +220,7 @@ async def test_a_job_whose_lease_entry_is_missing_is_not_lost(queue: RedisQueue,
 
 
 async def test_a_cluster_needs_a_prefix_with_a_hash_tag(private_redis: RedisServer) -> None:
-    plain = RedisQueue(private_redis.url, cluster_mode=True)
+    plain = RedisQueue(RedisAddress(private_redis.url, nodes=(("127.0.0.1", private_redis.port),)))
     with pytest.raises(SockudoError, match=r"hash tag, such as \{sockudo_queue\}:"):
         await plain.open()
     await plain.close()

@@ -12,6 +12,7 @@ import pytest
 
 from sockudo_py.endpoints import RetryPolicy
 from sockudo_py.errors import Unavailable
+from sockudo_py.links.redis_address import RedisAddress
 from sockudo_py.metrics import Metrics
 from sockudo_py.queues.base import Append, Claim
 from sockudo_py.queues.redis.queue import RedisQueue
@@ -30,7 +31,7 @@ from tests.faults.harness import (
 )
 from tests.support.receiver import Answer, Hang
 from tests.support.redis_proxy import ReplyProxy, reply_proxy
-from tests.support.redis_sentinel import Sentinel
+from tests.support.redis_sentinel import follows, watched
 from tests.support.redis_server import RedisServer
 from tests.support.redis_server import private_redis as private_redis
 
@@ -39,7 +40,9 @@ PATIENT = {"lease": 120.0, "renew_interval": 0.3}  # no lease expires, however s
 
 
 @asynccontextmanager
-async def over_redis(url: str, *, worker: Mapping[str, float] = WORKER, **options: object) -> AsyncIterator[Stage]:
+async def over_redis(
+    url: str | RedisAddress, *, worker: Mapping[str, float] = WORKER, **options: object
+) -> AsyncIterator[Stage]:
     metrics = Metrics()
     queue = RedisQueue(url, metrics=metrics, **{"response_timeout": 1.0, **options})  # type: ignore[arg-type]
     async with staged({"retry": QUICK}, queue=queue, worker=worker, metrics=metrics) as stage:
@@ -228,21 +231,17 @@ async def test_F33_after_a_failover_to_a_replica_nothing_that_was_promised_is_lo
 @pytest.mark.slow
 async def test_F33_after_a_failover_by_sentinel_nothing_that_was_promised_is_lost(tmp_path: Path) -> None:
     async with contextlib.AsyncExitStack() as stack:
-        master, replica = await stack.enter_async_context(pair(tmp_path))
-        sentinel = stack.enter_context(Sentinel(tmp_path / "sentinel", master.port))
-        proxy = await stack.enter_async_context(reply_proxy(master.port))
-        stage = await stack.enter_async_context(over_redis(proxy.url, wait_replicas=1))
+        redis = stack.enter_context(watched(tmp_path, password="only-for-this-test"))
+        stage = await stack.enter_async_context(over_redis(redis.address, wait_replicas=1))
         stage.receiver.default = Answer(delay=0.01)
         flowing = asyncio.create_task(flow(stage, 0, 400))
         await stage.receiver.wait_for(50)
-        master.kill()
-        await until(lambda: sentinel.master() == replica.port, "the replica to take over")
-        proxy.target_port = sentinel.master()  # as a name or a load balancer follows it
-        await asyncio.to_thread(master.start)  # Sentinel makes it a replica; until then no append is promised
+        dead = await asyncio.to_thread(redis.kill_master)
+        await asyncio.to_thread(dead.start)  # Sentinel makes it a replica; until then no append is promised
         await flowing
         await all_arrive(stage, 400, timeout=90)
-        assert b"role:slave" in _info(master)
-        assert stored_in_redis(replica) == []
+        await until(lambda: follows(dead), "the old master to be a replica")
+        assert stored_in_redis(redis.master) == []
 
 
 def _fail_over(master: RedisServer, replica: RedisServer, proxy: ReplyProxy) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from sockudo_py.errors import SockudoError, Unavailable
 from sockudo_py.links.redis import RedisLink, Script
+from sockudo_py.links.redis_address import RedisAddress, address_of
 from sockudo_py.links.redis_wire import Word
 from sockudo_py.metrics import Metrics
 from sockudo_py.queues import jobs
@@ -48,9 +49,9 @@ class RedisQueue:
     """``Queue`` in Redis 7.0 or later.
 
     Args:
-        url: ``redis://``, ``rediss://`` or ``unix://`` URL.
+        address: Where Redis is, or its URL.
+        keys: The configuration keys that say so, for messages.
         prefix: Of all keys. In a cluster it needs a hash tag (``{sockudo_queue}:``).
-        cluster_mode: The URL is of a Redis Cluster.
         max_connections: How many connections this queue opens at most.
         response_timeout: Seconds to wait for an answer, for a connection, and for a free connection.
         metrics: Where to count.
@@ -75,10 +76,10 @@ class RedisQueue:
 
     def __init__(
         self,
-        url: str,
+        address: str | RedisAddress,
         *,
+        keys: str = "database.redis (or queue.redis.url_override)",
         prefix: str = "sockudo_queue:",
-        cluster_mode: bool = False,
         max_connections: int = 8,
         response_timeout: float = 5.0,
         metrics: Metrics | None = None,
@@ -96,7 +97,7 @@ class RedisQueue:
         shares_clients: bool = True,
     ) -> None:
         self._prefix = prefix
-        self._cluster_mode = cluster_mode
+        self._in_cluster = bool(address_of(address).nodes)
         self._shares = " ".join(map(str, SlotPolicy(slots, probation_share).most))
         self._max_queue_len = max_queue_len
         self._failed_max_len = failed_max_len
@@ -108,10 +109,10 @@ class RedisQueue:
         self.clock_shift = clock_shift
         self._count = QueueMetrics(metrics or Metrics())
         self._link = RedisLink(
-            url,
+            address,
             owner="queue",
-            keys="database.redis (or queue.redis.url_override)",
-            cluster=cluster_mode,
+            keys=keys,
+            prefix=prefix,
             max_connections=max_connections,
             response_timeout=response_timeout,
             errors=self._count.store_errors,
@@ -131,7 +132,7 @@ class RedisQueue:
 
     async def open(self) -> None:
         """Connect and check the server."""
-        if self._cluster_mode and not tagged(self._prefix):
+        if self._in_cluster and not tagged(self._prefix):
             raise SockudoError(
                 f'queue.redis.prefix: "{self._prefix}" spreads the keys over a cluster; '
                 "use one with a hash tag, such as {sockudo_queue}:"

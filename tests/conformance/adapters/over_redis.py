@@ -10,6 +10,7 @@ from sockudo_py.adapters.redis.figures import Figures
 from sockudo_py.adapters.redis.partition import Partition, Timing
 from sockudo_py.adapters.redis.servers import problem_of
 from sockudo_py.errors import Unavailable
+from sockudo_py.links.redis_address import RedisAddress
 from sockudo_py.links.redis_lasting import LastingRedis
 from sockudo_py.links.redis_stream import Listener, RedisStream, dialer
 from tests.conformance.adapters.driven import Driven, running
@@ -23,7 +24,7 @@ class OverRedis:
 
     def __init__(
         self,
-        url: str,
+        url: str | RedisAddress,
         vacate_delay: float,
         number: int,
         *,
@@ -40,7 +41,7 @@ class OverRedis:
         for _ in range(number):
             self.add()
 
-    def add(self, url: str | None = None) -> Driven:
+    def add(self, url: str | RedisAddress | None = None) -> Driven:
         """Make one more node, not started yet."""
         dial = dialer(url or self._url, self._response_timeout, owner="adapter", keys="database.redis")
 

@@ -188,3 +188,17 @@ def test_the_previous_secret_of_an_endpoint_can_come_from_a_variable_too(read: L
     assert defined.secret is not None
     assert defined.previous_secret is not None
     assert (defined.secret.get_secret_value(), defined.previous_secret.get_secret_value()) == ("n3w", "o1d")
+
+
+@pytest.mark.parametrize("text", ["a:1, b", '[{"host": "a", "port": 1}, {"host": "b"}]'])
+def test_sentinels_and_nodes_are_a_list_or_json(read: Load, text: str) -> None:
+    env = {"SOKETI_DB_REDIS_SENTINELS": text, "REDIS_CLUSTER_NODES": text, "SOKETI_DB_REDIS_INSTANCE_NAME": "main"}
+    redis = read({"database": {"redis": {"url": "redis://old"}}}, env).database.redis
+    assert [(one.host, one.port) for one in redis.sentinels] == [("a", 1), ("b", 26379)]
+    assert [(one.host, one.port) for one in redis.cluster.nodes] == [("a", 1), ("b", 6379)]
+    assert (redis.name, redis.url) == ("main", None)
+
+
+def test_redis_url_replaces_sentinels(read: Load) -> None:
+    file = {"database": {"redis": {"sentinels": ["a"]}}}
+    assert read(file, {"REDIS_URL": "redis://b"}).database.redis.sentinels == ()

@@ -51,7 +51,6 @@ def link_of(owner: str, keys: str) -> RedisLink:
         "redis://user:secret@localhost:1",
         owner=owner,
         keys=keys,
-        cluster=False,
         max_connections=1,
         response_timeout=1.0,
         errors=errors,

@@ -55,9 +55,7 @@ class FakeRedis:
 
 def link_to(url: str, timeout: float = 30.0) -> RedisLink:
     errors = Metrics().counter("errors", "", ("kind",))
-    return RedisLink(
-        url, owner="queue", keys="a key", cluster=False, max_connections=2, response_timeout=timeout, errors=errors
-    )
+    return RedisLink(url, owner="queue", keys="a key", max_connections=2, response_timeout=timeout, errors=errors)
 
 
 Dial = Callable[..., Awaitable[RedisLink]]
