@@ -55,7 +55,7 @@ async def test_a_master_that_dies_under_load_is_followed_by_its_replica(tmp_path
         watched(tmp_path / "redis", password="only-for-this-test") as redis,
         nodes_over(redis.settings, 2, tmp_path) as site,
     ):
-            async with clients(site, 0, 1, 0) as (ann, bob, busy):
+        async with clients(site, 0, 1, 0) as (ann, bob, busy):
             await ann.subscribe("presence-room", member("ann"))
             await bob.subscribe("presence-room", member("bob"))
             await until(ann, "pusher_internal:member_added")
