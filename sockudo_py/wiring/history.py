@@ -7,6 +7,7 @@ from sockudo_py.config import Config
 from sockudo_py.metrics import Metrics
 from sockudo_py.queues.metrics import QueueMetrics
 from sockudo_py.stores.history.base import Bounds, History
+from sockudo_py.wiring.redis_address import address_of_driver, keys_of_driver
 
 _CONNECTIONS = 3  # to Redis
 
@@ -33,10 +34,10 @@ def make_history(config: Config, metrics: Metrics) -> History | None:
             from sockudo_py.stores.history.redis import RedisHistory
 
             link = RedisLink(
-                config.redis_url("queue"),
+                address_of_driver(config, "queue"),
                 owner="history",
-                keys="database.redis (or queue.redis.url_override)",
-                cluster=queue.redis.cluster_mode,
+                keys=keys_of_driver(config, "queue"),
+                prefix=queue.redis.key_prefix,
                 max_connections=_CONNECTIONS,
                 response_timeout=queue.redis.response_timeout_ms / 1000,
                 errors=QueueMetrics(metrics).store_errors,

@@ -45,7 +45,6 @@ class Histories:
                 self._redis.url,
                 owner="history",
                 keys="database.redis",
-                cluster=False,
                 max_connections=3,
                 response_timeout=30.0,
                 errors=QueueMetrics(Metrics()).store_errors,
