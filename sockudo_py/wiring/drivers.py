@@ -230,10 +230,10 @@ def make_endpoint_store(config: Config, metrics: Metrics, file: "SqliteFile | No
             from sockudo_py.stores.endpoints.redis import RedisEndpoints
 
             link = RedisLink(
-                config.redis_url("queue"),
+                address_of_driver(config, "queue"),
                 owner="endpoint store",
-                keys="queue.redis.url_override, database.redis",
-                cluster=config.queue.redis.cluster_mode,
+                keys=keys_of_driver(config, "queue"),
+                prefix=config.queue.redis.key_prefix,
                 max_connections=3,
                 response_timeout=config.queue.redis.response_timeout_ms / 1000,
                 errors=QueueMetrics(metrics).store_errors,

@@ -39,7 +39,6 @@ class EndpointStores:
                 self.redis.url,
                 owner="endpoint store",
                 keys="database.redis",
-                cluster=False,
                 max_connections=3,
                 response_timeout=30.0,
                 errors=QueueMetrics(Metrics()).store_errors,
