@@ -80,6 +80,10 @@ class Admission:
         """Return the app that is asked for, None when there is none."""
         return None if asked.app_key is None else self._apps.by_key(asked.app_key)
 
+    def by_key(self, key: str) -> App | None:
+        """Return the app with this key, None when there is none."""
+        return self._apps.by_key(key)
+
     def admit(
         self,
         asked: Asked,

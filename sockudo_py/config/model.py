@@ -22,6 +22,7 @@ from sockudo_py.config.server import (
     CorsConfig,
     EventLimits,
     HttpApiConfig,
+    HttpTransportConfig,
     LoggingConfig,
     MetricsConfig,
     PresenceConfig,
@@ -117,6 +118,9 @@ class Config(Section):
         description="Message about a refused subscription: `pusher:error`, `pusher:subscription_error`, or both.",
     )
     websocket: WebSocketConfig = Field(default=WebSocketConfig(), description="Connections.")
+    http_transport: HttpTransportConfig = Field(
+        default=HttpTransportConfig(), description="pusher-js's HTTP transports."
+    )
     watermarks: WatermarksConfig = Field(default=WatermarksConfig(), description="When no more clients are taken.")
     http_api: HttpApiConfig = Field(default=HttpApiConfig(), description="The HTTP API.")
     ssl: SslConfig = Field(default=SslConfig(), description="TLS.")

@@ -11,6 +11,7 @@ from sockudo_py.config.types import (
     Limit,
     Name,
     OctalMode,
+    PathPrefix,
     Percent,
     Port,
     Positive,
@@ -27,6 +28,25 @@ class WebSocketConfig(Section):
     max_bytes: Positive = Field(
         default=1048576,
         description="Bytes that may wait for a client that reads too slowly; past it the client is closed with 4100.",
+    )
+
+
+class HttpTransportConfig(Section):
+    """pusher-js's `xhr_streaming` and `xhr_polling`, for clients behind proxies that break WebSockets."""
+
+    enabled: bool = Field(default=True, description="Serve clients that connect by these transports.")
+    path: PathPrefix = Field(
+        default="/pusher",
+        description="Path in front of `/app/KEY`, after `path_prefix`; both together are the client's `httpPath`.",
+    )
+    session_timeout: PositiveSeconds = Field(
+        default=15.0,
+        description="Seconds that a client stays connected without a request to receive; then it has gone away.",
+    )
+    poll_timeout: PositiveSeconds = Field(
+        default=25.0,
+        description="Seconds after which a poll is answered with a heartbeat. Proxies in between must bear longer "
+        "silence.",
     )
 
 

@@ -133,6 +133,17 @@ class HttpConnection(asyncio.Protocol):
         self._depart()
         self._context.connections.open.leave()
 
+    # -- a lane's side --
+
+    def come_back(self, transport: asyncio.Transport, received: bytes) -> None:
+        """Go on with a connection that a lane took over and has done with; ``received`` came on it meanwhile."""
+        transport.set_protocol(self)
+        self._transport = transport
+        self._context.connections.open.enter()
+        self._wait_in(self._context.idle)
+        if received:
+            self.data_received(received)
+
     # -- the queues' side --
 
     def on_timeout(self, queue: DeadlineQueue) -> None:
@@ -192,8 +203,9 @@ class HttpConnection(asyncio.Protocol):
                         return
                     answering = lane
                 length = head.fields.plain_length or 0
-                if length > max_body:
-                    self._refuse(error(413, f"The body exceeds the allowed maximum ({max_body} bytes)"))
+                most = answering.max_body_bytes or max_body
+                if length > most:
+                    self._refuse(error(413, f"The body exceeds the allowed maximum ({most} bytes)"))
                     return
                 end = start + length
                 if end > size:

@@ -1,5 +1,6 @@
 """What all connections of a listening server share before they are WebSocket connections."""
 
+import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from sockudo_py.edge.http1.head import Head, HeadReader
 from sockudo_py.edge.http1.responses import Responses
 from sockudo_py.edge.lane import AnswerLane, Lane, RecallingLane
 from sockudo_py.edge.newcomers import Newcomers
-from sockudo_py.edge.proxies import TrustedProxies
+from sockudo_py.edge.proxies import TrustedProxies, address_of
 from sockudo_py.http.cors import Cors
 from sockudo_py.limits.base import RateLimiter, RequestLimit
 from sockudo_py.metrics import Metrics
@@ -55,6 +56,7 @@ class FrontContext:
         newcomers: Connections that wait for an answer to their handshake.
         wall_clock: Unix seconds, for Date headers.
         tap: Told who connects and who may not.
+        call_soon: Runs a function in the next turn of the loop; None: the running loop's.
     """
 
     def __init__(
@@ -75,7 +77,9 @@ class FrontContext:
         descriptors: Descriptors | None = None,
         wall_clock: Callable[[], float] = time.time,
         tap: Tap | None = None,
+        call_soon: Callable[[Callable[[], None]], object] | None = None,
     ) -> None:
+        self.call_soon = call_soon or _call_soon
         self.connections = connections
         self.clock = connections.clock
         self.begin_work, self.end_work = connections.node.begin_work, connections.node.end_work
@@ -131,6 +135,24 @@ class FrontContext:
                 return lane
         return None
 
+    def caller(
+        self, transport: asyncio.Transport, forwarded_for: str | None, forwarded_proto: str | None, secure: bool
+    ) -> tuple[str, bool]:
+        """Return the address of one who wants to be a client, and whether it came over TLS, as far as proxies tell.
+
+        Args:
+            transport: Of the connection.
+            forwarded_for: The header ``X-Forwarded-For``.
+            forwarded_proto: The header ``X-Forwarded-Proto``.
+            secure: Whether the listener speaks TLS.
+        """
+        address = address_of(transport)
+        if forwarded_proto is not None and not secure:
+            secure = self.proxies.secure(address, forwarded_proto)
+        if forwarded_for is not None:
+            address = self.connect_proxies.client(address, forwarded_for)
+        return address, secure
+
     def hold(self, more: int) -> None:
         """Count bytes of incomplete requests; past the bound of all together, evict those that wait longest."""
         self.held_bytes += more
@@ -149,3 +171,7 @@ class FrontContext:
         for name, other in (("head", self.heads), ("body", self.bodies), ("idle", self.idle)):
             if queue is other:
                 self.dropped.add(name)
+
+
+def _call_soon(call: Callable[[], None]) -> object:
+    return asyncio.get_running_loop().call_soon(call)

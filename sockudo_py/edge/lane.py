@@ -28,6 +28,8 @@ class Lane:
 class AnswerLane(Lane):
     """Answers requests whose body is not chunked. The port receives the body, and writes the response."""
 
+    max_body_bytes: int | None = None  # of these requests; None: the port's bound
+
     def takes_post(self, path: str) -> bool:
         """Return whether this lane takes every POST with a Content-Length to this raw path, whatever its head says.
 

@@ -49,12 +49,16 @@ def make_request(
 
 @dataclass(frozen=True, slots=True)
 class ApiResponse:
-    """One response; ``headers`` are those besides Content-Type and Content-Length."""
+    """One response; ``headers`` are those besides Content-Type and Content-Length.
+
+    ``own_cors``: they say what pages of other origins may do, and the API's rules don't hold.
+    """
 
     status: int
     body: bytes
     content_type: str = "application/json"
     headers: tuple[tuple[str, str], ...] = ()
+    own_cors: bool = False
 
 
 OK = ApiResponse(200, b"{}")

@@ -16,11 +16,13 @@ from sockudo_py.clients.wheel import Wheel, tick_for
 from sockudo_py.config import NO_QUEUE, Config
 from sockudo_py.config.server import RateLimit
 from sockudo_py.edge.context import FrontContext, FrontLimits
+from sockudo_py.edge.lane import Lane
 from sockudo_py.edge.lanes.table import usual_lanes
 from sockudo_py.edge.newcomers import Newcomers
 from sockudo_py.edge.proxies import TrustedProxies
 from sockudo_py.edge.server import EdgeServer
 from sockudo_py.edge.sockets.listening import shown
+from sockudo_py.edge.xhr.lanes import xhr_lanes
 from sockudo_py.errors import ConfigError, SockudoError
 from sockudo_py.http.api import Api
 from sockudo_py.http.cors import Cors
@@ -65,6 +67,7 @@ from sockudo_py.wiring.reload import Reloader
 from sockudo_py.wiring.shared_redis import Opens, SharedRedis
 from sockudo_py.wiring.web import WebServers
 from sockudo_py.ws.context import ConnectionContext
+from sockudo_py.xhr.context import XhrLimits
 
 log = logging.getLogger(__name__)
 
@@ -184,7 +187,12 @@ class Server:
         self._lag = LoopLag(metrics)
         self._gc_tuner = GcTuner(metrics)
         tick = tick_for(
-            config.activity_timeout, config.ping_interval, config.pong_timeout, config.user_authentication_timeout
+            config.activity_timeout,
+            config.ping_interval,
+            config.pong_timeout,
+            config.user_authentication_timeout,
+            config.http_transport.session_timeout,
+            config.http_transport.poll_timeout,
         )
         self._wheel = Wheel(loop.time, loop.call_later, tick)
         cors = config.cors
@@ -421,7 +429,7 @@ class Server:
             newcomers=self._newcomers,
             connect_proxies=None if connect.trust_hops is None else _proxies(config, connect.trust_hops),
         )
-        context.use(usual_lanes(context, self._api, self._web.fallback))
+        context.use(usual_lanes(context, self._api, self._web.fallback, self._transports(context)))
         unix = config.unix_socket
         return EdgeServer(
             context,
@@ -432,6 +440,20 @@ class Server:
             unix_path=Path(unix.path) if unix.enabled else None,
             unix_mode=unix.mode,
         )
+
+    def _transports(self, context: FrontContext) -> tuple[Lane, ...]:
+        config = self._config
+        transport = config.http_transport
+        if not transport.enabled:
+            return ()
+        limits = XhrLimits(
+            max_message_bytes=config.websocket_max_payload_kb * 1024,
+            max_kept_bytes=config.websocket.max_bytes,
+            session_timeout=transport.session_timeout,
+            poll_timeout=transport.poll_timeout,
+            close_timeout=CLOSING_HANDSHAKE,
+        )
+        return xhr_lanes(context, "" if transport.path == "/" else transport.path, limits, self.metrics)
 
     def _warn_of_no_queue(self, definition: AppDefinition) -> None:
         """Warn once. About apps in the configuration itself load() has warned already."""

@@ -37,23 +37,26 @@ class Responses:
 
     def render(self, response: ApiResponse, origin: str | None, *, keep_alive: bool) -> bytes:
         """Return the whole response to a request with this ``Origin``."""
+        date = self.date()
+        body = response.body
+        head = _STATUS_LINES[response.status] + date
+        if response.status != 204:  # which has neither
+            head += f"Content-Type: {response.content_type}\r\nContent-Length: {len(body)}\r\n"
+        for name, value in response.headers:
+            head += f"{name}: {value}\r\n"
+        if self._cors is not None and not response.own_cors:
+            for name, value in self._cors.headers(origin):
+                head += f"{name}: {value}\r\n"
+        if not keep_alive:
+            head += "Connection: close\r\n"
+        return (head + "\r\n").encode("latin-1", "replace") + body
+
+    def date(self) -> str:
+        """Return the line that says when it is."""
         now = self._clock()
         if not self._from <= now < self._until:
             second = int(now)
             self._from, self._until = float(second), second + 1.0  # an int is slow to compare with a float
             self._date = f"Date: {formatdate(second, usegmt=True)}\r\n"
             self._ok = b""
-        body = response.body
-        head = (
-            _STATUS_LINES[response.status]
-            + self._date
-            + f"Content-Type: {response.content_type}\r\nContent-Length: {len(body)}\r\n"
-        )
-        for name, value in response.headers:
-            head += f"{name}: {value}\r\n"
-        if self._cors is not None:
-            for name, value in self._cors.headers(origin):
-                head += f"{name}: {value}\r\n"
-        if not keep_alive:
-            head += "Connection: close\r\n"
-        return (head + "\r\n").encode("latin-1", "replace") + body
+        return self._date

@@ -5,7 +5,7 @@ from functools import partial
 
 from sockudo_py.edge.context import FrontContext
 from sockudo_py.edge.newcomers import Newcomer
-from sockudo_py.edge.proxies import address_of, network_of
+from sockudo_py.edge.proxies import network_of
 from sockudo_py.edge.websocket.handshake import Handshake, acceptance
 from sockudo_py.protocol.effects import Close, Reply
 from sockudo_py.protocol.opening import Refusal, refusal_effects
@@ -34,11 +34,7 @@ def open_connection(
         secure: Whether the listener speaks TLS.
     """
     connections, newcomers, admission = context.connections, context.newcomers, context.admission
-    address = address_of(transport)
-    if asked.forwarded_proto is not None and not secure:
-        secure = context.proxies.secure(address, asked.forwarded_proto)
-    if asked.forwarded_for is not None:
-        address = context.connect_proxies.client(address, asked.forwarded_for)
+    address, secure = context.caller(transport, asked.forwarded_for, asked.forwarded_proto, secure)
     network = network_of(address)
     app = admission.app(asked)
     if newcomers.addresses and app is not None and (app.id, network) in newcomers.addresses:

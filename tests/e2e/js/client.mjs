@@ -1,5 +1,5 @@
 // pusher-js as an app's page would use it. Scenario in argv[2]:
-//   {key, secret, appId, host, port, build: "node" | "with-encryption", options, hurry, user, members, spoil}
+//   {key, secret, appId, host, port, build: "node" | "with-encryption", transport, options, hurry, user, members, spoil}
 import { createRequire } from "node:module";
 import { serve, say } from "./lines.mjs";
 
@@ -45,7 +45,9 @@ const pusher = new Pusher(scenario.key, {
   wsPort: scenario.port,
   wssPort: scenario.port,
   forceTLS: false,
-  enabledTransports: ["ws", "wss"],
+  httpHost: scenario.host,
+  httpPort: scenario.port,
+  enabledTransports: scenario.transport ? [scenario.transport] : ["ws", "wss"],
   cluster: "mt1",
   channelAuthorization: { customHandler: authorize },
   userAuthentication: {

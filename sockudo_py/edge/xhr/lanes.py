@@ -1,0 +1,45 @@
+"""The lanes of pusher-js's HTTP transports, and what they share."""
+
+import asyncio
+
+from sockudo_py.edge.connection import HttpConnection
+from sockudo_py.edge.context import FrontContext
+from sockudo_py.edge.lane import Lane
+from sockudo_py.edge.xhr.receive import ReceiveLane
+from sockudo_py.edge.xhr.requests import XhrPaths
+from sockudo_py.edge.xhr.send import SendLane
+from sockudo_py.metrics import Metrics
+from sockudo_py.xhr.context import XhrContext, XhrLimits
+
+
+def xhr_lanes(context: FrontContext, path: str, limits: XhrLimits, metrics: Metrics) -> tuple[Lane, ...]:
+    """Return the lanes of requests to send and to receive.
+
+    Args:
+        context: The server's.
+        path: What stands between the prefix of all paths and ``/app``; without a slash at its end.
+        limits: Bounds of the transports.
+        metrics: Counts sessions and requests.
+    """
+
+    def give_back(transport: asyncio.Transport, secure: bool, received: bytes) -> None:
+        HttpConnection(context, secure=secure).come_back(transport, received)
+
+    connections = context.connections
+    transports = XhrContext(
+        node=connections.node,
+        wheel=connections.wheel,
+        clock=connections.clock,
+        call_soon=context.call_soon,
+        metrics=metrics,
+        connections=connections.open,
+        idle=context.idle,
+        unread=context.unread,
+        count_dropped=context.count_dropped,
+        give_back=give_back,
+        date=context.responses.date,
+        closing=lambda: context.closing,
+        limits=limits,
+    )
+    paths = XhrPaths(context.prefix + path)
+    return SendLane(context, transports, paths), ReceiveLane(context, transports, paths)

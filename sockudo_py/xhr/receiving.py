@@ -1,0 +1,242 @@
+"""The connection of one receive request: its response, and the way back to the port."""
+
+import asyncio
+import sys
+from dataclasses import dataclass
+from fcntl import ioctl
+from termios import TIOCOUTQ
+from typing import Any, Final
+
+from sockudo_py.xhr.client import XhrClient
+from sockudo_py.xhr.context import XhrContext
+
+_PIPELINED: Final = 65_536  # bytes of the next requests that are kept; then the connection is read no more
+
+_HELD: Final = 0  # the response has not ended
+_ANSWERED: Final = 1  # it has; the next request on the connection is awaited
+_ENDED: Final = 2  # nothing more is read or written
+_AWAY: Final = 3  # lost, or the port's
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiveRequest:
+    """What a receive request asks for.
+
+    ``chunked``: the client speaks HTTP/1.1. ``headers`` are lines of the response. ``secure``: over TLS.
+    """
+
+    streaming: bool
+    chunked: bool
+    keep_alive: bool
+    headers: str
+    secure: bool
+
+
+class Receiving(asyncio.Protocol):
+    """A receive request's connection and its ``client.Receiver``.
+
+    A poll's connection stays: when the next request comes on it, the port goes on.
+    """
+
+    __slots__ = (
+        "_asked",
+        "_begun",
+        "_blocked",
+        "_client",
+        "_context",
+        "_received",
+        "_state",
+        "_sure",
+        "_transport",
+        "streaming",
+        "tick",
+    )
+
+    def __init__(self, context: XhrContext, transport: asyncio.Transport, asked: ReceiveRequest) -> None:
+        self.streaming = asked.streaming
+        self.tick = 0
+        self._context = context
+        self._transport = transport
+        self._asked = asked
+        self._client: XhrClient | None = None
+        self._state = _HELD
+        self._begun = False
+        self._blocked = False
+        self._sure = False  # the client has ended the connection, and had read everything
+        self._received = b""
+
+    def start(self, client: XhrClient | None, received: bytes) -> None:
+        """Take the connection; ``client`` is whose request it is, None when it will be refused."""
+        self._client = client
+        self._transport.set_protocol(self)
+        if self.streaming:
+            self._transport.set_write_buffer_limits(high=self._context.limits.max_kept_bytes)
+        if received:
+            self.data_received(received)
+
+    # -- the client's side --
+
+    def write(self, lines: bytes) -> None:
+        """Send lines of a stream, or its head alone."""
+        if self._state == _HELD:
+            self._transport.write(self._framed(lines))
+
+    def finish(self, lines: bytes) -> None:
+        """Send the last lines and end the response."""
+        if self._state != _HELD:
+            return
+        if self.streaming:
+            end = b"0\r\n\r\n" if self._asked.chunked else b""
+            self._state = _ENDED
+            self._transport.write(self._framed(lines) + end)
+            self._close()
+            return
+        stays = self._asked.keep_alive and not self._context.closing()
+        head = self._head(f"Content-Length: {len(lines)}\r\n" + ("" if stays else "Connection: close\r\n"))
+        self._state = _ANSWERED if stays else _ENDED
+        self._transport.write(head + lines)
+        if not stays:
+            self._close()
+        elif self._state == _ANSWERED and not self._blocked:
+            if self._received:
+                self._go_on()
+            else:
+                self._context.idle.enter(self, self._context.clock())
+
+    def flushed(self) -> bool:
+        """Return whether all that was written has left this process."""
+        return self._transport.get_write_buffer_size() == 0
+
+    def abort(self) -> None:
+        """Drop the connection."""
+        if self._state != _AWAY:
+            self._state = _ENDED
+            self._transport.abort()
+
+    # -- the transport's side --
+
+    def data_received(self, data: bytes) -> None:
+        """Keep the next request, or let the port go on with it."""
+        if self._state == _ENDED:
+            return
+        self._received += data
+        if self._state == _ANSWERED and not self._blocked:
+            self._go_on()
+        elif len(self._received) > _PIPELINED:
+            if self.streaming:  # nothing follows such a request
+                self._transport.abort()
+            else:
+                self._transport.pause_reading()
+
+    def eof_received(self) -> bool | None:
+        """Let the transport close; note whether anything is under way to the client."""
+        self._sure = self._read_by_client()
+        return False
+
+    def pause_writing(self) -> None:
+        """A stream's client doesn't read: it is closed. A poll's has some time."""
+        self._blocked = True
+        if self._state == _ANSWERED:
+            self._context.idle.leave(self)
+            self._context.unread.enter(self, self._context.clock())
+        elif self._state == _HELD and self._client is not None and self.streaming:
+            self._client.slow()
+
+    def resume_writing(self) -> None:
+        """Go on."""
+        self._blocked = False
+        if self._state == _ANSWERED:
+            self._context.unread.leave(self)
+            if self._received:
+                self._go_on()
+            else:
+                self._context.idle.enter(self, self._context.clock())
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell the client's session."""
+        state = self._state
+        if state == _AWAY:
+            return
+        context, client = self._context, self._client
+        self._depart()
+        context.connections.leave()
+        context.wheel.cancel(self)
+        if client is None:
+            return
+        if state == _ANSWERED:
+            if exc is not None or not self._sure:
+                client.broken(self)
+        else:
+            client.lost(self, self._sure and exc is None)
+
+    # -- the queues' and the wheel's side --
+
+    def on_timeout(self, queue: Any) -> None:
+        """No further request came in time, or a client did not read."""
+        if queue is self._context.idle:
+            self._sure = True
+            self._transport.close()
+        else:
+            self._transport.abort()
+
+    def on_evicted(self, queue: Any) -> None:
+        """Make place for others."""
+        self._context.count_dropped(queue)
+        self._transport.abort()
+
+    def drop(self) -> None:
+        """The server closes."""
+        self._transport.abort()
+
+    def check(self, now: float) -> float | None:
+        """The client had its time to read the end."""
+        self.abort()
+        return None
+
+    # -- within --
+
+    def _framed(self, lines: bytes) -> bytes:
+        chunked = self._asked.chunked
+        framed = b"%x\r\n%b\r\n" % (len(lines), lines) if chunked and lines else lines
+        if self._begun:
+            return framed
+        self._begun = True
+        return self._head("Connection: close\r\n" + ("Transfer-Encoding: chunked\r\n" if chunked else "")) + framed
+
+    def _head(self, more: str) -> bytes:
+        head = f"HTTP/1.1 200 OK\r\n{self._context.date()}{self._asked.headers}{more}\r\n"
+        return head.encode("latin-1", "replace")
+
+    def _close(self) -> None:
+        self._transport.close()
+        context = self._context
+        context.wheel.schedule(self, context.clock() + context.limits.close_timeout)
+
+    def _go_on(self) -> None:
+        """Give the connection back to the port: the next request has come, so the response was read."""
+        received, self._received = self._received, b""
+        self._depart()
+        self._transport.resume_reading()
+        self._context.connections.leave()
+        self._context.give_back(self._transport, self._asked.secure, received)
+
+    def _depart(self) -> None:
+        self._state = _AWAY
+        self._received = b""
+        self._context.idle.leave(self)
+        self._context.unread.leave(self)
+
+    def _read_by_client(self) -> bool:
+        """Return whether all that was written has been received by a client that has ended its side.
+
+        A kernel ends a connection by a reset, and not like this, while there is something that its program hasn't read.
+        """
+        transport = self._transport
+        if transport.get_write_buffer_size():
+            return False
+        socket = transport.get_extra_info("socket")
+        try:
+            answer = ioctl(socket.fileno(), TIOCOUTQ, bytes(4))
+        except (AttributeError, OSError, ValueError):
+            return True
+        return int.from_bytes(answer, sys.byteorder) == 0
