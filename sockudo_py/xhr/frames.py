@@ -8,6 +8,9 @@ from typing import Final
 
 from orjson import JSONDecodeError, dumps, loads
 
+from sockudo_py.protocol.effects import Close, Reply
+from sockudo_py.protocol.opening import Refusal, refusal_effects
+
 OPEN: Final = b"o\n"
 HEARTBEAT: Final = b"h\n"
 NO_MESSAGES: Final = b"a[]\n"  # a sign of life that, unlike a heartbeat, a streaming client does not answer
@@ -38,6 +41,23 @@ def message_line(payload: bytes) -> bytes:
 def close_line(code: int, reason: str) -> bytes:
     """Return the line that ends a session."""
     return b"c" + dumps([code, reason.encode("utf-8", "replace").decode()]) + b"\n"
+
+
+def refusal_lines(refused: Refusal) -> bytes:
+    """Return what a client is told that can't have a session.
+
+    The session is opened first: pusher-js takes a code before that for a failed transport, and tries again for ever.
+    """
+    lines = OPEN
+    for effect in refusal_effects(refused):
+        match effect:
+            case Reply(payload):
+                lines += message_line(payload)
+            case Close(code, reason):
+                lines += close_line(code, reason)
+            case _:
+                raise TypeError(f"a refusal leads to messages and a close, not to {effect!r}")
+    return lines
 
 
 def units(data: bytes) -> int:

@@ -1,10 +1,10 @@
-"""pusher-js against the server (items 146, 225 to 227, 229 of the conformance checklist)."""
+"""pusher-js against the server, by each of its transports (items 146, 225 to 227, 229 of the conformance checklist)."""
 
 import asyncio
 import base64
 import http.client
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +18,33 @@ from tests.support.site import Site, private_site
 
 pytestmark = pytest.mark.clients
 MASTER_KEY = base64.b64encode(b"0123456789abcdef0123456789abcdef").decode()
+TRANSPORTS = ("ws", "xhr_streaming", "xhr_polling")
+HTTP_TRANSPORTS = TRANSPORTS[1:]
+
+
+@pytest.fixture(params=TRANSPORTS)
+def transport(request: pytest.FixtureRequest) -> str:
+    """The only transport that the client may use."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def without_fallbacks(tmp_path: Path) -> Iterator[Site]:
+    """An app on a server without HTTP transports."""
+    with private_site(tmp_path, http_transport={"enabled": False}) as site:
+        yield site
 
 
 async def connected(client: Program) -> None:
     await client.expect(on="state", current="connected")
 
 
-@pytest.mark.parametrize("build", ["node", "with-encryption"])
-async def test_225_pusher_js_connects_subscribes_and_hears_events(site: Site, build: str) -> None:
-    async with program("client", scenario(site.server, site.app, build=build)) as client:
+@pytest.mark.parametrize(
+    ("build", "transport"), [("with-encryption", "ws"), *(("node", transport) for transport in TRANSPORTS)]
+)
+async def test_225_pusher_js_connects_subscribes_and_hears_events(site: Site, build: str, transport: str) -> None:
+    async with program("client", scenario(site.server, site.app, build=build, transport=transport)) as client:
         await connected(client)
         for channel in ("my-channel", "private-x"):
             await client.value("subscribe", channel=channel)
@@ -36,13 +54,13 @@ async def test_225_pusher_js_connects_subscribes_and_hears_events(site: Site, bu
             assert report["data"] == {"message": "hello world"}
 
 
-async def test_225_pusher_js_gets_presence_members_and_client_events(talk: Site) -> None:
+async def test_225_pusher_js_gets_presence_members_and_client_events(talk: Site, transport: str) -> None:
     room = "presence-room"
     one = {"members": {room: {"user_id": "1", "user_info": {"name": "One"}}}}
     two = {"members": {room: {"user_id": "2", "user_info": {"name": "Two"}}}}
     async with (
-        program("client", scenario(talk.server, talk.app, **one)) as first,
-        program("client", scenario(talk.server, talk.app, **two)) as second,
+        program("client", scenario(talk.server, talk.app, **one, transport=transport)) as first,
+        program("client", scenario(talk.server, talk.app, **two, transport=transport)) as second,
     ):
         for client in (first, second):
             await connected(client)
@@ -60,8 +78,8 @@ async def test_225_pusher_js_gets_presence_members_and_client_events(talk: Site)
         assert left["data"]["id"] == "2"
 
 
-async def test_225_pusher_js_signs_in_and_gets_what_is_for_its_user(site: Site) -> None:
-    async with program("client", scenario(site.server, site.app, user={"id": "12345"})) as client:
+async def test_225_pusher_js_signs_in_and_gets_what_is_for_its_user(site: Site, transport: str) -> None:
+    async with program("client", scenario(site.server, site.app, user={"id": "12345"}, transport=transport)) as client:
         await connected(client)
         await client.value("signin")
         async with asyncio.timeout(60):  # the internal subscription has no report of its own
@@ -71,9 +89,11 @@ async def test_225_pusher_js_signs_in_and_gets_what_is_for_its_user(site: Site) 
         assert (await client.expect(on="user", event="for-you"))["data"] == {"n": 1}
 
 
-async def test_225_pusher_js_hears_of_its_watchlist(make_site: Callable[[str], Site]) -> None:
+async def test_225_pusher_js_hears_of_its_watchlist(make_site: Callable[[str], Site], transport: str) -> None:
     site = make_site("watched")
-    async with program("client", scenario(site.server, site.app, user={"id": "1", "watchlist": ["2"]})) as client:
+    async with program(
+        "client", scenario(site.server, site.app, user={"id": "1", "watchlist": ["2"]}, transport=transport)
+    ) as client:
         await connected(client)
         await client.value("signin")
         await client.expect(on="watchlist", name="offline", data={"name": "offline", "user_ids": ["2"]})
@@ -82,16 +102,16 @@ async def test_225_pusher_js_hears_of_its_watchlist(make_site: Callable[[str], S
             await client.expect(on="watchlist", name="online", data={"name": "online", "user_ids": ["2"]})
 
 
-async def test_225_pusher_js_replays_cache_misses_and_counts(counted: Site) -> None:
-    async with program("client", scenario(counted.server, counted.app)) as client:
+async def test_225_pusher_js_replays_cache_misses_and_counts(counted: Site, transport: str) -> None:
+    async with program("client", scenario(counted.server, counted.app, transport=transport)) as client:
         await connected(client)
         await client.value("subscribe", channel="cache-x")
         await client.expect(on="event", channel="cache-x", event="pusher:cache_miss")
         await client.expect(on="event", channel="cache-x", event="pusher:subscription_count")
 
 
-async def test_225_pusher_js_tells_a_channel_that_it_was_refused(site: Site) -> None:
-    async with program("client", scenario(site.server, site.app, spoil=["private-x"])) as client:
+async def test_225_pusher_js_tells_a_channel_that_it_was_refused(site: Site, transport: str) -> None:
+    async with program("client", scenario(site.server, site.app, spoil=["private-x"], transport=transport)) as client:
         await connected(client)
         await client.value("subscribe", channel="private-x")
         report = await client.expect(on="event", channel="private-x", event="pusher:subscription_error")
@@ -114,13 +134,15 @@ async def test_146_pusher_js_decrypts_what_the_node_sdk_encrypts(site: Site, bui
         assert (await client.expect(on="event", channel=channel, event="e"))["data"] == data
 
 
-async def test_226_pusher_js_comes_back_after_a_restart_with_everything(tmp_path: Path) -> None:
+async def test_226_pusher_js_comes_back_after_a_restart_with_everything(tmp_path: Path, transport: str) -> None:
     ports = free_ports(2)
     app = app_config(TestApp())
     config = server_config(app)
     first = start(config, tmp_path / "first", ports=ports)
     # Its first new attempt finds nobody and is given up after 15 s: faster timers make that 1.5.
-    setting = scenario(first, TestApp(), user={"id": "u1"}, members={"presence-c": {"user_id": "u1"}}, hurry=10)
+    setting = scenario(
+        first, TestApp(), user={"id": "u1"}, members={"presence-c": {"user_id": "u1"}}, hurry=10, transport=transport
+    )
     async with program("client", setting) as client:
         await connected(client)
         await client.value("signin")
@@ -144,8 +166,8 @@ async def test_226_pusher_js_comes_back_after_a_restart_with_everything(tmp_path
             site.close()
 
 
-async def test_227_after_4001_pusher_js_gives_up_for_good(site: Site) -> None:
-    setting = scenario(site.server, TestApp(site.app.id, "no-such-key", "secret"), hurry=20)
+async def test_227_after_4001_pusher_js_gives_up_for_good(site: Site, transport: str) -> None:
+    setting = scenario(site.server, TestApp(site.app.id, "no-such-key", "secret"), hurry=20, transport=transport)
     async with program("client", setting) as client:
         await client.expect(on="error", code=4001)
         await client.expect(on="state", current="disconnected")
@@ -155,9 +177,9 @@ async def test_227_after_4001_pusher_js_gives_up_for_good(site: Site) -> None:
         assert not [report for report in client.reports[passed:] if report["on"] == "state"]
 
 
-async def test_227_after_4200_pusher_js_tries_again_at_once(tmp_path: Path) -> None:
+async def test_227_after_4200_pusher_js_tries_again_at_once(tmp_path: Path, transport: str) -> None:
     with private_site(tmp_path) as site:
-        async with program("client", scenario(site.server, site.app, hurry=0.05)) as client:
+        async with program("client", scenario(site.server, site.app, hurry=0.05, transport=transport)) as client:
             await connected(client)
             site.server.terminate()
             error = await client.expect(on="error", code=4200)
@@ -165,9 +187,12 @@ async def test_227_after_4200_pusher_js_tries_again_at_once(tmp_path: Path) -> N
             assert again["t"] - error["t"] < 15_000  # not the second of other closes, twenty times as long here
 
 
-async def test_227_after_4100_pusher_js_tries_again_after_a_second(tmp_path: Path) -> None:
+async def test_227_after_4100_pusher_js_tries_again_after_a_second(tmp_path: Path, transport: str) -> None:
     with private_site(tmp_path, max_connections=1) as site:
-        async with site.connect() as occupant, program("client", scenario(site.server, site.app)) as client:
+        async with (
+            site.connect() as occupant,
+            program("client", scenario(site.server, site.app, transport=transport)) as client,
+        ):
             first = await client.expect(on="error", code=4100)
             second = await client.expect(on="error", code=4100)
             assert 900 < second["t"] - first["t"] < 60_000
@@ -175,7 +200,8 @@ async def test_227_after_4100_pusher_js_tries_again_after_a_second(tmp_path: Pat
             await connected(client)
 
 
-def test_229_the_fallback_of_pusher_js_is_404_quickly(site: Site) -> None:
+def test_229_the_fallback_of_pusher_js_is_404_quickly_where_it_is_off(without_fallbacks: Site) -> None:
+    site = without_fallbacks
     path = f"/pusher/app/{site.app.key}/123/abcdefgh/xhr_streaming?protocol=7&client=js&version=8.6.0&t=1&n=1"
     connection = http.client.HTTPConnection(site.server.host, site.server.port, timeout=60)
     since = time.monotonic()
@@ -187,7 +213,8 @@ def test_229_the_fallback_of_pusher_js_is_404_quickly(site: Site) -> None:
     assert time.monotonic() - since < 30
 
 
-async def test_229_with_fallbacks_allowed_pusher_js_connects_by_websocket(site: Site) -> None:
+async def test_229_pusher_js_connects_by_websocket_where_fallbacks_are_off(without_fallbacks: Site) -> None:
+    site = without_fallbacks
     options: dict[str, Any] = {
         "enabledTransports": ["ws", "wss", "xhr_streaming", "xhr_polling"],
         "httpHost": site.server.host,

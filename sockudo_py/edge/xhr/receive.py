@@ -13,12 +13,11 @@ from sockudo_py.edge.xhr.requests import SEND, STREAMING, TRANSPORTS, XhrAsked, 
 from sockudo_py.edge.xhr.requests import problem_with as problem_with_head
 from sockudo_py.http.messages import ApiResponse, error
 from sockudo_py.protocol.app import App
-from sockudo_py.protocol.effects import cut_reason
 from sockudo_py.protocol.errors import ErrorCode
 from sockudo_py.protocol.opening import Refusal
 from sockudo_py.xhr.client import XhrClient
 from sockudo_py.xhr.context import XhrContext
-from sockudo_py.xhr.frames import close_line
+from sockudo_py.xhr.frames import refusal_lines
 from sockudo_py.xhr.receiving import ReceiveRequest, Receiving
 
 # no-transform: what compresses responses gathers them. nosniff: so does a browser that looks what they are.
@@ -91,7 +90,7 @@ class ReceiveLane(TakeOverLane):
             receiving = Receiving(transports, transport, request)
             if client.marks != marks:
                 receiving.start(None, received)
-                receiving.finish(close_line(int(ErrorCode.RECONNECT), _ANOTHERS))
+                receiving.finish(refusal_lines(Refusal(int(ErrorCode.RECONNECT), _ANOTHERS)))
             else:
                 receiving.start(client, received)
                 client.attach(receiving)
@@ -112,7 +111,7 @@ class ReceiveLane(TakeOverLane):
         receiving = Receiving(transports, transport, request)
         if isinstance(admitted, Refusal):
             receiving.start(None, received)
-            receiving.finish(close_line(admitted.code, cut_reason(admitted.message)))
+            receiving.finish(refusal_lines(admitted))
         else:
             receiving.start(admitted, received)
             admitted.open(receiving)
