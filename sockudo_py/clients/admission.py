@@ -73,7 +73,7 @@ class Admission:
         self._notice = LimitNotice("connections", "rate_limiter.websocket_rate_limit.max_requests")
         self._socket_ids = SocketIds()
         self._refused = metrics.counter(
-            "connections_refused_total", "WebSocket connections refused at their opening", ("code",)
+            "connections_refused_total", "Clients refused at their opening", ("code",)
         )
 
     def app(self, asked: Asked) -> App | None:

@@ -44,8 +44,11 @@ class Receiver(Protocol):
 
     streaming: bool  # the response goes on after lines were written; else it ends with the first ones
 
-    def write(self, lines: bytes) -> None:
-        """Send lines, or just begin; only for a response that goes on."""
+    def write(self, lines: bytes, last: bool = False) -> None:
+        """Send lines, or just begin; only for a response that goes on.
+
+        After the ``last`` lines the client is about to give the response up, so not a byte may follow.
+        """
 
     def finish(self, lines: bytes) -> None:
         """Send the last lines, perhaps none, and end the response."""
@@ -155,8 +158,9 @@ class XhrClient:
         context = self._context
         before = self._receiver
         if before is not None:
-            if not self._full and self._unsure and not before.flushed():
+            if self._unsure and not before.flushed():
                 self._doubtful = True
+            if self._doubtful or self._full:
                 before.abort()
             else:
                 before.finish(_TAKEN_LINE)
@@ -185,7 +189,7 @@ class XhrClient:
         if receiver is not self._receiver:
             return
         self._receiver = None
-        if self._unsure and not sure and not self._full:
+        if self._unsure and not sure:
             self._doubtful = True
         self._wait()
 
@@ -399,7 +403,7 @@ class XhrClient:
             self._full = True
         self._sent += size
         self._unsure = self._after_ping = True
-        receiver.write(data)
+        receiver.write(data, self._full)
         if self._full and self._state == _OPEN:
             self._limit_wait()
             if rest:

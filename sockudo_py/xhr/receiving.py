@@ -62,7 +62,7 @@ class Receiving(asyncio.Protocol):
         self._state = _HELD
         self._begun = False
         self._blocked = False
-        self._sure = False  # the client has ended the connection, and had read everything
+        self._sure: bool | None = None  # the client has ended the connection, and had read everything
         self._received = b""
 
     def start(self, client: XhrClient | None, received: bytes) -> None:
@@ -76,10 +76,10 @@ class Receiving(asyncio.Protocol):
 
     # -- the client's side --
 
-    def write(self, lines: bytes) -> None:
+    def write(self, lines: bytes, last: bool = False) -> None:
         """Send lines of a stream, or its head alone."""
         if self._state == _HELD:
-            self._transport.write(self._framed(lines))
+            self._transport.write(self._framed(lines, last))
 
     def finish(self, lines: bytes) -> None:
         """Send the last lines and end the response."""
@@ -163,11 +163,11 @@ class Receiving(asyncio.Protocol):
         context.wheel.cancel(self)
         if client is None:
             return
-        if state == _ANSWERED:
-            if exc is not None or not self._sure:
-                client.broken(self)
-        else:
-            client.lost(self, self._sure and exc is None)
+        sure = exc is None and (self._read_by_client() if self._sure is None else self._sure)
+        if state != _ANSWERED:
+            client.lost(self, sure)
+        elif not sure:
+            client.broken(self)
 
     # -- the queues' and the wheel's side --
 
@@ -195,9 +195,14 @@ class Receiving(asyncio.Protocol):
 
     # -- within --
 
-    def _framed(self, lines: bytes) -> bytes:
+    def _framed(self, lines: bytes, last: bool = False) -> bytes:
         chunked = self._asked.chunked
-        framed = b"%x\r\n%b\r\n" % (len(lines), lines) if chunked and lines else lines
+        if not chunked or not lines:
+            framed = lines
+        elif last:  # the chunk does not end: a client that gives up a response which it has read tells by no reset
+            framed = b"%x\r\n%b" % (len(lines) + 1, lines)
+        else:
+            framed = b"%x\r\n%b\r\n" % (len(lines), lines)
         if self._begun:
             return framed
         self._begun = True

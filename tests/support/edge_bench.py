@@ -9,7 +9,7 @@ import heapq
 import itertools
 import json
 import sys
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 from sockudo_py.adapters.local import LocalAdapter
@@ -18,21 +18,27 @@ from sockudo_py.caches.memory import MemoryCache
 from sockudo_py.clients.wheel import Wheel
 from sockudo_py.edge.connection import HttpConnection
 from sockudo_py.edge.context import FrontContext, FrontLimits
+from sockudo_py.edge.lane import Lane
 from sockudo_py.edge.lanes.publish import RequestApi
 from sockudo_py.edge.lanes.table import usual_lanes
 from sockudo_py.edge.websocket.handshake import Handshakes
 from sockudo_py.edge.websocket.lane import WebSocketLane
+from sockudo_py.edge.xhr.lanes import xhr_lanes
+from sockudo_py.edge.xhr.receive import ReceiveLane
 from sockudo_py.http.messages import OK, ApiRequest, ApiResponse
 from sockudo_py.metrics import Metrics
 from sockudo_py.node import Node
 from sockudo_py.protocol.app import App, AppKey
 from sockudo_py.protocol.session import Settings
 from sockudo_py.ws.context import ConnectionContext
+from sockudo_py.xhr.context import XhrContext, XhrLimits
 from tests.support.changes import Changes
 
 KEY = "278d425bdf160c739803"
 SECRET = "7ad3773142a6692b25b8"
 APP = App(id="3", keys=(AppKey(KEY, SECRET.encode()),), client_events=True)
+
+XHR_LIMITS = XhrLimits(max_kept_bytes=65_536)
 
 TEXT, BINARY, CONT, CLOSE, PING, PONG = 1, 2, 0, 8, 9, 10
 
@@ -198,6 +204,9 @@ class FakeTransport(asyncio.Transport):
         assert high is not None
         self.high = high
 
+    def get_write_buffer_size(self) -> int:
+        return self.unsent
+
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return (self.peer, 1234) if name == "peername" and self.peer else default
 
@@ -288,6 +297,7 @@ class Bench:
         max_connections: int | None = None,
         max_message_bytes: int = 131_072,
         max_unsent_bytes: int = 65_536,
+        transports: XhrLimits | None = XHR_LIMITS,
         **options: Any,
     ) -> None:
         self.loop = loop = FakeLoop()
@@ -323,13 +333,17 @@ class Bench:
             settings=settings or Settings(),
             limits=limits,
             wall_clock=lambda: 1_700_000_000.0,
+            call_soon=loop.call_soon,
             **options,
         )
+        self.transports: Sequence[Lane] = ()
+        if transports is not None:
+            self.transports = xhr_lanes(self.context, "/pusher", transports, self.metrics)
         self.serve(self.api)
 
     def serve(self, api: RequestApi) -> None:
         """Let ``api`` answer the lanes of this server."""
-        self.lanes = usual_lanes(self.context, api, self._fallback)
+        self.lanes = usual_lanes(self.context, api, self._fallback, self.transports)
         self.context.use(self.lanes)
 
     @property
@@ -337,6 +351,11 @@ class Bench:
         """The handshakes that the server remembers."""
         (lane,) = (lane for lane in self.lanes if isinstance(lane, WebSocketLane))
         return lane.handshakes
+
+    @property
+    def xhr(self) -> XhrContext:
+        """What the clients of the HTTP transports share."""
+        return next(lane for lane in self.transports if isinstance(lane, ReceiveLane)).transports
 
     def _fallback(self) -> Fallback:
         self.fallbacks.append(Fallback())

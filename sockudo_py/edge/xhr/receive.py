@@ -39,7 +39,7 @@ class ReceiveLane(TakeOverLane):
 
     def __init__(self, context: FrontContext, transports: XhrContext, paths: XhrPaths) -> None:
         self._context = context
-        self._transports = transports
+        self.transports = transports
         self._paths = paths
 
     def takes(self, head: Head) -> bool:
@@ -66,14 +66,14 @@ class ReceiveLane(TakeOverLane):
             taken.transport.abort()
             return
         head = taken.head
-        self._transports.requests.add(path.kind)
+        self.transports.requests.add(path.kind)
         app = self._context.admission.app(XhrAsked(head, path))
         self._receive(taken.transport, head, path, app, taken.rest, secure=taken.secure)
 
     def _receive(
         self, transport: asyncio.Transport, head: Head, path: XhrPath, app: App | None, received: bytes, *, secure: bool
     ) -> None:
-        context, transports = self._context, self._transports
+        context, transports = self._context, self.transports
         origin = head.fields.origin
         asked = XhrAsked(head, path)
         cors = "".join(f"{name}: {value}\r\n" for name, value in cors_of(app, origin))
