@@ -131,10 +131,27 @@ APP_METRICS = (
     AppMetric("new_connections", "new_connections_total", "counter", "Clients that connected"),
     AppMetric("new_disconnections", "new_disconnections_total", "counter", "Clients that had connected and went away"),
     AppMetric("connection_errors", "connection_errors_total", "counter", "Connections refused or broken by an error"),
-    AppMetric("messages_received", "ws_messages_received_total", "counter", "Messages from clients, by WebSocket or an HTTP transport"),
-    AppMetric("received_bytes", "socket_received_bytes_total", "counter", "Bytes of WebSocket connections, and of bodies of HTTP transports, that were read"),
-    AppMetric("messages_sent", "ws_messages_sent_total", "counter", "Messages to clients, by WebSocket or an HTTP transport"),
-    AppMetric("sent_bytes", "socket_transmitted_bytes_total", "counter", "Bytes written to clients, without the heads of HTTP responses"),
+    AppMetric(
+        "messages_received",
+        "ws_messages_received_total",
+        "counter",
+        "Messages from clients, by WebSocket or an HTTP transport",
+    ),
+    AppMetric(
+        "received_bytes",
+        "socket_received_bytes_total",
+        "counter",
+        "Bytes of WebSocket connections, and of bodies of HTTP transports, that were read",
+    ),
+    AppMetric(
+        "messages_sent", "ws_messages_sent_total", "counter", "Messages to clients, by WebSocket or an HTTP transport"
+    ),
+    AppMetric(
+        "sent_bytes",
+        "socket_transmitted_bytes_total",
+        "counter",
+        "Bytes written to clients, without the heads of HTTP responses",
+    ),
     AppMetric("client_events", "client_events_total", "counter", "Client events that were accepted"),
     AppMetric("published_events", "published_events_total", "counter", "Events published through the HTTP API"),
     AppMetric(

@@ -72,9 +72,7 @@ class Admission:
         self._tap = Tap() if tap is None else tap
         self._notice = LimitNotice("connections", "rate_limiter.websocket_rate_limit.max_requests")
         self._socket_ids = SocketIds()
-        self._refused = metrics.counter(
-            "connections_refused_total", "Clients refused at their opening", ("code",)
-        )
+        self._refused = metrics.counter("connections_refused_total", "Clients refused at their opening", ("code",))
 
     def app(self, asked: Asked) -> App | None:
         """Return the app that is asked for, None when there is none."""
