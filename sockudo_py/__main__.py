@@ -10,7 +10,7 @@ from sockudo_py.process.signals import guard
 
 def main() -> int:
     """Run the command line of this process and end it with the exit code."""
-    guard(server=sys.argv[1:2] == ["start"])
+    guard(server=sys.argv[1:2] in (["start"], ["worker"]))
     # Plugins of pydantic are found by reading what every installed package says of itself, and would see the secrets.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     with gc_paused():

@@ -263,3 +263,17 @@ class Restorable(Protocol):
 
         Each is so when it is yielded, also when much has changed since the one before.
         """
+
+
+@runtime_checkable
+class Sweeping(Protocol):
+    """An adapter whose nodes take out what a dead one of them held."""
+
+    def names(self) -> Sequence[str]:
+        """Return the names that this node has at present among the others."""
+
+    def expire(self, names: Sequence[str]) -> bool:
+        """Count nodes as dead from now on, before their time: the caller knows that their process has ended.
+
+        Returns False when that can't be done now.
+        """

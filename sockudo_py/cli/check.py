@@ -8,8 +8,10 @@ from sockudo_py.apps.base import AppDefinition
 from sockudo_py.cli.options import FAILED, OK, Env, add_config, apps_of, config_path, examples
 from sockudo_py.cli.shown import number
 from sockudo_py.config import NO_QUEUE, Config, load
+from sockudo_py.config.types import AUTO
 from sockudo_py.endpoints import Endpoint
 from sockudo_py.errors import ConfigError
+from sockudo_py.process.cpus import usable_cpus
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -98,7 +100,7 @@ def _check_tls(config: Config) -> None:
 def _summary(config: Config, apps: Sequence[AppDefinition]) -> Iterable[str]:
     scheme = "https and wss" if config.ssl.enabled else "http and ws"
     yield f"{config.origin}: OK"
-    yield f"  listens   {config.host}:{config.port}{config.url_prefix} ({scheme}), {number(config.workers, 'worker')}"
+    yield f"  listens   {config.host}:{config.port}{config.url_prefix} ({scheme}), {_workers(config)}"
     if config.metrics.enabled:
         yield f"  metrics   {config.metrics_host}:{config.metrics.port}"
     yield (
@@ -114,6 +116,12 @@ def _summary(config: Config, apps: Sequence[AppDefinition]) -> Iterable[str]:
         yield f"    {app.id}: {number(len(app.keys), 'key')}{'' if app.enabled else ', disabled'}"
         for endpoint in definition.endpoints:
             yield f"      webhook {endpoint.name or endpoint.uid}: {_endpoint(endpoint)}"
+
+
+def _workers(config: Config) -> str:
+    if config.workers == AUTO:
+        return f"workers auto ({usable_cpus()} on this machine)"
+    return number(config.workers, "worker")
 
 
 def _endpoint(endpoint: Endpoint) -> str:

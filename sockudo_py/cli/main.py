@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 
 from sockudo_py import __version__
-from sockudo_py.cli import check, health, show, start, webhooks
+from sockudo_py.cli import check, health, show, start, webhooks, worker
 from sockudo_py.cli.options import FAILED, UNUSABLE, examples
 from sockudo_py.errors import ConfigError, SockudoError
 
@@ -53,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     check.add(commands)
     show.add(commands)
     webhooks.add_commands(commands)
+    worker.add(commands)
     return parser
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from sockudo_py import logs
 from sockudo_py.cli.options import FAILED, UNUSABLE, Env, add_config, config_path, examples
 from sockudo_py.config import load
+from sockudo_py.config.load import Reader
 from sockudo_py.errors import ConfigError, SockudoError
 from sockudo_py.process.imports import gc_paused
 from sockudo_py.process.log_setup import set_up_log
@@ -39,15 +40,21 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 def run(options: argparse.Namespace, env: Env) -> int:
     """Run the server and return its exit code."""
-    config = load(config_path(options), env, given(options))
+    reader = Reader()
+    config = load(config_path(options), env, given(options), reader)
     handler = set_up_log(config)
     for warning in config.warnings:
         logging.getLogger("sockudo_py.config").warning("%s", warning)
     # Here, not above: the other commands need not import the whole server.
     with gc_paused():
-        from sockudo_py.wiring import run as serve
+        if config.supervised:
+            from sockudo_py.supervisor.run import run as supervise
+        else:
+            from sockudo_py.wiring import run as serve
 
     try:
+        if config.supervised:
+            return supervise(config, reader, given(options), banner=sys.stderr.isatty())
         return serve(config, banner=sys.stderr.isatty())
     except SockudoError as error:
         if not isinstance(handler.formatter, logs.JsonFormatter):

@@ -3,7 +3,7 @@
 import json
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -41,22 +41,28 @@ OPTION_NAMES = {
 _FIRST_APP: Loc = ("app_manager", "array", "apps", 0)
 
 
-def load(path: Path | None, env: Mapping[str, str], options: Mapping[str, Any] = NO_OPTIONS) -> Config:
+def load(
+    path: Path | None,
+    env: Mapping[str, str],
+    options: Mapping[str, Any] = NO_OPTIONS,
+    read: Callable[[Path], bytes] | None = None,
+) -> Config:
     """Return the configuration in a file, or the demo's when there is none, with the environment's overrides.
 
-    ``options`` have the last word: values of the command line by dotted key, such as ``logging.format``.
+    ``options`` have the last word: values of the command line by dotted key, such as ``logging.format``. ``read``
+    returns the content of the file, for a process that gets it from another one.
 
     Raises ConfigError with a line per mistake, such as ``config.json: port: must be a number``. None shows a value.
     """
     if path is None:
         return _load_without_file(env, options)
     origins = Origins(str(path))
-    raw = _parse(_read(path), origins.file)
+    raw = _parse((read or read_file)(path), origins.file)
     _refuse_one_app(raw, origins.file)
     environment = Environment(env, fetched(raw) | _fetched_by_apps(raw, env))
     config, warnings = _build(raw, env, origins, environment=environment, options=options)
     found = (*warnings, *_not_yet_warnings(config, origins), *advice(config, origins))
-    return config.noted(path, origins, found, partial(load, path, env, options))
+    return config.noted(path, origins, found, partial(load, path, env, options, read))
 
 
 def read_app(content: bytes, file: str, env: Mapping[str, str]) -> tuple[AppConfig, tuple[str, ...]]:
@@ -110,6 +116,19 @@ def _env_keys(value: Any) -> Iterator[str]:
     elif isinstance(value, list):
         for item in value:
             yield from _env_keys(item)
+
+
+class Reader:
+    """Reads the file of a configuration, and has what it read last."""
+
+    def __init__(self) -> None:
+        self.text = ""
+
+    def __call__(self, path: Path) -> bytes:
+        """Return the content of the file. Raises ConfigError."""
+        content = read_file(path)
+        self.text = content.decode("utf-8", "replace")
+        return content
 
 
 def _load_without_file(env: Mapping[str, str], options: Mapping[str, Any]) -> Config:
@@ -198,7 +217,8 @@ def _refuse_one_app(raw: dict[str, Any], file: str) -> None:
         )
 
 
-def _read(path: Path) -> bytes:
+def read_file(path: Path) -> bytes:
+    """Return the content of a configuration's file. Raises ConfigError when it can't be read."""
     try:
         return path.read_bytes()
     except FileNotFoundError:

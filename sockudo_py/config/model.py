@@ -42,6 +42,7 @@ from sockudo_py.config.types import (
     Seconds,
     Section,
     Text,
+    Workers,
 )
 from sockudo_py.config.webhooks import WebhooksConfig
 
@@ -75,12 +76,15 @@ class Config(Section):
         description="Name of this server among those that share a Redis queue, the same after a restart: by it a "
         "server finds what was occupied when it was killed. null: host name and port.",
     )
-    workers: Positive = Field(
+    workers: Workers = Field(
         default=1,
-        le=256,
-        description="Processes on the port. Only 1 for now: for more, start servers on ports of their own.",
+        description="Processes on the port, which a supervisor starts and replaces; `auto`: as many as the CPUs that "
+        "this server may use. More than 1, and `auto`, need `adapter.driver` `redis` and `queue.driver` `redis` or "
+        "`sqs`.",
     )
-    max_connections: Limit = Field(default=None, description="Connections of this node; null, 0, -1: no limit.")
+    max_connections: Limit = Field(
+        default=None, description="Connections of this node, which is each worker; null, 0, -1: no limit."
+    )
     drain_delay: Seconds = Field(
         default=0.0, description="Seconds at shutdown from `/up` answering 503 to the closing of the port."
     )
@@ -198,6 +202,11 @@ class Config(Section):
     def warnings(self) -> tuple[str, ...]:
         """Warnings for the operator; the server starts all the same."""
         return self._warnings
+
+    @property
+    def supervised(self) -> bool:
+        """Whether the server is a supervisor with workers, and not one process."""
+        return self.workers != 1
 
     @property
     def url_prefix(self) -> str:

@@ -2,11 +2,19 @@
 
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 from sockudo_py.config.normalise import APP, ENDPOINT, find
 from sockudo_py.config.problems import Loc, Origins, Problem, show
+from sockudo_py.config.types import AUTO
 from sockudo_py.config.unused import is_blank
+
+START_REDIS: Final = "redis-server --appendonly yes --maxmemory-policy noeviction"
+_USUAL_DRIVERS: Final = {"adapter": "local", "queue": "sqlite"}
+_SHARED_DRIVERS: Final = {
+    "adapter": ("redis", ("redis",)),
+    "queue": ("redis or sqs", ("redis", "sqs", "none")),  # with none there is nothing to share
+}
 
 
 def broken_rules(raw: dict[str, Any], origins: Origins) -> list[Problem]:
@@ -83,10 +91,29 @@ def _needs(raw: dict[str, Any], origins: Origins) -> Iterator[Problem]:
         for key in ("cert_path", "key_path"):
             if not ssl.get(key):
                 yield _missing(("ssl", key), ("ssl", "enabled"), "TLS is asked for", "name the PEM file", origins)
+    yield from _shared_by_workers(raw)
     manager = _section(raw, "app_manager")
     if manager.get("driver") == "file" and not _section(manager, "file").get("path"):
         where: Loc = ("app_manager", "file", "path")
         yield _missing(where, ("app_manager", "driver"), "the driver is file", "name the folder", origins)
+
+
+def _shared_by_workers(raw: dict[str, Any]) -> Iterator[Problem]:
+    """Several processes are one server only with drivers that they share: one line names all that is missing."""
+    written = str(raw.get("workers", 1)).strip().lower()
+    if written != AUTO and (_number(written) or 1) < 2:
+        return
+    drivers = {key: _word(_section(raw, key).get("driver"), usual) for key, usual in _USUAL_DRIVERS.items()}
+    missing = [key for key, (_, shared) in _SHARED_DRIVERS.items() if drivers[key] not in shared]
+    if missing:
+        wanted = " and ".join(f"{key}.driver {_SHARED_DRIVERS[key][0]} (it is {drivers[key]})" for key in missing)
+        keys = " and ".join(f"{key}.driver" for key in missing)
+        text = f"is {written}, and several processes are one server only with {wanted}"
+        yield Problem(("workers",), text, f"set {keys} to redis, which `{START_REDIS}` starts, or workers to 1")
+
+
+def _word(value: Any, usual: str) -> str:
+    return value.strip().lower() if isinstance(value, str) and value.strip() else usual
 
 
 def _missing(key: Loc, cause: Loc, why: str, remedy: str, origins: Origins) -> Problem:

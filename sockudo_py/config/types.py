@@ -3,12 +3,14 @@
 import ipaddress
 import re
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
 
 MAX_COUNT = 2**31 - 1
+AUTO: Final = "auto"
+MOST_WORKERS: Final = 256
 MAX_SECONDS = 10 * 365 * 86400.0  # ten years: beyond it a number is a mistake
 
 
@@ -34,6 +36,16 @@ def _no_limit(value: Any) -> Any:
     if not isinstance(value, bool) and value in (0, -1, "0", "-1"):
         return None
     return value
+
+
+def _workers(value: Any) -> Any:
+    if isinstance(value, str) and value.strip().lower() == AUTO:
+        return AUTO
+    digits = isinstance(value, str) and re.fullmatch(r"[0-9]{1,4}", value.strip())
+    number = int(value) if digits or (isinstance(value, int) and not isinstance(value, bool)) else 0
+    if not 1 <= number <= MOST_WORKERS:
+        raise ValueError(f'must be a number from 1 to {MOST_WORKERS}, or "{AUTO}"')
+    return number
 
 
 def _octal(value: Any) -> Any:
@@ -155,6 +167,7 @@ HIDDEN_PATH = "the path is a secret"  # metadata of a URL that messages and page
 
 Count = Annotated[int, BeforeValidator(_no_flag), Field(ge=0, le=MAX_COUNT)]
 Positive = Annotated[int, BeforeValidator(_no_flag), Field(ge=1, le=MAX_COUNT)]
+Workers = Annotated[int | Literal["auto"], BeforeValidator(_workers)]
 Port = Annotated[int, BeforeValidator(_no_flag), Field(ge=0, le=65535)]
 Milliseconds = Annotated[int, BeforeValidator(_no_flag), Field(ge=0, le=int(MAX_SECONDS * 1000))]
 PositiveMilliseconds = Annotated[int, BeforeValidator(_no_flag), Field(ge=1, le=int(MAX_SECONDS * 1000))]

@@ -4,14 +4,14 @@ import asyncio
 import os
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 from sockudo_py.edge.connection import HttpConnection
 from sockudo_py.edge.context import FrontContext
 from sockudo_py.edge.sockets.dropped import Dropped
-from sockudo_py.edge.sockets.listening import bind, remedy, shown
+from sockudo_py.edge.sockets.listening import bind, remedy, serve_unix, shown
 from sockudo_py.edge.sockets.tls_listener import TlsListener
 from sockudo_py.errors import SockudoError
 from sockudo_py.process.unix_socket import UnixListener
@@ -34,6 +34,8 @@ class EdgeServer:
             machine's ``net.core.somaxconn`` bounds it.
         unix_path: Also listen on a Unix socket there.
         unix_mode: Its file mode.
+        listeners: Bound sockets to listen on in place of ``host`` and ``port``; other processes may have them too.
+        unix_listener: The same for the Unix socket, whose file belongs to somebody else.
     """
 
     def __init__(
@@ -48,6 +50,8 @@ class EdgeServer:
         backlog: int = 8192,
         unix_path: Path | None = None,
         unix_mode: int = 0o660,
+        listeners: Sequence[socket.socket] = (),
+        unix_listener: socket.socket | None = None,
     ) -> None:
         self._context = context
         self._host = host
@@ -57,6 +61,8 @@ class EdgeServer:
         self._reuse_port = reuse_port
         self._backlog = backlog
         self._unix = None if unix_path is None else UnixListener(unix_path, unix_mode)
+        self._listeners = list(listeners)
+        self._unix_listener = unix_listener
         self._servers: list[asyncio.Server | TlsListener] = []
 
     @property
@@ -73,7 +79,9 @@ class EdgeServer:
         """Listen. Raises SockudoError that names the address, the reason and the remedy."""
         try:
             await self._listen_tcp()
-            if self._unix is not None:
+            if self._unix_listener is not None:
+                self._servers.append(await self._serve_unix(self._unix_listener))
+            elif self._unix is not None:
                 self._servers.append(await self._listen_unix(self._unix))
         except SockudoError:
             self.stop_accepting()
@@ -126,7 +134,7 @@ class EdgeServer:
     async def _listen_tcp(self) -> None:
         make = self._front if self._tls is None else partial(HttpConnection, self._context, secure=True)
         try:
-            listeners = await bind(self._host, self._port, reuse_port=self._reuse_port)
+            listeners = self._listeners or await bind(self._host, self._port, reuse_port=self._reuse_port)
             self._port = listeners[0].getsockname()[1]
             for listener in listeners:
                 if self._tls is None:
@@ -152,4 +160,7 @@ class EdgeServer:
             listener = unix.bind()
         except OSError as problem:
             raise SockudoError(f"can't listen on {unix.path}: {remedy(problem)}") from problem
-        return await asyncio.get_running_loop().create_unix_server(self._front, sock=listener, backlog=self._backlog)
+        return await self._serve_unix(listener)
+
+    async def _serve_unix(self, listener: socket.socket) -> asyncio.Server:
+        return await serve_unix(self._front, listener, self._backlog)

@@ -56,11 +56,20 @@ class Health:
         self._crowded = crowded
         self._clock = clock
         self._leaving = False
+        self._stays = False
         self._started = clock()
 
     def leave(self) -> None:
         """Answer ``/up`` with 503 from now on: balancers shall send clients elsewhere. Nothing else changes."""
         self._leaving = True
+
+    def stay(self) -> None:
+        """Don't say that this node drains: others on its port go on, and nobody needs to be sent elsewhere."""
+        self._stays = True
+
+    def ill(self) -> list[str]:
+        """Return the names of the parts that are not healthy."""
+        return [name for name, healthy in self._checks.items() if not healthy()]
 
     def up(self) -> ApiResponse:
         """Return 200 while this node takes clients, 503 while it drains.
@@ -95,10 +104,11 @@ class Health:
         return UP
 
     def _draining(self) -> ApiResponse | None:
-        return error(503, "draining", _RETRY) if self._leaving or self._node.draining else None
+        leaving = (self._leaving or self._node.draining) and not self._stays
+        return error(503, "draining", _RETRY) if leaving else None
 
     def _parts(self) -> ApiResponse | None:
-        ill = [name for name, healthy in self._checks.items() if not healthy()]
+        ill = self.ill()
         return replace(UP, body=f"degraded: {', '.join(ill)}\n".encode()) if ill else None
 
     async def usage(self) -> ApiResponse:

@@ -4,7 +4,8 @@
 |---|---|
 | SIGTERM, SIGINT, SIGQUIT | stop: drain, deliver, exit with 0; a second one leaves at once |
 | SIGHUP | reload |
-| SIGUSR1, SIGUSR2 | nothing but a line in the log: other servers reopen files or replace themselves |
+| SIGUSR2 | of a supervisor: replace the workers one by one |
+| SIGUSR1, else SIGUSR2 | nothing but a line in the log: other servers reopen files or replace themselves |
 
 There are handlers from the first line on, since imports take a part of a second and the defaults are no good there
 either: Python answers SIGINT with a traceback, and the kernel SIGTERM, where this is process 1, with nothing.
@@ -49,10 +50,13 @@ class Signals:
 
     Args:
         stop: Called at the first signal that stops.
+        leave: Called at the second one, before the process ends.
     """
 
-    def __init__(self, stop: Callable[[], None]) -> None:
+    def __init__(self, stop: Callable[[], None], leave: Callable[[], None] | None = None) -> None:
         self._stop = stop
+        self._leave = leave
+        self._restart: Callable[[], None] | None = None
         self._reload: Callable[[], None] | None = None
         self._loop = loop = asyncio.get_running_loop()
         self._first = math.inf
@@ -72,10 +76,16 @@ class Signals:
         if self._hung_up:
             reload()
 
+    def restart_with(self, restart: Callable[[], None]) -> None:
+        """Call ``restart`` for each SIGUSR2 from now on."""
+        self._restart = restart
+
     def _stop_or_exit(self) -> None:
         now = self._loop.time()
         if now - self._first > SAME_SIGNAL:
             log.warning("second signal: exiting without finishing")
+            if self._leave is not None:
+                self._leave()
             os._exit(1)
         self._first = min(self._first, now)
         self._stop()
@@ -87,4 +97,7 @@ class Signals:
             self._reload()
 
     def _note(self, number: signal.Signals) -> None:
+        if number == signal.SIGUSR2 and self._restart is not None:
+            self._restart()
+            return
         log.info("%s has no effect: the log goes to standard error, there is no file to reopen", number.name)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from sockudo_py.config import Config
 from sockudo_py.process.descriptors import raise_limit
+from sockudo_py.process.notify import notify
 from sockudo_py.process.signals import Signals
 from sockudo_py.wiring.banner import banner_lines
 from sockudo_py.wiring.server import Server
@@ -22,20 +23,23 @@ def run(config: Config, *, banner: bool = True) -> int:
     Raises ConfigError and SockudoError when the server can't start.
     """
     raise_limit()
-    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None
-    try:
-        import uvloop
-
-        loop_factory = uvloop.new_event_loop
-    except ImportError:
-        log.warning("uvloop is not installed: expect half the throughput")
-    runner = asyncio.Runner(loop_factory=loop_factory)
+    runner = asyncio.Runner(loop_factory=loop_factory())
     try:
         return runner.run(_serve(config, banner))
     except BaseException:
         runner.close()
         raise
     # Not closed after a stop: that would give signals back to Python, and a second one would print a traceback.
+
+
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return what makes the loop of a server; None: the standard library does."""
+    try:
+        import uvloop
+    except ImportError:
+        log.warning("uvloop is not installed: expect half the throughput")
+        return None
+    return uvloop.new_event_loop
 
 
 async def _serve(config: Config, banner: bool) -> int:
@@ -51,7 +55,9 @@ async def _serve(config: Config, banner: bool) -> int:
             log.info("%s", "; ".join(" ".join(line.split()) for line in lines))
         await server.complete()
         signals.reload_with(server.reloader().ask)
+        notify("READY=1")
         await stop.wait()
+        notify("STOPPING=1")
     finally:
         await server.stop()
     return 0

@@ -2,11 +2,12 @@
 
 import asyncio
 import logging
+import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sockudo_py.edge.fallback.deferred import DeferredServer
-from sockudo_py.edge.sockets.listening import remedy
+from sockudo_py.edge.sockets.listening import remedy, serve_unix
 from sockudo_py.errors import SockudoError
 from sockudo_py.management.access import SocketAccess
 from sockudo_py.management.keys import SOCKET_OWNER
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MODE = 0o600  # whoever may open it may do everything: the user of the server, and root
+BACKLOG = 100  # connections that wait
 IDLE = 30.0  # seconds that a connection may ask for nothing
 SHUTDOWN = 1.0  # seconds at the stop for requests that are being answered
 
@@ -31,13 +33,15 @@ class AdminSocket:
         path: Where.
         named: What the configuration calls it when an operator chose the path; None: it is the default one, and the
             server starts without the socket where the file system has none.
+        listener: A bound socket to listen on, whose file belongs to somebody else.
     """
 
-    def __init__(self, router: Router, path: Path, named: str | None) -> None:
+    def __init__(self, router: Router, path: Path, named: str | None, listener: socket.socket | None = None) -> None:
         self._router = router
         self._path = path
         self._named = named
         self._unix = UnixListener(path, MODE)
+        self._bound = listener
         self._deferred = DeferredServer()
         self._listener: asyncio.Server | None = None
         self._runner: web.AppRunner | None = None
@@ -45,7 +49,7 @@ class AdminSocket:
     async def listen(self) -> None:
         """Take the path. Who connects waits for ``open``. Raises SockudoError when an operator chose it in vain."""
         try:
-            listener = self._unix.bind()
+            listener = self._bound or self._unix.bind()
         except OSError as problem:
             text = f"can't listen on {self._path}: {remedy(problem)}"
             if self._named is not None:
@@ -56,7 +60,7 @@ class AdminSocket:
                 text,
             )
             return
-        self._listener = await asyncio.get_running_loop().create_unix_server(self._deferred, sock=listener)
+        self._listener = await serve_unix(self._deferred, listener, BACKLOG)
 
     async def open(self) -> None:
         """Answer from now on. Imports aiohttp."""

@@ -13,7 +13,9 @@ from sockudo_py.edge.sockets.listening import shown
 EVERYWHERE = ("0.0.0.0", "::", "")  # noqa: S104 - nobody can connect to these
 
 
-def banner_lines(config: Config, port: int, metrics_port: int | None, apps: Iterable[AppDefinition]) -> list[str]:
+def banner_lines(
+    config: Config, port: int, metrics_port: int | None, apps: Iterable[AppDefinition], workers: int | None = None
+) -> list[str]:
     """Return the lines. No secret is in them. Every URL can be used as it stands, at least on this machine."""
     secure = "s" if config.ssl.enabled else ""
     address = shown(_here(config.host), port)
@@ -33,6 +35,8 @@ def banner_lines(config: Config, port: int, metrics_port: int | None, apps: Iter
         rows.append(("listens", f"on all addresses of this machine, port {port}"))
     if config.unix_socket.enabled:
         rows.append(("socket", f"{config.unix_socket.path} (mode {config.unix_socket.permission_mode})"))
+    if workers is not None:
+        rows.append(("workers", f"{workers} on the port"))
     metrics = "off" if metrics_port is None else f"http://{shown(_here(config.metrics_host), metrics_port)}/metrics"
     rows.append(("metrics", metrics))
     rows.append(("apps", f"{_names(definitions)} ({config.app_manager.driver})"))

@@ -93,8 +93,6 @@ def refuse_unbuilt(config: Config) -> None:
         problems.append(line)
     if config.queue.driver == "sqs" and config.queue.sqs.fifo:
         problems.append(config.problem("queue.sqs.fifo", "true: this version can't do that yet", "write false"))
-    if config.workers > 1:
-        problems.append(config.problem("workers", "more than 1: this version can't do that yet", "write 1"))
     if problems:
         raise ConfigError(problems)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import ssl
 from collections.abc import Callable
 
 from sockudo_py import logs
@@ -14,7 +15,7 @@ from sockudo_py.errors import ConfigError
 from sockudo_py.metrics import Metrics
 from sockudo_py.process.log_setup import set_up_log
 from sockudo_py.webhooks.endpoints.validation import EndpointRules
-from sockudo_py.wiring.certificates import Certificates, read_pair
+from sockudo_py.wiring.certificates import Certificates, Contents, read_pair
 from sockudo_py.wiring.checks import spare_needless_queue
 from sockudo_py.wiring.drivers import make_apps, refuse_unbuilt
 
@@ -33,6 +34,7 @@ class Reloader:
         certificates: Get the new ones; None: the server speaks no TLS.
         use: Gets what holds after each reload.
         metrics: Counts reloads.
+        done: Hears of each reload whether it succeeded. With it somebody else says what is still to be done for it.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class Reloader:
         certificates: Certificates | None,
         use: Callable[[Config], None],
         metrics: Metrics,
+        done: Callable[[bool], None] | None = None,
     ) -> None:
         self._running = running
         self._rules = rules
@@ -51,8 +54,9 @@ class Reloader:
         self._certificates = certificates
         self._use = use
         self._metrics = metrics
+        self._done = done
         self._count = metrics.counter("reloads_total", "Reloads of the configuration", ("result",))
-        self._warned = set(running.warnings)
+        self._advice = Advice(running)
         self._asked = False
         self._closed = False
         self._task: asyncio.Task[None] | None = None
@@ -84,54 +88,78 @@ class Reloader:
             self._task = None
 
     async def _reload(self) -> None:
+        done = False
         try:
             await self._take_up()
+            done = True
         except ConfigError as error:
-            self._count.add("refused")
-            for problem in error.problems:
-                log.error("%s", problem)
-            count = len(error.problems)
-            log.error("not reloaded: %d mistake%s; everything stays as it was", count, "" if count == 1 else "s")
+            say_refused(error)
         except Exception:  # top of the task: the server goes on
-            self._count.add("refused")
             log.exception("not reloaded: unexpected error")
         else:
-            self._count.add("done")
             log.info("reloaded")
+        self._count.add("done" if done else "refused")
+        if self._done is not None:
+            self._done(done)
 
     async def _take_up(self) -> None:
         new = await asyncio.to_thread(self._running.again)
         logs.hide(secrets_of(new))
-        config = reloaded(self._running, new)
-        problems: list[str] = []
-        apps, pair = None, None
-        try:
-            apps = await asyncio.to_thread(self._make_apps, config, new)
-        except ConfigError as error:
-            problems += error.problems
-        try:
-            if self._certificates is not None:
-                pair = await asyncio.to_thread(read_pair, config)
-        except ConfigError as error:
-            problems += error.problems
-        if problems or apps is None:
-            raise ConfigError(problems)
+        config, apps, pair = await asyncio.to_thread(prepared, self._running, new, self._rules, self._metrics)
         await self._apps.replace(apps)
         if self._certificates is not None and pair is not None:
             self._certificates.take(config, *pair)
         set_up_log(config)
         self._use(config)
-        self._say(new)
+        if self._done is None:
+            self._advice.give(new)
 
-    def _make_apps(self, config: Config, new: Config) -> AppManager:
+
+def prepared(
+    running: Config, new: Config, rules: EndpointRules, metrics: Metrics
+) -> tuple[Config, AppManager, tuple[ssl.SSLContext, Contents] | None]:
+    """Return what a reload takes up: the configuration that holds then, its apps, and its certificate with TLS.
+
+    ``metrics`` are for the apps. Raises ConfigError with all mistakes; then nothing has changed.
+    """
+    config = reloaded(running, new)
+    problems: list[str] = []
+    apps, pair = None, None
+    try:
         refuse_unbuilt(new)
-        return make_apps(config, self._rules, self._metrics)
+        apps = make_apps(config, rules, metrics)
+    except ConfigError as error:
+        problems += error.problems
+    try:
+        if running.ssl.enabled:
+            pair = read_pair(config)
+    except ConfigError as error:
+        problems += error.problems
+    if problems or apps is None:
+        raise ConfigError(problems)
+    return config, apps, pair
 
-    def _say(self, new: Config) -> None:
-        """Log what is still to be done for this configuration, and the warnings about it that are new."""
+
+class Advice:
+    """What is logged after a reload: what is still to be done for the configuration, and new warnings about it."""
+
+    def __init__(self, running: Config) -> None:
+        self._running = running
+        self._warned = set(running.warnings)
+
+    def give(self, new: Config) -> None:
+        """Log it."""
         for line in needs_restart(self._running, spare_needless_queue(new)[0]):
             log.warning("%s", line)
         for warning in new.warnings:
             if warning not in self._warned:
                 log.warning("%s", warning)
         self._warned = set(new.warnings)
+
+
+def say_refused(error: ConfigError) -> None:
+    """Log why a reload changes nothing."""
+    for problem in error.problems:
+        log.error("%s", problem)
+    count = len(error.problems)
+    log.error("not reloaded: %d mistake%s; everything stays as it was", count, "" if count == 1 else "s")

@@ -2,13 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from ipaddress import ip_network
 from pathlib import Path
 
 from sockudo_py import logs
-from sockudo_py.adapters.base import Restorable
+from sockudo_py.adapters.base import Restorable, Sweeping
 from sockudo_py.apps.base import AppChanged, AppDefinition
 from sockudo_py.apps.current import CurrentApps
 from sockudo_py.changes import Change, OnChange
@@ -63,6 +63,7 @@ from sockudo_py.wiring.drivers import (
 )
 from sockudo_py.wiring.history import make_history
 from sockudo_py.wiring.management import Management
+from sockudo_py.wiring.place import Place
 from sockudo_py.wiring.reload import Reloader
 from sockudo_py.wiring.shared_redis import Opens, SharedRedis
 from sockudo_py.wiring.web import WebServers
@@ -77,13 +78,20 @@ LAST_CONNECTIONS = 1.0  # seconds at shutdown for that part, and for requests th
 
 
 class Server:
-    """Everything of one process. ``start`` once, then ``stop`` once, also when ``start`` raised."""
+    """Everything of one process. ``start`` once, then ``stop`` once, also when ``start`` raised.
 
-    def __init__(self, config: Config) -> None:
+    Args:
+        config: What it shall be.
+        place: Of a worker; None: the server is this process.
+    """
+
+    def __init__(self, config: Config, place: Place | None = None) -> None:
         config, warning = spare_needless_queue(config)
         if warning is not None:
             log.warning("%s", warning)
         self._config = config
+        self._place = place
+        self._retires = False
         self._rules = endpoint_rules(config)
         self.metrics = metrics = Metrics()
         self.tap = Tap()
@@ -144,7 +152,11 @@ class Server:
             node=self.node,
             apps=self.apps,
             metrics=metrics,
-            checks={"adapter": adapter.healthy, "app_manager": self.apps.healthy},
+            checks={
+                "adapter": adapter.healthy,
+                "app_manager": self.apps.healthy,
+                **({} if place is None else {"workers": lambda: not place.ill()}),
+            },
             crowded=lambda: [] if watermarks is None else watermarks.past(self.node.connections()),
             webhooks=self._usage,
         )
@@ -271,7 +283,8 @@ class Server:
         path = admin_socket_path(config)
         if path is not None and config.queue.driver != "none":
             given = "webhooks.admin.socket" if config.webhooks.admin.socket is not None else None
-            self._admin = AdminSocket(self._management.router, path, given)
+            listener = None if self._place is None else self._place.admin
+            self._admin = AdminSocket(self._management.router, path, given, listener)
             opened.push_async_callback(self._admin.close)
             await self._admin.listen()
         with _naming(config, *_ADAPTER_KEYS[config.adapter.driver]):
@@ -338,8 +351,11 @@ class Server:
         if self._opening is not None:
             await asyncio.shield(self._opening)
 
-    def reloader(self) -> Reloader:
-        """Return what reloads the configuration of this server, once it has started, until it stops."""
+    def reloader(self, done: Callable[[bool], None] | None = None) -> Reloader:
+        """Return what reloads the configuration of this server, once it has started, until it stops.
+
+        ``done`` is what ``Reloader`` says of it.
+        """
         reloader = Reloader(
             self._config,
             rules=self._rules,
@@ -347,9 +363,27 @@ class Server:
             certificates=self._certificates,
             use=self._use,
             metrics=self.metrics,
+            done=done,
         )
         self._opened.push_async_callback(reloader.close)
         return reloader
+
+    def ill(self) -> list[str]:
+        """Return the parts that are not healthy."""
+        return self._health.ill()
+
+    def names(self) -> Sequence[str]:
+        """Return the names of this node in its cluster, for whoever sees this process end."""
+        return self._adapter.names() if isinstance(self._adapter, Sweeping) else ()
+
+    def expire(self, names: Sequence[str]) -> bool:
+        """Have other nodes count as dead, whose process has ended. Returns False when that can't be done now."""
+        return isinstance(self._adapter, Sweeping) and self._adapter.expire(names)
+
+    def retire(self) -> None:
+        """Let the next ``stop`` be that of a worker whose successor is there: nobody has to look for another server."""
+        self._retires = True
+        self._health.stay()
 
     def _use(self, config: Config) -> None:
         self._config = config
@@ -373,9 +407,8 @@ class Server:
             log.info("stopped")
 
     async def _drain(self, edge: EdgeServer) -> None:
-        delay, grace = self._config.drain_delay, self._config.shutdown_grace_period
-        deliveries = self._config.queue.reliability.shutdown_timeout_ms / 1000 if self._config.sends_webhooks else 0.0
-        most = delay + grace + LAST_CONNECTIONS + deliveries
+        delay, grace = 0.0 if self._retires else self._config.drain_delay, self._config.shutdown_grace_period
+        most = longest_stop(self._config) - self._config.drain_delay + delay
         self._health.leave()
         log.info("stopping, which takes at most about %gs; another signal leaves at once, without finishing", most)
         if delay:
@@ -430,7 +463,7 @@ class Server:
             connect_proxies=None if connect.trust_hops is None else _proxies(config, connect.trust_hops),
         )
         context.use(usual_lanes(context, self._api, self._web.fallback, self._transports(context)))
-        unix = config.unix_socket
+        unix, place = config.unix_socket, self._place
         return EdgeServer(
             context,
             host=config.host,
@@ -439,6 +472,8 @@ class Server:
             tls=self._tls[0] if self._tls is not None else None,
             unix_path=Path(unix.path) if unix.enabled else None,
             unix_mode=unix.mode,
+            listeners=() if place is None else place.listeners,
+            unix_listener=None if place is None else place.unix,
         )
 
     def _transports(self, context: FrontContext) -> tuple[Lane, ...]:
@@ -500,6 +535,12 @@ class Server:
     async def _usage(self) -> Mapping[str, object]:
         config = self._config
         return {"enabled": config.sends_webhooks, "queue_driver": config.queue.driver, **self.webhooks.usage()}
+
+
+def longest_stop(config: Config) -> float:
+    """Return how many seconds a stop takes at most (docs/stopping.md)."""
+    deliveries = config.queue.reliability.shutdown_timeout_ms / 1000 if config.sends_webhooks else 0.0
+    return config.drain_delay + config.shutdown_grace_period + LAST_CONNECTIONS + deliveries
 
 
 def _count(number: int, what: str) -> str:

@@ -172,6 +172,14 @@ class RedisAdapter:
         """See ``Adapter.tell_put_off``."""
         return self._started.outbox.tell_put_off(most)
 
+    def names(self) -> Sequence[str]:
+        """See ``Sweeping.names``."""
+        return [] if self._partition is None else [self._partition.node_id]
+
+    def expire(self, names: Sequence[str]) -> bool:
+        """See ``Sweeping.expire``."""
+        return self._partition is not None and self._partition.expire(names)
+
     def healthy(self) -> bool:
         """See ``Adapter.healthy``."""
         return self._partition is not None and self._partition.ready

@@ -453,6 +453,16 @@ class Partition:
         lease = round(self._timing.node_timeout * 1000)
         self._script("beat", [lease, lease, _SWEEP_AT_ONCE], self._beat_answered)
 
+    def expire(self, nodes: Sequence[str]) -> bool:
+        """See ``Sweeping.expire``: the leases of these nodes end, and a beat takes them out. False: Redis is away."""
+        if not self.ready:
+            return False
+        words: Words = ["ZADD", "nodes", "XX"]
+        for node in nodes:
+            words += [0, node]
+        self._link.ask(words, lambda _: self.beat())  # a beat under way was sent behind it, and knows it
+        return True
+
     def _beat_answered(self, answer: Any) -> None:
         self._beating = False
         if answer[0] != b"OK":
@@ -461,8 +471,10 @@ class Partition:
         _, more, events, hold, found, swept, nodes, pending = answer
         self._settled_at = self._loop.time()
         if found:
-            late = "1 node of the cluster" if found == 1 else f"{found} nodes of the cluster"
-            _log.warning("%s did not answer for %g s: what it held is taken out", late, self._timing.node_timeout)
+            gone = "1 node of the cluster has" if found == 1 else f"{found} nodes of the cluster have"
+            _log.warning(
+                "%s ended, or did not answer for %g s: what it held is taken out", gone, self._timing.node_timeout
+            )
         figures = self._figures
         figures.swept_nodes += found
         figures.swept_entries += swept

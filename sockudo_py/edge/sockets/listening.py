@@ -2,9 +2,12 @@
 
 import asyncio
 import errno
+import inspect
 import ipaddress
 import logging
 import socket
+from collections.abc import Callable
+from typing import Any
 
 from sockudo_py.process.unix_socket import UnusablePathError
 
@@ -98,6 +101,15 @@ def _bind(family: socket.AddressFamily, address: str, scope: int, port: int, reu
         listener.close()
         raise
     return listener
+
+
+async def serve_unix(make: Callable[[], asyncio.Protocol], listener: socket.socket, backlog: int) -> asyncio.Server:
+    """Listen on a bound Unix socket. Its file stays when the server closes: it may be another process's by then."""
+    loop = asyncio.get_running_loop()
+    options: dict[str, Any] = {"sock": listener, "backlog": backlog}
+    if "cleanup_socket" in inspect.signature(loop.create_unix_server).parameters:  # Python 3.13 and later
+        options["cleanup_socket"] = False
+    return await loop.create_unix_server(make, **options)
 
 
 def shown(host: str, port: int) -> str:
