@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 
 from sockudo_py import __version__
-from sockudo_py.cli import check, health, show, start, webhooks, worker
+from sockudo_py.cli import check, health, show, start, telling, webhooks, worker
 from sockudo_py.cli.options import FAILED, UNUSABLE, examples
 from sockudo_py.errors import ConfigError, SockudoError
 
@@ -50,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     start.add(commands)
     health.add(commands)
+    telling.add(commands)
     check.add(commands)
     show.add(commands)
     webhooks.add_commands(commands)

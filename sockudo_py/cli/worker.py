@@ -4,11 +4,12 @@ import argparse
 
 from sockudo_py.cli.options import Env
 from sockudo_py.process.imports import gc_paused
+from sockudo_py.supervisor import WORKER_COMMAND
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command."""
-    parser = commands.add_parser("worker")
+    parser = commands.add_parser(WORKER_COMMAND)
     parser.add_argument("name", metavar="NAME")
     parser.add_argument("descriptor", type=int, metavar="N")
     parser.set_defaults(run=run)

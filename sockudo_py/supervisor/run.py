@@ -141,7 +141,7 @@ class _Supervisor:
         try:
             new = await asyncio.to_thread(self._started_with.again)
             logs.hide(secrets_of(new))
-            config, _, _ = await asyncio.to_thread(prepared, self._config, new, endpoint_rules(self._config))
+            config, _, _ = await asyncio.to_thread(prepared, self._config, new, endpoint_rules(self._config), Metrics())
         except ConfigError as error:
             say_refused(error)
         else:

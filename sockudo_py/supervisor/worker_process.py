@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from sockudo_py.supervisor import WORKER_COMMAND
 from sockudo_py.supervisor.children import Children
 from sockudo_py.supervisor.sums import Families, read
 from sockudo_py.supervisor.wire import Said, Wire
 
-CONTROL: Final = "worker"  # the hidden command of the command line
 _RELOAD_WITHIN: Final = 60.0  # seconds
 _LAST_WORDS: Final = 1.0  # seconds at most from the end of a process until all that it has said is read
 
@@ -77,7 +77,7 @@ class WorkerProcess:
         with its:
             passed = [each.fileno() for each in (its, *self.listeners, *shared)]
             try:
-                self.pid = children.spawn([CONTROL, self.name, str(its.fileno())], passed, self._has_ended)
+                self.pid = children.spawn([WORKER_COMMAND, self.name, str(its.fileno())], passed, self._has_ended)
             except OSError:
                 mine.close()
                 raise

@@ -72,6 +72,8 @@ def document(place: str, **key: Any) -> dict[str, Any]:
             here["function_name"] = "f"
     if last == "previous_secret_expires_at":
         here["previous_secret"] = "p"
+    if place == "workers":  # several of them need drivers that processes share
+        top |= {"adapter": {"driver": "redis"}, "queue": {"driver": "redis"}}
     here.pop(last, None)
     if "value" in key:
         here[key.get("name", last)] = key["value"]

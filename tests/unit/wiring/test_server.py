@@ -213,11 +213,10 @@ def unbuilt(tmp_path: Path, **settings: Any) -> str:
 
 def test_every_option_without_its_feature_is_refused_at_once_and_by_name(tmp_path: Path) -> None:
     adapter = {"driver": "redis", "redis": {"cluster_mode": True}}
-    said = unbuilt(tmp_path, adapter=adapter, queue={"driver": "sqs", "sqs": {"fifo": True}}, workers=4)
+    said = unbuilt(tmp_path, adapter=adapter, queue={"driver": "sqs", "sqs": {"fifo": True}})
     assert [line.split(": ", 1)[1].split(":")[0] for line in said.splitlines()] == [
         "adapter.redis.cluster_mode",
         "queue.sqs.fifo",
-        "workers",
     ]
     assert all(line.startswith(str(tmp_path / "config.json")) for line in said.splitlines())
 
