@@ -87,7 +87,7 @@ async def test_a_killed_worker_is_replaced_and_what_it_held_is_taken_out_at_once
         lost = {str(number) for number, client in enumerate(clients) if await ended(client)}
         assert 0 < len(lost) < MANY
         rest = next(client for number, client in enumerate(clients) if str(number) not in lost)
-        gone = set()
+        gone: set[str] = set()
         while len(gone) < len(lost):
             gone.add((await until(rest, "pusher_internal:member_removed")).data["user_id"].removeprefix("u"))
         assert gone == lost
