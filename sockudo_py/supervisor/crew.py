@@ -115,10 +115,10 @@ class Crew:
         for worker in workers:
             worker.stop()
         await self._end_of(workers, most + PATIENCE)
-        for worker in workers if ran else ():  # of a start that failed, more is known already
-            if worker.code:
-                log.error("worker %s (process %d) %s", worker.name, worker.pid, described(worker.code))
-        return not any(worker.code for worker in workers)
+        ill = [worker for worker in workers if ran and worker.banner and worker.code]  # not those that were starting
+        for worker in ill:
+            log.error("worker %s (process %d) %s", worker.name, worker.pid, described(worker.code or 0))
+        return not ill
 
     def kill(self) -> None:
         """End all workers at once."""
