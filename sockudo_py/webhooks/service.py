@@ -15,6 +15,7 @@ from sockudo_py.errors import SockudoError, Unavailable
 from sockudo_py.metrics import Metrics
 from sockudo_py.queues.base import Depths, Queue
 from sockudo_py.stores.history.base import History
+from sockudo_py.tap import Tap
 from sockudo_py.webhooks.delivery.attempt import Attempt
 from sockudo_py.webhooks.delivery.health import EndpointHealth, HealthSettings
 from sockudo_py.webhooks.delivery.lane_keeper import LaneKeeper
@@ -75,6 +76,7 @@ class WebhookService:
         history: History | None = None,
         on_attempt: Callable[[Attempt, Endpoint], None] | None = None,
         brake: Brake | None = None,
+        tap: Tap | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings or DeliverySettings()
@@ -101,6 +103,7 @@ class WebhookService:
             spool=self._settings.spool,
             ledger=ledger,
             brake=brake,
+            tap=tap,
             clock=clock,
         )
         self.history: HistoryWriter | None = None
@@ -123,7 +126,7 @@ class WebhookService:
             queue,
             self.registry,
             targets,
-            Recorder(self._metrics, self._stats, on_attempt=on_attempt, clock=clock),
+            Recorder(self._metrics, self._stats, on_attempt=on_attempt, tap=tap, clock=clock),
             self._settings.worker,
             health=EndpointHealth(queue, self.registry, self._metrics, self._settings.health),
             clock=clock,

@@ -130,6 +130,7 @@ class Server:
             occupancy=adapter if isinstance(adapter, Restorable) else None,
             history=self._history,
             brake=self,
+            tap=self.tap,
         )
         on_change: OnChange = self.webhooks.add if config.sends_webhooks else _ignore
         self._watermarks = watermarks = make_watermarks(config, metrics)

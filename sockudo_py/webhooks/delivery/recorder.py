@@ -7,7 +7,9 @@ from collections.abc import Callable
 from sockudo_py.endpoints import Endpoint
 from sockudo_py.queues.base import ENDPOINT_DELETED
 from sockudo_py.queues.jobs import Job
+from sockudo_py.tap import Tap
 from sockudo_py.webhooks.delivery.attempt import Attempt
+from sockudo_py.webhooks.delivery.watched import tell_attempt
 from sockudo_py.webhooks.endpoints.guard import redact_url
 from sockudo_py.webhooks.metrics import WebhookMetrics
 from sockudo_py.webhooks.stats import DeliveryStats
@@ -25,11 +27,13 @@ class Recorder:
         stats: DeliveryStats,
         *,
         on_attempt: Callable[[Attempt, Endpoint], None] | None = None,
+        tap: Tap | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.metrics = metrics
         self._stats = stats
         self._on_attempt = on_attempt
+        self._tap = Tap() if tap is None else tap
         self._clock = clock
 
     def record(self, attempt: Attempt, endpoint: Endpoint) -> None:
@@ -59,6 +63,8 @@ class Recorder:
             self._log(attempt, endpoint, failure)
         if self._on_attempt is not None:
             self._on_attempt(attempt, endpoint)
+        if self._tap.on:
+            tell_attempt(self._tap, attempt, endpoint)
 
     def orphan(self, job: Job) -> None:
         """Record a job whose endpoint is gone."""

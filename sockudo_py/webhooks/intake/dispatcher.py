@@ -11,12 +11,14 @@ from itertools import groupby
 from sockudo_py.changes import OnChange
 from sockudo_py.errors import Unavailable
 from sockudo_py.queues.base import Append, LedgerEntry, Queue, QueueFull, app_id_of
+from sockudo_py.tap import Tap
 from sockudo_py.webhooks.endpoints.registry import GATHER, EndpointRegistry
 from sockudo_py.webhooks.intake.event_builder import EventBuilder
 from sockudo_py.webhooks.intake.full_lanes import FullLanes
 from sockudo_py.webhooks.intake.ledger import Ledger
 from sockudo_py.webhooks.intake.occupancies import Occupancies
 from sockudo_py.webhooks.intake.receipts import Receipts
+from sockudo_py.webhooks.intake.watched import tell_queued
 from sockudo_py.webhooks.metrics import WebhookMetrics
 from sockudo_py.webhooks.spool.crowding import Brake, Crowding, Free
 from sockudo_py.webhooks.spool.disk import SpoolDisk
@@ -49,9 +51,11 @@ class Dispatcher:
         spool: SpoolLimits | None = None,
         ledger: Ledger | None = None,
         brake: Brake | None = None,
+        tap: Tap | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """``brake`` slows down those who fill the spool."""
+        """``brake`` slows down those who fill the spool; ``tap`` is told of what the queue has taken."""
+        self._tap = Tap() if tap is None else tap
         self._queue = queue
         self._metrics = metrics
         limits = spool or SpoolLimits()
@@ -275,6 +279,8 @@ class Dispatcher:
         for app_id, group in groupby(map(app_id_of, events)):
             self._metrics.enqueued.add(app_id, amount=len(list(group)))
         self._in_hand, self._entries = [], []
+        if self._tap.on:
+            tell_queued(self._tap, events)
         if self._ledger is not None:
             self._ledger.taken(events)
         if self._receipts:
