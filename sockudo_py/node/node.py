@@ -350,6 +350,9 @@ class Node:
         payload = effect.payload
         if payload.startswith(_ERROR):
             trace.error(self._tap, client, payload)
+        self._send(client, payload)
+
+    def _send(self, client: Sink, payload: bytes) -> None:
         data = client.encoding(payload)
         counters = self._metrics.app(client.session.app.id)
         counters.messages_sent += 1
@@ -358,8 +361,8 @@ class Node:
 
     def _refuse_subscription(self, client: Sink, effect: RefuseSubscription) -> None:
         self._refused.add(client.session.app.id, effect.reason)
-        trace.refused(self._tap, client, effect.reason, effect.payload)
-        self._reply(client, effect)
+        trace.refused(self._tap, client, effect.reason, effect.channel, effect.payload)
+        self._send(client, effect.payload)
 
     def _ping(self, client: Sink, effect: Ping) -> None:
         client.ping()

@@ -69,27 +69,24 @@ def error(tap: Tap, sink: Sink, payload: bytes) -> None:
         log.debug("client got an error", extra={**about, "code": code, "error": shortened(text, _SHOWN)})
 
 
-def refused(tap: Tap, sink: Sink, reason: str, payload: bytes) -> None:
+def refused(tap: Tap, sink: Sink, reason: str, channel: str, payload: bytes) -> None:
     """Tell why a subscription was refused; ``payload`` is what the client is sent first."""
     session = sink.session
-    message = json.loads(payload)
-    data = message["data"]
+    data = json.loads(payload)["data"]
     text = str(data.get("message") or data.get("error") or "")
-    channel = str(message["channel"]) if "channel" in message else None
     tap.refused(
         "subscription",
         reason,
         text,
         app_id=session.app.id,
         socket_id=session.socket_id,
-        channel=None if channel is None else shortened(channel, _SHOWN),
+        channel=shortened(channel, _SHOWN) or None,
         address=session.source.shown,
     )
     if logs.tracing:
         about = {"app_id": session.app.id, "socket_id": session.socket_id, "address": session.source.shown}
-        named = {} if channel is None else {"channel": shortened(channel, _SHOWN)}
-        said = {"reason": reason, **named, "error": shortened(text, _SHOWN)}
-        log.debug("subscription refused", extra={**about, **said})
+        named = {"channel": shortened(channel, _SHOWN)} if channel else {}
+        log.debug("subscription refused", extra={**about, "reason": reason, **named, "error": shortened(text, _SHOWN)})
 
 
 def subscribed(tap: Tap, sink: Sink, channel: str, member: Member | None) -> None:

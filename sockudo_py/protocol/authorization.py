@@ -87,4 +87,4 @@ def refusal_of_subscription(channel: str, refused: Refused, style: ErrorStyle) -
         dialects.append(codec.error(None, refused.message))
     if style != "pusher" and refused.kind is not None:
         dialects.append(codec.subscription_error(channel, refused.kind, refused.message, refused.status))
-    return [RefuseSubscription(dialects[0], refused.reason), *map(Reply, dialects[1:])]
+    return [RefuseSubscription(dialects[0], refused.reason, channel), *map(Reply, dialects[1:])]

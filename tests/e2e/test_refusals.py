@@ -36,7 +36,9 @@ APPS = (
     app_config(TLS, require_tls=True),
     app_config(SMALL, max_connections=1),
 )
-KEYS = {"admin": {"rate_limit": None, "api_keys": [admin_key(ADMIN), admin_key(TENANT, apps=[SHOP.id])]}}
+KEYS = {
+    "admin": {"rate_limit": {"per_minute": 100_000}, "api_keys": [admin_key(ADMIN), admin_key(TENANT, apps=[SHOP.id])]}
+}
 
 
 @pytest.fixture(scope="module")
@@ -201,7 +203,7 @@ async def test_14_channel_data_and_a_full_channel(server: Server) -> None:
 
     async with connected(server, SHOP) as client:
         await subscribe(client, '{"no":"user"}')
-        await client.expect_error()
+        await client.expect_refused("presence-14")
         await told(server, "channel_data", channel="presence-14")
         await client.subscribe("presence-14", member("1"))
         async with connected(server, SHOP) as second:
@@ -222,7 +224,7 @@ async def test_15_requests_with_a_wrong_clock_or_body(server: Server) -> None:
         assert send(body + b" ") == 401
         await told(server, "body_md5", app_id=SHOP.id)
     with Api(server, TestApp(SHOP.id, SHOP.key, "not the secret")) as api:
-        assert api.publish("c").status == 401
+        assert api.post("/events", {"name": "e", "channel": "c", "data": "d"}).status == 401
         found = await told(server, "request_signature", app_id=SHOP.id)
         assert found["expected_string"].startswith("POST\\n/apps/3/events\\nauth_key=")
 
