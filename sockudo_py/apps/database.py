@@ -48,6 +48,8 @@ class Place:
     def row(self, row_id: str) -> str:
         """Return how a row is called."""
         shown = row_id if len(row_id) <= MOST_SHOWN else row_id[:MOST_SHOWN] + "..."
+        if not row_id:
+            return f"table {self.table}: a row without an id"
         return f"table {self.table}: row {shown if shown.isprintable() else ascii(shown)}"
 
 

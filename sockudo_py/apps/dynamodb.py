@@ -13,7 +13,7 @@ from boto3.dynamodb.types import TypeDeserializer
 from botocore import exceptions as aws
 from botocore.config import Config
 
-from sockudo_py.apps.table import Look, Row, TableError
+from sockudo_py.apps.table import Look, Row, TableError, versions_of
 
 CONNECT_TIMEOUT = 5.0
 ANSWER_TIMEOUT = 10.0  # seconds for one page
@@ -23,6 +23,13 @@ _NO_TABLE = frozenset(("ResourceNotFoundException",))
 _REFUSED = frozenset(
     ("AccessDeniedException", "UnrecognizedClientException", "InvalidSignatureException", "ExpiredTokenException")
 )
+
+
+class _Plain(TypeDeserializer):  # type: ignore[misc]
+    """Of what AWS sends Python's values; bytes without boto3's wrapper around them."""
+
+    def _deserialize_b(self, value: bytes) -> bytes:
+        return value
 
 
 class DynamoDbTable:
@@ -103,10 +110,9 @@ class DynamoDbTable:
         return boto3.Session(**self._session).client("dynamodb", endpoint_url=self._endpoint_url, config=config)
 
     def _scan(self, client: Any, known: Mapping[str, Hashable], closed: threading.Event) -> Look:
-        versions: dict[str, Hashable] = {}
+        pairs: list[tuple[str, Hashable]] = []
         rows: dict[str, Row] = {}
-        twice: set[str] = set()
-        plain = TypeDeserializer().deserialize
+        plain = _Plain().deserialize
         more: dict[str, Any] = {}
         while not closed.is_set():
             # Consistent: a scan that may show what was there before would turn an app back, and then forth again.
@@ -115,15 +121,14 @@ class DynamoDbTable:
                 row = {name: plain(value) for name, value in item.items()}
                 row_id = str(next((row[name] for name in IDS if name in row), ""))
                 version = hashlib.sha256(json.dumps(item, sort_keys=True, default=repr).encode()).digest()
-                if row_id in versions:
-                    twice.add(row_id)
-                versions[row_id] = version
+                pairs.append((row_id, version))
                 if known.get(row_id) != version:
                     rows[row_id] = row
             if "LastEvaluatedKey" not in page:
                 break
             more = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
-        return Look(versions, rows, frozenset(twice & rows.keys()))
+        versions, twice = versions_of(pairs)
+        return Look(versions, rows, twice & rows.keys())
 
     def _error(self, error: Exception) -> TableError:
         code = error.response.get("Error", {}).get("Code", "") if isinstance(error, aws.ClientError) else ""

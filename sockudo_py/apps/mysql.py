@@ -7,7 +7,6 @@ and then for the rows that are new.
 
 import asyncio
 import ssl
-from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 import asyncmy
 from asyncmy.errors import MySQLError
 
-from sockudo_py.apps.table import Look, Row, TableError
+from sockudo_py.apps.table import Look, Row, TableError, versions_of
 
 CHUNK = 500  # rows asked for at once
 ACCESS_DENIED, NO_DATABASE_ACCESS, UNKNOWN_DATABASE, NO_SUCH_TABLE, NO_SUCH_COLUMN, NO_TABLE_ACCESS = (
@@ -106,7 +105,7 @@ class MysqlTable:
                 rows |= await self._rows(new[start : start + CHUNK])
         except _ERRORS as error:
             raise self._error(error) from error
-        return Look(dict(self._versions), rows, frozenset(self._twice & rows.keys()))
+        return Look(dict(self._versions), rows, self._twice & rows.keys())
 
     async def changed(self, seconds: float) -> None:
         """Return after these seconds."""
@@ -134,9 +133,7 @@ class MysqlTable:
             return
         each = f"SELECT CAST(id AS CHAR), {row_hash} FROM {self._quoted}"  # noqa: S608
         pairs, _ = await self._ask(each.replace("%", "%%"))
-        count = Counter(_text(row_id) for row_id, _ in pairs)
-        self._twice = frozenset(row_id for row_id, number in count.items() if number > 1)
-        self._versions = {_text(row_id): _text(version) for row_id, version in pairs}
+        self._versions, self._twice = versions_of((_text(row_id), _text(version)) for row_id, version in pairs)
         self._print = answer[0]
 
     async def _rows(self, ids: Sequence[str]) -> dict[str, Row]:

@@ -8,13 +8,12 @@ import asyncio
 import logging
 import ssl
 import uuid
-from collections import Counter
 from collections.abc import Hashable, Mapping
 from typing import Any
 
 import asyncpg
 
-from sockudo_py.apps.table import Look, Row, TableError
+from sockudo_py.apps.table import Look, Row, TableError, versions_of
 
 log = logging.getLogger(__name__)
 
@@ -91,9 +90,7 @@ class PostgresTable:
             self._told = self._reached and await self._connection.fetchval(_TRIGGER, self._quoted, CHANNEL)
             async with self._connection.transaction(isolation="repeatable_read", readonly=True):
                 pairs = await self._connection.fetch(_ID_AND_HASH.format(table=self._quoted))
-                count = Counter(row_id for row_id, _ in pairs)
-                twice = frozenset(row_id for row_id, number in count.items() if number > 1)
-                versions: dict[str, Hashable] = {str(row_id): version for row_id, version in pairs}
+                versions, twice = versions_of((str(row_id), version) for row_id, version in pairs)
                 new = [row_id for row_id, version in versions.items() if known.get(row_id) != version]
                 rows: dict[str, Row] = {}
                 for start in range(0, len(new), CHUNK):
@@ -101,7 +98,7 @@ class PostgresTable:
                     rows |= {str(row["id"]): dict(row) for row in chunk}
         except _ERRORS as error:
             raise self._error(error) from error
-        return Look(versions, rows, frozenset(twice & rows.keys()))
+        return Look(versions, rows, twice & rows.keys())
 
     async def changed(self, seconds: float) -> None:
         """Return at a notification, at the end of the connection, or after these seconds."""

@@ -1,6 +1,6 @@
 """The contract of tables that apps are kept in: what a driver of a database does."""
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -34,6 +34,18 @@ class Look:
     versions: Mapping[str, Hashable]
     rows: Mapping[str, Row]
     twice: frozenset[str] = field(default=frozenset())
+
+
+def versions_of(pairs: Iterable[tuple[str, Hashable]]) -> tuple[dict[str, Hashable], frozenset[str]]:
+    """Return the version of each id, and the ids that stand several times: their version is that of all their rows."""
+    found: dict[str, list[Hashable]] = {}
+    for row_id, version in pairs:
+        found.setdefault(row_id, []).append(version)
+    twice = frozenset(row_id for row_id, versions in found.items() if len(versions) > 1)
+    return {
+        row_id: tuple(sorted(versions, key=repr)) if row_id in twice else versions[0]
+        for row_id, versions in found.items()
+    }, twice
 
 
 class Table(Protocol):

@@ -40,7 +40,7 @@ class MariaDbServer:
         program = self._packages.file("usr/sbin/mariadbd")
         words = [str(program), "--no-defaults", f"--datadir={self._folder / 'data'}", f"--lc-messages-dir={share}"]
         words += [f"--character-sets-dir={share / 'charsets'}", f"--plugin-dir={self._folder}", "--skip-grant-tables=0"]
-        words += ["--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=16M", "--innodb-log-file-size=4M"]
+        words += ["--innodb-flush-log-at-trx-commit=2", "--innodb-buffer-pool-size=16M", "--innodb-log-file-size=4M"]
         return [*words, f"--tmpdir={self._folder}", "--aria-log-dir-path", str(self._folder / "data")]
 
     def _make(self) -> None:
@@ -52,7 +52,8 @@ class MariaDbServer:
             statements.append((share / name).read_text())
         statements.append(
             "FLUSH PRIVILEGES;\n"
-            f"CREATE USER '{USER}'@'%' IDENTIFIED BY '{PASSWORD}';\nGRANT ALL ON *.* TO '{USER}'@'%';\n"
+            f"CREATE USER '{USER}'@'%' IDENTIFIED BY '{PASSWORD}';\n"
+            f"GRANT ALL ON *.* TO '{USER}'@'%' WITH GRANT OPTION;\n"
         )
         done = subprocess.run(
             [*self._words(), "--bootstrap", "--skip-networking"],
@@ -66,9 +67,9 @@ class MariaDbServer:
         )
         assert done.returncode == 0, done.stderr[-3000:]
 
-    def use_tls(self, cert: bytes, key: bytes, authority: bytes) -> None:
+    def use_tls(self, cert: bytes, key: bytes) -> None:
         """Speak TLS from the next start on; plain text as well."""
-        for name, content in (("cert.pem", cert), ("key.pem", key), ("ca.pem", authority)):
+        for name, content in (("cert.pem", cert), ("key.pem", key)):
             path = self._folder / name
             path.touch(mode=0o600)
             path.write_bytes(content)
