@@ -30,7 +30,7 @@ setup: $(STAMP) ## make .venv with everything that run, test and check need
 
 run: $(RUNTIME) ## start the server on embedded defaults (CONFIG=file to use yours; EXTRAS=aws for Lambda and SQS)
 	@$(if $(EXTRAS),$(BIN)/python -c 'import boto3' 2>/dev/null || $(PIP) --editable '.[$(EXTRAS)]')
-	$(BIN)/sockudo-py start$(if $(CONFIG), --config $(CONFIG))
+	$(BIN)/sockudo-py start$(if $(CONFIG), --config $(CONFIG)) --admin-key-file data/admin-key
 
 test: $(STAMP) ## run the tests (ARGS='-k name' to choose)
 	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow" $(ARGS)

@@ -35,6 +35,9 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     parser.add_argument("--port", metavar="N", help="port to listen on, instead of `port`; 0 takes a free one")
     parser.add_argument("--debug", action="store_true", help="log at level debug")
     parser.add_argument("--log-format", choices=["auto", "human", "json"], help="instead of `logging.format`")
+    parser.add_argument(
+        "--admin-key-file", metavar="FILE", help="file with an admin key, made when missing (`webhooks.admin.key_file`)"
+    )
     parser.set_defaults(run=run)
 
 
@@ -71,6 +74,8 @@ def given(options: argparse.Namespace) -> dict[str, Any]:
     for key, value in (("host", options.host), ("port", options.port), ("logging.format", options.log_format)):
         if value is not None:
             found[key] = value
+    if options.admin_key_file is not None:
+        found["webhooks.admin.key_file"] = options.admin_key_file
     if options.debug:
         found |= {"debug": True, "logging.level": "debug"}
     return found

@@ -37,6 +37,7 @@ OPTION_NAMES = {
     "debug": "--debug",
     "logging.level": "--debug",
     "logging.format": "--log-format",
+    "webhooks.admin.key_file": "--admin-key-file",
 }
 _FIRST_APP: Loc = ("app_manager", "array", "apps", 0)
 

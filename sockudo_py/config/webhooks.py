@@ -169,6 +169,11 @@ class AdminConfig(Section):
 
     enabled: bool = Field(default=True, description="Serve it on the port. Without keys it lets nobody in.")
     api_keys: tuple[AdminKey, ...] = Field(default=(), description="Who may use it.")
+    key_file: Text | None = Field(
+        default=None,
+        description="File (mode 0600) with one more key, for everything. The start makes it when it is missing, and "
+        "shows the key this once; `make run` names `data/admin-key`.",
+    )
     rate_limit: AdminRateLimit | None = Field(
         default=AdminRateLimit(), description="How much each key may ask; null: any number."
     )
@@ -180,17 +185,6 @@ class AdminConfig(Section):
         default=None,
         description="Unix socket (mode 0600) on which `sockudo-py webhooks` asks the running server. null: "
         "`queue.sqlite.path` with `.sock` after it, and with other queue drivers none.",
-    )
-
-
-class StoreConfig(Section):
-    """Where the management API keeps endpoints."""
-
-    driver: Literal["memory", "sqlite", "redis"] | None = Field(
-        default=None,
-        description="`sqlite`: in the file `queue.sqlite.path`; `redis`: under `queue.redis.prefix`; `memory`: until "
-        "the process ends. null: as `queue.driver`; with `sqs`, `redis` where `adapter.driver` is `redis`, else "
-        "`sqlite`.",
     )
 
 
@@ -241,6 +235,5 @@ class WebhooksConfig(Section):
     )
     security: SecurityConfig = Field(default=SecurityConfig(), description="Where requests may go.")
     admin: AdminConfig = Field(default=AdminConfig(), description="The management API.")
-    store: StoreConfig = Field(default=StoreConfig(), description="Where the management API keeps endpoints.")
     dlq: DeadLetterConfig = Field(default=DeadLetterConfig(), description="Dead letters.")
     spool: SpoolConfig = Field(default=SpoolConfig(), description="While the queue is away.")

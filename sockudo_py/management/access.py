@@ -10,6 +10,7 @@ from sockudo_py.http.messages import ApiRequest
 from sockudo_py.http.query import TooManyParameters, read_signed
 from sockudo_py.limits.base import RateLimiter, RequestLimit
 from sockudo_py.management.keys import Admin, AdminKeys
+from sockudo_py.management.links import Links
 from sockudo_py.management.router import Match
 from sockudo_py.management.sessions import CSRF_HEADER, Sessions
 from sockudo_py.management.values import Refused
@@ -44,6 +45,7 @@ class PortAccess:
     ) -> None:
         self.keys = keys
         self.sessions = Sessions(keys, clock)
+        self.links = Links(keys, clock)
         self._apps = apps
         self._limiter = limiter
         self.key_limit = key_limit
@@ -59,7 +61,7 @@ class PortAccess:
         if match is not None and match.route.access == "open":
             self._spend_address(remote)
             return NOBODY
-        admin = self.keys.find(headers) or self._logged_in(match, headers)
+        admin = self.keys.find(headers) or self.links.find(headers) or self._logged_in(match, headers)
         if admin is not None:
             self._spend(f"management:key:{admin.ident}", self.key_limit, "this key")
             return admin

@@ -183,7 +183,7 @@ class EndpointRoutes:
 
     def _order(self, endpoint: Endpoint) -> tuple[int, str]:
         document = self._document(endpoint.uid)
-        return (0 if document is None else -document.created_ms, endpoint.uid)
+        return (0 if document is None else -document.number, endpoint.uid)
 
 
 class Listed:
@@ -211,9 +211,9 @@ def _cursor(place: tuple[int, str]) -> str:
 
 def _place(cursor: str) -> tuple[int, str]:
     try:
-        created, uid = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        number, uid = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
     except (ValueError, TypeError):
-        created, uid = None, None
-    if not isinstance(created, int) or isinstance(created, bool) or not isinstance(uid, str):
+        number, uid = None, None
+    if not isinstance(number, int) or isinstance(number, bool) or not isinstance(uid, str):
         raise Refused(400, "invalid_cursor", "cursor: is none that this server has given")
-    return created, uid
+    return number, uid

@@ -2,6 +2,7 @@
 
 import hashlib
 import hmac
+import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -17,6 +18,7 @@ class Admin:
     apps: frozenset[str]
     scopes: frozenset[str]
     name: str = ""
+    link: bool = False  # it is a link that was made with a key
 
     @property
     def ident(self) -> str:
@@ -51,11 +53,8 @@ class AdminKeys:
 
     def find(self, headers: Mapping[str, str]) -> Admin | None:
         """Return whose key headers (lower-case names) hold, as ``Authorization: Bearer`` or ``X-Pulse-Key``."""
-        given = headers.get("x-pulse-key")
-        authorization = headers.get("authorization", "")
-        if given is None and authorization[: len(_BEARER)].lower() == _BEARER:
-            given = authorization[len(_BEARER) :].strip()
-        if not given:
+        given = given_key(headers)
+        if given is None:
             return None
         digest = hashlib.sha256(given.encode("utf-8", "surrogateescape")).digest()
         # All are compared: how long it takes says nothing about which one, or whether any, fits.
@@ -66,3 +65,17 @@ class AdminKeys:
         """Return whether headers hold a key that may read about every app."""
         admin = self.find(headers)
         return admin is not None and admin.sees_everything()
+
+
+def new_key() -> str:
+    """Return an admin key that nobody has."""
+    return f"sk_{secrets.token_urlsafe(32)}"
+
+
+def given_key(headers: Mapping[str, str]) -> str | None:
+    """Return the key in headers (lower-case names): of ``X-Pulse-Key``, or of ``Authorization: Bearer``."""
+    given = headers.get("x-pulse-key")
+    authorization = headers.get("authorization", "")
+    if given is None and authorization[: len(_BEARER)].lower() == _BEARER:
+        given = authorization[len(_BEARER) :].strip()
+    return given or None

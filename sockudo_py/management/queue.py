@@ -1,16 +1,20 @@
 """The management routes about the queue: its figures and its dead letters. Free of what carries them."""
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
+from typing import Any
 
 from sockudo_py.endpoints import Endpoint
+from sockudo_py.errors import SockudoError
+from sockudo_py.management.audit import audit_line
 from sockudo_py.management.keys import Admin
 from sockudo_py.management.letters import Letters, count, describe, page
 from sockudo_py.management.router import Route
 from sockudo_py.management.scope import app_of, may_see, unknown_webhook
 from sockudo_py.management.values import MOST_LISTED, Answer, Asked, Fields, Refused
 from sockudo_py.queues.base import MOST_IDS, DeadLetters
+from sockudo_py.stores.endpoints.base import EndpointStore
 
 log = logging.getLogger(__name__)
 
@@ -25,10 +29,21 @@ class QueueRoutes:
     Args:
         letters: Dead letters and figures.
         endpoints: Returns all that there are now.
+        figures: Returns this server's figures of the last hour, for keys of all apps.
+        store: Gets a line of the audit for each change.
     """
 
-    def __init__(self, letters: Letters, endpoints: Callable[[], Iterable[Endpoint]]) -> None:
+    def __init__(
+        self,
+        letters: Letters,
+        endpoints: Callable[[], Iterable[Endpoint]],
+        *,
+        figures: Callable[[], Mapping[str, Any]] = dict,
+        store: EndpointStore | None = None,
+    ) -> None:
         self._letters = letters
+        self._figures = figures
+        self._store = store
         self._endpoints = endpoints
         self.table = (
             Route("GET", "/api/webhooks/queue/stats", self.stats),
@@ -39,13 +54,30 @@ class QueueRoutes:
         )
 
     async def stats(self, asked: Asked) -> Answer:
-        """Show how much is where, and the deepest lanes."""
+        """Show how much is where, and the deepest lanes. A key of some apps sees the lanes of their endpoints alone."""
         Fields(asked, frozenset())
-        if not asked.admin.sees_everything():
-            raise Refused(403, "forbidden", "the figures of the queue are for keys of all apps")
+        admin = asked.admin
+        seen = {one.uid: one for one in self._endpoints() if may_see(admin, one)}
         depths = asdict(await self._letters.depths(_LANES))
-        lanes = [{"webhookId": lane.pop("endpoint"), **lane} for lane in depths.pop("lanes")]
-        return Answer(200, {**depths, "lanes": lanes})
+        whole = admin.sees_everything()
+        lanes = [
+            {"webhookId": lane.pop("endpoint"), **lane}
+            for lane in depths.pop("lanes")
+            if whole or lane["endpoint"] in seen
+        ]
+        paused = sum(not one.enabled for one in seen.values())
+        if whole:
+            return Answer(200, {**depths, "paused": paused, **self._figures(), "lanes": lanes})
+        failed = [await count(self._letters, DeadLetters(app_id=app_id)) for app_id in sorted(admin.apps)]
+        waiting = sum(lane["waiting"] for lane in lanes)
+        figures = {
+            "waiting": waiting,
+            "active": sum(lane["in_flight"] for lane in lanes),
+            "failed": sum(found for found, _ in failed),
+            "paused": paused,
+            "queue_depth": waiting,
+        }
+        return Answer(200, {**figures, "lanes": lanes})
 
     # -- dead letters
 
@@ -75,7 +107,7 @@ class QueueRoutes:
         if fields.flag("dry_run"):
             return await self._matched(which)
         retried = await self._letters.redrive_dead(which, limit)
-        _audit(asked.admin, f"{retried} dead letters sent again", which)
+        await self._note(asked.admin, "retry_failed", f"{retried} dead letters sent again", which, retried)
         return Answer(202, {"retried": retried})
 
     async def purge(self, asked: Asked) -> Answer:
@@ -85,7 +117,7 @@ class QueueRoutes:
         if fields.flag("dry_run"):
             return await self._matched(which)
         deleted = await self._letters.purge_dead(which)
-        _audit(asked.admin, f"{deleted} dead letters deleted", which)
+        await self._note(asked.admin, "purge_failed", f"{deleted} dead letters deleted", which, deleted)
         return Answer(200, {"deleted": deleted})
 
     async def _matched(self, which: DeadLetters) -> Answer:
@@ -112,9 +144,18 @@ class QueueRoutes:
             raise unknown_webhook(uid)
         return which
 
-
-def _audit(admin: Admin, what: str, which: DeadLetters) -> None:
-    chosen = {name: value for name, value in asdict(which).items() if value is not None}
-    if which.ids is not None:
-        chosen["ids"] = len(which.ids)
-    log.info("management: %s", what, extra={"by": admin.name, "chosen": str(chosen) if chosen else "all"})
+    async def _note(self, admin: Admin, action: str, what: str, which: DeadLetters, count: int) -> None:
+        """Say in the log and in the audit what was done. It is done, whether the store takes the line or not."""
+        chosen = {name: value for name, value in asdict(which).items() if value is not None}
+        if which.ids is not None:
+            chosen["ids"] = len(which.ids)
+        log.info("management: %s", what, extra={"by": admin.name, "chosen": str(chosen) if chosen else "all"})
+        if self._store is None:
+            return
+        line = audit_line(
+            admin.name, action, app_id=which.app_id or "", webhook_id=which.endpoint, count=count, chosen=chosen
+        )
+        try:
+            await self._store.write((), line)
+        except SockudoError as problem:
+            log.warning("the audit has no line of what was done just now: %s", problem)

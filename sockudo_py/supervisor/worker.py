@@ -112,7 +112,8 @@ class _Worker:
             await server.start()
             await server.complete()
             self._reloader = server.reloader(lambda done: self._wire.say("reloaded", done=done))
-            lines = banner_lines(config, server.port, order["metrics_port"], server.apps.all(), order["workers"])
+            apps, workers = server.apps.all(), order["workers"]
+            lines = banner_lines(config, server.port, order["metrics_port"], apps, server.key_file, workers)
             self._wire.say("ready", lines=lines, **self._state())
             await self._stop.wait()
         finally:

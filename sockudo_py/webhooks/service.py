@@ -204,6 +204,11 @@ class WebhookService:
             **self._stats.summary(self._clock(), self._depths.waiting),
         }
 
+    def figures(self) -> dict[str, Any]:
+        """Return this process's figures of the last hour: deliveries that succeeded (``completed``), and shares."""
+        now = self._clock()
+        return {"completed": self._stats.completed(now), **self._stats.summary(now, self._depths.waiting)}
+
     async def _sample(self) -> None:
         while True:
             try:

@@ -38,6 +38,11 @@ class DeliveryStats:
         """Count a delivery that was given up."""
         self._minute(now).failed += 1
 
+    def completed(self, now: float) -> int:
+        """Return how many deliveries have succeeded."""
+        newest = int(now // 60)
+        return sum(minute.delivered for minute in self._minutes if newest - _MINUTES < minute.number <= newest)
+
     def summary(self, now: float, queue_depth: int) -> dict[str, Any]:
         """Return the documented figures: ``webhook_success_rate`` "95%", ``average_processing_time`` "150ms" ..."""
         newest = int(now // 60)

@@ -9,7 +9,7 @@ from sockudo_py.config import Config
 from sockudo_py.process.descriptors import raise_limit
 from sockudo_py.process.notify import notify
 from sockudo_py.process.signals import Signals
-from sockudo_py.wiring.banner import banner_lines
+from sockudo_py.wiring.banner import banner_lines, key_lines
 from sockudo_py.wiring.server import Server
 
 log = logging.getLogger(__name__)
@@ -48,9 +48,9 @@ async def _serve(config: Config, banner: bool) -> int:
     server = Server(config)
     try:
         await server.start()
-        lines = banner_lines(config, server.port, server.metrics_port, server.apps.all())
+        lines = banner_lines(config, server.port, server.metrics_port, server.apps.all(), server.key_file)
         if banner:
-            print("\n".join(lines), file=sys.stderr)  # noqa: T201
+            print("\n".join([*lines, *key_lines(server.key_file)]), file=sys.stderr)  # noqa: T201
         else:
             log.info("%s", "; ".join(" ".join(line.split()) for line in lines))
         await server.complete()

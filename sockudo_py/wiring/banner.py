@@ -9,12 +9,25 @@ from sockudo_py.config import Config
 from sockudo_py.config.drivers import RateLimiterConfig
 from sockudo_py.config.server import RateLimit
 from sockudo_py.edge.sockets.listening import shown
+from sockudo_py.wiring.key_file import KeyFile
 
 EVERYWHERE = ("0.0.0.0", "::", "")  # noqa: S104 - nobody can connect to these
 
 
+def key_lines(file: KeyFile | None) -> list[str]:
+    """Return the line with an admin key that was made just now: for a terminal, never for a log."""
+    if file is None or not file.made:
+        return []
+    return [f"  {'admin key':<9} {file.key}  (shown this once; it is in {file.path})"]
+
+
 def banner_lines(
-    config: Config, port: int, metrics_port: int | None, apps: Iterable[AppDefinition], workers: int | None = None
+    config: Config,
+    port: int,
+    metrics_port: int | None,
+    apps: Iterable[AppDefinition],
+    key_file: KeyFile | None = None,
+    workers: int | None = None,
 ) -> list[str]:
     """Return the lines. No secret is in them. Every URL can be used as it stands, at least on this machine."""
     secure = "s" if config.ssl.enabled else ""
@@ -49,9 +62,10 @@ def banner_lines(
         rows.append(("webhooks", "off"))
     admin = config.webhooks.admin
     if admin.enabled:
-        keys = len(admin.api_keys)
+        keys = len(admin.api_keys) + (key_file is not None)
+        in_file = "" if key_file is None else f": {key_file.path}" if keys == 1 else f", one in {key_file.path}"
         closed = "closed: no admin key; `sockudo-py admin-key` makes one, and says where to put it"
-        opened = f"http{secure}://{base}/api/webhooks ({keys} admin key{'' if keys == 1 else 's'})"
+        opened = f"http{secure}://{base}/api/webhooks ({keys} admin key{'' if keys == 1 else 's'}{in_file})"
         rows.append(("manage", opened if keys else closed))
     rows.append(
         (

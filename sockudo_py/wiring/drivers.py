@@ -38,6 +38,7 @@ from sockudo_py.webhooks.spool.memory import SpoolLimits
 from sockudo_py.webhooks.targets.aws_lambda import LambdaInvoker
 from sockudo_py.webhooks.targets.base import Target
 from sockudo_py.webhooks.targets.http.target import HttpTarget
+from sockudo_py.wiring.key_file import KeyFile, key_file
 from sockudo_py.wiring.redis_address import address_of_driver, keys_of_driver
 from sockudo_py.wiring.shared_redis import SharedRedis
 from sockudo_py.wiring.tls import webhook_context
@@ -97,9 +98,10 @@ def refuse_unbuilt(config: Config) -> None:
         raise ConfigError(problems)
 
 
-def admins(config: Config) -> list[Admin]:
-    """Return the keys of ``webhooks.admin.api_keys``."""
-    return [
+def admins(config: Config, key_file: KeyFile | None) -> list[Admin]:
+    """Return the keys of ``webhooks.admin.api_keys``, and the one of the file."""
+    own = [] if key_file is None else [key_file.admin]
+    return own + [
         Admin(
             bytes.fromhex(key.sha256.get_secret_value()),
             frozenset(key.apps),
@@ -108,6 +110,14 @@ def admins(config: Config) -> list[Admin]:
         )
         for number, key in enumerate(config.webhooks.admin.api_keys, 1)
     ]
+
+
+def admin_key_file(config: Config) -> KeyFile | None:
+    """Return the key in ``webhooks.admin.key_file``, which is made when missing. Raises ConfigError."""
+    path = config.webhooks.admin.key_file
+    if path is None or not config.webhooks.admin.enabled:
+        return None
+    return key_file(Path(path), f"webhooks.admin.key_file{config.named('webhooks.admin.key_file')}")
 
 
 def admin_limit(config: Config) -> RequestLimit | None:
@@ -197,16 +207,11 @@ def make_limiter(config: Config, shared: SharedRedis) -> RateLimiter:
 
 
 def store_driver(config: Config) -> Literal["memory", "sqlite", "redis"]:
-    """Return the driver of ``webhooks.store.driver``, or the one that goes with the queue."""
-    match config.webhooks.store.driver or config.queue.driver:
-        case "sqlite":
-            return "sqlite"
-        case "redis":
-            return "redis"
-        case "sqs":
-            return "redis" if config.adapter.driver == "redis" else "sqlite"
-        case _:
-            return "memory"
+    """Return where endpoints are kept: with the queue, and with SQS as ``queue.sqs.store`` says."""
+    driver = config.queue.driver
+    if driver == "sqs":
+        return config.queue.sqs.store
+    return "memory" if driver == "none" else driver
 
 
 def make_endpoint_store(config: Config, metrics: Metrics, file: "SqliteFile | None") -> EndpointStore:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from sockudo_py import logs
 from sockudo_py.adapters.base import Adapter
 from sockudo_py.apps.base import AppManager
 from sockudo_py.config import Config
@@ -16,6 +17,7 @@ from sockudo_py.management.editing import Editor
 from sockudo_py.management.endpoints import EndpointRoutes
 from sockudo_py.management.keys import AdminKeys
 from sockudo_py.management.letters import letters_of
+from sockudo_py.management.links import LinkRoutes
 from sockudo_py.management.managed import ManagedEndpoints
 from sockudo_py.management.projects import ProjectRoutes
 from sockudo_py.management.queue import QueueRoutes
@@ -33,7 +35,7 @@ from sockudo_py.webhooks.service import WebhookService
 from sockudo_py.webhooks.targets.base import Target
 from sockudo_py.webhooks.targets.http.target import HttpTarget
 from sockudo_py.wiring.dashboard import Dashboard
-from sockudo_py.wiring.drivers import admin_limit, admins
+from sockudo_py.wiring.drivers import admin_key_file, admin_limit, admins
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -80,7 +82,10 @@ class Management:
         self._http = targets["http"]
         self._store = store
         self._served = config.webhooks.admin.enabled
-        self.keys = AdminKeys(admins(config))
+        self.key_file = admin_key_file(config)
+        if self.key_file is not None:
+            logs.hide([self.key_file.key])
+        self.keys = AdminKeys(admins(config, self.key_file))
         registry = webhooks.registry
         self.managed = ManagedEndpoints(store, registry, apps=apps, define=self._define, rules=rules)
         editor = Editor(self.managed, registry, apps=apps, define=self._define, rules=rules, permits=self._permits)
@@ -101,7 +106,7 @@ class Management:
             endpoints,
             ProjectRoutes(self.managed, editor),
             TestRoutes(endpoints.find, targets, limiter, store),
-            QueueRoutes(letters_of(queue), registry.all),
+            QueueRoutes(letters_of(queue), registry.all, figures=webhooks.figures, store=store),
             AuditRoutes(store),
             trigger,
         ]
@@ -125,7 +130,7 @@ class Management:
             access=self._access,
             limiter=limiter,
         )
-        self.router = Router([*groups, *self.dashboard.groups])
+        self.router = Router([*groups, LinkRoutes(self._access.links, apps, store), *self.dashboard.groups])
 
     async def start(self) -> None:
         """Open the store and take up what it has. The endpoints of the configuration are known. Raises SockudoError."""
@@ -140,7 +145,7 @@ class Management:
     def use(self, config: Config) -> None:
         """Take up what a reload has changed."""
         self._config = config
-        self.keys.replace(admins(config))
+        self.keys.replace(admins(config, self.key_file))
         self._access.key_limit = admin_limit(config)
         self.managed.redefine()
         self.dashboard.use(config)

@@ -62,6 +62,7 @@ from sockudo_py.wiring.drivers import (
     store_driver,
 )
 from sockudo_py.wiring.history import make_history
+from sockudo_py.wiring.key_file import KeyFile
 from sockudo_py.wiring.management import Management
 from sockudo_py.wiring.place import Place
 from sockudo_py.wiring.reload import Reloader
@@ -239,6 +240,11 @@ class Server:
     def metrics_port(self) -> int | None:
         """The port of ``/metrics``; None when it is off."""
         return self._web.metrics_port
+
+    @property
+    def key_file(self) -> KeyFile | None:
+        """The admin key of ``webhooks.admin.key_file``; None: there is none."""
+        return self._management.key_file
 
     async def start(self) -> None:
         """Open the drivers, then the ports. Raises ConfigError or SockudoError; see also ``complete``."""
