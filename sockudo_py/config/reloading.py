@@ -10,6 +10,9 @@ from sockudo_py.config.model import Config
 RELOADED = (
     "app_manager",
     "channel_limits",
+    "database.dynamodb",
+    "database.mysql",
+    "database.postgres",
     "debug",
     "drain_delay",
     "event_limits",

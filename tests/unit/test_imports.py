@@ -14,7 +14,18 @@ LATER = (
     "prometheus_client",
     "http.server",
 )
-UNUSED = ("boto3", "botocore", "redis", "sqlite3", "sockudo_py.queues.sqlite.queue", "sockudo_py.apps.file", "unittest")
+UNUSED = (
+    "asyncpg",
+    "asyncmy",
+    "sockudo_py.apps.database",
+    "boto3",
+    "botocore",
+    "redis",
+    "sqlite3",
+    "sockudo_py.queues.sqlite.queue",
+    "sockudo_py.apps.file",
+    "unittest",
+)
 
 STARTED = """
 import asyncio, json, sys

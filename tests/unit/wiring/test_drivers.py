@@ -4,9 +4,10 @@ from pathlib import Path
 import pytest
 
 from sockudo_py.config import load
+from sockudo_py.errors import ConfigError
 from sockudo_py.metrics import Metrics
 from sockudo_py.queues.sqlite.queue import SqliteQueue
-from sockudo_py.wiring.drivers import make_queue, spool_path
+from sockudo_py.wiring.drivers import make_queue, refuse_unbuilt, spool_path
 
 
 @pytest.mark.parametrize(("sync", "level"), [(False, 1), (True, 2)])
@@ -42,3 +43,22 @@ def test_a_path_that_is_named_counts_with_every_driver(tmp_path: Path) -> None:
     config = tmp_path / "config.json"
     config.write_text(json.dumps({"queue": {"driver": "redis"}, "webhooks": {"spool": {"path": "kept"}}}))
     assert spool_path(load(config, {})) == Path("kept")
+
+
+@pytest.mark.parametrize(
+    ("driver", "package", "extra"),
+    [("postgres", "asyncpg", "postgres"), ("mysql", "asyncmy", "mysql"), ("dynamodb", "boto3", "aws")],
+)
+def test_a_client_of_a_database_that_is_not_installed_stops_the_start_with_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, driver: str, package: str, extra: str
+) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({"app_manager": {"driver": driver}}))
+    config = load(path, {})
+    refuse_unbuilt(config)
+    monkeypatch.setattr("sockudo_py.wiring.drivers.find_spec", lambda name: None if name == package else object())
+    with pytest.raises(ConfigError) as caught:
+        refuse_unbuilt(config)
+    (line,) = caught.value.problems
+    assert f"app_manager.driver: {driver}: {package} is not installed; install it: " in line
+    assert f"-m pip install 'sockudo-py[{extra}]'" in line
