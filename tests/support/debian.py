@@ -39,7 +39,9 @@ class Packages:
     @property
     def env(self) -> dict[str, str]:
         """The environment in which the programs find their libraries."""
-        folders = [str(found) for usr in ("usr/lib", "lib") for found in self.root.glob(f"{usr}/*-linux-gnu*")]
+        libraries = [found for usr in ("usr/lib", "lib") for found in self.root.glob(f"{usr}/*-linux-gnu*")]
+        below = [found.parent for place in libraries for found in place.glob("*/*.so*")]  # some keep theirs in a folder
+        folders = list(dict.fromkeys(map(str, [*libraries, *sorted(below)])))
         return {**os.environ, "LD_LIBRARY_PATH": os.pathsep.join(folders)}
 
 

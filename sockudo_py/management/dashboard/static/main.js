@@ -79,13 +79,13 @@ function Frame({ me, tenant, back, onLogout }) {
   }, [title]);
   const nav = html`<nav class="nav" aria-label="Views">${views.map(([name, label]) => html`<a href=${link(name ? [name] : [])} aria-current=${name === at ? 'page' : undefined}>${label}</a>`)}</nav>`;
   return html`<div class="frame">
-    <div class="side">
+    <aside class="side" aria-label="Menu">
       <a class="brand" href="#/"><img src="icon.svg" alt="" /> <span>${tenant ? me.apps[0] : 'sockudo_py'}</span></a>
       ${nav}
       <div class="foot small">${tenant
         ? back && html`<a href=${back} rel="noreferrer">Back</a>`
         : html`<div class="row between"><span class="muted">${me.name}</span><button type="button" class="quiet" onClick=${onLogout}>Log out</button></div>`}</div>
-    </div>
+    </aside>
     <div class="main">
       <div>
         ${cluster.value && cluster.value.away && html`<div class="banner notice bad" role="alert"><strong>Redis can’t be reached.</strong><span>This server goes on alone. <a href=${link('cluster')}>Cluster</a></span></div>`}

@@ -181,7 +181,7 @@ export function Rows({ columns, rows, keyOf, cells, detail, onOpen, label, opene
         ${rows.map((row) => {
           const key = keyOf(row);
           const shown = detail && open === key;
-          return html`<tr key=${key} class=${shown ? 'open' : ''} tabindex=${active ? '0' : undefined} aria-expanded=${detail ? String(Boolean(shown)) : undefined}
+          return html`<tr key=${key} class=${shown ? 'open' : ''} tabindex=${active ? '0' : undefined}
               onClick=${active ? (event) => event.target.closest('a, button, input, label') || act(row, key) : undefined}>
               ${cells(row).map((cell, at) => html`<td class=${columns[at].class || ''}>${cell}</td>`)}
             </tr>
