@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 
 from sockudo_py import __version__
-from sockudo_py.cli import admin_key, check, health, show, start, telling, webhooks, worker
+from sockudo_py.cli import admin_key, check, health, live, show, start, telling, webhooks, worker
 from sockudo_py.cli.options import FAILED, UNUSABLE, examples
 from sockudo_py.errors import ConfigError, SockudoError
 
@@ -42,6 +42,7 @@ def _parser() -> argparse.ArgumentParser:
             "sockudo-py start config.json",
             "sockudo-py check-config config.json",
             "sockudo-py health config.json",
+            "sockudo-py why",
             "sockudo-py webhooks failed --config config.json",
             "sockudo-py COMMAND --help",
         ),
@@ -54,6 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     check.add(commands)
     show.add(commands)
     webhooks.add_commands(commands)
+    live.add_commands(commands)
     worker.add(commands)
     admin_key.add(commands)
     return parser

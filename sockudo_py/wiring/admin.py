@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,14 +35,24 @@ class AdminSocket:
         named: What the configuration calls it when an operator chose the path; None: it is the default one, and the
             server starts without the socket where the file system has none.
         listener: A bound socket to listen on, whose file belongs to somebody else.
+        mount_stream: Adds the live console to an application.
     """
 
-    def __init__(self, router: Router, path: Path, named: str | None, listener: socket.socket | None = None) -> None:
+    def __init__(
+        self,
+        router: Router,
+        path: Path,
+        named: str | None,
+        listener: socket.socket | None = None,
+        *,
+        mount_stream: Callable[["web.Application"], None],
+    ) -> None:
         self._router = router
         self._path = path
         self._named = named
         self._unix = UnixListener(path, MODE)
         self._bound = listener
+        self._mount_stream = mount_stream
         self._deferred = DeferredServer()
         self._listener: asyncio.Server | None = None
         self._runner: web.AppRunner | None = None
@@ -72,6 +83,7 @@ class AdminSocket:
         from sockudo_py.management.app import mount
 
         app = web.Application(middlewares=[plain_errors])
+        self._mount_stream(app)
         mount(app, self._router, SocketAccess(SOCKET_OWNER))
         self._runner = make_runner(app, keepalive_timeout=IDLE, shutdown_timeout=SHUTDOWN)
         await self._runner.setup()

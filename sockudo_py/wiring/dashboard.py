@@ -12,8 +12,9 @@ from sockudo_py.adapters.base import Adapter
 from sockudo_py.apps.base import AppManager
 from sockudo_py.config import Config
 from sockudo_py.limits.base import RateLimiter
-from sockudo_py.management.access import PortAccess
+from sockudo_py.management.access import PortAccess, SocketAccess
 from sockudo_py.management.dashboard.login import LoginRoutes
+from sockudo_py.management.keys import SOCKET_OWNER
 from sockudo_py.management.live.console import Console
 from sockudo_py.management.live.overview import INTERVAL, Overview
 from sockudo_py.management.live.routes import LiveRoutes
@@ -97,6 +98,12 @@ class Dashboard:
             frame_ancestors=ancestors,
             remote=remote,
         )
+
+    def mount_stream(self, app: "web.Application") -> None:
+        """Serve the live console on the admin socket, for ``sockudo-py tail``. aiohttp is imported."""
+        from sockudo_py.management.dashboard.app import mount
+
+        mount(app, self._console, SocketAccess(SOCKET_OWNER))
 
     def start(self) -> None:
         """Begin to sample, where somebody may look at it."""

@@ -291,7 +291,13 @@ class Server:
         if path is not None and config.queue.driver != "none":
             given = "webhooks.admin.socket" if config.webhooks.admin.socket is not None else None
             listener = None if self._place is None else self._place.admin
-            self._admin = AdminSocket(self._management.router, path, given, listener)
+            self._admin = AdminSocket(
+                self._management.router,
+                path,
+                given,
+                listener,
+                mount_stream=self._management.dashboard.mount_stream,
+            )
             opened.push_async_callback(self._admin.close)
             await self._admin.listen()
         with _naming(config, *_ADAPTER_KEYS[config.adapter.driver]):

@@ -85,7 +85,7 @@ class _Server:
     def _ask(self, method: str, path: str, query: Query, body: Body) -> dict[str, Any]:
         connection = http.client.HTTPConnection("localhost", timeout=_TIMEOUT)
         try:
-            connection.sock = _connect(self._path)
+            connection.sock = connect(self._path)
             target = f"{path}?{urlencode(query)}" if query else path
             sent = json.dumps(body) if body else None
             connection.request(method, target, sent, {"Content-Type": "application/json"})
@@ -204,7 +204,7 @@ def _out_of_reach(config: Config, path: Path | None) -> tuple[str, str]:
 def _answered(path: Path) -> bool:
     """Return whether a server listens there that is this user's, or root's. Raises SockudoError when it is not."""
     try:
-        _connect(path).close()
+        connect(path).close()
     except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
         return False
     except PermissionError as problem:
@@ -216,7 +216,7 @@ def _answered(path: Path) -> bool:
     return True
 
 
-def _connect(path: Path) -> socket.socket:
+def connect(path: Path) -> socket.socket:
     """Return a connection to a socket, which must belong to this user or to root: another one may answer anything."""
     found = path.lstat()
     if not stat.S_ISSOCK(found.st_mode):

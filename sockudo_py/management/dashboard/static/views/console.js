@@ -90,7 +90,7 @@ export function Console({ route, apps, me }) {
         ${state.leftOut > 0 && html`<div class="notice warn" role="status"><span>More happens than is shown: ${state.leftOut.toLocaleString('en')} rows were left out. Narrow the filters to see all of what you look for.</span></div>`}
         ${state.rows.length === 0
           ? html`<${Empty} title="Nothing has happened yet"><span>Rows appear the moment clients connect, subscribe or get events.</span>
-              <code>sockudo-py publish --app ${filters.app || apps[0] || 'APP'} my-channel my-event '{"hello":"world"}'</code><//>`
+              <code>sockudo-py publish ${filters.app || apps[0] || 'APP'} my-channel my-event '{"hello":"world"}'</code><//>`
           : html`<${Rows} label="Events" rows=${state.rows} keyOf=${(row) => row.id}
               columns=${[{ name: 'Time', class: 'nowrap' }, { name: 'What' }, { name: 'App', class: 'wide-only' }, { name: 'Where' }, { name: 'Detail', class: 'wide-only' }]}
               cells=${(row) => [html`<${Time} at=${row.at} clock />`, html`<${Badge} of=${row.kind} />`, row.app || '–', row.channel || row.socket || '–', html`<span class="small">${String(summary(row) ?? '').slice(0, 160)}</span>`]}
