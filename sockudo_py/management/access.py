@@ -71,9 +71,11 @@ class PortAccess:
         raise _unauthorized("an admin key is missing, or unknown" if self.keys else _HOW_TO_OPEN)
 
     def known(self, headers: Mapping[str, str]) -> Admin | None:
-        """Return whose key or session is in headers (lower-case names)."""
+        """Return whose key, link or session is in headers (lower-case names)."""
+        if _has_key(headers):
+            return self.keys.find(headers) or self.links.find(headers)
         session = self.sessions.find(headers)
-        return self.keys.find(headers) or (None if session is None else session.admin)
+        return None if session is None else session.admin
 
     def _logged_in(self, match: Match | None, headers: Mapping[str, str]) -> Admin | None:
         """Return whose session the dashboard's cookie names. Raises Refused where its CSRF token is missing."""

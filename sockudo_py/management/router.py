@@ -37,6 +37,7 @@ class Route:
         access: ``key``: for admin keys and links. ``signed``: besides, for requests that are signed as those of the
             HTTP API by a key of the app that ``{app}`` names. ``open``: for everybody; ``Asked.admin`` may do nothing.
         most_body: The most bytes that the body may have, else 413.
+        links: Whether it is for tenants with a link, too; else there is no such route for them.
     """
 
     method: str
@@ -45,6 +46,7 @@ class Route:
     scope: Literal["read", "write"] | None = None
     access: Access = "key"
     most_body: int = MOST_BODY
+    links: bool = True
 
     @property
     def needed(self) -> str:
@@ -130,6 +132,8 @@ class Router:
         """Return the answer of a route that ``find`` has found. Never raises."""
         route = match.route
         try:
+            if asked.admin.link and not route.links:
+                raise Refused(404, "not_found", "there is no such route")
             if route.access != "open" and route.needed not in asked.admin.scopes:
                 raise Refused(403, "forbidden", f"the key has no scope {route.needed}")
             return await route.handler(

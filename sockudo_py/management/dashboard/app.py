@@ -124,7 +124,7 @@ def mount(
 
 
 def _wanted(admin: Admin | None, query: Mapping[str, str]) -> Filter:
-    if admin is None or "read" not in admin.scopes:
+    if admin is None or admin.link or "read" not in admin.scopes:
         raise Refused(403, "forbidden", "the key has no scope read")
     apps = None if EVERY_APP in admin.apps else admin.apps
     named = query.get("app")

@@ -101,19 +101,19 @@ class LiveRoutes:
         """The routes."""
         return (
             Route("GET", "/api/session", self.session, access="open"),
-            Route("GET", "/api/apps", self.apps),
-            Route("GET", "/api/apps/{app}", self.app),
+            Route("GET", "/api/apps", self.apps, links=False),
+            Route("GET", "/api/apps/{app}", self.app, links=False),
             Route("GET", "/api/apps/{app}/channels", self.channels),
-            Route("GET", "/api/refusals", self.refusals),
-            Route("GET", "/api/inspect", self.inspect),
-            Route("GET", "/api/overview", self.overview),
-            Route("GET", "/api/cluster", self.cluster),
-            Route("GET", "/api/configuration", self.configuration),
-            Route("POST", "/api/apps/{app}/events", self.publish),
-            Route("POST", "/api/apps/{app}/connections/{socket}/terminate", self.terminate),
-            Route("POST", "/api/apps/{app}/connections/{socket}/reconnect", self.reconnect),
-            Route("POST", "/api/apps/{app}/users/{user}/terminate", self.terminate_user),
-            Route("POST", "/api/apps/{app}/users/{user}/reconnect", self.reconnect_user),
+            Route("GET", "/api/refusals", self.refusals, links=False),
+            Route("GET", "/api/inspect", self.inspect, links=False),
+            Route("GET", "/api/overview", self.overview, links=False),
+            Route("GET", "/api/cluster", self.cluster, links=False),
+            Route("GET", "/api/configuration", self.configuration, links=False),
+            Route("POST", "/api/apps/{app}/events", self.publish, links=False),
+            Route("POST", "/api/apps/{app}/connections/{socket}/terminate", self.terminate, links=False),
+            Route("POST", "/api/apps/{app}/connections/{socket}/reconnect", self.reconnect, links=False),
+            Route("POST", "/api/apps/{app}/users/{user}/terminate", self.terminate_user, links=False),
+            Route("POST", "/api/apps/{app}/users/{user}/reconnect", self.reconnect_user, links=False),
         )
 
     # -- who may see what
@@ -133,7 +133,7 @@ class LiveRoutes:
         Fields(asked, frozenset())
         admin = self._who(asked.headers)
         if admin is None:
-            return Answer(200, {"name": None, "apps": [], "every_app": False, "scopes": []})
+            return Answer(200, {"name": None, "apps": [], "every_app": False, "scopes": [], "link": False})
         session = self._sessions.find(asked.headers)
         return Answer(
             200,
@@ -143,6 +143,7 @@ class LiveRoutes:
                 "apps": sorted(app.id for app in self._visible(admin)),
                 "every_app": EVERY_APP in admin.apps,
                 "scopes": sorted(admin.scopes),
+                "link": admin.link,
             },
         )
 
