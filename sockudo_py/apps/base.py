@@ -5,15 +5,17 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from sockudo_py.endpoints import Endpoint
+from sockudo_py.event_types import EventType
 from sockudo_py.protocol.app import App
 
 
 @dataclass(frozen=True, slots=True)
 class AppDefinition:
-    """An app and the webhook endpoints that its configuration lists."""
+    """An app, and the webhook endpoints and types of events that its configuration lists."""
 
     app: App
     endpoints: tuple[Endpoint, ...] = ()
+    event_types: tuple[EventType, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

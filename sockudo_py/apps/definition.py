@@ -9,6 +9,7 @@ from datetime import datetime
 
 from sockudo_py.apps.base import AppDefinition
 from sockudo_py.apps.rows import RowError, document
+from sockudo_py.apps.types import event_type_problems
 from sockudo_py.config import (
     AppConfig,
     Config,
@@ -32,6 +33,7 @@ from sockudo_py.endpoints import (
     Secret,
 )
 from sockudo_py.errors import ConfigError
+from sockudo_py.event_types import EventType
 from sockudo_py.protocol.app import App, AppKey
 
 EndpointCheck = Callable[[Endpoint], Sequence[str]]
@@ -88,7 +90,8 @@ def define_app(app: AppConfig, config: Config, *, trusted: bool | None = None) -
         )
         for index, endpoint in enumerate(app.webhooks)
     )
-    return AppDefinition(defined, endpoints)
+    types = tuple(EventType(one.name, one.description, one.data_schema, one.example) for one in app.event_types)
+    return AppDefinition(defined, endpoints, types)
 
 
 def define_apps(config: Config, check: EndpointCheck | None = None) -> list[AppDefinition]:
@@ -249,7 +252,10 @@ def derived_id(uid: str) -> int:
 
 
 def _problems(definition: AppDefinition, check: EndpointCheck | None) -> list[str]:
-    return [] if check is None else [problem for endpoint in definition.endpoints for problem in check(endpoint)]
+    if check is None:
+        return []
+    found = [problem for endpoint in definition.endpoints for problem in check(endpoint)]
+    return found + [f"event_types: {problem}" for problem in event_type_problems(definition.event_types)]
 
 
 def _target(endpoint: EndpointConfig) -> LambdaTarget | None:

@@ -23,6 +23,8 @@ def same(one: AppDefinition | None, other: AppDefinition | None) -> bool:
         return True
     if one is None or other is None or len(one.endpoints) != len(other.endpoints):
         return False
+    if one.event_types != other.event_types:
+        return False
     endpoints = zip(one.endpoints, other.endpoints, strict=True)
     return _equal(one.app, other.app) and all(_equal(mine, yours) for mine, yours in endpoints)
 

@@ -15,7 +15,20 @@ from uuid import UUID
 IDENTITY = ("id", "key", "secret", "enabled")
 SECTIONS = ("limits", "features", "channels")  # of a policy
 OBJECTS = frozenset(("policy", "settings", *SECTIONS))
-LISTS = frozenset(("webhooks", "Webhooks", "allowed_origins", "allowedOrigins", "AllowedOrigins", "keys", "Keys"))
+LISTS = frozenset(
+    (
+        "webhooks",
+        "Webhooks",
+        "event_types",
+        "eventTypes",
+        "EventTypes",
+        "allowed_origins",
+        "allowedOrigins",
+        "AllowedOrigins",
+        "keys",
+        "Keys",
+    )
+)
 
 
 class RowError(ValueError):

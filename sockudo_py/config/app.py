@@ -1,10 +1,10 @@
 """An app in the configuration."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
-from sockudo_py.config.endpoint import EndpointConfig
+from sockudo_py.config.endpoint import EVENT_TYPE, EndpointConfig
 from sockudo_py.config.types import Count, Digits, Kilobytes, Limit, Positive, PositiveSeconds, Secret, Section
 from sockudo_py.config.web_origins import web_origin
 
@@ -13,6 +13,7 @@ Key = Annotated[str, Digits, Field(min_length=1, max_length=128, pattern=r"^[^/?
 PLACEHOLDER_SECRET = "change-me-in-production"  # noqa: S105 - of the examples; warned about
 PUBLISHED_SECRETS = frozenset(("app-secret", "demo-secret", PLACEHOLDER_SECRET))  # of demos, ours and other servers'
 
+OwnEventType = Annotated[str, Field(pattern=EVENT_TYPE.replace(r"\*|", ""))]
 Origin = Annotated[str, AfterValidator(web_origin)]
 
 
@@ -25,6 +26,19 @@ class KeyPair(Section):
 
     key: Key = Field(description="The key.")
     secret: Secret = Field(description="The secret. `secret_env` names a variable instead.")
+
+
+class EventTypeConfig(Section):
+    """A type of the app's own events, which its backend triggers."""
+
+    name: OwnEventType = Field(description="Name, such as `order.paid`.")
+    description: str = Field(default="", max_length=500, description="What it means, for the catalogue.")
+    data_schema: dict[str, Any] | None = Field(
+        default=None,
+        alias="schema",
+        description="JSON Schema (2020-12, or what `$schema` says) that `data` must fit; null: any data.",
+    )
+    example: Any = Field(default=None, description="An example of `data`, for the catalogue and for tests.")
 
 
 class AppConfig(Section):
@@ -78,6 +92,9 @@ class AppConfig(Section):
     max_event_payload_in_kb: Kilobytes | None = Field(default=None, description="Else `event_limits`'.")
     max_event_batch_size: Positive | None = Field(default=None, description="Else `event_limits`'.")
     cache_ttl: PositiveSeconds | None = Field(default=None, description="Else `channel_limits`'.")
+    event_types: Annotated[tuple[EventTypeConfig, ...], Field(max_length=500)] = Field(
+        default=(), description="Types of [events of its own](webhooks/custom-events.md#registered-types)."
+    )
     webhooks: Annotated[tuple[EndpointConfig, ...], Field(max_length=200)] = Field(
         default=(), description="Webhook endpoints; see [an endpoint](#a-webhook-endpoint)."
     )

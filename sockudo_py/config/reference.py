@@ -133,6 +133,7 @@ _KINDS: Mapping[Any, str] = {
     str: "text",
     SecretStr: "secret",
     type(None): "null",
+    Any: "any JSON",
 }
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from sockudo_py.endpoints import Endpoint
+from sockudo_py.event_types import EventType
 from sockudo_py.limits.base import RateLimiter
 from sockudo_py.management.aliases import aliased
 from sockudo_py.management.audit import audit_line
@@ -10,6 +11,7 @@ from sockudo_py.management.making import blocked
 from sockudo_py.management.models import TestBody, read
 from sockudo_py.management.values import Answer, Asked, Refused
 from sockudo_py.stores.endpoints.base import EndpointStore
+from sockudo_py.webhooks.catalogue.models import EventModel
 from sockudo_py.webhooks.delivery.testing import attempt
 from sockudo_py.webhooks.targets.base import Target
 
@@ -24,6 +26,7 @@ class TestRoutes:
         targets: By name; not closed here.
         limiter: Counts the tests of each endpoint.
         store: Gets a line of the audit.
+        catalogue: Returns what an app knows under the name of an event: its example is sent.
     """
 
     __test__ = False
@@ -34,7 +37,9 @@ class TestRoutes:
         targets: Mapping[str, Target],
         limiter: RateLimiter,
         store: EndpointStore,
+        catalogue: Callable[[str, str], EventModel | EventType | None] = lambda app_id, name: None,
     ) -> None:
+        self._catalogue = catalogue
         self._find = find
         self._targets = targets
         self._limiter = limiter
@@ -52,7 +57,7 @@ class TestRoutes:
             raise Refused(429, "rate_limited", text, headers=(("Retry-After", seconds),))
         line = audit_line(asked.admin.name, "test", app_id=endpoint.app_id, webhook_id=endpoint.uid)
         await self._store.write((), line)
-        outcome = await attempt(endpoint, self._targets, body.event_type)
+        outcome = await attempt(endpoint, self._targets, body.event_type, catalogue=self._catalogue)
         if outcome.error_class == "blocked_address":
             raise blocked()
         error = None

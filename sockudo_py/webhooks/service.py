@@ -16,6 +16,7 @@ from sockudo_py.metrics import Metrics
 from sockudo_py.queues.base import Depths, Queue
 from sockudo_py.stores.history.base import History
 from sockudo_py.tap import Tap
+from sockudo_py.webhooks.catalogue.catalogue import Catalogue
 from sockudo_py.webhooks.delivery.attempt import Attempt
 from sockudo_py.webhooks.delivery.health import EndpointHealth, HealthSettings
 from sockudo_py.webhooks.delivery.lane_keeper import LaneKeeper
@@ -110,11 +111,13 @@ class WebhookService:
         if history is not None:
             self.history = HistoryWriter(history, self._settings.history, self._metrics, clock=clock)
             on_attempt = self.history.add if on_attempt is None else _both(self.history.add, on_attempt)
+        self.catalogue = Catalogue()
         self.trigger = Trigger(
             queue,
             self.registry,
             self._metrics,
             max_payload_bytes=self._settings.worker.max_payload_bytes,
+            check=self.catalogue.check,
             clock=clock,
         )
         self._recovery: Recovery | None = None
@@ -141,6 +144,7 @@ class WebhookService:
     def remove(self, app_id: str) -> None:
         """Forget an app that is gone, with its endpoints."""
         self.registry.remove(app_id)
+        self.catalogue.remove(app_id)
 
     async def start(self) -> None:
         """Begin to deliver. The queue is open and the endpoints are set. Raises what the queue raises.

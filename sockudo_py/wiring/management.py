@@ -12,6 +12,7 @@ from sockudo_py.limits.base import RateLimiter, RequestLimit
 from sockudo_py.management import making
 from sockudo_py.management.access import PortAccess
 from sockudo_py.management.audit import AuditRoutes
+from sockudo_py.management.catalogue import CatalogueRoutes
 from sockudo_py.management.documents import Document
 from sockudo_py.management.editing import Editor
 from sockudo_py.management.endpoints import EndpointRoutes
@@ -105,10 +106,11 @@ class Management:
         groups: list[Group] = [
             endpoints,
             ProjectRoutes(self.managed, editor),
-            TestRoutes(endpoints.find, targets, limiter, store),
+            TestRoutes(endpoints.find, targets, limiter, store, webhooks.catalogue.find),
             QueueRoutes(letters_of(queue), registry.all, figures=webhooks.figures, store=store),
             AuditRoutes(store),
             trigger,
+            CatalogueRoutes(webhooks.catalogue),
         ]
         self._trigger_alone = Router([trigger], roots=())  # it is the applications', whatever operators may do
         self._access = PortAccess(

@@ -272,6 +272,7 @@ class Server:
         for definition in self.apps.all():
             logs.hide(_secrets(definition))
             self.webhooks.replace(definition.app.id, CONFIG, definition.endpoints)
+            self.webhooks.catalogue.replace(definition.app.id, definition.event_types)
             self._warn_of_no_queue(definition)
         with _naming(config, *_QUEUE_KEYS[store_driver(config)]):
             opened.push_async_callback(self._management.stop)
@@ -537,6 +538,7 @@ class Server:
         if new is not None:
             try:
                 self.webhooks.replace(app_id, CONFIG, new.endpoints)
+                self.webhooks.catalogue.replace(app_id, new.event_types)
             except ConfigError as problem:
                 log.error("webhooks of app %s stay as they were: %s", app_id, problem, extra={"app_id": app_id})
         if old is not None and (new is None or old.app.id != new.app.id):

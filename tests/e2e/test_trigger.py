@@ -22,7 +22,7 @@ from tests.support.receiver import Receiver
 from tests.support.redis_server import RedisServer
 from tests.support.redis_server import redis_server as redis_server
 from tests.support.redis_server import unique_prefix as unique_prefix
-from tests.support.server import Config, Server, TestApp, app_config, running, server_config
+from tests.support.server import Config, Server, ServerDied, TestApp, app_config, running, server_config, start
 
 APP = TestApp()
 SECRET = "a-shared-secret-of-an-endpoint"
@@ -218,3 +218,71 @@ def test_errors_are_json_objects(tmp_path: Path) -> None:
         assert (unsigned.status, unsigned.json["error"]["code"]) == (401, "unauthorized")
         malformed = api.signed("POST", api.path("/webhook_events"), b"{")
         assert (malformed.status, malformed.json["error"]["code"]) == (400, "malformed")
+
+
+ORDER = {
+    "name": "order.paid",
+    "description": "An order was paid.",
+    "schema": {"type": "object", "required": ["amount"], "properties": {"amount": {"type": "string"}, "events": {}}},
+    "example": {"amount": "12.50"},
+}
+
+
+def test_registered_types_are_in_the_catalogue_and_their_data_is_checked(tmp_path: Path) -> None:
+    key = {"sha256": hashlib.sha256(b"the-key").hexdigest(), "apps": [APP.id]}
+    other = TestApp("4", "k4", "s4")
+    config = server_config(
+        app_config(APP, event_types=[ORDER]), app_config(other), webhooks={"admin": {"api_keys": [key]}}
+    )
+    with running(config, tmp_path) as server, Api(server, APP) as api:
+        headers = {"Authorization": "Bearer the-key"}
+        assert trigger(api, event_type="order.paid", data={"amount": "1"}).status == 202
+        assert trigger(api, event_type="order.lost", data={"amount": 1}).status == 202
+        wrong = trigger(api, event_type="order.paid", data={"amount": 1})
+        assert (wrong.status, wrong.json["error"]["code"]) == (422, "invalid_data")
+        assert wrong.json["error"]["fields"][0]["field"] == "data.amount"
+        listed = api.raw("GET", "/api/webhooks/events?profile=irisx", b"", headers).json
+        assert (listed["profile"], listed["next_cursor"]) == ("irisx", None)
+        [own] = [one for one in listed["events"] if one["origin"] == "application"]
+        assert (own["name"], own["description"]) == ("order.paid", "An order was paid.")
+        assert own["example"]["data"] == {"amount": "12.50"}
+        assert {"channel_occupied", "connection_terminated"} < {one["name"] for one in listed["events"]}
+        page = api.raw("GET", "/apps/3/webhooks/events?limit=2", b"", headers).json
+        assert (page["profile"], [one["name"] for one in page["events"]]) == (
+            "pusher",
+            ["channel_occupied", "channel_vacated"],
+        )
+        more = api.raw("GET", f"/apps/3/webhooks/events?limit=2&cursor={page['next_cursor']}", b"", headers).json
+        assert [one["name"] for one in more["events"]] == ["member_added", "member_removed"]
+        one = api.raw("GET", "/v1/webhooks/events/order.paid", b"", headers).json
+        assert (one["profile"], one["schema"]["properties"]["data"]["required"]) == ("irisx", ["amount"])
+        for target, status in (
+            ("/apps/4/webhooks/events", 404),
+            ("/api/webhooks/events/none", 404),
+            ("/api/webhooks/events?profile=none", 422),
+            ("/api/webhooks/events?payload=none", 422),
+            ("/api/webhooks/events?cursor=none", 400),
+            ("/api/webhooks/events?x=1", 422),
+        ):
+            assert api.raw("GET", target, b"", headers).status == status, target
+        assert api.raw("GET", "/api/webhooks/events", b"").status == 401
+
+
+def test_a_test_of_an_endpoint_sends_the_example_of_a_registered_type(tmp_path: Path) -> None:
+    key = {"sha256": hashlib.sha256(b"the-key").hexdigest()}
+    with HookReceiver() as receiver:
+        hook = {"url": f"{receiver.url}/hook", "uid": "wh_1", "event_types": ["order.paid"]}
+        config = server_config(
+            app_config(APP, event_types=[ORDER], webhooks=[hook]), webhooks={"admin": {"api_keys": [key]}}
+        )
+        with running(config, tmp_path) as server, Api(server, APP) as api:
+            tried = api.raw("POST", "/api/webhooks/wh_1/test", b"", {"Authorization": "Bearer the-key"})
+            assert (tried.status, tried.json["event_type"]) == (200, "order.paid")
+        [came] = receiver.wait_for("/hook", 1)
+        assert came.events[0]["data"] == ORDER["example"]
+
+
+def test_an_unusable_schema_stops_the_start(tmp_path: Path) -> None:
+    config = server_config(app_config(APP, event_types=[{**ORDER, "schema": {"$ref": "http://127.0.0.1:9/x"}}]))
+    with pytest.raises(ServerDied, match=r"order\.paid: schema: .*references to other documents are not followed"):
+        start(config, tmp_path)

@@ -10,26 +10,15 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from sockudo_py.changes import (
-    CacheMissed,
-    Change,
-    ChannelOccupied,
-    ChannelVacated,
-    ClientEventSent,
-    ConnectionEstablished,
-    ConnectionTerminated,
-    MemberAdded,
-    MemberRemoved,
-    SubscriptionCountChanged,
-)
 from sockudo_py.endpoints import Endpoint
+from sockudo_py.event_types import EventType
 from sockudo_py.queues.jobs import Job
+from sockudo_py.webhooks.catalogue.models import EVENTS, EventModel
+from sockudo_py.webhooks.catalogue.schemas import example
 from sockudo_py.webhooks.delivery.attempt import requests_for
-from sockudo_py.webhooks.events import EVENT_NAMES, Event, event_of
+from sockudo_py.webhooks.events import Event
 from sockudo_py.webhooks.targets.base import Delivered, Failure, Target
 
-_CHANNEL, _SOCKET, _USER = "presence-webhook-test", "1.1", "webhook-test"
-_INFO = '{"name":"Webhook test"}'
 _DEFAULT = "channel_occupied"
 
 
@@ -48,28 +37,18 @@ class TestDelivery:
     message: str | None = None
 
 
-def sample_event(event_type: str, app_id: str, time_ms: int) -> Event:
-    """Return an event of this type as a receiver would see it; of a type that is not ours, one with made-up data."""
-    changes: tuple[Change, ...] = (
-        ChannelOccupied(app_id, _CHANNEL),
-        ChannelVacated(app_id, _CHANNEL),
-        MemberAdded(app_id, _CHANNEL, _USER, _SOCKET, _INFO),
-        MemberRemoved(app_id, _CHANNEL, _USER, _SOCKET),
-        ClientEventSent(app_id, _CHANNEL, "client-webhook-test", '{"test":true}', _SOCKET, _USER),
-        CacheMissed(app_id, "cache-webhook-test"),
-        SubscriptionCountChanged(app_id, "webhook-test", 1),
-        ConnectionEstablished(app_id, _SOCKET),
-        ConnectionTerminated(app_id, _SOCKET),
-    )
-    for change in changes:
-        if EVENT_NAMES[type(change)] == event_type:
-            return event_of(change, time_ms)
-    return {
-        "name": event_type,
-        "event_id": f"evt_test_{secrets.token_hex(8)}",
-        "data": {"test": True, "message": "This is a webhook test"},
-        "time_ms": time_ms,
-    }
+def sample_event(event_type: str, app_id: str, time_ms: int, registered: EventModel | EventType | None = None) -> Event:
+    """Return an event of this type as a receiver would see it: the catalogue's example, if it has one.
+
+    ``registered``: the type as the catalogue of the app knows it; None: one of the server's own, or unknown.
+    """
+    model = registered or EVENTS.get(event_type)
+    event_id = f"evt_test_{secrets.token_hex(8)}"
+    if isinstance(model, EventModel):
+        return example(model, time_ms, event_id)
+    if model is None or model.example is None:
+        model = EventType(event_type, example={"test": True, "message": "This is a webhook test"})
+    return example(model, time_ms, event_id)
 
 
 def usual_event_type(endpoint: Endpoint) -> str:
@@ -83,6 +62,7 @@ async def attempt(
     targets: Mapping[str, Target],
     event_type: str | None = None,
     *,
+    catalogue: Callable[[str, str], EventModel | EventType | None] = lambda app_id, name: None,
     clock: Callable[[], float] = time.time,
 ) -> TestDelivery:
     """Send one event to an endpoint, enabled or not, and return the outcome. The endpoint's filter does not count.
@@ -91,12 +71,13 @@ async def attempt(
         endpoint: Where to.
         targets: By name, "http" and "lambda"; the caller closes them.
         event_type: Any name; None: one that the endpoint listens to.
+        catalogue: Returns what an app knows under a name, as ``Catalogue.find``.
         clock: Unix seconds.
     """
     now = clock()
     time_ms = int(now * 1000)
     name = event_type or usual_event_type(endpoint)
-    event = sample_event(name, endpoint.app_id, time_ms)
+    event = sample_event(name, endpoint.app_id, time_ms, catalogue(endpoint.app_id, name))
     delivery_id = f"dl_test_{secrets.token_hex(12)}"
     job = Job(delivery_id, endpoint.uid, endpoint.app_id, time_ms, orjson.dumps([event]))
     [request] = requests_for(endpoint, job, now)

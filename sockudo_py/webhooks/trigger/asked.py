@@ -12,12 +12,9 @@ from typing import Any
 
 import orjson
 
-from sockudo_py.webhooks.events import EVENT_NAMES
+from sockudo_py.event_types import reserved
 
 EVENT_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,199}")
-# Of these the server says itself that they happened.
-RESERVED = frozenset((*EVENT_NAMES.values(), "resync_started", "resync_completed"))
-RESERVED_PREFIX = "webhook."
 MOST_ID = 200  # characters
 MOST_KEY = 255  # characters
 _PRINTABLE = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]+")
@@ -82,7 +79,7 @@ def read(given: Mapping[str, Any], app_id: str) -> Asked:
     if EVENT_TYPE.fullmatch(event_type) is None:
         message = f"must be letters, digits and _ . : -, at most {MOST_ID}, and begin with a letter or a digit"
         raise _refused("invalid_field", ("event_type", message))
-    if event_type in RESERVED or event_type.startswith(RESERVED_PREFIX):
+    if reserved(event_type):
         message = f"{event_type} is an event of the server itself; choose another name"
         raise _refused("reserved_event_type", ("event_type", message))
     tenant = _text(found, "tenant_id", MOST_ID)

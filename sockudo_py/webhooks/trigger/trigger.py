@@ -29,6 +29,9 @@ _ENVELOPE_BYTES = 1024  # that an envelope adds at most
 _LONGEST_ESCAPE = 6  # bytes of \u00e9, by which Python's json.dumps replaces what takes two or more
 
 
+Check = Callable[[str, str, Any], Sequence[tuple[str, str]]]
+
+
 @dataclass(frozen=True, slots=True)
 class Triggered:
     """The queue has the event. ``answer``: a JSON object; ``replayed``: it is that of an earlier request."""
@@ -45,6 +48,7 @@ class Trigger:
         registry: Which endpoints there are.
         metrics: Where to count.
         max_payload_bytes: Of a request body to a receiver.
+        check: Called with app, type and data of an event; returns where the data is wrong, and how.
         clock: Unix seconds.
     """
 
@@ -55,12 +59,14 @@ class Trigger:
         metrics: WebhookMetrics,
         *,
         max_payload_bytes: int,
+        check: Check = lambda app_id, event_type, data: (),
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._queue = queue
         self._registry = registry
         self._metrics = metrics
         self._max_payload_bytes = max_payload_bytes
+        self._check = check
         self._clock = clock
         self._under_way: set[asyncio.Task[Triggered]] = set()
 
@@ -87,6 +93,7 @@ class Trigger:
             text = asked.text(event_id, now)
         except orjson.JSONEncodeError:
             raise NotTriggered(422, "invalid_field", "data: is nested too deeply", ("data", "too deep")) from None
+        self._check_data(app_id, asked)
         hearing = [one for one in self._registry.by_app(app_id) if one.enabled and wants(one, asked.event_type)]
         self._check_size(hearing, app_id, text, now)
         name = f"dl_{secrets.token_hex(12)}"
@@ -133,6 +140,14 @@ class Trigger:
             await self._queue.append(first)
         found = await self._queue.append_once(once.with_answer(answer), last)
         return None if found is None else once.answer_of(found)
+
+    def _check_data(self, app_id: str, asked: Asked) -> None:
+        problems = self._check(app_id, asked.event_type, asked.data)
+        if problems:
+            fields = [("data" + (f".{place}" if place else ""), what) for place, what in problems]
+            text = "; ".join(f"{place}: {what}" for place, what in fields[:3])
+            message = f"the data does not fit the schema of {asked.event_type}: {text}"
+            raise NotTriggered(422, "invalid_data", message, *fields)
 
     def _check_size(self, hearing: Sequence[Endpoint], app_id: str, text: bytes, now: int) -> None:
         """Raise NotTriggered when a receiver's request would be too large: what is accepted can be sent."""

@@ -23,6 +23,7 @@ ENTRIES: dict[str, dict[str, Any]] = {
     "app_manager.array.apps[].keys[]": {"key": "k2", "secret": "s2"},
     "app_manager.array.apps[].webhooks[]": ENDPOINT,
     "webhooks.admin.api_keys[]": {"sha256": "0" * 64},
+    "app_manager.array.apps[].event_types[]": {"name": "a.b"},
 }
 # Values to try for keys that have no default to begin with.
 CANDIDATES: tuple[Any, ...] = (
@@ -122,7 +123,7 @@ def test_null_is_no_section(place: str) -> None:
     assert outcome(document(place, value=None))[1] == []
 
 
-@pytest.mark.parametrize("place", KEYS)
+@pytest.mark.parametrize("place", [place for place, info in KEYS.items() if info.annotation is not Any])
 def test_a_number_or_a_flag_may_be_text(place: str) -> None:
     value = sample(place)
     if isinstance(value, bool):

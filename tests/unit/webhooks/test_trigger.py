@@ -230,6 +230,16 @@ async def test_a_queue_that_is_away_is_said() -> None:
         await bench.fire()
 
 
+async def test_data_that_its_schema_does_not_allow_is_refused_with_the_places() -> None:
+    bench = Bench()
+    bench.trigger._check = lambda app_id, name, data: [("a.0", "is wrong"), ("", "is too")] if data == 1 else []
+    with pytest.raises(NotTriggered) as problem:
+        await bench.fire("key", data=1)
+    assert (problem.value.status, problem.value.code) == (422, "invalid_data")
+    assert problem.value.fields == (("data.a.0", "is wrong"), ("data", "is too"))
+    assert not (await bench.fire("key", data=2)).replayed
+
+
 # -- size
 
 

@@ -1,0 +1,86 @@
+"""The routes of the event catalogue. Free of what carries requests."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol, get_args
+
+from sockudo_py.endpoints import ProfileName
+from sockudo_py.event_types import EventType
+from sockudo_py.management.aliases import alias_of, aliased
+from sockudo_py.management.scope import app_of
+from sockudo_py.management.values import MOST_LISTED, Answer, Asked, FieldProblem, Fields, Refused
+from sockudo_py.webhooks.catalogue.models import EVENTS, EventModel
+from sockudo_py.webhooks.catalogue.schemas import Payload, Shape, request_schema
+from sockudo_py.webhooks.delivery.examples import request_example
+
+_SHAPE = frozenset({"app_id", "profile", "payload"})
+_ANY_APP = "my-app"  # in examples, where the request is about none
+
+
+class Events(Protocol):
+    """The events of apps (``webhooks.catalogue.catalogue.Catalogue`` is one)."""
+
+    def registered(self, app_id: str) -> Sequence[EventType]:
+        """Return the types that an app has registered."""
+
+
+class CatalogueRoutes:
+    """Answers which events there are, with schema and example of the requests that carry them.
+
+    Args:
+        events: Those of each app.
+    """
+
+    def __init__(self, events: Events) -> None:
+        self._events = events
+        self.table = (*aliased("GET", "/events", self.list), *aliased("GET", "/events/{name}", self.show))
+
+    async def list(self, asked: Asked) -> Answer:
+        """List the events that an app's endpoints may hear of: the server's own, then the registered ones by name."""
+        fields = Fields(asked, _SHAPE | {"limit", "cursor"})
+        app_id, shape = self._asked(asked, fields)
+        limit, after = fields.number("limit", 50, MOST_LISTED), fields.text("cursor")
+        found = self._all(app_id)
+        names = [one.name for one in found]
+        if after is not None and after not in names:
+            raise Refused(400, "invalid_cursor", "cursor: is none that this server has given")
+        start = 0 if after is None else names.index(after) + 1
+        page = found[start : start + limit]
+        more = page[-1].name if start + limit < len(found) else None
+        shown = [_shown(one, shape, app_id) for one in page]
+        return Answer(200, {"profile": shape.profile, "payload": shape.payload, "events": shown, "next_cursor": more})
+
+    async def show(self, asked: Asked) -> Answer:
+        """Show one event."""
+        app_id, shape = self._asked(asked, Fields(asked, _SHAPE))
+        (name,) = asked.segments
+        for one in self._all(app_id):
+            if one.name == name:
+                return Answer(200, {"profile": shape.profile, "payload": shape.payload, **_shown(one, shape, app_id)})
+        raise Refused(404, "unknown_event", f"there is no event {name[:200]}; others may be triggered all the same")
+
+    def _asked(self, asked: Asked, fields: Fields) -> tuple[str | None, Shape]:
+        app_id = app_of(asked.admin, asked.app_id or fields.text("app_id"))
+        profile = _one_of("profile", fields.text("profile"), get_args(ProfileName), alias_of(asked.route).profile)
+        payload = _one_of("payload", fields.text("payload"), get_args(Payload), "seed")
+        return app_id, Shape(profile, payload)
+
+    def _all(self, app_id: str | None) -> Sequence[EventModel | EventType]:
+        own = () if app_id is None else self._events.registered(app_id)
+        return [*EVENTS.values(), *sorted(own, key=lambda one: one.name)]
+
+
+def _one_of(field: str, given: str | None, known: Sequence[str], default: str) -> Any:
+    if given is not None and given not in known:
+        message = f"must be one of {', '.join(known)}"
+        raise Refused(422, "invalid_field", f"{field}: {message}", [FieldProblem(field, message)])
+    return given or default
+
+
+def _shown(event: EventModel | EventType, shape: Shape, app_id: str | None) -> dict[str, Any]:
+    return {
+        "name": event.name,
+        "description": event.description,
+        "origin": "server" if isinstance(event, EventModel) else "application",
+        "schema": request_schema(event, shape),
+        "example": request_example(event, shape, app_id or _ANY_APP),
+    }
