@@ -16,6 +16,7 @@ PROMISES = "e2e/test_seeds_promises.py"
 OPERATOR = "e2e/test_seeds_operator.py"
 DELIVERY = "e2e/test_webhooks_delivery.py"
 TRIGGER = "e2e/test_trigger.py"
+MANAGEMENT = "e2e/test_seeds_management.py"
 HTTP = "e2e/test_webhooks_http_target.py"
 LAMBDA, LAMBDA_WIRE = "unit/webhooks/test_aws_lambda.py", "e2e/test_webhooks_lambda.py"
 WORKER = "unit/webhooks/test_worker.py"
@@ -45,6 +46,8 @@ def item(says: str, *tests: tuple[str, str], left: str = "") -> Item:
     return Item(says, tests, left)
 
 
+MADE = (MANAGEMENT, "test_d1_d2_d3_an_endpoint_is_made_shown_and_tested")
+REDRIVEN = (MANAGEMENT, "test_d6_d7_i2_failed_deliveries_are_counted_and_sent_again_by_hand")
 SCHEDULE = (
     PROMISES,
     "test_p6_k12_r3_i2_the_attempts_come_exactly_on_schedule_and_then_it_is_a_dead_letter",
@@ -69,7 +72,10 @@ USAGE = (OPERATOR, "test_k16_k17_usage_shows_the_documented_figures_and_the_endp
 
 DOCUMENTS: dict[str, dict[str, Item]] = {
     "S0 Pulse": {
-        "P1": item("set the URL of a project by `PUT /api/v1/projects/{id}`", left=_ROUTES),
+        "P1": item(
+            "set the URL of a project by `PUT /api/v1/projects/{id}`",
+            (MANAGEMENT, "test_p1_the_url_of_a_project_is_set_and_events_arrive"),
+        ),
         "P2": item("signature verified by the samples in JavaScript, Python and Go", PULSE, PULSE_GO),
         "P3": item("the sample that verifies `JSON.stringify(req.body)`", PULSE),
         "P4": item("envelope `event, project_id, timestamp, data`", PULSE_BODY),
@@ -237,25 +243,25 @@ DOCUMENTS: dict[str, dict[str, Item]] = {
         "R12": item("Apps, app, Webhooks, Add Webhook", left=_PAGE),
     },
     "S3 RemoteDevAI": {
-        "D1": item("`POST /api/webhooks`", left=_ROUTES),
-        "D2": item("`GET /api/webhooks/{id}`", left=_ROUTES),
+        "D1": item("`POST /api/webhooks`", MADE),
+        "D2": item("`GET /api/webhooks/{id}`", MADE),
         "D3": item(
             "`POST /api/webhooks/{id}/test`",
+            MADE,
             ("unit/test_cli_webhooks.py", "test_test_makes_one_genuine_attempt_and_shows_its_outcome"),
-            left=f"the attempt itself, from the command line; the route {_ROUTES}",
         ),
         "D4": item("`GET /api/webhooks/{id}/deliveries`", left=_HISTORY),
         "D5": item("`GET /api/webhooks/{id}/stats`", left=_ROUTES),
         "D6": item(
             "`GET /api/webhooks/queue/stats`",
+            REDRIVEN,
             ("unit/test_cli_webhooks.py", "test_stats_count_what_is_where"),
-            left=f"the figures, from the command line; the route {_ROUTES}",
         ),
         "D7": item(
             "`POST /api/webhooks/queue/retry-failed`, of all or of one",
+            REDRIVEN,
             ("unit/test_cli_webhooks.py", "test_retry_all_takes_every_page"),
             ("unit/test_cli_webhooks.py", "test_retry_of_one_endpoint_leaves_the_others"),
-            left=f"the redrive, from the command line; the route {_ROUTES}",
         ),
         "D8": item("bare hex over time and body, 300 s, verified by both samples", REMOTEDEVAI),
         "D9": item(
@@ -278,8 +284,8 @@ DOCUMENTS: dict[str, dict[str, Item]] = {
         "I2": item(
             "retries after 1, 2, 4, 8, 16 s, then failed; manual retry",
             SCHEDULE,
+            REDRIVEN,
             ("unit/test_cli_webhooks.py", "test_retry_sends_the_oldest_again"),
-            left=f"manual retry on the command line and by redis-cli; by route: {_ROUTES}",
         ),
         "I3": item(
             "4xx and 5xx both fail; connect timeout; network errors",
@@ -299,15 +305,15 @@ DOCUMENTS: dict[str, dict[str, Item]] = {
         "I6": item("`GET /v1/webhooks/:id/deliveries`", left=_HISTORY),
         "I7": item(
             "`POST /v1/webhooks/123/test`",
-            ("unit/test_cli_webhooks.py", "test_test_makes_one_genuine_attempt_and_shows_its_outcome"),
-            left=f"the attempt itself, from the command line; the route {_ROUTES}",
+            (MANAGEMENT, "test_i7_i10_a_test_by_number_and_not_for_strangers"),
         ),
         "I8": item("envelope `event, event_id, timestamp, data`; event_id stays", IRISX, SAME_IDS),
         "I9": item("`triggerEvent({tenantId, eventType, eventId, payload})`", IRISX, SAME_IDS, TRIGGERED),
         "I10": item(
             "an endpoint belongs to its app",
             ("unit/webhooks/test_registry.py", "test_an_endpoint_belongs_to_its_app"),
-            left=f"events stay with their app; other apps' keys get a 404: {_ROUTES}",
+            (MANAGEMENT, "test_i7_i10_a_test_by_number_and_not_for_strangers"),
+            (MANAGEMENT, "test_i10_an_endpoint_is_not_there_for_other_apps"),
         ),
     },
 }

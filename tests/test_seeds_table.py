@@ -11,6 +11,7 @@ SEED_FILES = [
     "e2e/test_seeds_promises.py",
     "e2e/test_seeds_operator.py",
     "e2e/test_trigger.py",
+    "e2e/test_seeds_management.py",
 ]
 
 

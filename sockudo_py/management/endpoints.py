@@ -83,8 +83,8 @@ class EndpointRoutes:
 
     async def show(self, asked: Asked) -> Answer:
         """Show one endpoint, by uid or number."""
-        Fields(asked, frozenset())
         endpoint = self.find(asked)
+        Fields(asked, frozenset())
         alias = alias_of(asked.route)
         answer = wrapped(shape(endpoint, self._document(endpoint.uid), alias), alias)
         if alias.wrapped and self.figures is not None:
@@ -124,25 +124,28 @@ class EndpointRoutes:
 
     async def delete(self, asked: Asked) -> Answer:
         """Delete an endpoint."""
+        endpoint = self.find(asked)
         read(NoBody, asked.body)
-        await self._edits().delete(asked.admin, self.find(asked).uid)
+        await self._edits().delete(asked.admin, endpoint.uid)
         return Answer(204)
 
     async def enable(self, asked: Asked) -> Answer:
         """Switch an endpoint on."""
+        found = self.find(asked)
         read(NoBody, asked.body)
         alias = alias_of(asked.route)
-        endpoint = await self._edits().switch(asked.admin, self.find(asked).uid, True)
+        endpoint = await self._edits().switch(asked.admin, found.uid, True)
         return Answer(200, wrapped(shape(endpoint, self._document(endpoint.uid), alias), alias))
 
     async def disable(self, asked: Asked) -> Answer:
         """Switch an endpoint off. What waits for it is kept; with ``?drop=to_dlq`` it becomes dead letters."""
+        found = self.find(asked)
         fields = Fields(asked, frozenset({"drop"}))
         drop = fields.text("drop")
         if drop not in (None, "to_dlq"):
             raise Refused(422, "invalid_field", "drop: must be to_dlq")
         alias = alias_of(asked.route)
-        endpoint = await self._edits().switch(asked.admin, self.find(asked).uid, False)
+        endpoint = await self._edits().switch(asked.admin, found.uid, False)
         shown = wrapped(shape(endpoint, self._document(endpoint.uid), alias), alias)
         if drop is not None and self._drop is not None:
             shown["dropped"] = await self._drop(endpoint.uid, DROPPED)
@@ -150,10 +153,11 @@ class EndpointRoutes:
 
     async def rotate(self, asked: Asked) -> Answer:
         """Give an endpoint another secret."""
+        found = self.find(asked)
         body = read(RotateBody, asked.body)
         grace = self._rotation_grace() if body.grace_s is None else float(body.grace_s)
         given = None if body.secret is None else body.secret.get_secret_value()
-        edited, until = await self._edits().rotate(asked.admin, self.find(asked).uid, grace, given)
+        edited, until = await self._edits().rotate(asked.admin, found.uid, grace, given)
         expires_at = None if until is None else iso(int(until * 1000))
         return Answer(200, self._edited(edited, alias_of(asked.route), previous_secret_expires_at=expires_at))
 

@@ -48,8 +48,8 @@ class TestRoutes:
 
     async def test(self, asked: Asked) -> Answer:
         """Send one event, and say what came of it."""
-        body = read(TestBody, asked.body)
         endpoint = self._find(asked)
+        body = read(TestBody, asked.body)
         allowance = self._limiter.take(f"management:test:{endpoint.uid}", A_MINUTE, 60.0)
         if not allowance.allowed:
             seconds = str(max(1, -int(-allowance.retry_after // 1)))

@@ -4,6 +4,7 @@ Each path is a mailbox of its own, so that one receiver serves the endpoints of 
 """
 
 import json
+import ssl
 import threading
 import time
 from collections import defaultdict
@@ -47,9 +48,9 @@ class _Listening(ThreadingHTTPServer):
 
 
 class HookReceiver:
-    """Listens on 127.0.0.1 while its ``with`` block runs; port 0 takes a free one."""
+    """Listens on 127.0.0.1 while its ``with`` block runs; port 0 takes a free one, ``tls`` makes it speak HTTPS."""
 
-    def __init__(self, port: int = 0) -> None:
+    def __init__(self, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
         self._changed = threading.Condition()
         self._hooks: dict[str, list[Hook]] = defaultdict(list)
         self._answers: dict[str, list[int | float]] = defaultdict(list)
@@ -77,6 +78,9 @@ class HookReceiver:
 
         self._stopping = threading.Event()
         self._server = _Listening(("127.0.0.1", port), Handler)
+        self._scheme = "http" if tls is None else "https"
+        if tls is not None:  # the handshake comes with the first read, in the thread of the connection
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
 
     def __enter__(self) -> Self:
@@ -92,7 +96,7 @@ class HookReceiver:
     @property
     def url(self) -> str:
         """The address without a path."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        return f"{self._scheme}://127.0.0.1:{self._server.server_address[1]}"
 
     def _take(self, hook: Hook) -> int | float:
         with self._changed:
