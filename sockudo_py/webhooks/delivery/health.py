@@ -111,7 +111,8 @@ class EndpointHealth:
             return  # somebody was faster
         self._metrics.auto_disabled.add(uid, reason)
         log.error(
-            "a webhook endpoint was disabled; what waits for it is kept. Restart, or give it another URL, to enable it",
+            "a webhook endpoint was disabled; what waits for it is kept. Enable it by the management API, or give it "
+            "another URL",
             extra={"webhook": uid, "reason": why},
         )
 
