@@ -268,7 +268,8 @@ async def test_an_endpoint_that_only_failed_for_so_long_is_disabled_and_keeps_it
         assert "app-1" not in site.registry.routes
         assert site.metrics.auto_disabled.values == {("wh_1", "failing"): 1}
         assert [record.message for record in caplog.records if record.name.endswith("health")] == [
-            "a webhook endpoint was disabled; what waits for it is kept. Restart, or give it another URL, to enable it"
+            "a webhook endpoint was disabled; what waits for it is kept. Enable it by the management API, or give it "
+            "another URL"
         ]
         await until(lambda: site.queue.paused == ["wh_1"])
         await site.pass_time(10_000)
