@@ -88,9 +88,11 @@ class TextWriter:
                 if time_ms != self._time_ms:
                     self._time_ms, self._time_text = time_ms, b"%d}" % time_ms
                 return b"".join((self._head, change.payload[1 : self._end], self._tail, self._time_text))
-        elif (template := _CHANNEL_TEXTS.get(type(change))) is not None:
+        elif (before := _BEFORE_CHANNEL.get(type(change))) is not None:
             try:
-                return template % (orjson.dumps(change.channel), time_ms)  # type: ignore[union-attr]
+                if time_ms != self._time_ms:
+                    self._time_ms, self._time_text = time_ms, b"%d}" % time_ms
+                return b"".join((before, orjson.dumps(change.channel), b',"time_ms":', self._time_text))  # type: ignore[union-attr]
             except TypeError:  # no valid Unicode
                 pass
         return encode(event_of(change, time_ms))
@@ -184,9 +186,9 @@ _FIELDS: Mapping[type[Change], Callable[[Any], Event]] = MappingProxyType(
         ConnectionTerminated: _connection,
     }
 )
-_CHANNEL_TEXTS: Mapping[type[Change], bytes] = MappingProxyType(
+_BEFORE_CHANNEL: Mapping[type[Change], bytes] = MappingProxyType(
     {
-        kind: b'{"name":"%b","channel":%%b,"time_ms":%%d}' % EVENT_NAMES[kind].encode()
+        kind: b'{"name":"%b","channel":' % EVENT_NAMES[kind].encode()
         for kind in (ChannelOccupied, ChannelVacated, CacheMissed)
     }
 )

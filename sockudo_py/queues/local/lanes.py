@@ -201,39 +201,40 @@ class Lane:
             return self.ready.popleft()
         if not self.fresh:
             return None
-        return _merged(self._gather())
+        return _merged(*self._gather())
 
-    def _gather(self) -> list[Fresh]:
-        """Take the events out of the lane that go together."""
+    def _gather(self) -> tuple[list[Fresh], list[bytes]]:
+        """Take the events out of the lane that go together; return them, and their texts if there are several."""
         fresh, size, most = self.fresh, self.policy.size, self.policy.max_bytes
         if size == 1 or len(fresh) == 1 or fresh[0].solo:  # its text is not looked at: it may be poison
-            return [fresh.popleft()]
+            return [fresh.popleft()], []
         gathered = list(islice(fresh, size))
-        if any(map(_SOLO, gathered)) or sum(map(len, map(_EVENT, gathered))) + len(gathered) - 1 > most:
-            room = most - len(gathered[0].event)
+        texts = list(map(_EVENT, gathered))
+        if any(map(_SOLO, gathered)) or sum(map(len, texts)) + len(texts) - 1 > most:
+            room = most - len(texts[0])
             count = 1
             while count < len(gathered) and not gathered[count].solo:
-                room -= len(gathered[count].event) + 1
+                room -= len(texts[count]) + 1
                 if room < 0:
                     break
                 count += 1
-            del gathered[count:]
+            del gathered[count:], texts[count:]
         for _ in gathered:
             fresh.popleft()
-        return gathered
+        return gathered, texts
 
 
-def _merged(gathered: list[Fresh]) -> Entry:
+def _merged(gathered: list[Fresh], texts: list[bytes]) -> Entry:
     first = gathered[0]
     if isinstance(first, Entry):
         if len(gathered) > 1:
-            first.text = jobs.merge(first.text, [one.event for one in gathered[1:]])
+            first.text = jobs.merge(first.text, texts[1:])
             first.spare = tuple(one.row for one in gathered[1:] if isinstance(one, Entry))
         entry = first
     else:
-        made = jobs.fresh(first, list(map(_EVENT, gathered)))
+        made = jobs.fresh(first, texts or (first.event,))
         entry = Entry(first.endpoint, jobs.encode_fresh(made), solo=first.solo)
-        if all(map(_OWN, gathered)):
+        if first.own if len(gathered) == 1 else all(map(_OWN, gathered)):
             entry.own, entry.fresh = len(gathered), made
     entry.gathered = len(gathered)
     return entry

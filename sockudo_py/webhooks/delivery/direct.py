@@ -16,7 +16,7 @@ from sockudo_py.queues.base import Claim
 from sockudo_py.queues.jobs import Job
 from sockudo_py.webhooks.delivery.attempt import Attempt, request_for
 from sockudo_py.webhooks.delivery.deliverer import Deliverer
-from sockudo_py.webhooks.delivery.envelopes import bodies
+from sockudo_py.webhooks.delivery.envelopes import whole_body
 from sockudo_py.webhooks.targets.base import Begins, Delivered, Outcome, Request, Target
 
 log = logging.getLogger(__name__)
@@ -74,9 +74,8 @@ class DirectDelivery:
             return None
         now = self._clock()
         now_ms = int(now * 1000)
-        body = next(bodies(endpoint, job, lambda: now_ms, self._max_payload_bytes))
-        size = len(body.content)
-        if len(body.events) != job.count() or size > self._max_payload_bytes:
+        body = whole_body(endpoint, job, now_ms)
+        if body is None or (size := len(body.content)) > self._max_payload_bytes:
             return None
         request = request_for(endpoint, job, body, now)
         answered = partial(self._answered, claim, endpoint, job, request, target.name, now_ms, time.perf_counter())

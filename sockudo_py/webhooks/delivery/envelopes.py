@@ -44,13 +44,19 @@ def bodies(endpoint: Endpoint, job: Job, now_ms: Callable[[], int], max_bytes: i
     One body; or one per event, where the envelope holds one; or several of at most ``max_bytes``. Only a body of a
     single event may be larger. The same events have the same ids on every call.
     """
-    make = _batch if batched(endpoint) else _single
-    whole = range(job.count())
-    content = make(endpoint, job, whole, now_ms())
-    if content is not None and (max_bytes is None or len(content) <= max_bytes or len(whole) == 1):
-        yield Body(job.id, content, whole)
+    whole = whole_body(endpoint, job, now_ms())
+    if whole is not None and (max_bytes is None or len(whole.content) <= max_bytes or len(whole.events) == 1):
+        yield whole
     else:
-        yield from _halves(make, endpoint, job, whole, now_ms, max_bytes)
+        make = _batch if batched(endpoint) else _single
+        yield from _halves(make, endpoint, job, range(job.count()), now_ms, max_bytes)
+
+
+def whole_body(endpoint: Endpoint, job: Job, now_ms: int) -> Body | None:
+    """Return the body that carries all events of a job, however large it is; None when the envelope holds one event."""
+    whole = range(job.count())
+    content = (_batch if batched(endpoint) else _single)(endpoint, job, whole, now_ms)
+    return None if content is None else Body(job.id, content, whole)
 
 
 _Maker = Callable[[Endpoint, Job, range, int], bytes | None]

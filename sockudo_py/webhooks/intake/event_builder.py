@@ -7,10 +7,8 @@ what is its own.
 
 import secrets
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from itertools import count, islice
-from operator import itemgetter
 
 from sockudo_py.changes import Change, Transition
 from sockudo_py.queues.base import Append, make_append
@@ -20,7 +18,6 @@ from sockudo_py.webhooks.intake.occupancies import BEGINS, ENDS, Occupancies
 from sockudo_py.webhooks.intake.receipts import Receipts
 from sockudo_py.webhooks.metrics import WebhookMetrics
 
-_AUDIENCE: Callable[[tuple[float, Audience, Change]], Audience] = itemgetter(1)
 LONGEST_RUN = 256  # changes; they are in memory beyond the bounds of the spool
 
 
@@ -114,10 +111,12 @@ class EventBuilder:
         self._run = []
         occupancies, write, fresh_ids = self._occupancies, self._writer.text, self._ids
         lines: dict[str, list[Append]] = {}  # so endpoints share a text: many of them cost little memory
+        happened: dict[Audience, int] = {}
         filtered = 0
         tested: tuple[Audience, str] | None = None  # whose filters were asked about which channel last
         passing: tuple[str, ...] | None = None  # the answer
         for now, audience, change in run:
+            happened[audience] = happened.get(audience, 0) + 1
             hearing = audience.everybody
             if audience.has_channel:
                 channel: str = change.channel  # type: ignore[union-attr]
@@ -131,7 +130,7 @@ class EventBuilder:
                         continue
             else:
                 solo = True
-            ids: Iterable[str] | None = None
+            ids: Sequence[str] | None = None
             if occupancies is not None:
                 kind = type(change)
                 if kind in ENDS:
@@ -143,19 +142,20 @@ class EventBuilder:
                 continue
             time_ms = int(now * 1000)
             text, app_id, source = write(change, time_ms), change.app_id, change.source
-            for endpoint, ident in zip(hearing, fresh_ids if ids is None else ids, strict=False):
-                event = make_append((ident, endpoint, app_id, text, time_ms, solo, True, source))
+            named = fresh_ids if ids is None else iter(ids)
+            for endpoint in hearing:  # ``zip`` would take longer: most have one endpoint
+                event = make_append((next(named), endpoint, app_id, text, time_ms, solo, True, source))
                 line = lines.get(endpoint)
                 if line is None:
                     lines[endpoint] = [event]
                 else:
                     line.append(event)
-        self._count(run, filtered)
+        self._count(happened, filtered)
         for endpoint, events in lines.items():
             self._put(endpoint, events)
 
-    def _count(self, run: list[tuple[float, Audience, Change]], filtered: int) -> None:
-        for audience, number in Counter(map(_AUDIENCE, run)).items():
+    def _count(self, happened: dict[Audience, int], filtered: int) -> None:
+        for audience, number in happened.items():
             if audience.everybody:
                 self._metrics.events.add(audience.app_id, audience.name, amount=number)
         if filtered:
