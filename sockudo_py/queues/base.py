@@ -135,6 +135,9 @@ class FreshJob(NamedTuple):
     events_text: bytes
 
 
+make_fresh = cast("Callable[[tuple[str, str, str, int, bytes]], FreshJob]", partial(tuple.__new__, FreshJob))
+
+
 @value
 class Claim:
     """A leased job. It must be answered by ``ack``, ``retry``, ``fail`` or ``release`` under its token.

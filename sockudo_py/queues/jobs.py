@@ -18,7 +18,7 @@ import orjson
 from sockudo_py.compact import compact
 from sockudo_py.errors import SockudoError
 from sockudo_py.protocol.values import value
-from sockudo_py.queues.base import ALL_DEAD, Append, Claim, DeadLetters, FreshJob
+from sockudo_py.queues.base import ALL_DEAD, Append, Claim, DeadLetters, FreshJob, make_fresh
 
 _EVENTS = b',"events":['
 _HEAD = re.compile(
@@ -86,7 +86,8 @@ def encode_event(append: Append) -> bytes:
 
 def fresh(first: Append, events: Sequence[bytes]) -> FreshJob:
     """Return what a job that holds these events is made of; all else is as in the first one."""
-    return FreshJob(first.id, first.endpoint, first.app_id, first.created_ms, b"[%b]" % b",".join(events))
+    text = events[0] if len(events) == 1 else b",".join(events)
+    return make_fresh((first.id, first.endpoint, first.app_id, first.created_ms, b"".join((b"[", text, b"]"))))
 
 
 def encode_fresh(job: FreshJob) -> bytes:

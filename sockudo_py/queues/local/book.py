@@ -118,7 +118,10 @@ class LeaseBook:
         """Lease up to ``limit`` jobs, in turn; returns tokens and jobs."""
         claims: list[tuple[str, Entry]] = []
         held = self._held.setdefault(worker, [0] * CLASSES)
+        heaps = self.lanes.heaps
         for classes, most in self._shares.turns:
+            if len(classes) == 1 and not heaps[classes[0]]:
+                continue
             while len(claims) < limit and (lane := self._next(classes, held, most, now)) is not None:
                 claim = self._take(lane, worker, now, lease_ms, lane.standing[0])
                 if claim is not None:
@@ -197,8 +200,8 @@ class LeaseBook:
         if self.delayed:
             dues.append(self.delayed[0][0])
         held = self._held.get(worker, [0] * CLASSES)
-        for standing in range(CLASSES):
-            turn = self.lanes.first(standing)
+        for standing, heap in enumerate(self.lanes.heaps):
+            turn = self.lanes.first(standing) if heap else None
             if turn is not None and self._shares.may(held, standing):
                 dues.append(turn[0])
         return max(0, min(dues) - now) if dues else None

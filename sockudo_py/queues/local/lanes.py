@@ -219,8 +219,11 @@ class Lane:
                     break
                 count += 1
             del gathered[count:], texts[count:]
-        for _ in gathered:
-            fresh.popleft()
+        if len(gathered) == len(fresh):
+            fresh.clear()
+        else:
+            for _ in gathered:
+                fresh.popleft()
         return gathered, texts
 
 
@@ -247,7 +250,8 @@ class Lanes:
         self._default = default
         self._lanes: dict[str, Lane] = {}
         self._apps: WeakValueDictionary[str, App] = WeakValueDictionary()
-        self._heaps: tuple[list[tuple[int, int, Lane]], ...] = tuple([] for _ in range(CLASSES))
+        # By class; ``first`` says what holds. Where one is empty nobody need ask.
+        self.heaps: tuple[list[tuple[int, int, Lane]], ...] = tuple([] for _ in range(CLASSES))
         self._serial = 0
         self.waiting = 0  # entries in all lanes
 
@@ -353,7 +357,7 @@ class Lanes:
         due = max(opens, 0 if first else now)
         self._serial += 1
         lane.listed = (standing, due, self._serial)
-        heap = self._heaps[standing]
+        heap = self.heaps[standing]
         heapq.heappush(heap, (due, self._serial, lane))
         if len(heap) > 4 * len(self._lanes) + 100:  # mostly listings that hold no more
             heap[:] = [item for item in heap if item[2].listed == (standing, item[0], item[1])]
@@ -362,7 +366,7 @@ class Lanes:
 
     def first(self, standing: int) -> tuple[int, int, Lane] | None:
         """Return due time, place among those of that time, and lane of the next turn in a class; None without one."""
-        heap = self._heaps[standing]
+        heap = self.heaps[standing]
         while heap:
             due, serial, lane = heap[0]
             if lane.listed == (standing, due, serial):

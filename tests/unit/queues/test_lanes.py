@@ -25,7 +25,7 @@ def test_listings_that_hold_no_more_do_not_pile_up() -> None:
     for now in range(5000):
         lanes["wh_a"].paused = now % 2 == 0
         lanes.settle(lanes["wh_a"], now)
-    assert len(lanes._heaps[FAST]) < 200
+    assert len(lanes.heaps[FAST]) < 200
 
 
 def test_a_lane_is_listed_in_one_class_at_a_time() -> None:
