@@ -27,6 +27,7 @@ from sockudo_py.process.descriptors import Descriptors
 from sockudo_py.process.memory import memory_share
 from sockudo_py.process.watermarks import Watermark, Watermarks
 from sockudo_py.queues.base import Queue
+from sockudo_py.relays.base import Relay
 from sockudo_py.stores.endpoints.base import EndpointStore
 from sockudo_py.webhooks.delivery.breaker import BreakerSettings
 from sockudo_py.webhooks.delivery.health import HealthSettings
@@ -204,6 +205,19 @@ def make_limiter(config: Config, shared: SharedRedis) -> RateLimiter:
             return RedisRateLimiter(shared.of("rate_limiter"), config.rate_limiter.redis.prefix, time.monotonic)
         case _:
             assert_never(config.rate_limiter.driver)
+
+
+def make_relay(config: Config, shared: SharedRedis) -> Relay | None:
+    """Return what passes requests of HTTP transports on to other nodes; None where there are none."""
+    match config.adapter.driver:
+        case "local":
+            return None
+        case "redis":
+            from sockudo_py.relays.redis import RedisRelay
+
+            return RedisRelay(shared.of("adapter"), f"{config.adapter.redis.prefix}{{http}}:")
+        case _:
+            assert_never(config.adapter.driver)
 
 
 def store_driver(config: Config) -> Literal["memory", "sqlite", "redis"]:

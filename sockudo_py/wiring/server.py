@@ -54,6 +54,7 @@ from sockudo_py.wiring.drivers import (
     make_keys,
     make_limiter,
     make_queue,
+    make_relay,
     make_targets,
     make_watermarks,
     refuse_unbuilt,
@@ -115,6 +116,7 @@ class Server:
         self._loop = loop = asyncio.get_running_loop()
         shared = SharedRedis(config)
         self._limiter = make_limiter(config, shared)
+        self._relay = make_relay(config, shared) if config.http_transport.enabled else None
         self._cache = make_cache(config, shared)
         self._keys = make_keys(config, shared)
         file = sqlite_file(config)
@@ -260,6 +262,8 @@ class Server:
         opened.push_async_callback(self._cache.close)
         opened.push_async_callback(self._keys.close)
         opened.push_async_callback(self._limiter.close)
+        if self._relay is not None:
+            opened.push_async_callback(self._relay.close)
         with _naming(config, *_QUEUE_KEYS[config.queue.driver]):
             await self._queue.open()
         opened.push_async_callback(self._queue.close)
@@ -303,7 +307,7 @@ class Server:
             await self._admin.listen()
         with _naming(config, *_ADAPTER_KEYS[config.adapter.driver]):
             await self._adapter.open()
-            for driver in (self._cache, self._keys, self._limiter):
+            for driver in (self._cache, self._keys, self._limiter, self._relay):
                 if isinstance(driver, Opens):
                     await driver.open()
         opened.push_async_callback(self._adapter.stop)
@@ -501,8 +505,10 @@ class Server:
             session_timeout=transport.session_timeout,
             poll_timeout=transport.poll_timeout,
             close_timeout=CLOSING_HANDSHAKE,
+            relay_patience=max(transport.poll_timeout, min(config.activity_timeout, config.ping_interval))
+            + config.pong_timeout,
         )
-        return xhr_lanes(context, "" if transport.path == "/" else transport.path, limits, self.metrics)
+        return xhr_lanes(context, "" if transport.path == "/" else transport.path, limits, self.metrics, self._relay)
 
     def _warn_of_no_queue(self, definition: AppDefinition) -> None:
         """Warn once. About apps in the configuration itself load() has warned already."""

@@ -198,6 +198,16 @@ class XhrClient:
         if receiver is self._answered:
             self._doubtful = True
 
+    def slow_on(self, receiver: Receiver) -> None:
+        """Close a client that doesn't read this stream."""
+        if receiver is self._receiver:
+            self.slow()
+
+    @property
+    def origin(self) -> str | None:
+        """The origin of its page."""
+        return self.marks[1]
+
     @property
     def over(self) -> bool:
         """Whether the session has ended; its last words may wait."""
@@ -385,6 +395,7 @@ class XhrClient:
             self._state = _GONE
             self._drop_kept()
             self._context.sessions.remove(self)
+            self._context.forgotten(self.key)
             self._gone("evicted")
             self._context.call_soon(self._disconnect)
         else:
@@ -492,6 +503,7 @@ class XhrClient:
         context = self._context
         context.wheel.cancel(self)
         context.sessions.remove(self)
+        context.forgotten(self.key)
         receiver, self._receiver = self._receiver, None
         if receiver is not None:
             receiver.abort()

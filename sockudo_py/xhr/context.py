@@ -9,7 +9,7 @@ from sockudo_py.clients.node import ClientNode
 from sockudo_py.clients.open_connections import OpenConnections
 from sockudo_py.clients.wheel import Wheel
 from sockudo_py.metrics import Metrics
-from sockudo_py.xhr.sessions import Sessions
+from sockudo_py.xhr.sessions import Key, Sessions
 
 
 class Waits(Protocol):
@@ -31,6 +31,7 @@ class XhrLimits:
     session_timeout: float = 15.0  # that a session lives without a receive request
     poll_timeout: float = 25.0  # after which a poll is answered with a heartbeat
     close_timeout: float = 3.0  # that a client has to read the end of a response
+    relay_patience: float = 90.0  # for a word of another node about a request that was passed on to it
 
 
 class XhrContext:
@@ -84,6 +85,7 @@ class XhrContext:
         self.limits = limits or XhrLimits()
         self.sessions: Sessions[Any] = Sessions() if sessions is None else sessions  # of ``client.XhrClient``
         self.closing = closing
+        self.forgotten: Callable[[Key], None] = _ignore  # called with the key of a session that is no more
         self.open_sessions = metrics.gauge(
             "http_transport_sessions", "Clients connected by an HTTP transport now", ("transport",)
         )
@@ -93,3 +95,12 @@ class XhrContext:
         self.ended = metrics.counter(
             "http_transport_sessions_ended_total", "Sessions of HTTP transports that ended", ("reason",)
         )
+        self.passed_on = metrics.counter(
+            "http_transport_requests_passed_on_total",
+            "Requests of HTTP transports whose session was at another node",
+            ("request",),
+        )
+
+
+def _ignore(key: Key) -> None:
+    pass

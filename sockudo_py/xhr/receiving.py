@@ -5,9 +5,8 @@ import sys
 from dataclasses import dataclass
 from fcntl import ioctl
 from termios import TIOCOUTQ
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
-from sockudo_py.xhr.client import XhrClient
 from sockudo_py.xhr.context import XhrContext
 
 _PIPELINED: Final = 65_536  # bytes of the next requests that are kept; then the connection is read no more
@@ -16,6 +15,19 @@ _HELD: Final = 0  # the response has not ended
 _ANSWERED: Final = 1  # it has; the next request on the connection is awaited
 _ENDED: Final = 2  # nothing more is read or written
 _AWAY: Final = 3  # lost, or the port's
+
+
+class Holder(Protocol):
+    """Whose receive request it is: a client, or who passes the request on."""
+
+    def lost(self, receiver: "Receiving", sure: bool) -> None:
+        """Note that the connection was lost; ``sure``: the client has read all that was written."""
+
+    def broken(self, receiver: "Receiving") -> None:
+        """Note that the whole response has perhaps not been read."""
+
+    def slow(self) -> None:
+        """Note that the client does not read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +54,12 @@ class Receiving(asyncio.Protocol):
         "_asked",
         "_begun",
         "_blocked",
-        "_client",
         "_context",
         "_received",
         "_state",
         "_sure",
         "_transport",
+        "client",
         "streaming",
         "tick",
     )
@@ -58,16 +70,21 @@ class Receiving(asyncio.Protocol):
         self._context = context
         self._transport = transport
         self._asked = asked
-        self._client: XhrClient | None = None
+        self.client: Holder | None = None  # whose request it is
         self._state = _HELD
         self._begun = False
         self._blocked = False
         self._sure: bool | None = None  # the client has ended the connection, and had read everything
         self._received = b""
 
-    def start(self, client: XhrClient | None, received: bytes) -> None:
+    @property
+    def here(self) -> bool:
+        """Whether the client is still there."""
+        return self._state == _HELD and not self._transport.is_closing()
+
+    def start(self, client: "Holder | None", received: bytes) -> None:
         """Take the connection; ``client`` is whose request it is, None when it will be refused."""
-        self._client = client
+        self.client = client
         self._transport.set_protocol(self)
         if self.streaming:
             self._transport.set_write_buffer_limits(high=self._context.limits.max_kept_bytes)
@@ -102,6 +119,16 @@ class Receiving(asyncio.Protocol):
                 self._go_on()
             else:
                 self._context.idle.enter(self, self._context.clock())
+
+    def fail(self) -> None:
+        """Answer with an error: the session can't be reached. The client tries again after a moment."""
+        if self._state == _HELD:
+            self._state = _ENDED
+            head = f"HTTP/1.1 503 Service Unavailable\r\n{self._context.date()}{self._asked.headers}"
+            body = b"The session's node can't be reached right now, try again later\n"
+            more = f"Content-Length: {len(body)}\r\nRetry-After: 1\r\nConnection: close\r\n\r\n"
+            self._transport.write((head + more).encode("latin-1", "replace") + body)
+            self._close()
 
     def flushed(self) -> bool:
         """Return whether all that was written has left this process."""
@@ -139,8 +166,8 @@ class Receiving(asyncio.Protocol):
         if self._state == _ANSWERED:
             self._context.idle.leave(self)
             self._context.unread.enter(self, self._context.clock())
-        elif self._state == _HELD and self._client is not None and self.streaming:
-            self._client.slow()
+        elif self._state == _HELD and self.client is not None and self.streaming:
+            self.client.slow()
 
     def resume_writing(self) -> None:
         """Go on."""
@@ -157,7 +184,7 @@ class Receiving(asyncio.Protocol):
         state = self._state
         if state == _AWAY:
             return
-        context, client = self._context, self._client
+        context, client = self._context, self.client
         self._depart()
         context.connections.leave()
         context.wheel.cancel(self)

@@ -43,6 +43,10 @@ class Sessions(Generic[S]):
         """Return a session, None when there is none."""
         return self._all.get(key)
 
+    def names(self) -> list[Key]:
+        """Return the keys of all sessions."""
+        return list(self._all)
+
     def add(self, session: S) -> None:
         """Remember a session, whose key no other has."""
         self._all[session.key] = session

@@ -9,10 +9,14 @@ from sockudo_py.edge.xhr.receive import ReceiveLane
 from sockudo_py.edge.xhr.requests import XhrPaths
 from sockudo_py.edge.xhr.send import SendLane
 from sockudo_py.metrics import Metrics
+from sockudo_py.relays.base import Relay
 from sockudo_py.xhr.context import XhrContext, XhrLimits
+from sockudo_py.xhr.relaying import Relaying
 
 
-def xhr_lanes(context: FrontContext, path: str, limits: XhrLimits, metrics: Metrics) -> tuple[Lane, ...]:
+def xhr_lanes(
+    context: FrontContext, path: str, limits: XhrLimits, metrics: Metrics, relay: Relay | None = None
+) -> tuple[Lane, ...]:
     """Return the lanes of requests to send and to receive.
 
     Args:
@@ -20,6 +24,7 @@ def xhr_lanes(context: FrontContext, path: str, limits: XhrLimits, metrics: Metr
         path: What stands between the prefix of all paths and ``/app``; without a slash at its end.
         limits: Bounds of the transports.
         metrics: Counts sessions and requests.
+        relay: The way to other nodes; None: there are none.
     """
 
     def give_back(transport: asyncio.Transport, secure: bool, received: bytes) -> None:
@@ -42,4 +47,5 @@ def xhr_lanes(context: FrontContext, path: str, limits: XhrLimits, metrics: Metr
         limits=limits,
     )
     paths = XhrPaths(context.prefix + path)
-    return SendLane(context, transports, paths), ReceiveLane(context, transports, paths)
+    relaying = None if relay is None else Relaying(transports, relay)
+    return SendLane(context, transports, paths, relaying), ReceiveLane(context, transports, paths, relaying)

@@ -1,6 +1,7 @@
 """The lane of receive requests of the HTTP transports."""
 
 import asyncio
+from collections.abc import Callable
 from functools import partial
 from typing import Final
 
@@ -11,21 +12,22 @@ from sockudo_py.edge.newcomers import Newcomer
 from sockudo_py.edge.proxies import network_of
 from sockudo_py.edge.xhr.requests import SEND, STREAMING, TRANSPORTS, XhrAsked, XhrPath, XhrPaths, cors_of, marks_of
 from sockudo_py.edge.xhr.requests import problem_with as problem_with_head
+from sockudo_py.errors import Unavailable
 from sockudo_py.http.messages import ApiResponse, error
 from sockudo_py.protocol.app import App
-from sockudo_py.protocol.errors import ErrorCode
 from sockudo_py.protocol.opening import Refusal
 from sockudo_py.xhr.client import XhrClient
 from sockudo_py.xhr.context import XhrContext
 from sockudo_py.xhr.frames import refusal_lines
 from sockudo_py.xhr.receiving import ReceiveRequest, Receiving
+from sockudo_py.xhr.relaying import ANOTHERS, Relaying
+from sockudo_py.xhr.sessions import Key
 
 # no-transform: what compresses responses gathers them. nosniff: so does a browser that looks what they are.
 _HEADERS: Final = (
     "Content-Type: application/javascript; charset=utf-8\r\nCache-Control: no-store, no-transform\r\n"
     "X-Accel-Buffering: no\r\nX-Content-Type-Options: nosniff\r\n"
 )
-_ANOTHERS: Final = "This session belongs to another client"
 
 
 class ReceiveLane(TakeOverLane):
@@ -35,9 +37,13 @@ class ReceiveLane(TakeOverLane):
         context: The port's.
         transports: What the transports' clients share.
         paths: Of the transports.
+        relaying: The way to sessions of other nodes; None: there are none.
     """
 
-    def __init__(self, context: FrontContext, transports: XhrContext, paths: XhrPaths) -> None:
+    def __init__(
+        self, context: FrontContext, transports: XhrContext, paths: XhrPaths, relaying: Relaying | None = None
+    ) -> None:
+        self._relaying = relaying
         self._context = context
         self.transports = transports
         self._paths = paths
@@ -74,9 +80,104 @@ class ReceiveLane(TakeOverLane):
         self, transport: asyncio.Transport, head: Head, path: XhrPath, app: App | None, received: bytes, *, secure: bool
     ) -> None:
         context, transports = self._context, self.transports
-        origin = head.fields.origin
-        asked = XhrAsked(head, path)
-        cors = "".join(f"{name}: {value}\r\n" for name, value in cors_of(app, origin))
+        client: XhrClient | None = None if app is None else transports.sessions.get((app.id, path.session_id))
+        if client is not None:
+            receiving = self._receiving(transport, head, path, app, secure=secure)
+            if client.marks != marks_of(head):
+                receiving.start(None, received)
+                receiving.finish(refusal_lines(ANOTHERS))
+            else:
+                receiving.start(client, received)
+                client.attach(receiving)
+            return
+        fields = head.fields
+        address, over_tls = context.caller(transport, fields.forwarded_for, head.text(b"x-forwarded-proto"), secure)
+        network = network_of(address)
+        newcomers = context.newcomers
+        if newcomers.addresses and app is not None and (app.id, network) in newcomers.addresses:
+            go_on = partial(self._receive, transport, head, path, app, secure=secure)
+            left = context.connections.open.leave
+            Newcomer(newcomers, (app.id, network), transport, received, opens=go_on, left=left)
+            return
+        receiving = self._receiving(transport, head, path, app, secure=secure)
+        receiving.start(None, received)
+        open_here = partial(self._open, receiving, head, path, app, address, network, secure=over_tls)
+        if self._relaying is None or app is None:
+            open_here()
+            return
+        self._relaying.claim((app.id, path.session_id), partial(self._claimed, receiving, head, path, app, open_here))
+
+    def _claimed(
+        self,
+        receiving: Receiving,
+        head: Head,
+        path: XhrPath,
+        app: App,
+        open_here: Callable[[], None],
+        owner: str | Unavailable | None,
+    ) -> None:
+        """Open the session here when no node has it; else pass the request on to its node."""
+        relaying = self._relaying
+        if relaying is None:
+            raise ValueError("nobody was asked")
+        key = (app.id, path.session_id)
+        if isinstance(owner, Unavailable):
+            receiving.fail()
+        elif not receiving.here:
+            if owner is None:
+                relaying.give_up(key)
+        elif owner is None:
+            open_here()
+        elif owner == relaying.node_id:  # a request before this one has just claimed it
+            self._attach(receiving, head, key, open_here)
+        else:
+            marks = marks_of(head)
+            relaying.receive(owner, key, marks, receiving, partial(self._nobody_has, receiving, key, open_here))
+
+    def _attach(self, receiving: Receiving, head: Head, key: Key, open_here: Callable[[], None]) -> None:
+        client: XhrClient | None = self.transports.sessions.get(key)
+        if client is None:
+            open_here()
+        elif client.marks != marks_of(head):
+            receiving.finish(refusal_lines(ANOTHERS))
+        else:
+            receiving.client = client
+            client.attach(receiving)
+
+    def _nobody_has(self, receiving: Receiving, key: Key, open_here: Callable[[], None]) -> None:
+        """Open the session here: the node that had it is gone, or has forgotten it."""
+        if receiving.here and self._relaying is not None:
+            receiving.client = None
+            self._relaying.take(key)
+            open_here()
+
+    def _open(
+        self,
+        receiving: Receiving,
+        head: Head,
+        path: XhrPath,
+        app: App | None,
+        address: str,
+        network: str,
+        *,
+        secure: bool,
+    ) -> None:
+        """Open a session, or say why there can be none."""
+        transports = self.transports
+        make = partial(XhrClient, transports, path.session_id, TRANSPORTS[path.kind], marks_of(head))
+        admitted = self._context.admission.admit(XhrAsked(head, path), app, make, secure, address, network)
+        if isinstance(admitted, Refusal):
+            receiving.finish(refusal_lines(admitted))
+            if self._relaying is not None and app is not None:
+                self._relaying.give_up((app.id, path.session_id))
+        else:
+            receiving.client = admitted
+            admitted.open(receiving)
+
+    def _receiving(
+        self, transport: asyncio.Transport, head: Head, path: XhrPath, app: App | None, *, secure: bool
+    ) -> Receiving:
+        cors = "".join(f"{name}: {value}\r\n" for name, value in cors_of(app, head.fields.origin))
         request = ReceiveRequest(
             streaming=path.kind == STREAMING,
             chunked=head.version == "1.1",
@@ -84,34 +185,4 @@ class ReceiveLane(TakeOverLane):
             headers=_HEADERS + cors,
             secure=secure,
         )
-        marks = marks_of(head)
-        client: XhrClient | None = None if app is None else transports.sessions.get((app.id, path.session_id))
-        if client is not None:
-            receiving = Receiving(transports, transport, request)
-            if client.marks != marks:
-                receiving.start(None, received)
-                receiving.finish(refusal_lines(Refusal(int(ErrorCode.RECONNECT), _ANOTHERS)))
-            else:
-                receiving.start(client, received)
-                client.attach(receiving)
-            return
-        address, over_tls = context.caller(
-            transport, head.fields.forwarded_for, head.text(b"x-forwarded-proto"), secure
-        )
-        network = network_of(address)
-        newcomers = context.newcomers
-        if newcomers.addresses and app is not None and (app.id, network) in newcomers.addresses:
-            go_on = partial(self._receive, transport, head, path, app, secure=secure)
-            Newcomer(
-                newcomers, (app.id, network), transport, received, opens=go_on, left=context.connections.open.leave
-            )
-            return
-        make = partial(XhrClient, transports, path.session_id, TRANSPORTS[path.kind], marks)
-        admitted = context.admission.admit(asked, app, make, over_tls, address, network)
-        receiving = Receiving(transports, transport, request)
-        if isinstance(admitted, Refusal):
-            receiving.start(None, received)
-            receiving.finish(refusal_lines(admitted))
-        else:
-            receiving.start(admitted, received)
-            admitted.open(receiving)
+        return Receiving(self.transports, transport, request)

@@ -12,7 +12,9 @@ from sockudo_py.http.messages import ApiRequest, ApiResponse, error
 from sockudo_py.protocol.opening import origin_allowed
 from sockudo_py.xhr.client import XhrClient
 from sockudo_py.xhr.context import XhrContext
-from sockudo_py.xhr.frames import BadBody, read_messages
+from sockudo_py.xhr.relaying import Relaying
+from sockudo_py.xhr.sending import DONE, NO_SESSION, OTHER_ORIGIN, Outcome, work_on
+from sockudo_py.xhr.sessions import Key
 
 _NO_STORE: Final = ("Cache-Control", "no-store")
 
@@ -24,9 +26,13 @@ class SendLane(AnswerLane):
         context: The port's.
         transports: What the transports' clients share.
         paths: Of the transports.
+        relaying: The way to sessions of other nodes; None: there are none.
     """
 
-    def __init__(self, context: FrontContext, transports: XhrContext, paths: XhrPaths) -> None:
+    def __init__(
+        self, context: FrontContext, transports: XhrContext, paths: XhrPaths, relaying: Relaying | None = None
+    ) -> None:
+        self._relaying = relaying
         self._apps = context.admission
         self._transports = transports
         self._paths = paths
@@ -56,29 +62,31 @@ class SendLane(AnswerLane):
         transports = self._transports
         transports.requests.add(SEND)
         headers = (_NO_STORE, *cors_of(app, origin))
-        client: XhrClient | None = None if app is None else transports.sessions.get((app.id, path.session_id))
-        if app is None or client is None or client.over:
-            return _refusal(404, "There is no such session", headers)
-        if not origin_allowed(app.allowed_origins, origin) or client.marks[1] != origin:
-            return _refusal(403, "Origin not allowed", headers)
-        try:
-            messages = read_messages(request.body)
-        except BadBody as problem:
-            return _refusal(problem.status, str(problem), headers)
-        done = client.take(messages, len(request.body))
-        answer = ApiResponse(204, b"", headers=headers, own_cors=True)
-        if done is True:
-            return answer
-        if done is False:
-            return _refusal(429, "Too many messages wait to be worked on", headers)
-        return _later(done, answer)
+        if app is None:
+            return _answer(NO_SESSION, headers)
+        if not origin_allowed(app.allowed_origins, origin):
+            return _answer(OTHER_ORIGIN, headers)
+        key = (app.id, path.session_id)
+        client: XhrClient | None = transports.sessions.get(key)
+        if client is None and self._relaying is not None:
+            return self._pass_on(self._relaying, key, origin, request.body, headers)
+        outcome = work_on(client, origin, request.body)
+        return _answer(outcome, headers) if isinstance(outcome, tuple) else _later(outcome, headers)
+
+    async def _pass_on(
+        self, relaying: Relaying, key: Key, origin: str | None, body: bytes, headers: Headers
+    ) -> ApiResponse:
+        return _answer(await relaying.send(key, origin, body) or NO_SESSION, headers)
 
 
-async def _later(done: "asyncio.Future[None]", answer: ApiResponse) -> ApiResponse:
+async def _later(done: "asyncio.Future[None]", headers: Headers) -> ApiResponse:
     await done
-    return answer
+    return _answer(DONE, headers)
 
 
-def _refusal(status: int, message: str, headers: Headers) -> ApiResponse:
+def _answer(outcome: Outcome, headers: Headers) -> ApiResponse:
+    status, message = outcome
+    if status == 204:
+        return ApiResponse(status, b"", headers=headers, own_cors=True)
     refused = error(status, message, *headers)
     return ApiResponse(refused.status, refused.body, refused.content_type, refused.headers, own_cors=True)

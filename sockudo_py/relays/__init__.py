@@ -1,0 +1,1 @@
+"""Drivers of what passes requests on to the node that they are for."""
