@@ -9,6 +9,7 @@ import logging
 import os
 import re
 import sys
+from bisect import insort
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Literal, TextIO
@@ -16,6 +17,7 @@ from typing import Literal, TextIO
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 HIDDEN = "***"
 SHORTEST_SECRET = 6  # shorter ones would blot out ordinary words
+FEW_SECRETS = 64
 MAX_TEXT = 8192
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -37,11 +39,13 @@ tracing = False  # whether level debug is on: paths where asking a logger costs 
 class Secrets:
     """The secrets this process knows, to be kept out of the log."""
 
-    __slots__ = ("_known", "_pattern")
+    __slots__ = ("_by_head", "_known", "_pattern")
 
     def __init__(self, values: Iterable[str] = ()) -> None:
         self._known: set[str] = set()
-        self._pattern: re.Pattern[str] | None = None
+        # A pattern is fastest where there are few. With some thousand, making it takes seconds, at each new app.
+        self._pattern: re.Pattern[str] | None = None  # of all of them; None: to be made
+        self._by_head: dict[str, list[str]] = {}  # by the first characters, longest first
         self.add(values)
 
     def __repr__(self) -> str:
@@ -52,17 +56,34 @@ class Secrets:
 
     def add(self, values: Iterable[str]) -> None:
         """Hide these too, from now on. Values shorter than 6 characters are not hidden."""
-        fresh = {value for value in values if len(value) >= SHORTEST_SECRET} - self._known
-        if fresh:
-            self._known |= fresh
-            longest_first = sorted(self._known, key=len, reverse=True)
-            self._pattern = re.compile("|".join(map(re.escape, longest_first)))
+        for value in values:
+            if len(value) >= SHORTEST_SECRET and value not in self._known:
+                self._known.add(value)
+                self._pattern = None
+                insort(self._by_head.setdefault(value[:SHORTEST_SECRET], []), value, key=lambda known: -len(known))
 
     def scrub(self, text: str) -> str:
         """Return ``text`` with ``***`` for every known secret and for text in the place of one."""
-        if self._pattern is not None:
+        if len(self._known) > FEW_SECRETS:
+            text = self._without_known(text)
+        elif self._known:
+            if self._pattern is None:
+                self._pattern = re.compile("|".join(map(re.escape, sorted(self._known, key=len, reverse=True))))
             text = self._pattern.sub(HIDDEN, text)
         return _TELLTALE.sub(lambda match: f"{match[match.lastgroup or 0]}{HIDDEN}", text)
+
+    def _without_known(self, text: str) -> str:
+        by_head, parts, start, place = self._by_head, [], 0, 0
+        last = len(text) - SHORTEST_SECRET
+        while place <= last:
+            for secret in by_head.get(text[place : place + SHORTEST_SECRET], ()):
+                if text.startswith(secret, place):
+                    parts += [text[start:place], HIDDEN]
+                    start = place + len(secret)
+                    place = start - 1
+                    break
+            place += 1
+        return "".join((*parts, text[start:])) if parts else text
 
 
 def quoted(text: str | bytes, limit: int = 512) -> str:

@@ -2,6 +2,7 @@ import io
 import json
 import logging
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from sockudo_py import logs
-from sockudo_py.logs import HumanFormatter, JsonFormatter, Secrets, configure, hide, quoted
+from sockudo_py.logs import FEW_SECRETS, HumanFormatter, JsonFormatter, Secrets, configure, hide, quoted
 
 
 class Terminal(io.StringIO):
@@ -197,3 +198,26 @@ def test_every_level_of_the_configuration_is_known() -> None:
 
     literal = get_args(LoggingConfig.model_fields["level"].annotation)[0]
     assert set(get_args(literal)) == set(logs.LEVELS)
+
+
+@pytest.mark.parametrize("others", [0, 2 * FEW_SECRETS])
+def test_secrets_are_hidden_in_the_same_way_whether_they_are_few_or_many(others: int) -> None:
+    secrets = Secrets([f"other-{number:04}-secret" for number in range(others)])
+    for value in ("abcabc", "abcabcabc", "whsec_longer", "whsec_", "short"):
+        secrets.add([value])
+    assert secrets.scrub("abcabcabc, abcabcab and whsec_longer, whsec_long; short abcab") == (
+        "***, ***ab and ***, ***long; short abcab"
+    )
+    assert secrets.scrub("xabcabcabcabcx abcabc") == "x***abcx ***"
+    assert secrets.scrub("abcabc") == "***"
+    assert secrets.scrub("") == ""
+
+
+def test_the_secrets_of_thousands_of_apps_are_taken_up_one_by_one_in_no_time() -> None:
+    secrets = Secrets()
+    began = time.process_time()
+    for number in range(5000):
+        secrets.add([f"whsec_{number:034}"])
+        secrets.scrub(f"app {number}: added")
+    assert time.process_time() - began < 10  # a pattern of all of them would take hours
+    assert secrets.scrub(f"it is whsec_{4999:034}.") == "it is ***."
