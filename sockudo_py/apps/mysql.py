@@ -77,7 +77,6 @@ class MysqlTable:
 
     async def open(self) -> None:
         """Connect. Raises TableError."""
-        self._print = None
         try:
             try:
                 self._connection = await asyncmy.connect(**self._options, ssl=self._tls)

@@ -182,6 +182,7 @@ async def test_notifications_that_do_not_arrive_are_noticed_and_the_table_is_pol
 
     monkeypatch.setattr(asyncpg.Connection, "add_listener", deaf)
     monkeypatch.setattr("sockudo_py.apps.postgres.TRIAL", 0.1)
+    monkeypatch.setattr("sockudo_py.apps.postgres.TOLD", 3600.0)
     await store.write(app("1"))
     watched = await watch(store)
     assert "don't reach this server: it polls" in caplog.text

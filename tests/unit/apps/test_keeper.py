@@ -47,6 +47,13 @@ def test_a_claim_to_another_rows_key_is_refused_until_the_key_is_free() -> None:
     assert keeper.broken == 0
 
 
+def test_of_two_that_want_one_key_the_app_in_force_gets_it_and_of_new_ones_the_lower_id() -> None:
+    keeper = Keeper()
+    take(keeper, 1, b=definition("b", "2"))
+    take(keeper, 2, a=definition("a", "9"), b=definition("b", "9"), c=definition("c", "8"), d=definition("d", "8"))
+    assert in_force(keeper) == {"b": "9", "c": "8"}
+
+
 def test_a_chain_of_claims_falls_back_together() -> None:
     keeper = Keeper()
     take(keeper, 1, a=definition("a", "1"), b=definition("b", "2"), c=definition("c", "3"))
