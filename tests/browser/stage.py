@@ -73,7 +73,7 @@ def stage(folder: Path, **webhooks: Any) -> Iterator[Stage]:
     """Run the server and the receiver for the block."""
     with HookReceiver() as hooks:
         apps = (
-            app_config(SHOP, enable_client_messages=True, enable_subscription_count=True),
+            app_config(SHOP, enable_client_messages=True),
             app_config(CHAT, webhooks=[{"name": "Archive", "url": hooks.url + "/archive", "event_types": ["*"]}]),
         )
         admin = {"admin": {"api_keys": [admin_key(name="anna")], "rate_limit": {"per_minute": 100_000}}}

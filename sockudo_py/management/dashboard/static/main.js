@@ -76,6 +76,7 @@ function Frame({ me, tenant, back, onLogout }) {
   const cluster = useLoaded(() => (tenant || !me.every_app ? Promise.resolve({}) : get('/api/cluster')), [], 10000);
   useEffect(() => {
     document.title = `${title} · sockudo_py`;
+    document.querySelector('.nav [aria-current]')?.scrollIntoView({ block: 'nearest', inline: 'nearest' });
   }, [title]);
   const nav = html`<nav class="nav" aria-label="Views">${views.map(([name, label]) => html`<a href=${link(name ? [name] : [])} aria-current=${name === at ? 'page' : undefined}>${label}</a>`)}</nav>`;
   return html`<div class="frame">
