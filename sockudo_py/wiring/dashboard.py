@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import socket
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -15,12 +16,14 @@ from sockudo_py.limits.base import RateLimiter
 from sockudo_py.management.access import PortAccess, SocketAccess
 from sockudo_py.management.dashboard.login import LoginRoutes
 from sockudo_py.management.keys import SOCKET_OWNER
+from sockudo_py.management.live.cluster import ClusterConsole
 from sockudo_py.management.live.console import Console
 from sockudo_py.management.live.overview import INTERVAL, Overview
 from sockudo_py.management.live.routes import LiveRoutes
 from sockudo_py.management.router import Group
 from sockudo_py.metrics import Metrics
 from sockudo_py.node import Node
+from sockudo_py.relays.board import Board
 from sockudo_py.tap import Tap
 from sockudo_py.webhooks.service import WebhookService
 
@@ -43,6 +46,7 @@ class Dashboard:
         metrics: Are sampled.
         access: Who may watch; its sessions are those of the dashboard.
         limiter: Counts logins.
+        board: The way to other nodes; None: there are none.
     """
 
     def __init__(
@@ -57,6 +61,7 @@ class Dashboard:
         metrics: Metrics,
         access: PortAccess,
         limiter: RateLimiter,
+        board: Board | None,
     ) -> None:
         self._config = config
         self._node = node
@@ -66,6 +71,7 @@ class Dashboard:
         self._started = time.monotonic()
         self._overview = Overview(metrics, time.time)
         self._console = Console(tap, time.time)
+        self._nodes = None if board is None else ClusterConsole(board, tap, self._console, self._note, time.time)
         self._sampler: asyncio.Task[None] | None = None
         live = LiveRoutes(
             node,
@@ -105,13 +111,17 @@ class Dashboard:
 
         mount(app, self._console, SocketAccess(SOCKET_OWNER))
 
-    def start(self) -> None:
-        """Begin to sample, where somebody may look at it."""
+    async def start(self) -> None:
+        """Begin to sample, where somebody may look at it; speak with other nodes. Raises ``SockudoError``."""
+        if self._nodes is not None:
+            await self._nodes.start()
         if self._access.keys:
             self._sampler = asyncio.get_running_loop().create_task(self._sample(), name="dashboard-sampler")
 
     async def stop(self) -> None:
         """Sample no more."""
+        if self._nodes is not None:
+            await self._nodes.stop()
         if self._sampler is not None:
             self._sampler.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -126,16 +136,21 @@ class Dashboard:
                 log.exception("sampling figures for the dashboard failed")
             await asyncio.sleep(INTERVAL)
 
-    async def _cluster(self) -> dict[str, Any]:
-        here = {
-            "id": self._config.server_id or f"{self._config.host}:{self._config.port}",
-            "here": True,
+    def _note(self) -> dict[str, Any]:
+        return {
+            "id": self._config.server_id or f"{socket.gethostname()}:{self._config.port}",
             "state": "draining" if self._node.draining else "up",
             "version": __version__,
             "connections": self._node.connections(),
             "up_s": int(time.monotonic() - self._started),
         }
-        return {"driver": self._config.adapter.driver, "away": not self._adapter.healthy(), "nodes": [here]}
+
+    async def _cluster(self) -> dict[str, Any]:
+        away = not self._adapter.healthy()
+        nodes = [{**self._note(), "here": True}]
+        if self._nodes is not None and not away:
+            nodes = await self._nodes.nodes() or nodes
+        return {"driver": self._config.adapter.driver, "away": away, "nodes": nodes}
 
 
 def _differences(config: Config) -> list[dict[str, Any]]:

@@ -28,6 +28,7 @@ from sockudo_py.process.memory import memory_share
 from sockudo_py.process.watermarks import Watermark, Watermarks
 from sockudo_py.queues.base import Queue
 from sockudo_py.relays.base import Relay
+from sockudo_py.relays.board import Board
 from sockudo_py.stores.endpoints.base import EndpointStore
 from sockudo_py.webhooks.delivery.breaker import BreakerSettings
 from sockudo_py.webhooks.delivery.health import HealthSettings
@@ -216,6 +217,19 @@ def make_relay(config: Config, shared: SharedRedis) -> Relay | None:
             from sockudo_py.relays.redis import RedisRelay
 
             return RedisRelay(shared.of("adapter"), f"{config.adapter.redis.prefix}{{http}}:")
+        case _:
+            assert_never(config.adapter.driver)
+
+
+def make_board(config: Config, shared: SharedRedis) -> Board | None:
+    """Return what the dashboards of several nodes speak through; None where there is one node."""
+    match config.adapter.driver:
+        case "local":
+            return None
+        case "redis":
+            from sockudo_py.relays.redis_board import RedisBoard
+
+            return RedisBoard(shared.of("adapter"), f"{config.adapter.redis.prefix}{{board}}:")
         case _:
             assert_never(config.adapter.driver)
 

@@ -29,6 +29,7 @@ from sockudo_py.metrics import Metrics
 from sockudo_py.node import Node
 from sockudo_py.protocol.app import App
 from sockudo_py.queues.base import Queue
+from sockudo_py.relays.board import Board
 from sockudo_py.stores.endpoints.base import EndpointStore
 from sockudo_py.tap import Tap
 from sockudo_py.webhooks.endpoints.validation import EndpointRules
@@ -59,6 +60,7 @@ class Management:
         adapter: Knows whether the cluster can be reached.
         tap: What happens, for the live console.
         metrics: Figures for the dashboard.
+        board: The way to the dashboards of other nodes; None: there are none.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class Management:
         adapter: Adapter,
         tap: Tap,
         metrics: Metrics,
+        board: Board | None,
     ) -> None:
         self._config = config
         self._queue = queue
@@ -131,6 +134,7 @@ class Management:
             metrics=metrics,
             access=self._access,
             limiter=limiter,
+            board=board,
         )
         self.router = Router([*groups, LinkRoutes(self._access.links, apps, store), *self.dashboard.groups])
 

@@ -49,6 +49,7 @@ from sockudo_py.wiring.drivers import (
     endpoint_rules,
     make_adapter,
     make_apps,
+    make_board,
     make_cache,
     make_endpoint_store,
     make_keys,
@@ -181,6 +182,7 @@ class Server:
             adapter=adapter,
             tap=self.tap,
             metrics=metrics,
+            board=make_board(config, shared) if config.webhooks.admin.enabled else None,
         )
         self._proxies = _proxies(config, api_limit.trust_hops)
         self._api = Api(
@@ -311,7 +313,7 @@ class Server:
                 if isinstance(driver, Opens):
                     await driver.open()
         opened.push_async_callback(self._adapter.stop)
-        self._management.dashboard.start()
+        await self._management.dashboard.start()
         opened.push_async_callback(self._management.dashboard.stop)
         self._wheel.start()
         opened.callback(self._wheel.stop)

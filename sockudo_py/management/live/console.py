@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -98,13 +98,12 @@ class Console:
     Args:
         tap: What happens.
         clock: Unix seconds.
-        node: How this node is called in rows.
     """
 
-    def __init__(self, tap: Tap, clock: Callable[[], float], node: str = "") -> None:
+    def __init__(self, tap: Tap, clock: Callable[[], float]) -> None:
         self._tap = tap
         self._clock = clock
-        self._node = node
+        self._begun = asyncio.Event()
         self._streams: list[Stream] = []
         self._remembered: deque[Shown] = deque(maxlen=REMEMBERED)
         self._number = int(clock() * 1000)  # so that numbers of an earlier run are lower
@@ -129,6 +128,7 @@ class Console:
         if not self._streams:
             self._tap.follow(self._take)
         self._streams.append(stream)
+        self._begun.set()
         return stream
 
     def leave(self, stream: Stream) -> None:
@@ -140,22 +140,53 @@ class Console:
 
     def _take(self, row: Row) -> None:
         now = self._clock()
-        second = int(now)
+        self._put(row, lambda: describe(row, now))
+
+    def _put(self, row: Row, document: Callable[[], Mapping[str, Any]]) -> None:
+        second = int(self._clock())
         shown: Shown | None = None
         for stream in self._streams:
             if stream.wanted.fits(row) and stream.admits(second):
                 if shown is None:
                     self._number += 1
-                    shown = Shown(self._number, row, json.dumps(self._document(row, now), separators=(",", ":")))
+                    shown = Shown(self._number, row, json.dumps(document(), separators=(",", ":")))
                     self._remembered.append(shown)
                 stream.put(shown)
 
-    def _document(self, row: Row, now: float) -> Mapping[str, Any]:
-        document: dict[str, Any] = {"at": int(now * 1000), "kind": row.kind, "app": row.app_id}
-        for name, value in (("socket", row.socket_id), ("channel", row.channel), ("user", row.user_id)):
-            if value is not None:
-                document[name] = shortened(value, _SHOWN)
-        if self._node:
-            document["node"] = self._node
-        document.update((name, value) for name, value in row.details().items() if value is not None)
-        return document
+    async def changed(self, timeout: float) -> None:
+        """Wait until somebody begins to watch, at most ``timeout`` seconds."""
+        self._begun.clear()
+        try:
+            async with asyncio.timeout(timeout):
+                await self._begun.wait()
+        except TimeoutError:
+            pass
+
+    def put_from_elsewhere(self, documents: Sequence[Mapping[str, Any]], left_out: int) -> None:
+        """Show rows of another node, and say that it left some out."""
+        for document in documents:
+            self._put(row_of(document), lambda document=document: document)  # type: ignore[misc]
+        for stream in self._streams:
+            stream.left_out += left_out
+
+
+def describe(row: Row, now: float) -> dict[str, Any]:
+    """Return a row as JSON. ``now``: Unix seconds."""
+    document: dict[str, Any] = {"at": int(now * 1000), "kind": row.kind, "app": row.app_id}
+    for name, value in (("socket", row.socket_id), ("channel", row.channel), ("user", row.user_id)):
+        if value is not None:
+            document[name] = shortened(value, _SHOWN)
+    document.update((name, value) for name, value in row.details().items() if value is not None)
+    return document
+
+
+def row_of(document: Mapping[str, Any]) -> Row:
+    """Return a row that came from another node, as filters see it."""
+
+    def text(name: str) -> str | None:
+        value = document.get(name)
+        return value if isinstance(value, str) else None
+
+    return Row(
+        text("kind") or "", text("app") or "", text("socket"), text("channel"), text("user"), lambda: dict(document)
+    )
