@@ -59,7 +59,8 @@ def mount(
     @web.middleware
     async def management(request: web.Request, handler: Handler) -> web.StreamResponse:
         target = origin_form(request.raw_path.partition("#")[0])
-        path, _, query = target.partition("?")
+        # What is no UTF-8 becomes "?": it would break the JSON of an answer that names it.
+        path, _, query = target.encode("utf-8", "replace").decode().partition("?")
         path = cut_prefix(path, prefix)
         if not router.owns(path):
             return await handler(request)
