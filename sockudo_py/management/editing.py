@@ -46,6 +46,7 @@ class Editor:
         define: Makes the endpoint of a document.
         rules: What endpoints may be.
         permits: Says whether a URL leads to an address that is allowed; None: its host has no address now.
+        sends: Webhooks are sent at all.
         clock: Unix seconds.
     """
 
@@ -58,6 +59,7 @@ class Editor:
         define: Define,
         rules: EndpointRules,
         permits: Permits,
+        sends: bool = True,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._managed = managed
@@ -66,6 +68,7 @@ class Editor:
         self._define = define
         self._rules = rules
         self._permits = permits
+        self._sends = sends
         self._clock = clock
 
     async def create(
@@ -230,6 +233,8 @@ class Editor:
                 warnings.append("url: the name of its host has no address at present")
         if not endpoint.event_types:
             warnings.append("event_types: none is listed, so nothing is sent; * is all")
+        if not self._sends:
+            warnings.append("this server sends no webhooks: webhooks.enabled is false, or queue.driver is none")
         return tuple(warnings)
 
     async def _number(self) -> int:

@@ -92,6 +92,11 @@ class ManagedEndpoints:
         """Return what is kept of an endpoint that the API has made."""
         return self._documents.get(uid)
 
+    @property
+    def count(self) -> int:
+        """How many endpoints the API has made."""
+        return len(self._documents)
+
     def documents(self, app_id: str) -> list[Document]:
         """Return those of an app, usable or not."""
         return [document for document in self._documents.values() if document.app_id == app_id]

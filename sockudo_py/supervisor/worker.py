@@ -113,7 +113,9 @@ class _Worker:
             await server.complete()
             self._reloader = server.reloader(lambda done: self._wire.say("reloaded", done=done))
             apps, workers = server.apps.all(), order["workers"]
-            lines = banner_lines(config, server.port, order["metrics_port"], apps, server.key_file, workers)
+            lines = banner_lines(
+                config, server.port, order["metrics_port"], apps, server.key_file, workers, server.made
+            )
             self._wire.say("ready", lines=lines, **self._state())
             await self._stop.wait()
         finally:

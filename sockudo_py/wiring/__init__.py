@@ -48,7 +48,8 @@ async def _serve(config: Config, banner: bool) -> int:
     server = Server(config)
     try:
         await server.start()
-        lines = banner_lines(config, server.port, server.metrics_port, server.apps.all(), server.key_file)
+        ports = server.port, server.metrics_port
+        lines = banner_lines(config, *ports, server.apps.all(), server.key_file, made=server.made)
         if banner:
             print("\n".join([*lines, *key_lines(server.key_file)]), file=sys.stderr)  # noqa: T201
         else:

@@ -28,8 +28,12 @@ def banner_lines(
     apps: Iterable[AppDefinition],
     key_file: KeyFile | None = None,
     workers: int | None = None,
+    made: int = 0,
 ) -> list[str]:
-    """Return the lines. No secret is in them. Every URL can be used as it stands, at least on this machine."""
+    """Return the lines. No secret is in them. Every URL can be used as it stands, at least on this machine.
+
+    ``made``: how many endpoints the management API has made.
+    """
     secure = "s" if config.ssl.enabled else ""
     address = shown(_here(config.host), port)
     base = f"{address}{config.url_prefix}"
@@ -57,7 +61,8 @@ def banner_lines(
         off = sum(not endpoint.enabled for endpoint in endpoints)
         disabled = f", {off} of them disabled" if off else ""
         plural = "endpoint" if len(endpoints) == 1 else "endpoints"
-        rows.append(("webhooks", f"{len(endpoints)} {plural}{disabled}; queue {queue}: jobs are {kept}"))
+        by_api = f", and {made} that the API has made" if made else ""
+        rows.append(("webhooks", f"{len(endpoints)} {plural}{disabled}{by_api}; queue {queue}: jobs are {kept}"))
     else:
         rows.append(("webhooks", "off"))
     admin = config.webhooks.admin

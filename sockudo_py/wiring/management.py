@@ -92,7 +92,15 @@ class Management:
         self.keys = AdminKeys(admins(config, self.key_file))
         registry = webhooks.registry
         self.managed = ManagedEndpoints(store, registry, apps=apps, define=self._define, rules=rules)
-        editor = Editor(self.managed, registry, apps=apps, define=self._define, rules=rules, permits=self._permits)
+        editor = Editor(
+            self.managed,
+            registry,
+            apps=apps,
+            define=self._define,
+            rules=rules,
+            permits=self._permits,
+            sends=config.sends_webhooks,
+        )
         endpoints = EndpointRoutes(
             registry,
             document=self.managed.document,

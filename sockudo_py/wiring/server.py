@@ -250,6 +250,11 @@ class Server:
         """The admin key of ``webhooks.admin.key_file``; None: there is none."""
         return self._management.key_file
 
+    @property
+    def made(self) -> int:
+        """How many endpoints the management API has made."""
+        return self._management.managed.count
+
     async def start(self) -> None:
         """Open the drivers, then the ports. Raises ConfigError or SockudoError; see also ``complete``."""
         config, opened = self._config, self._opened

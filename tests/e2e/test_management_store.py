@@ -78,6 +78,7 @@ def test_a_kill_right_after_an_answer_loses_nothing_of_it(queue: dict[str, Any],
             assert ask(server, "DELETE", path).status == 204
         server.kill()
     with running(config, tmp_path / "last") as server:
+        assert "2 endpoints, and 1 that the API has made; queue" in server.log()
         lines = ask(server, "GET", "/api/webhooks/audit?limit=200").json["audit"]
         own = [one["action"] for one in lines if one["webhook_id"] == uid]
         assert own == ["delete", "update", "rotate_secret", "disable", "update", "create"]

@@ -102,6 +102,8 @@ async def test_what_may_surprise_is_said_in_warnings(bench: Bench) -> None:
         "event_types: none is listed, so nothing is sent; * is all",
     ]
     assert "warnings" not in await bench.made()
+    bench.editor._sends = False
+    assert "this server sends no webhooks" in (await bench.made())["warnings"][0]
 
 
 # -- secrets
