@@ -6,7 +6,7 @@
 -- ARGV[2]  which one; "" for all
 -- ARGV[3]  only rows before this place; 0: from the newest on
 -- ARGV[4]  how many at most; not for a delivery
--- Returns {ep, row as a stream has it, ep, row, ...}; the rows of several apps are not in order.
+-- Returns {ep, row as a stream has it, whether its payload is kept, ep, ...}; the rows of several apps are not in order.
 -- include history_common.lua
 
 local which, name, most = ARGV[1], ARGV[2], tonumber(ARGV[4])
@@ -15,6 +15,8 @@ local answer = {}
 local function put(ep, entry)
   answer[#answer + 1] = ep
   answer[#answer + 1] = entry
+  local fields = fields_of(entry)
+  answer[#answer + 1] = redis.call('HEXISTS', P .. 'history:pay:' .. fields.app, fields.delivery)
 end
 local function of_app(app)
   for _, entry in ipairs(redis.call('XREVRANGE', P .. 'history:log:' .. app, till, '-', 'COUNT', most)) do

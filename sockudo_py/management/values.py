@@ -123,6 +123,10 @@ class Fields:
             raise _invalid(name, f"must be a whole number from 1 to {most}")
         return value
 
+    def given(self, name: str) -> bool:
+        """Return whether the request has this field."""
+        return name in self._body or name in self._query
+
     def flag(self, name: str) -> bool:
         """Return true or false; false when it is not given."""
         value = self._value(name)

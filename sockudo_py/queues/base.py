@@ -38,7 +38,8 @@ ENDPOINT_DELETED = "endpoint_deleted"  # the error class with which ``drop`` als
 class Append(NamedTuple):  # made for every event of every endpoint: a frozen dataclass takes three times as long
     """One event for one endpoint. ``event`` is a compact JSON object as UTF-8.
 
-    ``solo``: the event must not share a request with others. ``id`` is unique: appending it twice within the queue's
+    ``solo``: the event must not share a request with others. It may stand for several, separated by commas, which are
+    one job then, under its id. ``id`` is unique: appending it twice within the queue's
     deduplication time (five minutes) adds it once; queues in this process know the last 200,000 at most. ``own``: this
     process made the text, of a built-in event, and it has not left memory since. ``source`` is the connection that
     caused it, where that is known; no queue keeps it.
@@ -161,6 +162,7 @@ class LaneDepth:
     in_flight: int
     gate_ms: int = 0
     pace_ms: int = 0  # slot time of an attempt, lately; 0: unknown
+    delayed: int = 0  # jobs that wait to be tried again; ``depths`` leaves it out
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,6 +338,9 @@ class Queue(Protocol):
 
     async def depths(self, lanes: int = 20) -> Depths:
         """Return figures, with the ``lanes`` deepest lanes."""
+
+    async def lane(self, endpoint: str) -> LaneDepth:
+        """Return what one lane holds; of an endpoint that has none: nothing."""
 
     async def wait(self, timeout: float) -> None:
         """Return when a claim may find something, at the latest after ``timeout`` seconds.

@@ -213,6 +213,10 @@ class WebhookService:
         now = self._clock()
         return {"completed": self._stats.completed(now), **self._stats.summary(now, self._depths.waiting)}
 
+    def circuit(self, uid: str) -> str:
+        """Return the state of an endpoint's circuit breaker: "closed", "half_open" or "open"."""
+        return ("closed", "half_open", "open")[int(self._metrics.circuit_state.values.get((uid,), 0))]
+
     async def _sample(self) -> None:
         while True:
             try:

@@ -206,6 +206,14 @@ class LeaseBook:
                 dues.append(turn[0])
         return max(0, min(dues) - now) if dues else None
 
+    def depth(self, endpoint: str, now: int) -> LaneDepth:
+        """Return what a lane holds."""
+        lane = self.lanes.find(endpoint)
+        if lane is None:
+            return LaneDepth(endpoint, 0, 0)
+        gate = max(0, lane.gate - now)
+        return LaneDepth(endpoint, len(lane), lane.in_flight, gate, lane.pace or 0, max(0, lane.held - len(lane)))
+
     def deepest(self, number: int, now: int, wall: int) -> tuple[int, tuple[LaneDepth, ...]]:
         """Return the age in ms of the oldest waiting entry, at the system's time ``wall``, and the deepest lanes."""
         busy = sorted((lane for lane in self.lanes if len(lane)), key=len, reverse=True)

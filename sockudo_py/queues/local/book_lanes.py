@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from sockudo_py.queues.base import LanePolicy
+from sockudo_py.queues.base import LaneDepth, LanePolicy
 from sockudo_py.queues.clock import QueueClock
 from sockudo_py.queues.local.book import LeaseBook
 from sockudo_py.queues.waker import Waker
@@ -34,6 +34,9 @@ class BookLanes:
         now = self._now()
         self._book.gate(endpoint, now + round(seconds * 1000), now)
         self._waker.soon(seconds)
+
+    async def lane(self, endpoint: str) -> LaneDepth:  # noqa: D102
+        return self._book.depth(endpoint, self._now())
 
     async def wait(self, timeout: float) -> None:  # noqa: D102
         await self._waker.wait(timeout)

@@ -261,6 +261,10 @@ class Lanes:
             lane = self._lanes[endpoint] = Lane(endpoint, self._default)
         return lane
 
+    def find(self, endpoint: str) -> Lane | None:
+        """Return a lane if it is there."""
+        return self._lanes.get(endpoint)
+
     def __iter__(self) -> Iterator[Lane]:
         return iter(self._lanes.values())
 

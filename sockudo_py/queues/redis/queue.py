@@ -342,6 +342,12 @@ class RedisQueue:
         deepest = tuple(LaneDepth(rest[at].decode(), *rest[at + 1 : at + 5]) for at in range(0, len(rest), 5))
         return Depths(waiting, active, delayed, failed, oldest, deepest)
 
+    async def lane(self, endpoint: str) -> LaneDepth:  # noqa: D102
+        depth = await self._link.command("ZSCORE", self._prefix + "depth", endpoint)
+        flying = await self._link.command("HGET", self._prefix + "inflight", endpoint)
+        later = await self._link.command("HGET", self._prefix + "later", endpoint)
+        return LaneDepth(endpoint, int(float(depth or 0)), int(flying or 0), delayed=int(later or 0))
+
     async def wait(self, timeout: float) -> None:  # noqa: D102
         await self._waker.wait(timeout)
 

@@ -53,7 +53,11 @@ class Row:
 
 
 class Kept(NamedTuple):
-    """One attempt, as it is read. ``place`` is its number in the history; ``size`` the bytes of the payload."""
+    """One attempt, as it is read.
+
+    ``place`` is its number in the history; ``size``: bytes of the payload. ``held``: the payload is kept; that counts
+    for the last attempt of a delivery.
+    """
 
     place: int
     endpoint: str
@@ -68,6 +72,7 @@ class Kept(NamedTuple):
     document: bytes
     size: int
     test: bool
+    held: bool
 
 
 @value

@@ -72,13 +72,15 @@ class MemoryHistory:
 
     async def page(self, scope: Scope, before: int | None, limit: int) -> list[Kept]:  # noqa: D102
         if scope.endpoint is not None:
-            lane = self._lanes.get(scope.endpoint)
-            return list(islice(lane.before(before), limit)) if lane is not None else []
-        lanes = [lane for lane in self._lanes.values() if scope.app_id in (None, lane.app_id)]
-        return list(islice(heapq.merge(*(lane.before(before) for lane in lanes), reverse=True), limit))
+            chosen = self._lanes.get(scope.endpoint)
+            lanes = [chosen] if chosen is not None else []
+        else:
+            lanes = [lane for lane in self._lanes.values() if scope.app_id in (None, lane.app_id)]
+        rows = heapq.merge(*(lane.before(before) for lane in lanes), reverse=True)
+        return [self._now(kept) for kept in islice(rows, limit)]
 
     async def delivery(self, delivery: str) -> list[Kept]:  # noqa: D102
-        return list(self._deliveries.get(delivery, ()))
+        return [self._now(kept) for kept in self._deliveries.get(delivery, ())]
 
     async def payloads(self, deliveries: Sequence[str]) -> dict[str, bytes]:  # noqa: D102
         found = {}
@@ -119,6 +121,9 @@ class MemoryHistory:
             left -= 1
         return not left
 
+    def _now(self, kept: Kept) -> Kept:
+        return kept if kept.delivery in self._payloads[kept.app_id] else kept._replace(held=False)
+
     def _add(self, row: Row) -> None:
         self._last += 1
         kept = Kept(
@@ -135,6 +140,7 @@ class MemoryHistory:
             row.document,
             len(row.payload),
             row.test,
+            True,
         )
         lane = self._lanes.get(row.endpoint)
         if lane is None:

@@ -126,7 +126,7 @@ class RedisHistory:
 
 def _kept(answer: Sequence[Any], *, newest_first: bool) -> list[Kept]:
     rows = []
-    for at in range(0, len(answer), 2):
+    for at in range(0, len(answer), 3):
         ident, words = answer[at + 1]
         fields = {words[place].decode(): words[place + 1] for place in range(0, len(words), 2)}
         types = fields["types"].decode()
@@ -145,6 +145,7 @@ def _kept(answer: Sequence[Any], *, newest_first: bool) -> list[Kept]:
                 fields["document"],
                 int(fields["size"]),
                 fields["test"] == b"1",
+                answer[at + 2] == 1,
             )
         )
     rows.sort(key=lambda kept: kept.place, reverse=newest_first)

@@ -47,7 +47,7 @@ _INSERT = (
 )
 _SELECT = (
     "SELECT place, endpoint, app, delivery, status, number, redrive, created_ms, finished_ms, types, document, size,"
-    " test FROM history_rows"
+    " test, typeof(payload) FROM history_rows"
 )
 
 
@@ -286,7 +286,22 @@ class SqliteHistory:
     def _kept(self, db: sqlite3.Connection, rows: Iterable[Any]) -> list[Kept]:
         lanes = self._now(db).lanes_by_id
         found = []
-        for place, lane, _, delivery, status, number, redrive, created, finished, types, document, size, test in rows:
+        for (
+            place,
+            lane,
+            _,
+            delivery,
+            status,
+            number,
+            redrive,
+            created,
+            finished,
+            types,
+            document,
+            size,
+            test,
+            payload,
+        ) in rows:
             of = lanes[lane]
             found.append(
                 Kept(
@@ -303,6 +318,7 @@ class SqliteHistory:
                     document,
                     size,
                     bool(test),
+                    payload != "null",
                 )
             )
         return found

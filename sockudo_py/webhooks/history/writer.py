@@ -149,6 +149,14 @@ class HistoryWriter:
             self._away = False
             return True
 
+    async def settle(self, timeout: float) -> None:
+        """Write what came until now, as far as that takes no longer than ``timeout`` seconds."""
+        if self._rows or self._lanes:
+            flush = asyncio.ensure_future(self.flush())
+            await asyncio.wait({flush}, timeout=timeout)
+            if flush.done() and flush.exception() is not None:
+                log.error("writing the history of webhook deliveries failed", exc_info=flush.exception())
+
     async def keep(self, attempt: Attempt, endpoint: Endpoint) -> None:
         """Write an attempt of a person who tries the endpoint, which counts in no statistics. Raises Unavailable."""
         await self._history.write(Batch(_batch_id(), (row_of(attempt, endpoint),), {}))

@@ -1,0 +1,219 @@
+"""The management routes about deliveries: their history, retries, replays. Free of what carries them."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from sockudo_py.endpoints import Endpoint
+from sockudo_py.management.aliases import ALIASES, aliased
+from sockudo_py.management.attempts import (
+    links_wanted,
+    logged,
+    pending,
+    read_cursor,
+    shown,
+    whole,
+    write_cursor,
+)
+from sockudo_py.management.keys import EVERY_APP, Admin
+from sockudo_py.management.router import Route
+from sockudo_py.management.scope import app_of
+from sockudo_py.management.values import MOST_LISTED, Answer, Asked, Fields, Refused
+from sockudo_py.queues.base import QueueFull
+from sockudo_py.stores.history.base import Kept, Scope
+from sockudo_py.webhooks.history.reader import Chosen, HistoryReader
+from sockudo_py.webhooks.history.redelivery import Redelivery
+
+log = logging.getLogger(__name__)
+
+MOST_REPLAYED = 10_000  # by one request, so that it is answered soon
+_STATUSES = ("delivered", "retrying", "failed")
+_ENDED = ("delivered", "failed")
+_CHOSEN = frozenset({"status", "event_type", "eventType", "since", "until"})
+_OFF = "no history is kept: webhooks.delivery.history is 0"
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What the routes need of a history that is kept."""
+
+    reader: HistoryReader
+    redelivery: Redelivery
+
+
+class DeliveryRoutes:
+    """Answers requests about deliveries.
+
+    Args:
+        past: The history; None: none is kept.
+        find: Returns the endpoint that the first variable of a path names. Raises Refused.
+    """
+
+    def __init__(self, past: Past | None, find: Callable[[Asked], Endpoint]) -> None:
+        self._past = past
+        self._find = find
+        self.table = (
+            *aliased("GET", "/{id}/deliveries", self.list),
+            *aliased("GET", "/{id}/deliveries/{delivery}", self.show),
+            *aliased("POST", "/{id}/deliveries/{delivery}/retry", self.retry),
+            *aliased("POST", "/{id}/replay", self.replay_one),
+            *aliased("POST", "/replay", self.replay),
+            *aliased("GET", "/logs", self.logs),
+            *(Route("GET", f"{alias.root}/deliveries/{{delivery}}", self.show_any) for alias in ALIASES),
+            Route("GET", "/api/v1/webhooks/logs", self.logs),
+        )
+
+    # -- what was
+
+    async def list(self, asked: Asked) -> Answer:
+        """List the attempts of an endpoint, newest first."""
+        endpoint = self._endpoint(asked)
+        fields = Fields(asked, _CHOSEN | {"limit", "cursor", "test"})
+        rows, more = await self._page(Scope(endpoint=endpoint.uid), fields)
+        links = await self._kept.reader.links(links_wanted(rows))
+        return Answer(200, {"deliveries": [shown(kept, links) for kept in rows], "next_cursor": more})
+
+    async def logs(self, asked: Asked) -> Answer:
+        """List the attempts of all endpoints of an app, newest first, with a message for people."""
+        fields = Fields(asked, _CHOSEN | {"app_id", "project_id", "webhookId", "webhook_id", "limit", "cursor", "test"})
+        app_id = app_of(asked.admin, asked.app_id or fields.text("app_id", "project_id"))
+        uid = fields.text("webhookId", "webhook_id")
+        scope = Scope(app_id=app_id) if uid is None else Scope(endpoint=self._named(asked, uid).uid)
+        rows, more = await self._page(scope, fields)
+        links = await self._kept.reader.links(links_wanted(rows))
+        return Answer(200, {"logs": [logged(kept, links) for kept in rows], "next_cursor": more})
+
+    async def show(self, asked: Asked) -> Answer:
+        """Show a delivery of an endpoint: all attempts, and its events."""
+        Fields(asked, frozenset())
+        endpoint = self._endpoint(asked)
+        return await self._shown(asked, asked.segments[1], endpoint)
+
+    async def show_any(self, asked: Asked) -> Answer:
+        """Show a delivery of any endpoint that the key may see."""
+        Fields(asked, frozenset())
+        return await self._shown(asked, asked.segments[0], None)
+
+    async def _shown(self, asked: Asked, delivery: str, endpoint: Endpoint | None) -> Answer:
+        past = self._kept
+        attempts = await past.reader.delivery(delivery)
+        links = await past.reader.links([delivery])
+        link = links.get(delivery)
+        if attempts:
+            uid, app_id = attempts[-1].endpoint, attempts[-1].app_id
+        elif link is not None:
+            uid, app_id = link.endpoint, link.app_id
+        else:
+            raise _unknown(delivery)
+        if endpoint is not None and endpoint.uid != uid:
+            raise _unknown(delivery)
+        if not _sees(asked.admin, app_id) or asked.app_id not in (None, app_id):
+            raise _unknown(delivery)
+        if attempts:
+            return Answer(200, whole(attempts, links, await past.redelivery.payload(delivery, uid)))
+        if link is None:
+            raise _unknown(delivery)
+        return Answer(200, pending(link, await past.redelivery.payload(link.retry_of, uid)))
+
+    async def _page(self, scope: Scope, fields: Fields) -> tuple[list[Kept], str | None]:
+        chosen = _chosen(fields, _STATUSES)
+        test = fields.flag("test") if fields.given("test") else None
+        limit, before = fields.number("limit", 50, MOST_LISTED), read_cursor(fields.text("cursor"))
+        rows, place = await self._kept.reader.page(scope, replace(chosen, test=test).fits, limit, before)
+        return rows, write_cursor(place)
+
+    # -- once more
+
+    async def retry(self, asked: Asked) -> Answer:
+        """Send a delivery again, as a new one."""
+        Fields(asked, frozenset())
+        endpoint, delivery = self._endpoint(asked), asked.segments[1]
+        past = self._kept
+        attempts = await past.reader.delivery(delivery)
+        if not attempts and await past.redelivery.dead_letter(delivery, endpoint.uid) is None:
+            raise _unknown(delivery)
+        if attempts and attempts[-1].endpoint != endpoint.uid:
+            raise _unknown(delivery)
+        if attempts and attempts[-1].test:
+            raise Refused(409, "test_delivery", "this was a test; send another one in place of a retry")
+        payload = await past.redelivery.payload(delivery, endpoint.uid)
+        if payload is None:
+            raise Refused(409, "payload_gone", "the events of this delivery are not kept any more")
+        try:
+            made = await past.redelivery.retry(delivery, endpoint, payload)
+        except QueueFull as full:
+            raise _full(str(full)) from None
+        log.info(
+            "management: a delivery was sent again",
+            extra={"by": asked.admin.name, "webhook": endpoint.uid, "delivery": delivery, "new_delivery": made},
+        )
+        return Answer(202, {"delivery_id": made, "retry_of": delivery, "webhook_id": endpoint.uid})
+
+    async def replay_one(self, asked: Asked) -> Answer:
+        """Send deliveries of an endpoint again."""
+        endpoint = self._endpoint(asked)
+        fields = Fields(asked, _CHOSEN | {"limit", "cursor", "dry_run"})
+        return await self._replay(asked, Scope(endpoint=endpoint.uid), fields)
+
+    async def replay(self, asked: Asked) -> Answer:
+        """Send deliveries of an app again."""
+        fields = Fields(asked, _CHOSEN | {"app_id", "webhookId", "webhook_id", "limit", "cursor", "dry_run"})
+        app_id = app_of(asked.admin, asked.app_id or fields.text("app_id"))
+        uid = fields.text("webhookId", "webhook_id")
+        scope = Scope(app_id=app_id) if uid is None else Scope(endpoint=self._named(asked, uid, app_id).uid)
+        return await self._replay(asked, scope, fields)
+
+    async def _replay(self, asked: Asked, scope: Scope, fields: Fields) -> Answer:
+        chosen = _chosen(fields, _ENDED)
+        limit, after = fields.number("limit", 1000, MOST_REPLAYED), read_cursor(fields.text("cursor"))
+        dry_run = fields.flag("dry_run")
+        found = await self._kept.redelivery.replay(scope, chosen, after=after, limit=limit, dry_run=dry_run)
+        if dry_run:
+            return Answer(200, {"matched": found.matched})
+        log.info(
+            "management: %d deliveries were sent again",
+            found.sent,
+            extra={"by": asked.admin.name, "webhook": scope.endpoint, "app_id": scope.app_id},
+        )
+        cursor = write_cursor(found.place)
+        if found.full:
+            raise _full(f"the queue had no room for more; {found.sent} deliveries were sent again, next_cursor: {cursor}")
+        return Answer(202, {"retried": found.sent, "next_cursor": cursor})
+
+    # -- who and what
+
+    @property
+    def _kept(self) -> Past:
+        if self._past is None:
+            raise Refused(404, "history_off", _OFF)
+        return self._past
+
+    def _endpoint(self, asked: Asked) -> Endpoint:
+        return self._find(replace(asked, segments=asked.segments[:1]))
+
+    def _named(self, asked: Asked, uid: str, app_id: str | None = None) -> Endpoint:
+        return self._find(replace(asked, segments=(uid,), app_id=app_id or asked.app_id))
+
+
+def _chosen(fields: Fields, statuses: tuple[str, ...]) -> Chosen:
+    named = fields.words("status")
+    if named is not None and not set(named) <= set(statuses):
+        raise Refused(422, "invalid_field", f"status: must be of: {', '.join(statuses)}")
+    return Chosen(
+        statuses=frozenset(named) if named else None,
+        event_type=fields.text("event_type", "eventType"),
+        since_ms=fields.moment("since"),
+        until_ms=fields.moment("until"),
+    )
+
+
+def _sees(admin: Admin, app_id: str) -> bool:
+    return EVERY_APP in admin.apps or app_id in admin.apps
+
+
+def _unknown(delivery: str) -> Refused:
+    return Refused(404, "unknown_delivery", f"there is no delivery {delivery[:200]}")
+
+
+def _full(message: str) -> Refused:
+    return Refused(503, "queue_full", message, headers=(("Retry-After", "10"),))
