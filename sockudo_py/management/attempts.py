@@ -9,6 +9,7 @@ import orjson
 
 from sockudo_py.management.values import Refused, iso
 from sockudo_py.stores.history.base import Kept, Link
+from sockudo_py.webhooks.history.rows import read_details
 
 # The words of Pulse's log, by error class.
 _WORDS: Mapping[str, str] = {
@@ -29,32 +30,38 @@ def attempt_id(kept: Kept) -> str:
 
 def shown(kept: Kept, links: Mapping[str, Link]) -> dict[str, Any]:
     """Return an attempt as JSON. ``links``: whose retries deliveries are."""
-    kept_document = orjson.loads(kept.document)
+    details = read_details(kept.document)
     link = links.get(kept.delivery)
-    error, signed = kept_document.get("error"), kept_document.get("signed")
     return {
         "id": kept.delivery,
         "attempt_id": attempt_id(kept),
         "webhook_id": kept.endpoint,
         "app_id": kept.app_id,
-        "event_ids": kept_document.get("event_ids", []),
+        "event_ids": details.event_ids,
         "event_types": list(kept.event_types),
-        "event_count": kept_document.get("event_count"),
+        "event_count": details.event_count,
         "attempt": kept.number,
-        "max_attempts": kept_document.get("max_attempts"),
+        "max_attempts": details.max_attempts,
         "status": kept.status,
-        "http_status": kept_document.get("http_status"),
-        "response_body": kept_document.get("response_body", ""),
-        "response_truncated": kept_document.get("response_truncated", False),
-        "error": {"class": error[0], "message": error[1]} if error else None,
-        "request_headers": dict(kept_document.get("request_headers", ())),
-        "signed": {"bytes": signed[0], "sha256": signed[1]} if signed else None,
-        "target": kept_document.get("target"),
-        "timing": kept_document.get("timing"),
+        "http_status": details.http_status,
+        "response_body": details.response_body,
+        "response_truncated": details.response_truncated,
+        "error": {"class": details.error_class, "message": details.message} if details.error_class else None,
+        "request_headers": dict(details.request_headers),
+        "signed": {"bytes": details.signed_bytes, "sha256": details.signed_sha256} if details.signed_sha256 else None,
+        "target": details.target,
+        "timing": {
+            "queued_ms": details.queued_ms,
+            "dns_ms": details.dns_ms,
+            "connect_ms": details.connect_ms,
+            "tls_ms": details.tls_ms,
+            "ttfb_ms": details.ttfb_ms,
+            "total_ms": details.total_ms,
+        },
         "created_at": iso(kept.created_ms),
-        "started_at": iso(kept_document.get("started_ms")),
+        "started_at": iso(details.started_ms),
         "finished_at": iso(kept.finished_ms),
-        "next_attempt_at": iso(kept_document.get("next_ms")),
+        "next_attempt_at": iso(details.next_ms),
         "size": kept.size,
         "test": kept.test,
         "redrive": kept.redrive,

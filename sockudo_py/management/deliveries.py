@@ -53,7 +53,7 @@ class DeliveryRoutes:
         self._past = past
         self._find = find
         self.table = (
-            *aliased("GET", "/{id}/deliveries", self.list),
+            *aliased("GET", "/{id}/deliveries", self.attempts),
             *aliased("GET", "/{id}/deliveries/{delivery}", self.show),
             *aliased("POST", "/{id}/deliveries/{delivery}/retry", self.retry),
             *aliased("POST", "/{id}/replay", self.replay_one),
@@ -65,7 +65,7 @@ class DeliveryRoutes:
 
     # -- what was
 
-    async def list(self, asked: Asked) -> Answer:
+    async def attempts(self, asked: Asked) -> Answer:
         """List the attempts of an endpoint, newest first."""
         endpoint = self._endpoint(asked)
         fields = Fields(asked, _CHOSEN | {"limit", "cursor", "test"})
@@ -177,7 +177,9 @@ class DeliveryRoutes:
         )
         cursor = write_cursor(found.place)
         if found.full:
-            raise _full(f"the queue had no room for more; {found.sent} deliveries were sent again, next_cursor: {cursor}")
+            raise _full(
+                f"the queue had no room for more; {found.sent} deliveries were sent again, next_cursor: {cursor}"
+            )
         return Answer(202, {"retried": found.sent, "next_cursor": cursor})
 
     # -- who and what
@@ -196,7 +198,7 @@ class DeliveryRoutes:
 
 
 def _chosen(fields: Fields, statuses: tuple[str, ...]) -> Chosen:
-    named = fields.words("status")
+    named = fields.word_or_words("status")
     if named is not None and not set(named) <= set(statuses):
         raise Refused(422, "invalid_field", f"status: must be of: {', '.join(statuses)}")
     return Chosen(

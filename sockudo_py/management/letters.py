@@ -153,4 +153,4 @@ def describe(text: bytes, *, whole: bool = False) -> dict[str, Any]:
         "failed_at": iso(job.get("failed_ms")),
         "size": len(text),
     }
-    return {**shown, "job": job} if whole else shown
+    return {**shown, "payload": events, "job": job} if whole else shown

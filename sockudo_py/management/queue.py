@@ -8,6 +8,7 @@ from typing import Any
 from sockudo_py.endpoints import Endpoint
 from sockudo_py.errors import SockudoError
 from sockudo_py.management.audit import audit_line
+from sockudo_py.management.attempts import shown
 from sockudo_py.management.keys import Admin
 from sockudo_py.management.letters import Letters, count, describe, page
 from sockudo_py.management.router import Route
@@ -15,6 +16,7 @@ from sockudo_py.management.scope import app_of, may_see, unknown_webhook
 from sockudo_py.management.values import MOST_LISTED, Answer, Asked, Fields, Refused
 from sockudo_py.queues.base import MOST_IDS, DeadLetters
 from sockudo_py.stores.endpoints.base import EndpointStore
+from sockudo_py.webhooks.history.reader import HistoryReader
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +33,7 @@ class QueueRoutes:
         endpoints: Returns all that there are now.
         figures: Returns this server's figures of the last hour, for keys of all apps.
         store: Gets a line of the audit for each change.
+        reader: Of the history; None: none is kept, or it can't be asked.
     """
 
     def __init__(
@@ -40,11 +43,13 @@ class QueueRoutes:
         *,
         figures: Callable[[], Mapping[str, Any]] = dict,
         store: EndpointStore | None = None,
+        reader: HistoryReader | None = None,
     ) -> None:
         self._letters = letters
         self._figures = figures
         self._store = store
         self._endpoints = endpoints
+        self._reader = reader
         self.table = (
             Route("GET", "/api/webhooks/queue/stats", self.stats),
             Route("GET", "/api/webhooks/queue/failed", self.failed),
@@ -90,14 +95,17 @@ class QueueRoutes:
         return Answer(200, {"failed": [describe(text, whole=whole) for text in texts], "next_cursor": more})
 
     async def letter(self, asked: Asked) -> Answer:
-        """Show one dead letter with its events."""
+        """Show one dead letter with its events, and all attempts that are kept."""
         fields = Fields(asked, frozenset({"app_id"}))
         app_id = app_of(asked.admin, fields.text("app_id"))
         (ident,) = asked.segments
         texts = await self._letters.find_dead(DeadLetters(ids=frozenset({ident}), app_id=app_id), 0, 1)
         if not texts:
             raise Refused(404, "unknown_delivery", f"no dead letter has the id {ident[:200]}")
-        return Answer(200, describe(texts[0], whole=True))
+        attempts = [] if self._reader is None else await self._reader.delivery(ident)
+        links = {} if self._reader is None else await self._reader.links([ident])
+        log = [shown(kept, links) for kept in attempts]
+        return Answer(200, {**describe(texts[0], whole=True), "attempt_log": log})
 
     async def retry(self, asked: Asked) -> Answer:
         """Send dead letters again, oldest first."""

@@ -112,6 +112,11 @@ class Fields:
             raise _invalid(name, "must be a list of texts")
         return value
 
+    def word_or_words(self, name: str) -> list[str] | None:
+        """Return a list of texts, of which a body may give one alone without a list."""
+        value = self._value(name)
+        return [value] if isinstance(value, str) and value and name in self._body else self.words(name)
+
     def number(self, name: str, default: int, most: int) -> int:
         """Return a whole number from 1 to ``most``."""
         value = self._value(name)

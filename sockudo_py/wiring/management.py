@@ -15,6 +15,7 @@ from sockudo_py.management.audit import AuditRoutes
 from sockudo_py.management.catalogue import CatalogueRoutes
 from sockudo_py.management.documents import Document
 from sockudo_py.management.editing import Editor
+from sockudo_py.management.deliveries import DeliveryRoutes
 from sockudo_py.management.endpoints import EndpointRoutes
 from sockudo_py.management.keys import AdminKeys
 from sockudo_py.management.letters import letters_of
@@ -23,6 +24,7 @@ from sockudo_py.management.managed import ManagedEndpoints
 from sockudo_py.management.projects import ProjectRoutes
 from sockudo_py.management.queue import QueueRoutes
 from sockudo_py.management.router import Group, Router
+from sockudo_py.management.statistics import StatisticsRoutes
 from sockudo_py.management.trigger import TriggerRoutes
 from sockudo_py.management.trying import TestRoutes
 from sockudo_py.metrics import Metrics
@@ -33,11 +35,13 @@ from sockudo_py.relays.board import Board
 from sockudo_py.stores.endpoints.base import EndpointStore
 from sockudo_py.tap import Tap
 from sockudo_py.webhooks.endpoints.validation import EndpointRules
+from sockudo_py.stores.history.base import History
 from sockudo_py.webhooks.service import WebhookService
 from sockudo_py.webhooks.targets.base import Target
 from sockudo_py.webhooks.targets.http.target import HttpTarget
 from sockudo_py.wiring.dashboard import Dashboard
 from sockudo_py.wiring.drivers import admin_key_file, admin_limit, admins
+from sockudo_py.wiring.history import make_past
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -54,6 +58,7 @@ class Management:
         store: Keeps endpoints; opened and closed here.
         targets: For test deliveries.
         rules: What endpoints may be.
+        history: Of the deliveries; None: none is kept.
         limiter: Counts what each key asks.
         address_limit: How often one address may ask without a key that is known.
         node: Has the clients that the dashboard shows.
@@ -73,6 +78,7 @@ class Management:
         store: EndpointStore,
         targets: Mapping[str, Target],
         rules: EndpointRules,
+        history: History | None,
         limiter: RateLimiter,
         address_limit: RequestLimit | None,
         node: Node,
@@ -114,11 +120,18 @@ class Management:
             limiter,
             most_body=config.http_api.request_limit_in_mb * 1024 * 1024,
         )
+        letters = letters_of(queue)
+        past = make_past(history, webhooks, queue, letters)
+        reader = None if past is None else past.reader
+        statistics = StatisticsRoutes(reader, queue, webhooks.circuit, endpoints.find)
+        endpoints.figures = statistics.beside
         groups: list[Group] = [
             endpoints,
             ProjectRoutes(self.managed, editor),
             TestRoutes(endpoints.find, targets, limiter, store, webhooks.catalogue.find),
-            QueueRoutes(letters_of(queue), registry.all, figures=webhooks.figures, store=store),
+            DeliveryRoutes(past, endpoints.find),
+            statistics,
+            QueueRoutes(letters, registry.all, figures=webhooks.figures, store=store, reader=reader),
             AuditRoutes(store),
             trigger,
             CatalogueRoutes(webhooks.catalogue),

@@ -176,6 +176,7 @@ class Server:
             store=make_endpoint_store(config, metrics, file),
             targets=targets,
             rules=self._rules,
+            history=self._history,
             limiter=self._limiter,
             address_limit=address_limit,
             node=self.node,
@@ -274,7 +275,7 @@ class Server:
         with _naming(config, *_QUEUE_KEYS[config.queue.driver]):
             await self._queue.open()
         opened.push_async_callback(self._queue.close)
-        if self._history is not None and config.sends_webhooks:
+        if self._history is not None:
             with _naming(config, *_QUEUE_KEYS[config.queue.driver]):
                 await self._history.open()
             opened.push_async_callback(self._history.close)

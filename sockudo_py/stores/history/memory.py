@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
-from sockudo_py.stores.history.base import Batch, Bounds, Kept, Link, Row, Scope
+from sockudo_py.stores.history.base import Batch, Bounds, Kept, Link, Row, Scope, event_types
 from sockudo_py.stores.history.figures import Figures
 
 _MOST_BATCHES = 1000  # ids that are remembered
@@ -136,9 +136,9 @@ class MemoryHistory:
             row.redrive,
             row.created_ms,
             row.finished_ms,
-            row.event_types,
+            event_types(row.types),
             row.document,
-            len(row.payload),
+            row.size,
             row.test,
             True,
         )

@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from sockudo_py.links.redis import RedisLink, Script
 from sockudo_py.links.redis_wire import Word
-from sockudo_py.stores.history.base import Batch, Bounds, Kept, Link, Scope
+from sockudo_py.stores.history.base import Batch, Bounds, Kept, Link, Scope, event_types
 from sockudo_py.stores.history.figures import Figures
 
 _AT_ONCE = 500  # deliveries or links in one script call
@@ -38,20 +38,8 @@ class RedisHistory:
     async def write(self, batch: Batch) -> None:  # noqa: D102
         words: list[Word] = [batch.id, self._bounds.attempts, self._bounds.bytes, len(batch.rows)]
         for row in batch.rows:
-            words += (
-                row.endpoint,
-                row.app_id,
-                row.delivery,
-                row.status,
-                row.number,
-                row.redrive,
-                row.created_ms,
-                row.finished_ms,
-                int(row.test),
-                "\n".join(row.event_types),
-                row.document,
-                row.payload,
-            )
+            words += row[:8]
+            words += (int(row.test), row.types, row.document, row.payload)
         for endpoint, tally in batch.tallies.items():
             sums = {
                 "successful": tally.successful,
@@ -129,7 +117,6 @@ def _kept(answer: Sequence[Any], *, newest_first: bool) -> list[Kept]:
     for at in range(0, len(answer), 3):
         ident, words = answer[at + 1]
         fields = {words[place].decode(): words[place + 1] for place in range(0, len(words), 2)}
-        types = fields["types"].decode()
         rows.append(
             Kept(
                 int(ident.partition(b"-")[0]),
@@ -141,7 +128,7 @@ def _kept(answer: Sequence[Any], *, newest_first: bool) -> list[Kept]:
                 int(fields["redrive"]),
                 int(fields["created"]),
                 int(fields["finished"]),
-                tuple(types.split("\n")) if types else (),
+                event_types(fields["types"].decode()),
                 fields["document"],
                 int(fields["size"]),
                 fields["test"] == b"1",

@@ -13,15 +13,13 @@ from typing import Any
 import orjson
 
 from sockudo_py.links.sqlite import SchemaPart, SqliteFile
-from sockudo_py.stores.history.base import Batch, Bounds, Kept, Link, Row, Scope
+from sockudo_py.stores.history.base import Batch, Bounds, Kept, Link, Scope, event_types
 from sockudo_py.stores.history.figures import Figures
 
 VERSION = 1
 _CHUNK = 1000  # rows that one piece of work deletes at most
 _MOST_IDS = 500  # words of a statement
 _FREE_PAGES = 500  # that are left for new rows; more go back to the file system
-_STATUSES = ("delivered", "retrying", "failed")
-_NUMBERS = {status: number for number, status in enumerate(_STATUSES)}
 
 _TABLES = (
     "CREATE TABLE IF NOT EXISTS history_apps (id INTEGER PRIMARY KEY, app TEXT NOT NULL UNIQUE,"
@@ -29,7 +27,7 @@ _TABLES = (
     "CREATE TABLE IF NOT EXISTS history_endpoints (id INTEGER PRIMARY KEY, endpoint TEXT NOT NULL UNIQUE,"
     " app INTEGER NOT NULL, rows INTEGER NOT NULL DEFAULT 0, figures BLOB)",
     "CREATE TABLE IF NOT EXISTS history_rows (place INTEGER PRIMARY KEY, endpoint INTEGER NOT NULL,"
-    " app INTEGER NOT NULL, delivery TEXT NOT NULL, status INTEGER NOT NULL, number INTEGER NOT NULL,"
+    " app INTEGER NOT NULL, delivery TEXT NOT NULL, status TEXT NOT NULL, number INTEGER NOT NULL,"
     " redrive INTEGER NOT NULL, created_ms INTEGER NOT NULL, finished_ms INTEGER NOT NULL, test INTEGER NOT NULL,"
     " types TEXT NOT NULL, size INTEGER NOT NULL, document BLOB NOT NULL, payload BLOB)",
     "CREATE INDEX IF NOT EXISTS history_of_endpoint ON history_rows (endpoint, place)",
@@ -199,8 +197,8 @@ class SqliteHistory:
                 lane = touched[row.endpoint] = books.lane(db, row.endpoint, row.app_id)
             books.place += 1
             lane.rows += 1
-            lane.app.bytes += len(row.payload)
-            values.append(_values(books.place, lane, row))
+            lane.app.bytes += row.size
+            values.append((books.place, lane.id, lane.app.id, *row[2:]))
         # Earlier rows of the same deliveries, which may be in this batch, have the payload no more.
         db.executemany(_INSERT, values)
         for place, row in enumerate(batch.rows, books.place - len(values) + 1):
@@ -309,12 +307,12 @@ class SqliteHistory:
                     of.endpoint,
                     of.app.app_id,
                     delivery,
-                    _STATUSES[status],
+                    status,
                     number,
                     redrive,
                     created,
                     finished,
-                    tuple(types.split("\n")) if types else (),
+                    event_types(types),
                     document,
                     size,
                     bool(test),
@@ -390,25 +388,6 @@ class SqliteHistory:
 
 def _rows(db: sqlite3.Connection, query: str, words: Sequence[str]) -> list[Any]:
     return db.execute(query, words).fetchall()
-
-
-def _values(place: int, lane: _Lane, row: Row) -> tuple[Any, ...]:
-    return (
-        place,
-        lane.id,
-        lane.app.id,
-        row.delivery,
-        _NUMBERS[row.status],
-        row.number,
-        row.redrive,
-        row.created_ms,
-        row.finished_ms,
-        int(row.test),
-        "\n".join(row.event_types),
-        len(row.payload),
-        row.document,
-        row.payload,
-    )
 
 
 def _keep(

@@ -7,7 +7,7 @@ import base64
 import binascii
 import hmac
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
@@ -23,6 +23,12 @@ ID_TIMESTAMP_BODY = "{id}.{timestamp}.{body}"
 
 STANDARD_SECRET_PREFIX = "whsec_"  # noqa: S105 - the prefix that Standard Webhooks gives secrets, not one
 _PLACEHOLDER = re.compile(r"(\{id\}|\{timestamp\}|\{body\})")
+
+ID_HEADER, TIME_HEADER = "webhook-id", "webhook-timestamp"
+# The headers of every request, beside those of its schemes.
+SENT_WITH_ALL = frozenset(
+    {"Content-Type", "User-Agent", ID_HEADER, TIME_HEADER, "X-Sockudo-Delivery-Id", "X-Sockudo-Attempt"}
+)
 
 Header = tuple[str, str]
 
@@ -103,8 +109,8 @@ def signed_headers(
     headers: list[Header] = [
         ("Content-Type", "application/json"),  # exactly so: Node's SDK compares with ===
         ("User-Agent", USER_AGENT),
-        ("webhook-id", body_id),
-        ("webhook-timestamp", timestamp),
+        (ID_HEADER, body_id),
+        (TIME_HEADER, timestamp),
         ("X-Sockudo-Delivery-Id", delivery_id),
         ("X-Sockudo-Attempt", str(attempt)),
     ]
@@ -119,15 +125,6 @@ def schemes_of(endpoint: Endpoint) -> tuple[Scheme, ...]:
     return tuple(scheme_of(endpoint, profile) for profile in (endpoint.profile, *endpoint.also_sign))
 
 
-def signed_content(endpoint: Endpoint, body: bytes, headers: Sequence[Header]) -> bytes:
-    """Return the bytes that the first signature of a request was made over, of its body and its headers."""
-    template = schemes_of(endpoint)[0].content
-    if template == BODY:
-        return body
-    given = dict(headers)
-    return _content(template, body, given.get("webhook-id", ""), given.get("webhook-timestamp", ""))
-
-
 def scheme_headers(scheme: Scheme) -> list[str]:
     """Return the names of the headers that a scheme sets."""
     names = [scheme.header, scheme.key_header, scheme.timestamp_header, scheme.id_header]
@@ -140,7 +137,7 @@ def _sign(
     headers: list[Header], scheme: Scheme, endpoint: Endpoint, body: bytes, body_id: str, timestamp: str, now: float
 ) -> None:
     """Add the headers of one scheme."""
-    content = body if scheme.content == BODY else _content(scheme.content, body, body_id, timestamp)
+    content = body if scheme.content == BODY else fill(scheme.content, body, body_id, timestamp)
     if scheme.key_header is not None:
         headers.append((scheme.key_header, endpoint.app_keys[0].key))
     if scheme.timestamp_header is not None:
@@ -182,7 +179,8 @@ def standard_key(secret: str) -> bytes:
     return key
 
 
-def _content(template: str, body: bytes, body_id: str, timestamp: str) -> bytes:
+def fill(template: str, body: bytes, body_id: str, timestamp: str) -> bytes:
+    """Return what a template of signed bytes stands for."""
     values = {"{id}": body_id.encode(), "{timestamp}": timestamp.encode(), "{body}": body}
     return b"".join(values.get(part, part.encode()) for part in _PLACEHOLDER.split(template))
 

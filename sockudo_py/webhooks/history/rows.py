@@ -1,11 +1,15 @@
 """What the history keeps of an attempt. Pure.
 
 No secret is in it: of the headers only those that this server makes are written out, and where a receiver sends a
-secret back, its answer has asterisks in that place.
+secret back, its answer has asterisks in that place. ``row_of`` runs for nearly every delivery, so what depends on the
+endpoint alone is remembered, and the document is a list without names.
 """
 
 import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any
 
 import orjson
@@ -13,8 +17,15 @@ import orjson
 from sockudo_py.endpoints import Endpoint
 from sockudo_py.stores.history.base import Row
 from sockudo_py.webhooks.delivery.attempt import Attempt
-from sockudo_py.webhooks.endpoints.headers import OURS
-from sockudo_py.webhooks.endpoints.profiles import scheme_headers, schemes_of, signed_content
+from sockudo_py.webhooks.endpoints.profiles import (
+    BODY,
+    ID_HEADER,
+    SENT_WITH_ALL,
+    TIME_HEADER,
+    fill,
+    scheme_headers,
+    schemes_of,
+)
 from sockudo_py.webhooks.targets.base import Delivered, Request
 
 MASK = "***"
@@ -23,45 +34,85 @@ _MOST_IDS = 100  # events of a delivery that are named
 _MOST_TYPES = 20  # of different events
 _LONGEST_NAME = 200  # characters of an event's id or type
 _SHORTEST_SECRET = 4  # characters; anything shorter may stand anywhere
-_OPEN = OURS | {"content-type", "user-agent"}
+_CLOSED = frozenset({"authorization", "proxy-authorization", "cookie"})
+_name_of = itemgetter(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """What the document of a row says, besides what the row itself does. Times are Unix ms, durations ms."""
+
+    max_attempts: int
+    target: str
+    event_ids: Sequence[str]
+    event_count: int
+    started_ms: int
+    next_ms: int | None
+    http_status: int | None
+    queued_ms: int | None
+    dns_ms: int | None
+    connect_ms: int | None
+    tls_ms: int | None
+    ttfb_ms: int | None
+    total_ms: int
+    error_class: str | None
+    message: str | None
+    response_body: str
+    response_truncated: bool
+    request_headers: Sequence[tuple[str, str]]
+    signed_bytes: int | None
+    signed_sha256: str | None
+
+
+def read_details(document: bytes) -> Details:
+    """Return what a document says."""
+    return Details(*orjson.loads(document))
 
 
 def row_of(attempt: Attempt, endpoint: Endpoint) -> Row:
     """Return the row of an attempt."""
     job, outcome, request = attempt.job, attempt.outcome, attempt.request
     duration_ms = round(attempt.duration * 1000)
-    finished_ms = attempt.started_ms + duration_ms
+    started_ms, created_ms = attempt.started_ms, job.created_ms
+    finished_ms = started_ms + duration_ms
     events = job.events()
     timing = outcome.timing
-    document: dict[str, Any] = {
-        "max_attempts": attempt.max_attempts,
-        "target": attempt.target,
-        "event_ids": [_id(event, job.id, at, len(events)) for at, event in enumerate(events[:_MOST_IDS])],
-        "event_count": len(events),
-        "started_ms": attempt.started_ms,
-        "next_ms": None if attempt.retry_in is None else finished_ms + round(attempt.retry_in * 1000),
-        "http_status": outcome.status,
-        "timing": {
-            "queued_ms": max(0, attempt.started_ms - job.created_ms) if attempt.number == 1 else None,
-            "dns_ms": timing.dns_ms,
-            "connect_ms": timing.connect_ms,
-            "tls_ms": timing.tls_ms,
-            "ttfb_ms": timing.ttfb_ms,
-            "total_ms": duration_ms,
-        },
-    }
+    error_class = message = None
     if not isinstance(outcome, Delivered):
-        document["error"] = [outcome.error_class, outcome.message]
-    if outcome.response_body:
-        document["response_body"] = _answer(outcome.response_body, endpoint, request)
-        document["response_truncated"] = outcome.response_truncated or len(outcome.response_body) > MOST_ANSWER
+        error_class, message = outcome.error_class, outcome.message
+    headers: Sequence[tuple[str, str]] = ()
+    signed_bytes = signed_sha256 = None
     if request is not None:
-        open_names = _open_names(endpoint)
-        document["request_headers"] = [
-            (name, value if name.lower() in open_names else MASK) for name, value in request.headers
-        ]
-        signed = signed_content(endpoint, request.body, request.headers)
-        document["signed"] = [len(signed), hashlib.sha256(signed).hexdigest()]
+        headers, open_names = request.headers, _open_names(endpoint)
+        if not open_names.issuperset(map(_name_of, headers)):
+            headers = [(name, given if name in open_names else MASK) for name, given in headers]
+        signed = _signed(endpoint, request)
+        signed_bytes, signed_sha256 = len(signed), hashlib.sha256(signed).hexdigest()
+    body, truncated = outcome.response_body, outcome.response_truncated
+    document = orjson.dumps(
+        (
+            attempt.max_attempts,
+            attempt.target,
+            [_id(event, job.id, at, len(events)) for at, event in enumerate(events[:_MOST_IDS])],
+            len(events),
+            started_ms,
+            None if attempt.retry_in is None else finished_ms + round(attempt.retry_in * 1000),
+            outcome.status,
+            max(0, started_ms - created_ms) if attempt.number == 1 else None,
+            timing.dns_ms,
+            timing.connect_ms,
+            timing.tls_ms,
+            timing.ttfb_ms,
+            duration_ms,
+            error_class,
+            message,
+            _answer(body, endpoint, request) if body else "",
+            truncated or len(body) > MOST_ANSWER,
+            headers,
+            signed_bytes,
+            signed_sha256,
+        )
+    )
     time_ms = events[0].get("time_ms") if events else None
     return Row(
         endpoint.uid,
@@ -70,18 +121,27 @@ def row_of(attempt: Attempt, endpoint: Endpoint) -> Row:
         attempt.status,
         attempt.number,
         job.redrives,
-        time_ms if type(time_ms) is int and 0 < time_ms < 2**53 else job.created_ms,
+        time_ms if type(time_ms) is int and 0 < time_ms < 2**53 else created_ms,
         finished_ms,
-        _types(events),
-        orjson.dumps(document),
-        job.events_text,
         attempt.test,
+        _types(events),
+        len(job.events_text),
+        document,
+        job.events_text,
     )
 
 
-def _types(events: list[dict[str, Any]]) -> tuple[str, ...]:
-    names = dict.fromkeys(str(event.get("name", "")) for event in events)
-    return tuple(name.replace("\n", " ")[:_LONGEST_NAME] for name in list(names)[:_MOST_TYPES])
+def _types(events: list[dict[str, Any]]) -> str:
+    if len(events) == 1:
+        return _type(events[0].get("name"))
+    names = dict.fromkeys(event.get("name") if isinstance(event.get("name"), str) else "" for event in events)
+    return "\n".join(_type(name) for name in list(names)[:_MOST_TYPES])
+
+
+def _type(name: object) -> str:
+    if isinstance(name, str):
+        return name if len(name) <= _LONGEST_NAME and "\n" not in name else name.replace("\n", " ")[:_LONGEST_NAME]
+    return ""
 
 
 def _id(event: dict[str, Any], delivery: str, at: int, number: int) -> str:
@@ -91,26 +151,45 @@ def _id(event: dict[str, Any], delivery: str, at: int, number: int) -> str:
     return delivery if number == 1 else f"{delivery}_{at}"
 
 
+def _signed(endpoint: Endpoint, request: Request) -> bytes:
+    """Return the bytes that the first signature of a request was made over."""
+    template = schemes_of(endpoint)[0].content
+    if template == BODY:
+        return request.body
+    given = dict(request.headers)
+    return fill(template, request.body, given.get(ID_HEADER, ""), given.get(TIME_HEADER, ""))
+
+
 @lru_cache(maxsize=4096)
 def _open_names(endpoint: Endpoint) -> frozenset[str]:
-    """Return the headers (lower case) whose values may be shown: signatures, ids and times, nothing that is given."""
-    ours = {name.lower() for scheme in schemes_of(endpoint) for name in scheme_headers(scheme)} | _OPEN
-    return frozenset(ours - {"authorization", "proxy-authorization", "cookie"})
+    """Return the headers whose values may be shown: signatures, ids and times, nothing that somebody has given."""
+    ours = {name for scheme in schemes_of(endpoint) for name in scheme_headers(scheme)}
+    return frozenset(name for name in ours if name.lower() not in _CLOSED) | SENT_WITH_ALL
 
 
 def _answer(body: bytes, endpoint: Endpoint, request: Request | None) -> str:
     text = body[:MOST_ANSWER].decode("utf-8", "replace")
-    for secret in _secrets(endpoint, request):
+    secrets = _secrets(endpoint)
+    if request is not None and not _open_names(endpoint).issuperset(map(_name_of, request.headers)):
+        open_names = _open_names(endpoint)
+        given = {value for name, value in request.headers if name not in open_names}
+        secrets = _longest_first({*secrets, *given, *map(_after_word, given)})
+    for secret in secrets:
         if secret in text:
             text = text.replace(secret, MASK)
     return text
 
 
-def _secrets(endpoint: Endpoint, request: Request | None) -> list[str]:
-    values = {value for _, value in endpoint.headers}
-    values |= {value.partition(" ")[2] for value in values if " " in value}  # "Bearer TOKEN" sent back as TOKEN
-    values |= {secret.value for secret in endpoint.secrets}
+@lru_cache(maxsize=4096)
+def _secrets(endpoint: Endpoint) -> tuple[str, ...]:
+    values = {secret.value for secret in endpoint.secrets}
     values |= {key.secret.decode("utf-8", "replace") for key in endpoint.app_keys}
-    if request is not None:
-        values |= {value for name, value in request.headers if name.lower() not in _open_names(endpoint)}
-    return sorted((value for value in values if len(value) >= _SHORTEST_SECRET), key=len, reverse=True)
+    return _longest_first(values)
+
+
+def _after_word(value: str) -> str:
+    return value.partition(" ")[2]  # of "Bearer TOKEN", which may come back as TOKEN
+
+
+def _longest_first(values: set[str]) -> tuple[str, ...]:
+    return tuple(sorted((value for value in values if len(value) >= _SHORTEST_SECRET), key=len, reverse=True))

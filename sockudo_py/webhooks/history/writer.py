@@ -11,7 +11,7 @@ import logging
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from sockudo_py.endpoints import Endpoint
 from sockudo_py.errors import Unavailable
@@ -173,34 +173,30 @@ class HistoryWriter:
         tallies = {endpoint: lane.tally for endpoint, lane in lanes.items()}
         waiting = [one for lane in lanes.values() for one in lane.attempts]
         waiting.sort(key=_ended)  # places are in the order of the ends, as far as rows of a batch go
-        rows: list[Row] = []
-        weight = 0
-        batches: list[tuple[Batch, int]] = []
-        for number, (attempt, endpoint, size) in enumerate(waiting, 1):
-            row = self._row(attempt, endpoint)
-            weight += size
-            if row is None:
-                self._rows -= 1
-            else:
-                rows.append(row)
-            if len(rows) >= _AT_ONCE:
-                batches.append((Batch(_batch_id(), rows, tallies), weight))
-                rows, weight, tallies = [], 0, {}
-            if number % _SLICE == 0:
+        for start in range(0, max(1, len(waiting)), _AT_ONCE):
+            some = waiting[start : start + _AT_ONCE]
+            rows: list[Row] = []
+            for at in range(0, len(some), _SLICE):
+                rows += self._rows_of(some[at : at + _SLICE])
                 await asyncio.sleep(0)
-        if rows or tallies:
-            batches.append((Batch(_batch_id(), rows, tallies), weight))
-        else:
-            self._bytes -= weight
-        self._pending += batches
+            if rows or tallies:
+                self._pending.append((Batch(_batch_id(), rows, tallies), sum(size for _, _, size in some)))
+                tallies = {}
 
-    def _row(self, attempt: Attempt, endpoint: Endpoint) -> Row | None:
+    def _rows_of(self, some: Sequence[tuple[Attempt, Endpoint, int]]) -> list[Row]:
         try:
-            return row_of(attempt, endpoint)
-        except Exception:  # a bug: it costs this row, and not the history
-            log.exception("an attempt could not be kept", extra={"webhook": endpoint.uid, "delivery": attempt.job.id})
-            self._dropped += 1
-            return None
+            return [row_of(attempt, endpoint) for attempt, endpoint, _ in some]
+        except Exception:  # noqa: BLE001 - a bug, which costs one row and not the history
+            rows = []
+            for attempt, endpoint, _ in some:
+                try:
+                    rows.append(row_of(attempt, endpoint))
+                except Exception:
+                    named = {"webhook": endpoint.uid, "delivery": attempt.job.id}
+                    log.exception("an attempt could not be kept", extra=named)
+                    self._dropped += 1
+                    self._rows -= 1
+            return rows
 
     async def _run(self) -> None:
         while not self._ending.is_set():

@@ -102,10 +102,11 @@ def row(
         redrive,
         created_ms,
         finished_ms,
-        types,
+        test,
+        "\n".join(types),
+        len(payload),
         b'{"answer":200}',
         payload,
-        test,
     )
 
 

@@ -132,8 +132,10 @@ async def test_a_dead_letter_is_listed_as_the_specification_says(bench: Bench) -
         "failed_at": "2027-01-15T08:00:00.000Z",
         "size": item["size"],
     }
-    whole = await bench.get(f"{FAILED}/d0")
+    whole = dict(await bench.get(f"{FAILED}/d0"))
     assert whole["job"]["events"] == [{"name": "channel_occupied", "channel": "c"}]
+    assert whole["payload"] == whole["job"]["events"]
+    assert whole.pop("attempt_log") == []
     assert (await bench.get(FAILED, payload="true"))["failed"] == [whole]
     assert code(await bench.ask("GET", f"{FAILED}/d9")) == (404, "unknown_delivery")
 
