@@ -197,6 +197,11 @@ class SqsQueueConfig(Section):
     wait_time_seconds: Count = Field(default=5, le=20, description="Seconds of long polling.")
     fifo: bool = Field(default=False, description="The queue is a FIFO queue.")
     message_group_id: Name | None = Field(default="default", description="Message group in a FIFO queue.")
+    store: Literal["sqlite", "redis"] = Field(
+        default="sqlite",
+        description="Where the history of deliveries is, which SQS can't keep: files beside `queue.sqlite.path`, or "
+        "`database.redis` under `queue.redis.prefix`.",
+    )
 
 
 class ReliabilityConfig(Section):

@@ -1,6 +1,6 @@
 """The route for test deliveries: one attempt at once, outside the queue and the statistics."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from sockudo_py.endpoints import Endpoint
 from sockudo_py.event_types import EventType
@@ -12,6 +12,7 @@ from sockudo_py.management.models import TestBody, read
 from sockudo_py.management.values import Answer, Asked, Refused
 from sockudo_py.stores.endpoints.base import EndpointStore
 from sockudo_py.webhooks.catalogue.models import EventModel
+from sockudo_py.webhooks.delivery.attempt import Attempt
 from sockudo_py.webhooks.delivery.testing import attempt
 from sockudo_py.webhooks.targets.base import Target
 
@@ -27,6 +28,7 @@ class TestRoutes:
         limiter: Counts the tests of each endpoint.
         store: Gets a line of the audit.
         catalogue: Returns what an app knows under the name of an event: its example is sent.
+        keep: Gets the attempts, for the history; None: none is kept.
     """
 
     __test__ = False
@@ -38,12 +40,14 @@ class TestRoutes:
         limiter: RateLimiter,
         store: EndpointStore,
         catalogue: Callable[[str, str], EventModel | EventType | None] = lambda app_id, name: None,
+        keep: Callable[[Attempt, Endpoint], Awaitable[None]] | None = None,
     ) -> None:
         self._catalogue = catalogue
         self._find = find
         self._targets = targets
         self._limiter = limiter
         self._store = store
+        self._keep = keep
         self.table = tuple(aliased("POST", "/{id}/test", self.test))
 
     async def test(self, asked: Asked) -> Answer:
@@ -57,7 +61,9 @@ class TestRoutes:
             raise Refused(429, "rate_limited", text, headers=(("Retry-After", seconds),))
         line = audit_line(asked.admin.name, "test", app_id=endpoint.app_id, webhook_id=endpoint.uid)
         await self._store.write((), line)
-        outcome = await attempt(endpoint, self._targets, body.event_type, catalogue=self._catalogue)
+        outcome = await attempt(
+            endpoint, self._targets, body.event_type, catalogue=self._catalogue, keep=self._keep
+        )
         if outcome.error_class == "blocked_address":
             raise blocked()
         error = None

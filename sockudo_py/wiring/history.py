@@ -10,11 +10,11 @@ from sockudo_py.metrics import Metrics
 from sockudo_py.queues.base import Queue
 from sockudo_py.queues.metrics import QueueMetrics
 from sockudo_py.stores.history.base import Bounds, History
-from sockudo_py.wiring.drivers import store_driver
-from sockudo_py.wiring.redis_address import address_of_driver, keys_of_driver
 from sockudo_py.webhooks.history.reader import HistoryReader
 from sockudo_py.webhooks.history.redelivery import Redelivery
 from sockudo_py.webhooks.service import WebhookService
+from sockudo_py.wiring.drivers import store_driver
+from sockudo_py.wiring.redis_address import address_of_driver, keys_of_driver
 
 _CONNECTIONS = 3  # to Redis
 

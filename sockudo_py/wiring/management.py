@@ -13,9 +13,9 @@ from sockudo_py.management import making
 from sockudo_py.management.access import PortAccess
 from sockudo_py.management.audit import AuditRoutes
 from sockudo_py.management.catalogue import CatalogueRoutes
+from sockudo_py.management.deliveries import DeliveryRoutes
 from sockudo_py.management.documents import Document
 from sockudo_py.management.editing import Editor
-from sockudo_py.management.deliveries import DeliveryRoutes
 from sockudo_py.management.endpoints import EndpointRoutes
 from sockudo_py.management.keys import AdminKeys
 from sockudo_py.management.letters import letters_of
@@ -33,9 +33,9 @@ from sockudo_py.protocol.app import App
 from sockudo_py.queues.base import Queue
 from sockudo_py.relays.board import Board
 from sockudo_py.stores.endpoints.base import EndpointStore
+from sockudo_py.stores.history.base import History
 from sockudo_py.tap import Tap
 from sockudo_py.webhooks.endpoints.validation import EndpointRules
-from sockudo_py.stores.history.base import History
 from sockudo_py.webhooks.service import WebhookService
 from sockudo_py.webhooks.targets.base import Target
 from sockudo_py.webhooks.targets.http.target import HttpTarget
@@ -120,7 +120,7 @@ class Management:
             limiter,
             most_body=config.http_api.request_limit_in_mb * 1024 * 1024,
         )
-        letters = letters_of(queue)
+        letters, writer = letters_of(queue), webhooks.history
         past = make_past(history, webhooks, queue, letters)
         reader = None if past is None else past.reader
         statistics = StatisticsRoutes(reader, queue, webhooks.circuit, endpoints.find)
@@ -128,7 +128,14 @@ class Management:
         groups: list[Group] = [
             endpoints,
             ProjectRoutes(self.managed, editor),
-            TestRoutes(endpoints.find, targets, limiter, store, webhooks.catalogue.find),
+            TestRoutes(
+                endpoints.find,
+                targets,
+                limiter,
+                store,
+                webhooks.catalogue.find,
+                None if writer is None else writer.keep,
+            ),
             DeliveryRoutes(past, endpoints.find),
             statistics,
             QueueRoutes(letters, registry.all, figures=webhooks.figures, store=store, reader=reader),

@@ -5,7 +5,7 @@ A test delivery bypasses the queue: no retry, no statistics, no dead letter.
 
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 import orjson
@@ -15,7 +15,7 @@ from sockudo_py.event_types import EventType
 from sockudo_py.queues.jobs import Job
 from sockudo_py.webhooks.catalogue.models import EVENTS, EventModel
 from sockudo_py.webhooks.catalogue.schemas import example
-from sockudo_py.webhooks.delivery.attempt import requests_for
+from sockudo_py.webhooks.delivery.attempt import Attempt, requests_for
 from sockudo_py.webhooks.events import Event
 from sockudo_py.webhooks.targets.base import Delivered, Failure, Target
 
@@ -63,6 +63,7 @@ async def attempt(
     event_type: str | None = None,
     *,
     catalogue: Callable[[str, str], EventModel | EventType | None] = lambda app_id, name: None,
+    keep: Callable[[Attempt, Endpoint], Awaitable[None]] | None = None,
     clock: Callable[[], float] = time.time,
 ) -> TestDelivery:
     """Send one event to an endpoint, enabled or not, and return the outcome. The endpoint's filter does not count.
@@ -72,6 +73,7 @@ async def attempt(
         targets: By name, "http" and "lambda"; the caller closes them.
         event_type: Any name; None: one that the endpoint listens to.
         catalogue: Returns what an app knows under a name, as ``Catalogue.find``.
+        keep: Gets the attempt, for a history.
         clock: Unix seconds.
     """
     now = clock()
@@ -86,14 +88,28 @@ async def attempt(
     outcome = (
         Failure("lambda_error", "no target can invoke functions") if target is None else await target.send(request)
     )
-    duration_ms = round((time.perf_counter() - started) * 1000)
+    duration = time.perf_counter() - started
+    if keep is not None:
+        kept = Attempt(
+            job=job,
+            number=1,
+            max_attempts=1,
+            target="http" if target is None else target.name,
+            outcome=outcome,
+            status="delivered" if isinstance(outcome, Delivered) else "failed",
+            started_ms=time_ms,
+            duration=duration,
+            request=request,
+            test=True,
+        )
+        await keep(kept, endpoint)
     failure = outcome if isinstance(outcome, Failure) else None
     return TestDelivery(
         delivery_id=delivery_id,
         event_type=name,
         delivered=isinstance(outcome, Delivered),
         status=outcome.status,
-        duration_ms=duration_ms,
+        duration_ms=round(duration * 1000),
         response_body=outcome.response_body,
         response_truncated=outcome.response_truncated,
         error_class=failure.error_class if failure else None,

@@ -10,7 +10,7 @@ import pytest
 
 from sockudo_py.endpoints import Endpoint
 from sockudo_py.management.deliveries import DeliveryRoutes, Past
-from sockudo_py.management.endpoints import EndpointRoutes
+from sockudo_py.management.endpoints import EndpointRoutes, Listed
 from sockudo_py.management.keys import SOCKET_OWNER, Admin
 from sockudo_py.management.letters import letters_of
 from sockudo_py.management.queue import QueueRoutes
@@ -71,7 +71,7 @@ class Bench:
                     clock=lambda: NOW,
                 ),
             )
-        shown = EndpointRoutes(self.endpoints.values)
+        shown = EndpointRoutes(Listed(self.endpoints.values))
         reader = past.reader if past is not None else None
         self.routes = Router(
             [
