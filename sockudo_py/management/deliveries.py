@@ -3,8 +3,10 @@
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from sockudo_py.endpoints import Endpoint
+from sockudo_py.errors import SockudoError
 from sockudo_py.management.aliases import ALIASES, aliased
 from sockudo_py.management.attempts import (
     links_wanted,
@@ -15,11 +17,13 @@ from sockudo_py.management.attempts import (
     whole,
     write_cursor,
 )
+from sockudo_py.management.audit import audit_line
 from sockudo_py.management.keys import EVERY_APP, Admin
 from sockudo_py.management.router import Route
 from sockudo_py.management.scope import app_of
 from sockudo_py.management.values import MOST_LISTED, Answer, Asked, Fields, Refused
 from sockudo_py.queues.base import QueueFull
+from sockudo_py.stores.endpoints.base import EndpointStore
 from sockudo_py.stores.history.base import Kept, Scope
 from sockudo_py.webhooks.history.reader import Chosen, HistoryReader
 from sockudo_py.webhooks.history.redelivery import Redelivery
@@ -47,11 +51,15 @@ class DeliveryRoutes:
     Args:
         past: The history; None: none is kept.
         find: Returns the endpoint that the first variable of a path names. Raises Refused.
+        store: Gets a line of the audit for each retry and replay.
     """
 
-    def __init__(self, past: Past | None, find: Callable[[Asked], Endpoint]) -> None:
+    def __init__(
+        self, past: Past | None, find: Callable[[Asked], Endpoint], store: EndpointStore | None = None
+    ) -> None:
         self._past = past
         self._find = find
+        self._store = store
         self.table = (
             *aliased("GET", "/{id}/deliveries", self.attempts),
             *aliased("GET", "/{id}/deliveries/{delivery}", self.show),
@@ -143,10 +151,8 @@ class DeliveryRoutes:
             made = await past.redelivery.retry(delivery, endpoint, payload)
         except QueueFull as full:
             raise _full(str(full)) from None
-        log.info(
-            "management: a delivery was sent again",
-            extra={"by": asked.admin.name, "webhook": endpoint.uid, "delivery": delivery, "new_delivery": made},
-        )
+        named = {"delivery": delivery, "new_delivery": made}
+        await self._audit(asked, "retry", endpoint.app_id, endpoint.uid, **named)
         return Answer(202, {"delivery_id": made, "retry_of": delivery, "webhook_id": endpoint.uid})
 
     async def replay_one(self, asked: Asked) -> Answer:
@@ -170,17 +176,23 @@ class DeliveryRoutes:
         found = await self._kept.redelivery.replay(scope, chosen, after=after, limit=limit, dry_run=dry_run)
         if dry_run:
             return Answer(200, {"matched": found.matched})
-        log.info(
-            "management: %d deliveries were sent again",
-            found.sent,
-            extra={"by": asked.admin.name, "webhook": scope.endpoint, "app_id": scope.app_id},
-        )
+        await self._audit(asked, "replay", scope.app_id or "", scope.endpoint, sent=found.sent)
         cursor = write_cursor(found.place)
         if found.full:
             raise _full(
                 f"the queue had no room for more; {found.sent} deliveries were sent again, next_cursor: {cursor}"
             )
         return Answer(202, {"retried": found.sent, "next_cursor": cursor})
+
+    async def _audit(self, asked: Asked, action: str, app_id: str, uid: str | None, **facts: Any) -> None:
+        """Say in the log and in the audit what was done. It is done, whether the store takes the line or not."""
+        log.info("management: %s", action, extra={"by": asked.admin.name, "webhook": uid, "app_id": app_id, **facts})
+        if self._store is None:
+            return
+        try:
+            await self._store.write((), audit_line(asked.admin.name, action, app_id=app_id, webhook_id=uid, **facts))
+        except SockudoError as problem:
+            log.warning("the audit could not be written: %s", problem)
 
     # -- who and what
 

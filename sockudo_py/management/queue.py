@@ -7,8 +7,8 @@ from typing import Any
 
 from sockudo_py.endpoints import Endpoint
 from sockudo_py.errors import SockudoError
-from sockudo_py.management.audit import audit_line
 from sockudo_py.management.attempts import shown
+from sockudo_py.management.audit import audit_line
 from sockudo_py.management.keys import Admin
 from sockudo_py.management.letters import Letters, count, describe, page
 from sockudo_py.management.router import Route

@@ -136,7 +136,7 @@ class Management:
                 webhooks.catalogue.find,
                 None if writer is None else writer.keep,
             ),
-            DeliveryRoutes(past, endpoints.find),
+            DeliveryRoutes(past, endpoints.find, store),
             statistics,
             QueueRoutes(letters, registry.all, figures=webhooks.figures, store=store, reader=reader),
             AuditRoutes(store),

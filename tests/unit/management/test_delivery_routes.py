@@ -78,7 +78,7 @@ class Bench:
                 shown,
                 DeliveryRoutes(past, shown.find),
                 StatisticsRoutes(reader, self.queue, lambda uid: "closed", shown.find),
-                QueueRoutes(letters, self.endpoints.values, reader),
+                QueueRoutes(letters, self.endpoints.values, reader=reader),
             ]
         )
 
