@@ -61,9 +61,7 @@ class TestRoutes:
             raise Refused(429, "rate_limited", text, headers=(("Retry-After", seconds),))
         line = audit_line(asked.admin.name, "test", app_id=endpoint.app_id, webhook_id=endpoint.uid)
         await self._store.write((), line)
-        outcome = await attempt(
-            endpoint, self._targets, body.event_type, catalogue=self._catalogue, keep=self._keep
-        )
+        outcome = await attempt(endpoint, self._targets, body.event_type, catalogue=self._catalogue, keep=self._keep)
         if outcome.error_class == "blocked_address":
             raise blocked()
         error = None
