@@ -28,7 +28,6 @@ REDIS_OPERATOR = "faults/test_queue_redis_operator.py"
 
 _ROUTES = "needs the webhook management API, which is another issue"
 _PAGE = "needs the dashboard, which is another issue"
-_HISTORY = "needs the delivery history of the management API, which is another issue"
 _NO_PHP = "the sample in PHP is not run: PHP is no part of the test set-up; it does what the Python one does"
 
 
@@ -48,6 +47,9 @@ def item(says: str, *tests: tuple[str, str], left: str = "") -> Item:
 
 MADE = (MANAGEMENT, "test_d1_d2_d3_an_endpoint_is_made_shown_and_tested")
 REDRIVEN = (MANAGEMENT, "test_d6_d7_i2_failed_deliveries_are_counted_and_sent_again_by_hand")
+DELIVERED = ("e2e/test_deliveries.py", "test_d4_i6_p11_what_was_delivered_is_seen_and_sent_again")
+DELIVERY_ROUTES = "unit/management/test_delivery_routes.py"
+STATISTICS = (DELIVERY_ROUTES, "test_d5_r10_statistics_have_the_keys_of_the_specification")
 SCHEDULE = (
     PROMISES,
     "test_p6_k12_r3_i2_the_attempts_come_exactly_on_schedule_and_then_it_is_a_dead_letter",
@@ -93,14 +95,18 @@ DOCUMENTS: dict[str, dict[str, Item]] = {
             SAME_IDS,
             (PROMISES, "test_p10_the_time_in_the_body_is_the_events_even_an_hour_later"),
         ),
-        "P11": item("`GET /api/v1/webhooks/logs`", left=_HISTORY),
+        "P11": item(
+            "`GET /api/v1/webhooks/logs`",
+            DELIVERED,
+            (DELIVERY_ROUTES, "test_p11_the_log_has_the_attempts_of_all_endpoints_of_an_app_newest_first"),
+        ),
         "P12": item(
             "timeouts, TLS errors and a receiver's 401 are told apart",
             TOO_LATE,
             BAD_TLS,
             (HTTP, "test_n216_every_other_status_is_a_failure_of_its_class"),
             (WORKER, "test_a_failed_attempt_is_one_log_line_without_secrets"),
-            left=f"shown by log lines, metrics and dead letters; the route {_HISTORY}",
+            (DELIVERY_ROUTES, "test_p12_the_log_speaks_pulses_words"),
         ),
         "P13": item("domain events (`room.started` ...)", PULSE, TRIGGERED),
     },
@@ -233,7 +239,7 @@ DOCUMENTS: dict[str, dict[str, Item]] = {
             "events are selected per webhook", (RECEIVERS, "test_r8_an_endpoint_gets_the_events_that_it_selected")
         ),
         "R9": item("envelope `event, timestamp, data`", REALCAST),
-        "R10": item("figures of received, processed, failed", left=_ROUTES),
+        "R10": item("figures of received, processed, failed", STATISTICS),
         "R11": item(
             "the certificate must be valid",
             BAD_TLS,
@@ -250,8 +256,12 @@ DOCUMENTS: dict[str, dict[str, Item]] = {
             MADE,
             ("unit/test_cli_webhooks.py", "test_test_makes_one_genuine_attempt_and_shows_its_outcome"),
         ),
-        "D4": item("`GET /api/webhooks/{id}/deliveries`", left=_HISTORY),
-        "D5": item("`GET /api/webhooks/{id}/stats`", left=_ROUTES),
+        "D4": item(
+            "`GET /api/webhooks/{id}/deliveries`",
+            DELIVERED,
+            (DELIVERY_ROUTES, "test_d4_i6_an_attempt_is_shown_as_the_specification_says"),
+        ),
+        "D5": item("`GET /api/webhooks/{id}/stats`", STATISTICS),
         "D6": item(
             "`GET /api/webhooks/queue/stats`",
             REDRIVEN,
@@ -286,6 +296,7 @@ DOCUMENTS: dict[str, dict[str, Item]] = {
             SCHEDULE,
             REDRIVEN,
             ("unit/test_cli_webhooks.py", "test_retry_sends_the_oldest_again"),
+            (DELIVERY_ROUTES, "test_i2_a_retry_is_a_new_delivery_of_the_same_events"),
         ),
         "I3": item(
             "4xx and 5xx both fail; connect timeout; network errors",
@@ -301,8 +312,12 @@ DOCUMENTS: dict[str, dict[str, Item]] = {
             (PROMISES, "test_i4_and_1000_an_hour"),
             (PROMISES, "test_i4_the_rate_can_be_set_for_each_endpoint"),
         ),
-        "I5": item("`GET /v1/webhooks/:id` with statistics", left=_ROUTES),
-        "I6": item("`GET /v1/webhooks/:id/deliveries`", left=_HISTORY),
+        "I5": item("`GET /v1/webhooks/:id` with statistics", (DELIVERY_ROUTES, "test_i5_an_endpoint_with_statistics")),
+        "I6": item(
+            "`GET /v1/webhooks/:id/deliveries`",
+            DELIVERED,
+            (DELIVERY_ROUTES, "test_d4_i6_an_attempt_is_shown_as_the_specification_says"),
+        ),
         "I7": item(
             "`POST /v1/webhooks/123/test`",
             (MANAGEMENT, "test_i7_i10_a_test_by_number_and_not_for_strangers"),

@@ -73,11 +73,13 @@ class Bench:
             )
         shown = EndpointRoutes(Listed(self.endpoints.values))
         reader = past.reader if past is not None else None
+        statistics = StatisticsRoutes(reader, self.queue, lambda uid: "closed", shown.find)
+        shown.figures = statistics.beside
         self.routes = Router(
             [
                 shown,
                 DeliveryRoutes(past, shown.find),
-                StatisticsRoutes(reader, self.queue, lambda uid: "closed", shown.find),
+                statistics,
                 QueueRoutes(letters, self.endpoints.values, reader=reader),
             ]
         )
@@ -413,6 +415,29 @@ async def test_d5_r10_statistics_have_the_keys_of_the_specification(bench: Bench
         "circuit": "closed",
         "received": 21,
         "processed": 20,
+    }
+
+
+async def test_i5_an_endpoint_with_statistics(bench: Bench) -> None:
+    bench.tried("d1")
+    bench.tried("d2", "failed", number=6)
+    await bench.queue.append([Append("w1", "wh_a", "1", b"{}", FIRST)])
+    document = await bench.get("/v1/webhooks/1")
+    assert document.keys() == {"webhook", "statistics"}
+    assert document["webhook"]["id"] == 1
+    shown = {name: document["webhook"][name] for name in document["webhook"] if "deliver" in name or "last" in name}
+    assert shown == {
+        "total_deliveries": 2,
+        "successful_deliveries": 1,
+        "failed_deliveries": 1,
+        "last_success_at": "2027-01-15T08:00:01.020Z",
+        "last_failure_at": "2027-01-15T08:00:06.020Z",
+    }
+    assert document["statistics"] == {
+        "successful_deliveries": "1",
+        "failed_deliveries": "1",
+        "pending_deliveries": "1",
+        "avg_duration_ms": "20",
     }
 
 
