@@ -239,7 +239,7 @@ class LocalAdapter:
 
     def _cancelled(self, key: Key) -> bool:
         """Forget the pending change of somebody who is back; return whether there was one."""
-        if self._pending.pop(key, None) is not None:
+        if self._pending and self._pending.pop(key, None) is not None:
             return True
         if self._put_off and self._put_off.pop(key, None) is not None:
             return True

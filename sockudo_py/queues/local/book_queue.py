@@ -130,18 +130,19 @@ class BookQueue(BookLanes):
         old = self._seen.forget(now)
         fresh = self._seen.unknown(events)
         self._count.duplicates.add(amount=len(events) - len(fresh))
-        room = Headroom(self._book, self._max_queue_len, fresh)
+        lots = [list(same) for _, same in itertools.groupby(fresh, endpoint_of)]
+        room = Headroom(self._book, self._max_queue_len, [lot[0] for lot in lots], number=len(fresh))
         groups: list[Sequence[Append]] = []
         refused: list[Append] = []
-        for _, same in itertools.groupby(fresh, endpoint_of):
-            taken, rest = room.split(list(same))
+        for lot in lots:
+            taken, rest = room.split(lot)
             if taken:
                 groups.append(taken)
             refused += rest
         if refused and key is not None:
             raise QueueFull(refused)
         if groups or ledger or key is not None:
-            ids = [ident for group in groups for ident in map(id_of, group)]
+            ids = list(map(id_of, itertools.chain.from_iterable(groups)))
             change = written(ledger, refused) if ledger else None
             row = await self._store.append(groups, ids, old, self._clock.wall(), change, key)
             self._seen.add(ids, now, row)

@@ -22,16 +22,25 @@ def takes(lane: int, app: int, total: int, most: int) -> bool:
 class Headroom:
     """The room for the events of one call. It looks at the books once, and counts along: it may go to a thread.
 
-    ``elsewhere``: entries that are not in the books.
+    ``events``: those of the call, of each endpoint at least its first. ``number``: how many the call has, where these
+    are not all. ``elsewhere``: entries that are not in the books.
     """
 
     __slots__ = ("_ample", "_apps", "_lanes", "_most", "_total")
 
-    def __init__(self, book: LeaseBook, most: int, events: Collection[Append], *, elsewhere: int = 0) -> None:
+    def __init__(
+        self,
+        book: LeaseBook,
+        most: int,
+        events: Collection[Append],
+        *,
+        number: int | None = None,
+        elsewhere: int = 0,
+    ) -> None:
         self._most = most
         self._total = book.held + elsewhere
         # Normal case: under half full nothing is refused, so skip the counting.
-        self._ample = most <= 0 or 2 * (self._total + len(events)) < most
+        self._ample = most <= 0 or 2 * (self._total + (len(events) if number is None else number)) < most
         self._lanes: dict[str, int] = {}
         self._apps: dict[str, int] = {}
         for endpoint, group in groupby(events, endpoint_of):
