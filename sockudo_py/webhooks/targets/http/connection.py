@@ -15,6 +15,7 @@ from dataclasses import field
 import httptools
 
 from sockudo_py.protocol.values import value
+from sockudo_py.webhooks.targets.http.deadlines import Deadlines
 
 _MOST_FIELD = 8190  # bytes of one header
 _OVERHEAD = (
@@ -54,12 +55,14 @@ class Connection(asyncio.Protocol):
     Args:
         sock: The socket below, to look for an end that the event loop has not noticed yet.
         keep: How many bytes of a body are kept; an answer with more is cut off, and the connection with it.
+        deadlines: Calls ``time_out`` when a request takes too long.
     """
 
     __slots__ = (
         "_answered_at",
         "_body",
         "_complete",
+        "_deadlines",
         "_delimited",
         "_done",
         "_keep",
@@ -69,7 +72,6 @@ class Connection(asyncio.Protocol):
         "_retry_after",
         "_sock",
         "_status",
-        "_timer",
         "_tunnel",
         "dialled",
         "idle_since",
@@ -77,7 +79,7 @@ class Connection(asyncio.Protocol):
         "transport",
     )
 
-    def __init__(self, sock: socket.socket, keep: int) -> None:
+    def __init__(self, sock: socket.socket, keep: int, deadlines: Deadlines) -> None:
         self.transport: asyncio.Transport | None = None
         self.idle_since = 0.0
         self.reusable = False
@@ -85,7 +87,7 @@ class Connection(asyncio.Protocol):
         self._sock = sock
         self._keep = keep
         self._done: Done | None = None  # of the request that is under way
-        self._timer: asyncio.TimerHandle | None = None
+        self._deadlines = deadlines
         self._retry_after: str | None = None
         self._body: list[bytes] = []
         self._tunnel = False
@@ -133,15 +135,14 @@ class Connection(asyncio.Protocol):
 
     def start(self, request: bytes, timeout: float, done: Done, *, tunnel: bool = False) -> None:
         """Send a request; ``done`` is called later, unless ``abort`` is, with what ``exchange`` returns or raises."""
-        loop = asyncio.get_running_loop()
         self._done = done
         if self.transport is None:
-            loop.call_soon(self._fail, "reset", "the connection was closed before an answer came")
+            asyncio.get_running_loop().call_soon(self._fail, "reset", "the connection was closed before an answer came")
             return
         self._start_answer()
         self._tunnel = tunnel
         self._left = self._keep + _OVERHEAD
-        self._timer = loop.call_later(timeout, self._time_out)
+        self._deadlines.set(self, timeout)
         self.transport.write(request)
 
     def abort(self) -> None:
@@ -246,7 +247,8 @@ class Connection(asyncio.Protocol):
         self._complete = False
         self._delimited = False
 
-    def _time_out(self) -> None:
+    def time_out(self) -> None:
+        """No complete answer came in time."""
         if self._done is not None:
             self._end_early("timeout_read", "no complete answer within the request timeout")
 
@@ -275,7 +277,6 @@ class Connection(asyncio.Protocol):
     def _end(self) -> Done | None:
         """End the request that is under way, if any; return what is to be called."""
         done, self._done = self._done, None
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        if done is not None:
+            self._deadlines.clear(self)
         return done

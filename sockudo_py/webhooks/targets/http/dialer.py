@@ -19,6 +19,7 @@ from sockudo_py.process.descriptors import is_shortage
 from sockudo_py.webhooks.endpoints.guard import AddressGuard, BlockedAddress
 from sockudo_py.webhooks.endpoints.hosts import normal_host
 from sockudo_py.webhooks.targets.http.connection import Connection, ExchangeError
+from sockudo_py.webhooks.targets.http.deadlines import Deadlines
 from sockudo_py.webhooks.targets.http.resolver import AddrInfo, Lookup, Resolver
 
 _EYEBALLS = 0.25  # seconds after which the next address is tried besides (RFC 8305)
@@ -88,6 +89,7 @@ class Dialer:
         self._resolvers = {trusted: Resolver() if lookup is None else Resolver(lookup) for trusted in guards}
         self._known: TwoGenerationCache[tuple[str, int], tuple[float, list[AddrInfo]]] = TwoGenerationCache(_MOST_KNOWN)
         self.open: set[Connection] = set()
+        self._deadlines = Deadlines()
 
     @property
     def proxy_authorization(self) -> str | None:
@@ -143,6 +145,7 @@ class Dialer:
         for connection in list(self.open):
             connection.abort()
         self.open.clear()
+        self._deadlines.close()
         for resolver in self._resolvers.values():
             resolver.close()
         await asyncio.sleep(0)  # the transports end in the next turn of the loop
@@ -194,7 +197,7 @@ class Dialer:
             raise ExchangeError("connect", f"the egress proxy opens no tunnel: {error}") from None
         if not 200 <= answer.status <= 299 or connection.transport is None:
             raise ExchangeError("connect", f"the egress proxy answered {answer.status}")
-        inner = Connection(sock, self._keep)
+        inner = Connection(sock, self._keep, self._deadlines)
         loop = asyncio.get_running_loop()
         try:
             transport = await loop.start_tls(
@@ -220,7 +223,7 @@ class Dialer:
             options: dict[str, Any] = {}
             if server_hostname is not None:
                 options = {"ssl": await self._context(), "server_hostname": _server(server_hostname)}
-            made = Connection(sock, self._keep)
+            made = Connection(sock, self._keep, self._deadlines)
             await asyncio.get_running_loop().create_connection(lambda: made, sock=sock, **options)
         except ConnectionError:
             sock.close()
