@@ -13,6 +13,9 @@ RetryOn = Literal["non_2xx", "5xx", "transient"]
 PresetName = Literal["sockudo", "irisx", "pulse", "realcast", "remotedevai", "pusher", "standard", "svix"]
 
 
+OPERATORS = "#operators"  # stands in place of an app id; no app may be called so
+
+
 @dataclass(frozen=True, slots=True)
 class LambdaTarget:
     """An AWS Lambda function to invoke instead of a URL."""

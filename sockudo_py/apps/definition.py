@@ -21,6 +21,7 @@ from sockudo_py.config import (
     read_row,
 )
 from sockudo_py.endpoints import (
+    OPERATORS,
     PRESETS,
     PROFILE_DEFAULTS,
     Batching,
@@ -33,7 +34,7 @@ from sockudo_py.endpoints import (
     Secret,
 )
 from sockudo_py.errors import ConfigError
-from sockudo_py.event_types import EventType
+from sockudo_py.event_types import RESERVED_PREFIX, EventType
 from sockudo_py.protocol.app import App, AppKey
 
 EndpointCheck = Callable[[Endpoint], Sequence[str]]
@@ -106,6 +107,33 @@ def define_apps(config: Config, check: EndpointCheck | None = None) -> list[AppD
     return definitions
 
 
+def define_operators(config: Config, check: EndpointCheck | None = None) -> tuple[Endpoint, ...]:
+    """Return the endpoints of ``webhooks.operators``. Raises ConfigError with what is wrong with them."""
+    nobody = App(OPERATORS, ())
+    found: list[Endpoint] = []
+    problems: list[str] = []
+    for index, given in enumerate(config.webhooks.operators):
+        types = given.event_types or ("*",)
+        uid = given.uid or derived_uid(OPERATORS, index, given)
+        whole = given.model_copy(update={"profile": given.profile or "standard", "event_types": types})
+        endpoint = define_endpoint(whole, nobody, config.webhooks, uid=uid)
+        wrong = [] if check is None else [line.partition(": ")[2].partition(": ")[2] for line in check(endpoint)]
+        if endpoint.profile in ("pusher", "sockudo"):
+            wrong = [f"profile: {endpoint.profile} signs with an app's secret; use standard, or another one"]
+        wrong += [
+            f"event_types: {name} is none that operators get; each begins with {RESERVED_PREFIX}"
+            for name in types
+            if name != "*" and not name.startswith(RESERVED_PREFIX)
+        ]
+        if endpoint.filter != ChannelFilter():
+            wrong.append("filter: these events have no channel; remove it")
+        problems += [f"webhooks.operators[{index}]: {line}" for line in wrong]
+        found.append(endpoint)
+    if problems:
+        raise ConfigError(problems)
+    return tuple(found)
+
+
 def longest_wait(config: Config) -> float:
     """Return the longest wait for a retry in seconds, by any preset or any endpoint of the configuration."""
     common = config.webhooks.retry
@@ -115,6 +143,7 @@ def longest_wait(config: Config) -> float:
     ]
     apps = (define_app(app, config) for app in config.app_manager.array.apps)
     own = [endpoint.retry for app in apps for endpoint in app.endpoints]
+    own += [endpoint.retry for endpoint in define_operators(config)]
     return max(policy.longest_wait for policy in (*presets, *own))
 
 

@@ -46,6 +46,7 @@ def run(options: argparse.Namespace, env: Env) -> int:
             _check_machine,
             _check_bundle,
             _check_tls,
+            _check_operators,
             lambda config: apps.extend(apps_of(config, env, warnings.append)),
         ):
             try:
@@ -88,6 +89,12 @@ def _check_bundle(config: Config) -> None:
     from sockudo_py.wiring.tls import webhook_context
 
     webhook_context(config)
+
+
+def _check_operators(config: Config) -> None:
+    from sockudo_py.wiring.drivers import endpoint_rules, make_operators
+
+    make_operators(config, endpoint_rules(config))
 
 
 def _check_tls(config: Config) -> None:

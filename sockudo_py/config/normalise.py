@@ -11,6 +11,7 @@ from sockudo_py.config.unused import HARMLESS_WHEN_BLANK, INSTEAD, UNUSED, is_bl
 
 APP = "app_manager.array.apps[]."
 ENDPOINT = APP + "webhooks[]."
+OPERATOR = "webhooks.operators[]."
 
 
 def _camel(name: str) -> str:
@@ -73,7 +74,11 @@ def app_names() -> frozenset[str]:
 
 
 _INVOCATIONS = {True: "Event", False: "RequestResponse"}  # soketi's lambda.async
-SECRETS = (APP + "secret", APP + "keys[].secret", ENDPOINT + "secret", ENDPOINT + "previous_secret")
+SECRETS = (
+    APP + "secret",
+    APP + "keys[].secret",
+    *(place + name for place in (ENDPOINT, OPERATOR) for name in ("secret", "previous_secret")),
+)
 
 
 def normalise(

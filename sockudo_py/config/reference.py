@@ -71,6 +71,8 @@ def reference(presets: Presets, profiles: Profiles) -> str:
     """
     lines = [INTRODUCTION]
     for place, section in walk(Config):
+        if place.startswith("webhooks.operators[]"):  # as an endpoint of an app
+            continue
         if place == "app_manager.array.apps[]":
             lines += [
                 "",

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from sockudo_py.config.endpoint import RetryOverrides
+from sockudo_py.config.endpoint import EndpointConfig, RetryOverrides
 from sockudo_py.config.types import (
     Cidr,
     Count,
@@ -232,6 +232,11 @@ class WebhooksConfig(Section):
     )
     payload: Literal["seed", "pusher"] = Field(
         default="seed", description="`pusher` omits the per-event `time_ms` and the extras of member events."
+    )
+    operators: Annotated[tuple[EndpointConfig, ...], Field(max_length=20)] = Field(
+        default=(),
+        description="Endpoints that hear of [trouble with webhooks](webhooks/operation.md#webhooks-for-operators). "
+        "Each is as [an endpoint](#a-webhook-endpoint), with the profile `standard` and all events as defaults.",
     )
     security: SecurityConfig = Field(default=SecurityConfig(), description="Where requests may go.")
     admin: AdminConfig = Field(default=AdminConfig(), description="The management API.")

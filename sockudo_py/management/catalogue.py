@@ -6,11 +6,13 @@ from typing import Any, Protocol, get_args
 from sockudo_py.endpoints import ProfileName
 from sockudo_py.event_types import EventType
 from sockudo_py.management.aliases import alias_of, aliased
+from sockudo_py.management.keys import EVERY_APP, Admin
 from sockudo_py.management.scope import app_of
 from sockudo_py.management.values import MOST_LISTED, Answer, Asked, FieldProblem, Fields, Refused
 from sockudo_py.webhooks.catalogue.models import EVENTS, EventModel
 from sockudo_py.webhooks.catalogue.schemas import Payload, Shape, request_schema
 from sockudo_py.webhooks.delivery.examples import request_example
+from sockudo_py.webhooks.operators.kinds import KINDS
 
 _SHAPE = frozenset({"app_id", "profile", "payload"})
 _ANY_APP = "my-app"  # in examples, where the request is about none
@@ -38,8 +40,8 @@ class CatalogueRoutes:
         """List the events that an app's endpoints may hear of: the server's own, then the registered ones by name."""
         fields = Fields(asked, _SHAPE | {"limit", "cursor"})
         app_id, shape = self._asked(asked, fields)
+        found = self._all(asked.admin, app_id)
         limit, after = fields.number("limit", 50, MOST_LISTED), fields.text("cursor")
-        found = self._all(app_id)
         names = [one.name for one in found]
         if after is not None and after not in names:
             raise Refused(400, "invalid_cursor", "cursor: is none that this server has given")
@@ -53,7 +55,7 @@ class CatalogueRoutes:
         """Show one event."""
         app_id, shape = self._asked(asked, Fields(asked, _SHAPE))
         (name,) = asked.segments
-        for one in self._all(app_id):
+        for one in self._all(asked.admin, app_id):
             if one.name == name:
                 return Answer(200, {"profile": shape.profile, "payload": shape.payload, **_shown(one, shape, app_id)})
         raise Refused(404, "unknown_event", f"there is no event {name[:200]}; others may be triggered all the same")
@@ -64,9 +66,10 @@ class CatalogueRoutes:
         payload = _one_of("payload", fields.text("payload"), get_args(Payload), "seed")
         return app_id, Shape(profile, payload)
 
-    def _all(self, app_id: str | None) -> Sequence[EventModel | EventType]:
+    def _all(self, admin: Admin, app_id: str | None) -> Sequence[EventModel | EventType]:
         own = () if app_id is None else self._events.registered(app_id)
-        return [*EVENTS.values(), *sorted(own, key=lambda one: one.name)]
+        for_operators = KINDS.values() if app_id is None and EVERY_APP in admin.apps else ()
+        return [*EVENTS.values(), *for_operators, *sorted(own, key=lambda one: one.name)]
 
 
 def _one_of(field: str, given: str | None, known: Sequence[str], default: str) -> Any:
@@ -80,7 +83,7 @@ def _shown(event: EventModel | EventType, shape: Shape, app_id: str | None) -> d
     return {
         "name": event.name,
         "description": event.description,
-        "origin": "server" if isinstance(event, EventModel) else "application",
+        "origin": "server" if isinstance(event, EventModel) or event.name in KINDS else "application",
         "schema": request_schema(event, shape),
         "example": request_example(event, shape, app_id or _ANY_APP),
     }

@@ -79,6 +79,7 @@ class WebhookMetrics:
         self.auto_disabled = counter(
             "webhook_auto_disabled_total", "Endpoints that were disabled because they fail", ("webhook", "reason")
         )
+        self.notices = counter("webhook_notices_total", "Notices for operators handed to the queue", ("kind",))
         self.blocked_addresses = counter(
             "webhook_blocked_address_total", "Requests not sent because the address is not allowed", ("webhook",)
         )

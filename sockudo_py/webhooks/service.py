@@ -29,6 +29,8 @@ from sockudo_py.webhooks.intake.dispatcher import Dispatcher
 from sockudo_py.webhooks.intake.ledger import Ledger
 from sockudo_py.webhooks.intake.recovery import Recovery
 from sockudo_py.webhooks.metrics import WebhookMetrics
+from sockudo_py.webhooks.operators.notices import Notices
+from sockudo_py.webhooks.operators.watch import Watch
 from sockudo_py.webhooks.spool.crowding import Brake
 from sockudo_py.webhooks.spool.memory import SpoolLimits
 from sockudo_py.webhooks.stats import DeliveryStats, describe_endpoint
@@ -125,13 +127,21 @@ class WebhookService:
             grace = self._settings.reconnect_grace
             self._recovery = Recovery(queue, ledger, self.dispatcher, occupancy, self.registry, grace=grace)
         self.add: OnChange = self.dispatcher.add  # for ``Node``'s ``on_change``
+        self.notices = Notices(queue, self.registry, self._metrics, clock=clock)
+        self._watch = Watch(
+            self.notices,
+            queue,
+            self.registry,
+            most_dead=self._settings.warn_dead_letters,
+            dropped=lambda: sum(self._metrics.spool_dropped.values.values()),
+        )
         self.worker = Worker(
             queue,
             self.registry,
             targets,
             Recorder(self._metrics, self._stats, on_attempt=on_attempt, tap=tap, clock=clock),
             self._settings.worker,
-            health=EndpointHealth(queue, self.registry, self._metrics, self._settings.health),
+            health=EndpointHealth(queue, self.registry, self._metrics, self._settings.health, notices=self.notices),
             clock=clock,
         )
         self._sampler: asyncio.Task[None] | None = None
@@ -163,6 +173,7 @@ class WebhookService:
             self._recovery.start()
         if self.history is not None:
             self.history.start()
+        self.notices.start()
         await self.worker.start()
         self._sampler = asyncio.create_task(self._sample(), name="webhook-sampler")
 
@@ -183,6 +194,7 @@ class WebhookService:
         await self.trigger.stop()
         await self.dispatcher.stop(min(5.0, timeout))
         await self.worker.stop(max(0.0, timeout - (time.monotonic() - started)))
+        await self.notices.stop()
         await self._lanes.stop()
         if self.history is not None:
             await self.history.stop(min(_LAST_ROWS, max(_LAST_ROWS / 4, timeout - (time.monotonic() - started))))
@@ -219,11 +231,13 @@ class WebhookService:
 
     async def _sample(self) -> None:
         while True:
+            self._watch.look_at_spool(self.dispatcher.waiting)
             try:
                 self._depths = await self._queue.depths(_LANES_SHOWN)
                 self._available = True
                 self._show(self._depths)
                 self._warn_of_dead_letters(self._depths.failed)
+                await self._watch.look(self._depths)
             except Unavailable:
                 self._available = False  # the dispatcher and the worker log it
             except Exception:

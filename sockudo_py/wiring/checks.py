@@ -100,7 +100,7 @@ def _unresolved(host: str) -> str | None:
 
 def _has_endpoints(config: Config) -> bool:
     manager = config.app_manager
-    if manager.in_database:
+    if manager.in_database or config.webhooks.operators:
         return True  # there may be some
     if manager.driver != "file" or manager.file.path is None:
         return any(app.webhooks for app in manager.array.apps)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, assert_never
 
 from sockudo_py.adapters.base import Adapter
 from sockudo_py.apps.base import AppManager
-from sockudo_py.apps.definition import app_reader, define_apps, longest_wait, row_reader
+from sockudo_py.apps.definition import app_reader, define_apps, define_operators, longest_wait, row_reader
 from sockudo_py.caches.base import Cache, IdempotencyKeys
 from sockudo_py.config import Config
 from sockudo_py.endpoints import Endpoint
@@ -400,6 +400,11 @@ def make_apps(config: Config, rules: EndpointRules, metrics: Metrics) -> AppMana
             return database_apps(config, row_reader(config, check), metrics)
         case _:
             assert_never(config.app_manager.driver)
+
+
+def make_operators(config: Config, rules: EndpointRules) -> tuple[Endpoint, ...]:
+    """Return the endpoints of ``webhooks.operators``. Raises ConfigError."""
+    return define_operators(config, lambda endpoint: endpoint_problems(endpoint, rules))
 
 
 def make_targets(config: Config, metrics: Metrics, descriptors: Descriptors | None = None) -> dict[str, Target]:

@@ -23,6 +23,7 @@ from sockudo_py.edge.proxies import TrustedProxies
 from sockudo_py.edge.server import EdgeServer
 from sockudo_py.edge.sockets.listening import shown
 from sockudo_py.edge.xhr.lanes import xhr_lanes
+from sockudo_py.endpoints import OPERATORS
 from sockudo_py.errors import ConfigError, SockudoError
 from sockudo_py.http.api import Api
 from sockudo_py.http.cors import Cors
@@ -54,6 +55,7 @@ from sockudo_py.wiring.drivers import (
     make_endpoint_store,
     make_keys,
     make_limiter,
+    make_operators,
     make_queue,
     make_relay,
     make_targets,
@@ -112,6 +114,8 @@ class Server:
             self.apps = CurrentApps(make_apps(config, self._rules, metrics))
         with _gathered(problems):
             targets = make_targets(config, metrics, descriptors)
+        with _gathered(problems):
+            make_operators(config, self._rules)
         if problems:
             raise ConfigError(problems)
         self._loop = loop = asyncio.get_running_loop()
@@ -286,6 +290,7 @@ class Server:
             self.webhooks.replace(definition.app.id, CONFIG, definition.endpoints)
             self.webhooks.catalogue.replace(definition.app.id, definition.event_types)
             self._warn_of_no_queue(definition)
+        self.webhooks.replace(OPERATORS, CONFIG, make_operators(config, self._rules))
         with _naming(config, *_QUEUE_KEYS[store_driver(config)]):
             opened.push_async_callback(self._management.stop)
             await self._management.start()

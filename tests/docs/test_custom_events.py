@@ -12,6 +12,7 @@ import pytest
 
 import sockudo_py.management.trigger
 import sockudo_py.webhooks.trigger
+from sockudo_py.webhooks.operators.kinds import KINDS
 from sockudo_py.webhooks.trigger.asked import _KNOWN
 from tests.docs.pages import blocks, code_words, page, section, table
 from tests.support.hook_receiver import HookReceiver
@@ -66,3 +67,8 @@ async def test_the_program_triggers_an_event(language: str, tmp_path: Path) -> N
             [hook_request] = await asyncio.to_thread(receiver.wait_for, "/hook", 1)
     [event] = hook_request.events
     assert (event["name"], event["event_id"], event["data"]) == ("order.paid", "order-17", {"amount": "12.50"})
+
+
+def test_every_kind_for_operators_is_listed() -> None:
+    rows = table(section(page("webhooks/operation.md"), "Webhooks for operators"), "kind")
+    assert [code_words(row["kind"])[0] for row in rows] == list(KINDS)

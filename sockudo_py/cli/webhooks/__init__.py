@@ -11,6 +11,7 @@ from functools import cache
 from importlib import import_module
 from typing import Any
 
+from sockudo_py.apps.definition import define_operators
 from sockudo_py.cli.options import Env, add_config, apps_of, config_path, examples
 from sockudo_py.cli.webhooks.options import add_choice
 from sockudo_py.config import Config, load
@@ -99,7 +100,7 @@ def _runner(name: str) -> Callable[[argparse.Namespace, Env], int]:
         @cache
         def known() -> list[Endpoint]:
             apps = apps_of(config, env, lambda warning: print(f"warning: {warning}"))
-            return [endpoint for app in apps for endpoint in app.endpoints]
+            return [*(endpoint for app in apps for endpoint in app.endpoints), *define_operators(config)]
 
         return asyncio.run(run(options, config, known))
 

@@ -6,6 +6,7 @@ from typing import Any
 from sockudo_py.event_types import EventType
 from sockudo_py.schemas import Check, Problems, compiled
 from sockudo_py.webhooks.catalogue.models import EVENTS, EventModel
+from sockudo_py.webhooks.operators.kinds import KINDS
 
 
 class Catalogue:
@@ -35,7 +36,7 @@ class Catalogue:
 
     def find(self, app_id: str, name: str) -> EventModel | EventType | None:
         """Return the event of this name."""
-        return EVENTS.get(name) or self._apps.get(app_id, {}).get(name)
+        return EVENTS.get(name) or KINDS.get(name) or self._apps.get(app_id, {}).get(name)
 
     def knows(self, app_id: str, name: str) -> bool:
         """Return whether an app has registered this type."""

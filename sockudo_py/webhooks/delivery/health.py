@@ -16,11 +16,19 @@ from sockudo_py.queues.base import Queue
 from sockudo_py.webhooks.delivery.breaker import Breakers, BreakerSettings
 from sockudo_py.webhooks.endpoints.registry import EndpointRegistry
 from sockudo_py.webhooks.metrics import WebhookMetrics
+from sockudo_py.webhooks.operators.kinds import (
+    CIRCUIT_OPENED,
+    ENDPOINT_DISABLED,
+    ENDPOINT_FAILING,
+    ENDPOINT_RECOVERED,
+)
+from sockudo_py.webhooks.operators.notices import Notices
 from sockudo_py.webhooks.targets.base import FINAL, Failure
 
 log = logging.getLogger(__name__)
 
 GONE = 410
+FAILING_AFTER = 10  # failures in a row, after which operators are told
 # Failures that say nothing about the endpoint: the job or this server is at fault.
 _NOT_ITS_FAULT = FINAL | {"internal"}
 
@@ -43,6 +51,7 @@ class EndpointHealth:
         metrics: WebhookMetrics,
         settings: HealthSettings | None = None,
         *,
+        notices: Notices | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         settings = settings or HealthSettings()
@@ -52,6 +61,8 @@ class EndpointHealth:
         self._breakers = Breakers(settings.breaker) if settings.breaker is not None else None
         self._failing_for = settings.failing_for
         self._failing_since: dict[str, float] = {}
+        self._notices = notices
+        self._failures: dict[str, int] = {}  # in a row, where somebody is to be told
         self._clock = clock
         registry.subscribe(self._changed)
 
@@ -69,13 +80,17 @@ class EndpointHealth:
     @property
     def troubled(self) -> bool:
         """Whether there is an endpoint that failed lately: else nobody need be told of a success."""
-        return bool(self._failing_since) or self._breakers is not None
+        return bool(self._failing_since or self._failures) or self._breakers is not None
 
     async def succeeded(self, endpoint: Endpoint) -> None:
         """Note a delivery that succeeded."""
         uid = endpoint.uid
         if self._failing_since:
             self._failing_since.pop(uid, None)
+        if self._failures:
+            failures = self._failures.pop(uid, 0)
+            if failures >= FAILING_AFTER and self._notices is not None:
+                self._notices.tell(ENDPOINT_RECOVERED, {"failures": failures}, endpoint)
         if self._breakers is not None and self._breakers.succeeded(uid):
             self._show(uid)
             log.info("a webhook endpoint answers again; its circuit breaker is closed", extra={"webhook": uid})
@@ -86,14 +101,15 @@ class EndpointHealth:
         uid = endpoint.uid
         if failure.error_class in _NOT_ITS_FAULT:
             return False
+        self._note_failure(endpoint, failure)
         now = self._clock()
         if failure.status == GONE and endpoint.disable_on_410:
-            self._disable(uid, "410", f"the endpoint answered {GONE}")
+            self._disable(endpoint, "410", f"the endpoint answered {GONE}")
             return True
         if self._failing_for is not None:
             since = self._failing_since.setdefault(uid, now)
             if now - since >= self._failing_for:
-                self._disable(uid, "failing", f"every attempt has failed for {round(now - since)} s")
+                self._disable(endpoint, "failing", f"every attempt has failed for {round(now - since)} s")
         if self._breakers is not None:
             seconds = self._breakers.failed(uid, token, now)
             if seconds:
@@ -102,11 +118,25 @@ class EndpointHealth:
                     "a webhook endpoint keeps failing; its circuit breaker is open",
                     extra={"webhook": uid, "failures": self._breakers.failures(uid), "seconds": seconds},
                 )
+                if self._notices is not None:
+                    about = {"failures": self._breakers.failures(uid), "seconds": round(seconds)}
+                    self._notices.tell(CIRCUIT_OPENED, about, endpoint)
                 await self._gate(uid, seconds)
         return False
 
-    def _disable(self, uid: str, reason: str, why: str) -> None:
+    def _note_failure(self, endpoint: Endpoint, failure: Failure) -> None:
+        if self._notices is None or not self._notices.wanted:
+            return
+        failures = self._failures[endpoint.uid] = self._failures.get(endpoint.uid, 0) + 1
+        if failures == FAILING_AFTER:
+            about = {"failures": failures, "error_class": failure.error_class}
+            self._notices.tell(ENDPOINT_FAILING, about, endpoint)
+
+    def _disable(self, endpoint: Endpoint, reason: str, why: str) -> None:
+        uid = endpoint.uid
         self._failing_since.pop(uid, None)
+        if self._notices is not None:  # before the registry says only that it was switched off
+            self._notices.tell(ENDPOINT_DISABLED, {"reason": reason}, endpoint)
         if not self._registry.disable(uid, until_moved=True):
             return  # somebody was faster
         self._metrics.auto_disabled.add(uid, reason)
@@ -125,6 +155,7 @@ class EndpointHealth:
         if same_target and old is not None and new is not None and (old.enabled or not new.enabled):
             return
         self._failing_since.pop(uid, None)
+        self._failures.pop(uid, None)
         if self._breakers is not None:
             self._breakers.forget(uid)
             self._metrics.circuit_state.values.pop((uid,), None)

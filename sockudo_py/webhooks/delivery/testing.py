@@ -10,13 +10,14 @@ from dataclasses import dataclass, field
 
 import orjson
 
-from sockudo_py.endpoints import Endpoint
+from sockudo_py.endpoints import OPERATORS, Endpoint
 from sockudo_py.event_types import EventType
 from sockudo_py.queues.jobs import Job
 from sockudo_py.webhooks.catalogue.models import EVENTS, EventModel
 from sockudo_py.webhooks.catalogue.schemas import example
 from sockudo_py.webhooks.delivery.attempt import Attempt, requests_for
 from sockudo_py.webhooks.events import Event
+from sockudo_py.webhooks.operators.kinds import ENDPOINT_FAILING
 from sockudo_py.webhooks.targets.base import Delivered, Failure, Target
 
 _DEFAULT = "channel_occupied"
@@ -54,7 +55,7 @@ def sample_event(event_type: str, app_id: str, time_ms: int, registered: EventMo
 def usual_event_type(endpoint: Endpoint) -> str:
     """Return a type that the endpoint listens to."""
     listed = sorted(endpoint.event_types - {"*"})
-    return listed[0] if listed else _DEFAULT
+    return listed[0] if listed else ENDPOINT_FAILING if endpoint.app_id == OPERATORS else _DEFAULT
 
 
 async def attempt(

@@ -23,6 +23,7 @@ ENTRIES: dict[str, dict[str, Any]] = {
     "app_manager.array.apps[].keys[]": {"key": "k2", "secret": "s2"},
     "app_manager.array.apps[].webhooks[]": ENDPOINT,
     "webhooks.admin.api_keys[]": {"sha256": "0" * 64},
+    "webhooks.operators[]": ENDPOINT,
     "app_manager.array.apps[].event_types[]": {"name": "a.b"},
 }
 # Values to try for keys that have no default to begin with.
@@ -66,11 +67,11 @@ def document(place: str, **key: Any) -> dict[str, Any]:
         name = part.removesuffix("[]")
         inner = dict(ENTRIES.get(path, {}))
         here[name] = [inner] if part.endswith("[]") else inner
+        if name == "lambda":
+            here.pop("url")
         here = inner
-    if ".lambda." in place:
-        top["app_manager"]["array"]["apps"][0]["webhooks"][0].pop("url")
-        if last != "function_name":
-            here["function_name"] = "f"
+    if ".lambda." in place and last != "function_name":
+        here["function_name"] = "f"
     if last == "previous_secret_expires_at":
         here["previous_secret"] = "p"
     if place == "workers":  # several of them need drivers that processes share
