@@ -8,7 +8,7 @@ from pathlib import Path
 from sockudo_py.apps.definition import app_reader
 from sockudo_py.config import Config
 from sockudo_py.errors import ConfigError
-from sockudo_py.wiring.drivers import spool_path
+from sockudo_py.wiring.drivers import spool_path, store_driver
 
 log = logging.getLogger(__name__)
 
@@ -26,8 +26,14 @@ def unusable(config: Config) -> list[str]:
     if admin is not None and (why := unwritable(Path(admin), make_folders=False)):
         why = f"{admin}: {why}"
         problems.append(config.problem("webhooks.admin.socket", why, "make its folder, or name another"))
+    key_file = config.webhooks.admin.key_file
+    if key_file is not None and (why := unwritable(Path(key_file))) and not Path(key_file).is_file():
+        why = f"{key_file}: {why}"
+        problems.append(
+            config.problem("webhooks.admin.key_file", why, "name a file in a folder that the server may write to")
+        )
     queue = Path(config.queue.sqlite.path)
-    if config.queue.driver == "sqlite" and (why := unwritable(queue) or _no_database(queue)):
+    if store_driver(config) == "sqlite" and (why := unwritable(queue) or _no_database(queue)):
         problems.append(
             config.problem(
                 "queue.sqlite.path", f"{queue}: {why}", "name a file in a folder that the server may write to"

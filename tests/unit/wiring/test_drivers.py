@@ -7,7 +7,8 @@ from sockudo_py.config import load
 from sockudo_py.errors import ConfigError
 from sockudo_py.metrics import Metrics
 from sockudo_py.queues.sqlite.queue import SqliteQueue
-from sockudo_py.wiring.drivers import make_queue, refuse_unbuilt, spool_path
+from sockudo_py.wiring.checks import unusable
+from sockudo_py.wiring.drivers import make_endpoint_store, make_queue, refuse_unbuilt, spool_path, sqlite_file
 
 
 @pytest.mark.parametrize(("sync", "level"), [(False, 1), (True, 2)])
@@ -37,6 +38,37 @@ def test_events_are_kept_beside_the_file_of_the_queue_where_there_is_one(
     config = tmp_path / "config.json"
     config.write_text(json.dumps({"queue": queue}))
     assert spool_path(load(config, {})) == path
+
+
+@pytest.mark.parametrize(
+    ("queue", "store"),
+    [
+        ({"driver": "memory"}, "MemoryEndpoints"),
+        ({"driver": "none"}, "MemoryEndpoints"),
+        ({"driver": "sqlite"}, "SqliteEndpoints"),
+        ({"driver": "redis"}, "RedisEndpoints"),
+        ({"driver": "sqs"}, "SqliteEndpoints"),
+        ({"driver": "sqs", "sqs": {"store": "redis"}}, "RedisEndpoints"),
+    ],
+)
+async def test_endpoints_of_the_api_are_kept_with_the_queue(
+    tmp_path: Path, queue: dict[str, object], store: str
+) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({"queue": {"sqlite": {"path": str(tmp_path / "q")}, **queue}}))
+    config = load(path, {})
+    made = make_endpoint_store(config, Metrics(), sqlite_file(config))
+    assert type(made).__name__ == store
+    await made.close()
+
+
+def test_a_key_file_that_can_not_be_made_is_found_before_the_start(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    (tmp_path / "file").touch()
+    settings = {"webhooks": {"admin": {"key_file": str(tmp_path / "file" / "key")}}, "queue": {"driver": "memory"}}
+    path.write_text(json.dumps(settings))
+    [problem] = unusable(load(path, {}))
+    assert "webhooks.admin.key_file" in problem
 
 
 def test_a_path_that_is_named_counts_with_every_driver(tmp_path: Path) -> None:
