@@ -16,6 +16,7 @@ WORKER: Final = "worker"
 PARTS: Final = frozenset(
     {
         "connected",
+        "http_transport_sessions",
         "subscriptions",
         "cluster_outbox",
         "webhook_in_flight",
