@@ -44,6 +44,12 @@ def advice(config: Config, origins: Origins) -> list[str]:
     found += _outdone(config)
     found += _limits(config)
     found += _unshared(config)
+    if config.supervised and config.ssl.enabled and config.http_transport.enabled:
+        text = "is true, but with workers and TLS of its own the server can't bring requests to the worker with their "
+        remedy = "let a proxy in front have TLS, or set it to false"
+        found.append(
+            Problem(("http_transport", "enabled"), f"{text}session, so its clients reconnect for ever", remedy)
+        )
     if config.queue.driver == "none" and any(app.webhooks for app in manager.array.apps):
         found.append(Problem(("queue", "driver"), *NO_QUEUE))
     return [origins.line(problem) for problem in found]

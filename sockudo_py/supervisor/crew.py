@@ -147,9 +147,9 @@ class Crew:
         except OSError as problem:
             raise SockudoError(f"worker {seat.name} can't listen on the port: {problem.strerror}") from problem
         worker = WorkerProcess(seat.name, mine, self._heard)
-        shared = [each for each in (self._sockets.unix, self._sockets.admin) if each is not None]
+        numbers, shared = self._sockets.of(self._seats.index(seat))
         try:
-            await worker.start(self._children, self._order | self._sockets.numbers(), shared)
+            await worker.start(self._children, self._order | numbers, shared)
         except OSError as problem:
             _close(worker)
             raise SockudoError(f"worker {seat.name} can't be started: {problem.strerror or problem}") from problem

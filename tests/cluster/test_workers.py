@@ -19,6 +19,7 @@ from tests.cluster.crew import APP, READY, Crew, crew, crew_config, pid_exists
 from tests.cluster.site import until
 from tests.support.api import Api
 from tests.support.client import Client, connected, eventually, member
+from tests.support.hook_receiver import HookReceiver
 from tests.support.node import program, scenario
 from tests.support.ports import free_port
 from tests.support.redis_server import RedisServer
@@ -226,6 +227,62 @@ async def test_a_worker_that_does_not_answer_costs_only_itself_and_is_said(two: 
     await eventually(lambda: two.server.get("/up")[1] == b"OK", "all is well")
 
 
+# What Python runs at its start: less patience than the minute that a worker has.
+IMPATIENT = """
+import sockudo_py.supervisor.crew as crew
+crew.SILENT, crew.STUCK = 1.0, 3.0
+"""
+
+
+async def test_a_worker_that_is_silent_for_long_is_killed_and_replaced(
+    private_redis: RedisServer, tmp_path: Path
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(IMPATIENT)
+    env = {"PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+    with running(crew_config(private_redis), tmp_path / "site", env) as server:
+        site = Crew(server)
+        await site.says(READY)
+        stuck = site.workers()["2"]
+        stuck.send_signal(signal.SIGSTOP)
+        await site.says("worker 2 is process", 2)
+        assert not pid_exists(stuck.pid)
+        assert f"worker 2 (process {stuck.pid}) was killed by SIGKILL" in server.log()
+        assert site.workers()["2"].pid != stuck.pid
+
+
+async def test_each_end_of_what_a_killed_worker_held_is_told_once_and_soon(
+    private_redis: RedisServer, tmp_path: Path
+) -> None:
+    kinds = ["channel_occupied", "channel_vacated", "member_added", "member_removed"]
+    with HookReceiver() as hooks:
+        endpoint = {"url": f"{hooks.url}/hook", "event_types": kinds}
+        apps = {"driver": "memory", "array": {"apps": [app_config(APP, webhooks=[endpoint])]}}
+        webhooks = {
+            "batching": {"enabled": False},
+            "vacate_delay_ms": 0,
+            "security": {"allow_private_networks": True},
+        }
+
+        def told(name: str) -> list[str]:
+            events = [event for hook in hooks.hooks("/hook") for event in hook.events]
+            return sorted(event["channel"] for event in events if event["name"] == name)
+
+        with crew(private_redis, tmp_path, app_manager=apps, webhooks=webhooks) as site:
+            await site.says(READY)
+            async with crowd(site) as clients:
+                for number, client in enumerate(clients):
+                    await client.subscribe(f"presence-{number}", member("u"))
+                await eventually(lambda: len(told("member_added")) == MANY, "all came")
+                site.workers()["1"].kill()
+                lost = sorted([f"presence-{at}" for at, client in enumerate(clients) if await ended(client)])
+                assert lost
+                await eventually(lambda: told("channel_vacated") == lost, "these are vacated", deadline=20)
+                assert told("member_removed") == lost
+        assert (
+            len(told("channel_vacated")) == len(told("member_removed")) == MANY
+        )  # at the stop the rest, and none twice
+
+
 def degraded(site: Crew) -> bool:
     """Return whether the worker that answers says that another one is not well."""
     connection = http.client.HTTPConnection("127.0.0.1", site.server.port, timeout=1)
@@ -356,3 +413,41 @@ async def test_systemd_hears_of_the_supervisor_alone_when_all_workers_are_ready(
             server.told = True
             assert await asyncio.to_thread(sock.recv, 100) == b"STOPPING=1"
             assert await asyncio.to_thread(server.wait) == 0
+
+
+def ask(site: Crew, path: str, body: str = "") -> str:
+    """Return the answer to a POST on a connection of its own; fails unless it was accepted."""
+    connection = http.client.HTTPConnection("127.0.0.1", site.server.port, timeout=60)
+    try:
+        connection.request("POST", path, body)
+        response = connection.getresponse()
+        assert response.status in (200, 204), response.read()
+        return response.read().decode()
+    finally:
+        connection.close()
+
+
+async def test_requests_of_an_http_transport_reach_the_worker_that_has_the_session(two: Crew) -> None:
+    ping = json.dumps([json.dumps({"event": "pusher:ping", "data": {}})])
+    for number in range(MANY):
+        path = f"/pusher/app/{APP.key}/{number}/session-{number}"
+        opened = await asyncio.to_thread(ask, two, f"{path}/xhr?protocol=7")
+        assert "pusher:connection_established" in opened
+        for _ in range(2):
+            await asyncio.to_thread(ask, two, f"{path}/xhr_send", ping)
+            assert "pusher:pong" in await asyncio.to_thread(ask, two, f"{path}/xhr?protocol=7")
+    assert two.of("sockudo_http_transport_sessions", transport="xhr_polling") == [MANY]
+    assert two.of("sockudo_connected") == [MANY]
+
+
+@pytest.mark.clients
+@pytest.mark.parametrize("transport", ["xhr_streaming", "xhr_polling"])
+async def test_pusher_js_stays_connected_by_an_http_transport(two: Crew, transport: str) -> None:
+    async with program("client", scenario(two.server, APP, transport=transport)) as client:
+        await client.expect(on="state", current="connected")
+        for number in range(8):
+            await client.value("subscribe", channel=f"news-{number}")
+            await client.expect(on="event", channel=f"news-{number}", event="pusher:subscription_succeeded")
+            with Api(two.server, APP) as api:
+                api.publish(f"news-{number}", "hello", str(number))
+            assert (await client.expect(on="event", channel=f"news-{number}", event="hello"))["data"] == number
