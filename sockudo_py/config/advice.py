@@ -44,12 +44,7 @@ def advice(config: Config, origins: Origins) -> list[str]:
     found += _outdone(config)
     found += _limits(config)
     found += _unshared(config)
-    if config.supervised and config.ssl.enabled and config.http_transport.enabled:
-        text = "is true, but with workers and TLS of its own the server can't bring requests to the worker with their "
-        remedy = "let a proxy in front have TLS, or set it to false"
-        found.append(
-            Problem(("http_transport", "enabled"), f"{text}session, so its clients reconnect for ever", remedy)
-        )
+    found += _handed_over(config)
     if config.queue.driver == "none" and any(app.webhooks for app in manager.array.apps):
         found.append(Problem(("queue", "driver"), *NO_QUEUE))
     return [origins.line(problem) for problem in found]
@@ -94,6 +89,16 @@ def _unshared(config: Config) -> Iterator[Problem]:
     if config.rate_limiter.enabled and config.rate_limiter.driver == "memory":
         text = "is memory: each node allows the whole limit"
         yield Problem(("rate_limiter", "driver"), text, "set it to redis")
+
+
+def _handed_over(config: Config) -> Iterator[Problem]:
+    """Yield that workers can't give each other connections that they have agreed on TLS with."""
+    if config.supervised and config.ssl.enabled and config.http_transport.enabled:
+        text = (
+            "is true, but a server with workers and its own TLS can't bring requests to the worker with their session"
+        )
+        remedy = "let a proxy in front have TLS, or set it to false"
+        yield Problem(("http_transport", "enabled"), f"{text}: such clients reconnect for ever", remedy)
 
 
 def _limits(config: Config) -> Iterator[Problem]:
