@@ -94,9 +94,7 @@ def _unshared(config: Config) -> Iterator[Problem]:
 def _handed_over(config: Config) -> Iterator[Problem]:
     """Yield that workers can't give each other connections that they have agreed on TLS with."""
     if config.supervised and config.ssl.enabled and config.http_transport.enabled:
-        text = (
-            "is true, but a server with workers and its own TLS can't bring requests to the worker with their session"
-        )
+        text = "is true, but with workers and its own TLS the server can't bring requests to their session's worker"
         remedy = "let a proxy in front have TLS, or set it to false"
         yield Problem(("http_transport", "enabled"), f"{text}: such clients reconnect for ever", remedy)
 

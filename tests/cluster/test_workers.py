@@ -278,9 +278,8 @@ async def test_each_end_of_what_a_killed_worker_held_is_told_once_and_soon(
                 assert lost
                 await eventually(lambda: told("channel_vacated") == lost, "these are vacated", deadline=20)
                 assert told("member_removed") == lost
-        assert (
-            len(told("channel_vacated")) == len(told("member_removed")) == MANY
-        )  # at the stop the rest, and none twice
+        # At the stop the rest, and nothing twice.
+        assert len(told("channel_vacated")) == len(told("member_removed")) == MANY
 
 
 def degraded(site: Crew) -> bool:

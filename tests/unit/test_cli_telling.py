@@ -70,7 +70,7 @@ def test_a_supervisor_is_known_by_its_workers(put: Put, tmp_path: Path) -> None:
 def told(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
     """What was sent to whom."""
     sent: list[tuple[int, int]] = []
-    monkeypatch.setattr(telling.os, "kill", lambda pid, number: sent.append((pid, number)))
+    monkeypatch.setattr(os, "kill", lambda pid, number: sent.append((pid, number)))
     return sent
 
 
