@@ -44,7 +44,6 @@ def advice(config: Config, origins: Origins) -> list[str]:
     found += _outdone(config)
     found += _limits(config)
     found += _unshared(config)
-    found += _handed_over(config)
     if config.queue.driver == "none" and any(app.webhooks for app in manager.array.apps):
         found.append(Problem(("queue", "driver"), *NO_QUEUE))
     return [origins.line(problem) for problem in found]
@@ -89,14 +88,6 @@ def _unshared(config: Config) -> Iterator[Problem]:
     if config.rate_limiter.enabled and config.rate_limiter.driver == "memory":
         text = "is memory: each node allows the whole limit"
         yield Problem(("rate_limiter", "driver"), text, "set it to redis")
-
-
-def _handed_over(config: Config) -> Iterator[Problem]:
-    """Yield that workers can't give each other connections that they have agreed on TLS with."""
-    if config.supervised and config.ssl.enabled and config.http_transport.enabled:
-        text = "is true, but with workers and its own TLS the server can't bring requests to their session's worker"
-        remedy = "let a proxy in front have TLS, or set it to false"
-        yield Problem(("http_transport", "enabled"), f"{text}: such clients reconnect for ever", remedy)
 
 
 def _limits(config: Config) -> Iterator[Problem]:

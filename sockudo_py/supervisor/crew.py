@@ -147,7 +147,7 @@ class Crew:
         except OSError as problem:
             raise SockudoError(f"worker {seat.name} can't listen on the port: {problem.strerror}") from problem
         worker = WorkerProcess(seat.name, mine, self._heard)
-        numbers, shared = self._sockets.of(self._seats.index(seat))
+        numbers, shared = self._sockets.shared()
         try:
             await worker.start(self._children, self._order | numbers, shared)
         except OSError as problem:

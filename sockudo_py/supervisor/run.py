@@ -70,7 +70,7 @@ class _Supervisor:
         config = self._config
         stop = asyncio.Event()
         count = worker_count(config)
-        sockets = SharedSockets(config, count)
+        sockets = SharedSockets(config)
         self._crew = crew = Crew(count, sockets, self._metrics)
         signals = Signals(stop.set, crew.kill)
         from sockudo_py.supervisor.metrics_port import MetricsPort

@@ -7,7 +7,7 @@ successor gets the same one, so that no connection is lost that the kernel has f
 import socket
 import sys
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from sockudo_py.config import Config
 from sockudo_py.edge.sockets.listening import bind, remedy, shown
@@ -22,11 +22,8 @@ SPREADS: Final = sys.platform == "linux" and hasattr(socket, "SO_REUSEPORT")
 class SharedSockets:
     """Opened once, by ``open``."""
 
-    def __init__(self, config: Config, count: int) -> None:
+    def __init__(self, config: Config) -> None:
         self._config = config
-        self._count = count
-        self.at: list[socket.socket] = []  # on each a worker gets connections ...
-        self.to: list[socket.socket] = []  # ... that others give it on these
         self._unix_files: list[UnixListener] = []
         self._held: list[socket.socket] = []  # bound, so that nobody else takes the port when no worker has it
         self.port = config.port
@@ -47,10 +44,6 @@ class SharedSockets:
         except OSError as problem:
             where = f"{shown(config.host, config.port)}{config.named('host', 'port')}"
             raise SockudoError(f"can't listen on {where}: {remedy(problem)}") from problem
-        for _ in range(self._count):
-            at, to = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
-            self.at.append(at)
-            self.to.append(to)
         unix, admin = config.unix_socket, admin_socket_path(config)
         if unix.enabled:
             self.unix = self._bind_unix(Path(unix.path), unix.mode, config.named("unix_socket.path"))
@@ -63,17 +56,15 @@ class SharedSockets:
             return await bind(self._config.host, self.port, reuse_port=True)
         return [each.dup() for each in self._held]
 
-    def of(self, seat: int) -> tuple[dict[str, Any], list[socket.socket]]:
-        """Return what a worker inherits besides its sockets of the port: the numbers by their use, and the sockets."""
-        named = {"unix": self.unix, "admin": self.admin, "at": self.at[seat]}
-        numbers: dict[str, Any] = {name: None if one is None else one.fileno() for name, one in named.items()}
-        numbers |= {"seat": seat, "to": [one.fileno() for one in self.to]}
-        return numbers, [*(one for one in named.values() if one is not None), *self.to]
+    def shared(self) -> tuple[dict[str, int | None], list[socket.socket]]:
+        """Return what every worker inherits: the numbers by their use, and the sockets."""
+        named = {"unix": self.unix, "admin": self.admin}
+        numbers = {name: None if one is None else one.fileno() for name, one in named.items()}
+        return numbers, [one for one in named.values() if one is not None]
 
     def close(self) -> None:
         """Let go of all, and remove the files."""
-        for several in (self._held, self.at, self.to):
-            _close(several)
+        _close(self._held)
         for one in (self.unix, self.admin):
             if one is not None:
                 one.close()

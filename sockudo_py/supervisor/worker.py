@@ -102,9 +102,6 @@ class _Worker:
             tuple(_inherited(order["listeners"])),
             next(_inherited([order["unix"]]), None),
             next(_inherited([order["admin"]]), None),
-            order["seat"],
-            socket.socket(fileno=order["at"]),
-            tuple(_inherited(order["to"])),
             lambda: self._others_ill,
         )
         self._server = server = Server(_of_worker(config, worker), place)

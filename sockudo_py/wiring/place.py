@@ -13,7 +13,4 @@ class Place:
     listeners: tuple[socket.socket, ...]  # bound to the port
     unix: socket.socket | None
     admin: socket.socket | None
-    seat: int  # which of the workers it is, from 0 on
-    at: socket.socket  # on it others give it connections
-    to: tuple[socket.socket, ...]  # on these it gives connections to each of them
     ill: Callable[[], bool]  # whether another worker is not well

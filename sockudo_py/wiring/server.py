@@ -22,7 +22,6 @@ from sockudo_py.edge.newcomers import Newcomers
 from sockudo_py.edge.proxies import TrustedProxies
 from sockudo_py.edge.server import EdgeServer
 from sockudo_py.edge.sockets.listening import shown
-from sockudo_py.edge.xhr.handover import HandedOver
 from sockudo_py.edge.xhr.lanes import xhr_lanes
 from sockudo_py.endpoints import OPERATORS
 from sockudo_py.errors import ConfigError, SockudoError
@@ -98,7 +97,6 @@ class Server:
         self._config = config
         self._place = place
         self._retires = False
-        self._handed_over: HandedOver | None = None
         self._rules = endpoint_rules(config)
         self.metrics = metrics = Metrics()
         self.tap = Tap()
@@ -447,8 +445,6 @@ class Server:
         if delay:
             log.info("/up says 503 from now on; the port is closed in %gs", delay)
             await asyncio.sleep(delay)
-        if self._handed_over is not None:
-            self._handed_over.close()
         edge.stop_accepting()
         log.info("the port is closed; sending %s away, at most %gs", _count(self.node.connections(), "client"), grace)
         await self.node.drain(grace)
@@ -497,9 +493,6 @@ class Server:
             newcomers=self._newcomers,
             connect_proxies=None if connect.trust_hops is None else _proxies(config, connect.trust_hops),
         )
-        if self._place is not None:
-            self._handed_over = HandedOver(context, self._place.at)
-            self._opened.callback(self._handed_over.close)
         context.use(usual_lanes(context, self._api, self._web.fallback, self._transports(context)))
         unix, place = config.unix_socket, self._place
         return EdgeServer(

@@ -163,13 +163,12 @@ async def closed_with_4200(client: Client) -> bool:
     return True
 
 
-async def test_requests_of_one_session_go_to_one_node(site: Site) -> None:
+async def test_sessions_of_http_transports_are_found_again(site: Site) -> None:
     ping = json.dumps([json.dumps({"event": "pusher:ping", "data": {}})])
     for number in range(9):
         path = f"/pusher/app/{APP.key}/{number}/session-{number}"
         opened = await asyncio.to_thread(post, site.balancer, f"{path}/xhr?protocol=7")
         assert opened.startswith("o\n")
-        # Another node would answer 404: there is no such session.
         await asyncio.to_thread(post, site.balancer, f"{path}/xhr_send", ping)
 
 

@@ -10,7 +10,6 @@ from sockudo_py.config import Config, load
 from sockudo_py.errors import ConfigError
 
 SHARED = {"adapter": {"driver": "redis"}, "queue": {"driver": "redis"}}
-OFF = {"enabled": False}
 APPS = {"array": {"apps": [{"id": "1", "key": "k", "secret": "a-secret"}]}}
 
 
@@ -68,14 +67,6 @@ def test_only_what_is_missing_is_named(tmp_path: Path, settings: dict[str, Any],
 
 def test_without_webhooks_no_queue_is_shared(tmp_path: Path) -> None:
     assert read(tmp_path, workers=2, adapter={"driver": "redis"}, queue={"driver": "none"}).workers == 2
-
-
-def test_tls_of_its_own_and_http_transports_are_warned_of(tmp_path: Path) -> None:
-    tls = {"cert_path": "/c.pem", "key_path": "/k.pem"}
-    said = [line for line in read(tmp_path, workers=2, ssl=tls, **SHARED).warnings if "http_transport.enabled" in line]
-    assert len(said) == 1
-    for settings in ({"workers": 1, "ssl": tls}, {"workers": 2}, {"workers": 2, "ssl": tls, "http_transport": OFF}):
-        assert not any("http_transport" in line for line in read(tmp_path, **settings, **SHARED).warnings)
 
 
 def test_the_variable_is_named_when_it_says_so(tmp_path: Path) -> None:
