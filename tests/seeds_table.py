@@ -27,7 +27,6 @@ DEAD = "conformance/queues/test_dead_letters.py"
 REDIS_OPERATOR = "faults/test_queue_redis_operator.py"
 
 _ROUTES = "needs the webhook management API, which is another issue"
-_PAGE = "needs the dashboard, which is another issue"
 _NO_PHP = "the sample in PHP is not run: PHP is no part of the test set-up; it does what the Python one does"
 
 
@@ -45,6 +44,7 @@ def item(says: str, *tests: tuple[str, str], left: str = "") -> Item:
     return Item(says, tests, left)
 
 
+ON_THE_PAGE = ("browser/test_dashboard.py", "test_r6_r7_r12_a_webhook_is_added_tested_broken_and_repaired")
 MADE = (MANAGEMENT, "test_d1_d2_d3_an_endpoint_is_made_shown_and_tested")
 REDRIVEN = (MANAGEMENT, "test_d6_d7_i2_failed_deliveries_are_counted_and_sent_again_by_hand")
 DELIVERED = ("e2e/test_deliveries.py", "test_d4_i6_p11_what_was_delivered_is_seen_and_sent_again")
@@ -229,11 +229,11 @@ DOCUMENTS: dict[str, dict[str, Item]] = {
         "R5": item(
             "an endpoint can be disabled", (PROMISES, "test_r5_a_disabled_endpoint_gets_nothing_and_another_one_does")
         ),
-        "R6": item("the secret is shown once", left=_PAGE),
+        "R6": item("the secret is shown once", ON_THE_PAGE),
         "R7": item(
             "a test event of a chosen type",
             ("unit/test_cli_webhooks.py", "test_test_with_a_chosen_type_of_any_name"),
-            left=f"on the command line; from the page: {_PAGE}",
+            ON_THE_PAGE,
         ),
         "R8": item(
             "events are selected per webhook", (RECEIVERS, "test_r8_an_endpoint_gets_the_events_that_it_selected")
@@ -246,7 +246,7 @@ DOCUMENTS: dict[str, dict[str, Item]] = {
             (HTTP, "test_a_certificate_for_another_host_is_a_tls_failure"),
             (HTTP, "test_https_with_a_certificate_that_we_trust"),
         ),
-        "R12": item("Apps, app, Webhooks, Add Webhook", left=_PAGE),
+        "R12": item("Apps, app, Webhooks, Add Webhook", ON_THE_PAGE),
     },
     "S3 RemoteDevAI": {
         "D1": item("`POST /api/webhooks`", MADE),

@@ -63,7 +63,7 @@ function Detail({ row, webhook, me, again }) {
       ${row.error && html`<div class="notice bad"><strong>${row.error.message}</strong><span class="small">class ${row.error.class}</span></div>`}
       <ol class="timeline">${attempts.map((one) => html`<li class=${one.status === 'delivered' ? 'good' : one.error ? 'bad' : ''}><span class="row"><strong>Attempt ${one.attempt}</strong><${Badge} of=${one.status} /><${Time} at=${one.started_at} clock /></span>
         <span class="small">${one.http_status ? `status ${one.http_status}` : ''} ${one.error ? one.error.message : ''} ${one.timing ? `· ${duration(one.timing.total_ms)}` : ''}${one.next_attempt_at && one.status === 'retrying' ? html` · next <${Time} at=${one.next_attempt_at} />` : ''}</span></li>`)}</ol>
-      <${Exchange} one=${{ ...last, payload }} />
+      <${Exchange} one=${{ ...last, payload }} profile=${webhook && webhook.profile} />
     </div>`;
   }}<//>`;
 }

@@ -3,7 +3,7 @@ import { html, useEffect, useState } from '../vendor/preact-htm.js';
 import { get, part } from '../api.js';
 import { go, link, setQuery } from '../route.js';
 import { Badge, Chart, Confirm, Copy, Empty, Export, Field, Loaded, Problem, Raw, Rows, Select, Time, count, duration, toast, useLoaded } from '../parts.js';
-import { catalogue, changeWebhook, createWebhook, deleteWebhook, deliveriesOf, disableWebhook, enableWebhook, listWebhooks, readWebhook, resync, rotateSecret, statsOf, testWebhook } from '../webhooks_api.js';
+import { catalogue, changeWebhook, createWebhook, deleteWebhook, deliveriesOf, disableWebhook, enableWebhook, listWebhooks, readDelivery, readWebhook, resync, rotateSecret, statsOf, testWebhook } from '../webhooks_api.js';
 import { Deliveries } from './deliveries.js';
 
 export const BUILT_IN = ['channel_occupied', 'channel_vacated', 'member_added', 'member_removed', 'client_event', 'cache_miss', 'subscription_count'];
@@ -205,7 +205,16 @@ function Test({ webhook, may }) {
     submitted.preventDefault();
     set({ busy: true, problem: null, answer: null });
     try {
-      set({ busy: false, problem: null, answer: await testWebhook(id, event) });
+      const answer = await testWebhook(id, event);
+      set({ busy: false, problem: null, answer });
+      for (let tries = 0; tries < 8; tries += 1) { // the history is written once a second
+        await new Promise((done) => setTimeout(done, 500));
+        const kept = await readDelivery(id, answer.delivery_id).catch(() => null);
+        if (kept) {
+          set({ busy: false, problem: null, answer: { ...answer, ...kept, error: answer.error } });
+          break;
+        }
+      }
     } catch (problem) {
       set({ busy: false, problem, answer: null });
     }
@@ -221,21 +230,23 @@ function Test({ webhook, may }) {
     ${answer && html`<section class="card stack" aria-label="Result" role="status">
       <div class="head"><h2>${answer.success ? 'The receiver took it' : 'The receiver did not take it'}</h2><${Badge} of=${answer.success ? 'delivered' : 'failed'}>${answer.status_code || (answer.error && (answer.error.class || answer.error)) || 'failed'}<//></div>
       <dl class="pairs"><dt>Time</dt><dd>${duration(answer.duration_ms)}</dd>${answer.error && html`<dt>Error</dt><dd>${answer.error.message || String(answer.error)}</dd>`}</dl>
-      <${Exchange} one=${answer} />
+      <${Exchange} one=${answer} profile=${webhook.profile} />
     </section>`}
   </div>`;
 }
 
 /** A request, what of it was signed, and the answer. */
-export function Exchange({ one }) {
+const SIGNED = { remotedevai: '{timestamp}.{body}', irisx: '{timestamp}.{body}', standard: '{webhook-id}.{webhook-timestamp}.{body}' };
+
+export function Exchange({ one, profile }) {
   const headers = one.request_headers || (one.request && one.request.headers);
   const body = one.request_body ?? (one.request && one.request.body) ?? one.payload;
-  const signed = one.signed || {};
+  const signed = one.signed;
   return html`<div class="cards two">
     <div class="stack tight"><h3>Request</h3>
       ${headers && html`<${Raw} label="Request headers" value=${Object.entries(headers).map(([name, value]) => `${name}: ${value}`).join('\n')} />`}
       ${body !== undefined && body !== null && html`<${Raw} label="Request body" value=${body} />`}
-      ${(signed.length !== undefined || signed.sha256) && html`<h3>What was signed</h3><dl class="pairs"><dt>Length</dt><dd>${count(signed.length)} bytes</dd><dt>SHA-256</dt><dd class="mono small">${signed.sha256}</dd>${signed.text && html`<dt>Text</dt><dd><pre>${signed.text}</pre></dd>`}</dl><p class="small muted">Compare the length with what your code verifies: if it differs, something between changed the body.</p>`}
+      ${signed && html`<h3>What was signed</h3><dl class="pairs"><dt>Text</dt><dd><code>${SIGNED[profile] || '{body}'}</code></dd><dt>Length</dt><dd>${count(signed.bytes)} bytes</dd><dt>SHA-256</dt><dd class="mono small">${signed.sha256}</dd></dl><p class="small muted">Your code must verify exactly these bytes: the body as it came, before anything parses it. If the length differs, something on the way, or your framework, changed it.</p>`}
     </div>
     <div class="stack tight"><h3>Answer</h3>
       ${one.response_body ? html`<${Raw} label="Answer" value=${one.response_body} />` : html`<p class="muted">No body.</p>`}
@@ -244,7 +255,8 @@ export function Exchange({ one }) {
   </div>`;
 }
 
-function Settings({ webhook, may, again }) {
+function Settings({ webhook, may: allowed, again }) {
+  let may = allowed;
   const id = webhook.uid || webhook.id;
   const [form, set] = useState({ name: webhook.name || '', description: webhook.description || '', url: webhook.url || '', events: events(webhook).join(', ') });
   const [state, setState] = useState({ busy: false, problem: null });
@@ -264,7 +276,10 @@ function Settings({ webhook, may, again }) {
     }
   };
   const input = (name) => ({ value: form[name], disabled: !may, problem: problems[name], onInput: (event) => set({ ...form, [name]: event.target.value }) });
-  return html`<div class="cards two">
+  const file = webhook.source === 'file';
+  if (file) may = false;
+  return html`${file && html`<div class="notice"><span>This webhook stands in the configuration: it is changed there. It can be switched on and off here.</span></div>`}
+  <div class="cards two">
     <form class="card stack" onSubmit=${save}><h2>Settings</h2>
       <${Field} label="Name" ...${input('name')} /><${Field} label="Description" ...${input('description')} />
       ${webhook.url && html`<${Field} label="URL" ...${input('url')} />`}
