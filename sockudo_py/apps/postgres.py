@@ -115,7 +115,11 @@ class PostgresTable:
             connection.terminate()
 
     async def _listens(self) -> bool:
-        """Listen, and return whether a notification of our own comes back."""
+        """Listen, and return whether a notification arrives.
+
+        It comes from another connection: one of our own would arrive through a pooler too, which then has both of us on
+        one connection, and loses those that come later.
+        """
         trial = f"sockudo_py_{uuid.uuid4().hex}"
         arrived = asyncio.Event()
         connection = self._connection
@@ -123,19 +127,31 @@ class PostgresTable:
         def arrive(*_: object) -> None:
             arrived.set()
 
+        def change(*_: object) -> None:
+            self._changed.set()
+
         try:
-            await connection.add_listener(CHANNEL, lambda *_: self._changed.set())
+            await connection.add_listener(CHANNEL, change)
             await connection.add_listener(trial, arrive)
-            await connection.execute(f"NOTIFY {trial}")
+            await self._notify(trial)
             async with asyncio.timeout(TRIAL):
                 await arrived.wait()
             await connection.remove_listener(trial, arrive)
         except (asyncpg.ReadOnlySQLTransactionError, asyncpg.ObjectNotInPrerequisiteStateError):
             return False  # a standby has no notifications
-        except TimeoutError:
+        except (TimeoutError, asyncpg.TooManyConnectionsError):
             log.info("notifications of PostgreSQL at %s don't reach this server: it polls", self._where)
+            await connection.remove_listener(CHANNEL, change)
+            await connection.remove_listener(trial, arrive)
             return False
         return True
+
+    async def _notify(self, channel: str) -> None:
+        other = await asyncpg.connect(**self._options)
+        try:
+            await other.execute(f"NOTIFY {channel}")
+        finally:
+            other.terminate()
 
     def _error(self, error: BaseException) -> TableError:
         match error:

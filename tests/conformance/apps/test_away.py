@@ -17,6 +17,7 @@ from tests.conformance.apps.drivers import InDynamoDb, InMariaDb, InPostgres, St
 from tests.conformance.apps.test_apps import app, errors
 from tests.support.aws import Aws
 from tests.support.mariadb_server import MariaDbServer
+from tests.support.pgbouncer import pooler
 from tests.support.postgres_server import PASSWORD, PostgresServer
 
 SQL = ("postgres", "mysql")
@@ -69,9 +70,9 @@ async def test_a_database_that_hangs_is_given_up_after_the_deadline_and_taken_up
 ) -> None:
     await own.write(app("1"))
     with_settings(own, driver, response_timeout_ms=500)
-    watched = await watch(own)
     if driver == "postgres":  # so that it looks while nobody tells it anything
         await own.execute(f"DROP TRIGGER {CHANNEL} ON applications")
+    watched = await watch(own)
     own.server.freeze()
     try:
         await watched.until(lambda: not watched.apps.healthy(), "it is noticed")
@@ -170,24 +171,20 @@ async def test_after_a_new_connection_the_trigger_tells_again(own: InPostgres, w
 
 
 @pytest.mark.parametrize("driver", ["postgres"])
-async def test_notifications_that_do_not_arrive_are_noticed_and_the_table_is_polled(
+async def test_notifications_that_a_pooler_swallows_are_noticed_and_the_table_is_polled(
     store: InPostgres, watch: Watch, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    import asyncpg
-
-    # As a pooler does that hands each statement to another connection: LISTEN says yes, and nothing ever comes.
-    async def deaf(*_: object) -> None:
-        return None
-
-    monkeypatch.setattr(asyncpg.Connection, "add_listener", deaf)
-    monkeypatch.setattr("sockudo_py.apps.postgres.TRIAL", 0.1)
     monkeypatch.setattr("sockudo_py.apps.postgres.TOLD", 3600.0)
     await store.write(app("1"))
-    watched = await watch(store)
-    assert "don't reach this server: it polls" in caplog.text
-    await store.write(app("2"))
-    await watched.until(lambda: watched.ids() == ["1", "2"], "seen by polling")
+    with pooler(store.server.port, store.database) as port:
+        with_settings(store, "postgres", port=port)
+        watched = await watch(store)
+        assert "don't reach this server: it polls" in caplog.text
+        for name in ("2", "3"):
+            await store.write(app(name))
+            await watched.until(lambda name=name: name in watched.ids(), "seen by polling")
+        await watched.apps.stop()
 
 
 # -- TLS --
