@@ -194,7 +194,7 @@ class XhrClient:
         self._wait()
 
     def broken(self, receiver: Receiver) -> None:
-        """Note that the response of a request that was answered has perhaps not been read."""
+        """Note that not the whole response of a request that was answered has been sent."""
         if receiver is self._answered:
             self._doubtful = True
 

@@ -24,7 +24,7 @@ class Holder(Protocol):
         """Note that the connection was lost; ``sure``: the client has read all that was written."""
 
     def broken(self, receiver: "Receiving") -> None:
-        """Note that the whole response has perhaps not been read."""
+        """Note that not the whole response has been sent."""
 
     def slow(self) -> None:
         """Note that the client does not read."""
@@ -190,10 +190,9 @@ class Receiving(asyncio.Protocol):
         context.wheel.cancel(self)
         if client is None:
             return
-        sure = exc is None and (self._read_by_client() if self._sure is None else self._sure)
         if state != _ANSWERED:
-            client.lost(self, sure)
-        elif not sure:
+            client.lost(self, exc is None and (self._read_by_client() if self._sure is None else self._sure))
+        elif self._blocked:
             client.broken(self)
 
     # -- the queues' and the wheel's side --
@@ -201,7 +200,6 @@ class Receiving(asyncio.Protocol):
     def on_timeout(self, queue: Any) -> None:
         """No further request came in time, or a client did not read."""
         if queue is self._context.idle:
-            self._sure = True
             self._transport.close()
         else:
             self._transport.abort()

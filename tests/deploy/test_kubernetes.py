@@ -135,7 +135,7 @@ def test_services_reach_ports_of_the_pod(name: str) -> None:
 
 def test_the_ingress_passes_clients_and_the_api_on_and_nothing_else() -> None:
     rules = only("cluster.yaml", "Ingress")["spec"]["rules"]
-    assert {path["path"] for path in rules[0]["http"]["paths"]} == {"/app/", "/apps/"}
+    assert {path["path"] for path in rules[0]["http"]["paths"]} == {"/app/", "/pusher/app/", "/apps/"}
     assert "Ingress" not in {one["kind"] for one in manifests("one-node.yaml")}
 
 

@@ -13,7 +13,13 @@ import yaml
 from tests.deploy.image import ROOT
 
 FOLDER = ROOT / "deploy" / "proxies"
-PASS = ["/app/KEY", "/apps/1/events", "/apps/1/users/a%2Fb/terminate_connections", "/up"]
+PASS = [
+    "/app/KEY",
+    "/pusher/app/KEY/123/abcdefgh/xhr",
+    "/apps/1/events",
+    "/apps/1/users/a%2Fb/terminate_connections",
+    "/up",
+]
 STOP = ["/usage", "/metrics", "/", "/app", "/apps", "/up/1/x", "/live", "/api/webhooks", "/upx"]
 HOST = "ws.example.com"
 

@@ -105,16 +105,18 @@ def test_whatever_the_segments_nothing_is_lost_or_repeated(streaming: bool, step
 PUBLISHED = ["one", "zwei ☃", "𝄞" * 90, '"quoted"\\', "x" * 300, "five", "six"]
 
 
-@pytest.mark.parametrize("streaming", [True, False])
 @pytest.mark.parametrize("clean", [True, False])
 @pytest.mark.parametrize("at_once", [2, 3])  # messages: with 3 the response is as long as pusher-js reads it
 def test_a_response_cut_anywhere_and_resumed_loses_and_repeats_nothing_or_ends_the_session(
-    streaming: bool, clean: bool, at_once: int
+    clean: bool, at_once: int
 ) -> None:
-    """``clean``: the client ends the connection itself, which its kernel tells only if it has read everything."""
+    """``clean``: the client ends the connection itself, which its kernel tells only if it has read everything.
+
+    (A poll that broke off is never resumed: pusher-js takes it for the end of the connection.)
+    """
     ended = resumed = 0
     for count in range(400):
-        world = World(streaming)
+        world = World(True)
         for text in PUBLISHED[:at_once]:
             world.publish(text)
         world.bench.loop.advance()

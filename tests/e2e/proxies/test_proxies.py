@@ -248,6 +248,48 @@ async def test_pusher_js_comes_below_a_path_of_the_site(tmp_path: Path, monkeypa
             assert report["data"] == {"message": "hello"}
 
 
+def test_a_stream_passes_line_by_line(chain: Chain) -> None:
+    base = f"/pusher/app/{APP.key}/123/linebyln"
+    stream, sender = chain.front.https(), chain.front.https()
+    stream.request("POST", f"{base}/xhr_streaming?protocol=7&t=1&n=1", body=b"")
+    answer = stream.getresponse()
+    assert answer.status == 200
+    assert answer.readline() == b"o\n"
+    assert b"connection_established" in answer.readline()
+    for channel in ("one", "two"):
+        message = json.dumps({"event": "pusher:subscribe", "data": {"channel": channel}})
+        sender.request("POST", f"{base}/xhr_send?t=1&n=2", body=json.dumps([message]).encode())
+        sent = sender.getresponse()
+        assert (sent.status, sent.read()) == (204, b"")
+        while (line := answer.readline()) == b"h\n":
+            pass
+        assert channel.encode() in line
+    stream.close()
+    sender.close()
+
+
+@pytest.mark.clients
+@pytest.mark.parametrize("transport", ["xhr_streaming", "xhr_polling"])
+async def test_pusher_js_gets_everything_by_its_http_transports(
+    chain: Chain, transport: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if "caddy" in chain.front.process.args[0]:  # type: ignore[index]
+        pytest.skip("Caddy serves its own host name only, which no look-up finds here")
+    chain.front.authority.cert_pem.write_to_path(tmp_path / "authority.pem")
+    monkeypatch.setenv("NODE_EXTRA_CA_CERTS", str(tmp_path / "authority.pem"))
+    options = {"forceTLS": True, "httpHost": "localhost", "httpsPort": chain.front.stage.port}
+    setting = scenario(chain.server, APP, options=options, transport=transport)
+    async with program("client", setting) as client:
+        await client.expect(on="state", current="connected")
+        await client.value("subscribe", channel="private-much")
+        await client.expect(on="event", channel="private-much", event="pusher:subscription_succeeded")
+        for number in range(100):  # a stream is changed twice
+            await chain.publish("private-much", data=f'{{"n":{number},"fill":"{"x" * 6000}"}}')
+        got = [(await client.expect(on="event", event="my-event"))["data"]["n"] for _ in range(100)]
+        assert got == list(range(100))
+        assert not [report for report in client.reports if report["on"] == "error"]
+
+
 @pytest.mark.parametrize("name", ["nginx", "haproxy", "apache"])
 async def test_without_pings_the_proxy_cuts_a_quiet_client(name: str, tmp_path: Path) -> None:
     """The patience of the tests above is real. Caddy has none: it bears any silence."""
