@@ -23,6 +23,7 @@ from sockudo_py.edge.fallback.unread import Unread
 from sockudo_py.edge.lanes.publish import RequestApi
 from sockudo_py.edge.lanes.table import usual_lanes
 from sockudo_py.edge.server import EdgeServer
+from sockudo_py.edge.xhr.lanes import xhr_lanes
 from sockudo_py.http.api import Api
 from sockudo_py.http.app import build_app, make_runner
 from sockudo_py.http.health import Health
@@ -31,6 +32,7 @@ from sockudo_py.metrics import Metrics
 from sockudo_py.node import Node
 from sockudo_py.protocol.session import Settings
 from sockudo_py.ws.context import ConnectionContext
+from sockudo_py.xhr.context import XhrLimits
 from tests.support.api import auth_pairs, encode, signature
 from tests.support.changes import Changes
 from tests.support.edge_bench import APP, Apps, parse_response, server_frames, upgrade
@@ -56,6 +58,7 @@ class Stage:
         max_unsent_bytes: int = 262_144,
         tick: float = 0.05,
         held_bytes: int = 1 << 20,
+        transports: XhrLimits | None = None,
         **server: Any,
     ) -> None:
         loop = asyncio.get_running_loop()
@@ -99,6 +102,7 @@ class Stage:
             settings=Settings(),
             limits=limits,
         )
+        self.transports = xhr_lanes(self.context, "/pusher", transports or XhrLimits(), self.metrics)
         self.serve(self.api)
         self.tls = tls
         self.server = EdgeServer(self.context, host="127.0.0.1", port=0, tls=tls, unix_path=unix_path, **server)
@@ -106,7 +110,7 @@ class Stage:
 
     def serve(self, api: RequestApi) -> None:
         """Let ``api`` answer publishes and health checks."""
-        self.context.use(usual_lanes(self.context, api, self._fallback))
+        self.context.use(usual_lanes(self.context, api, self._fallback, self.transports))
 
     def _fallback(self) -> asyncio.Protocol:
         assert self.runner.server is not None
