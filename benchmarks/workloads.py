@@ -7,6 +7,7 @@ WORKLOADS = (
     "client_events",
     "connections",
     "idle",
+    "xhr",
     "avalanche",
     "mass_drop",
     "ramp",

@@ -30,6 +30,7 @@ from sockudo_py.metrics import Metrics
 from sockudo_py.node import Node
 from sockudo_py.protocol.app import App, AppKey
 from sockudo_py.protocol.session import Settings
+from sockudo_py.relays.base import Relay
 from sockudo_py.ws.context import ConnectionContext
 from sockudo_py.xhr.context import XhrContext, XhrLimits
 from tests.support.changes import Changes
@@ -298,6 +299,7 @@ class Bench:
         max_message_bytes: int = 131_072,
         max_unsent_bytes: int = 65_536,
         transports: XhrLimits | None = XHR_LIMITS,
+        relay: Relay | None = None,
         **options: Any,
     ) -> None:
         self.loop = loop = FakeLoop()
@@ -338,7 +340,7 @@ class Bench:
         )
         self.transports: Sequence[Lane] = ()
         if transports is not None:
-            self.transports = xhr_lanes(self.context, "/pusher", transports, self.metrics)
+            self.transports = xhr_lanes(self.context, "/pusher", transports, self.metrics, relay)
         self.serve(self.api)
 
     def serve(self, api: RequestApi) -> None:
