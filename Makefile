@@ -38,8 +38,9 @@ test: $(STAMP) ## run the tests (ARGS='-k name' to choose)
 faults: $(STAMP) ## run the slow tests: faults that take their time (docs/webhooks/promise.md)
 	$(BIN)/python -m pytest -m slow $(ARGS)
 
-cluster: $(STAMP) ## the tests of several nodes, with a thousand deaths between a decision and the queue
-	CLUSTER_DEATHS=1000 $(BIN)/python -m pytest -n $(WORKERS) tests/cluster tests/conformance/adapters $(ARGS)
+cluster: $(STAMP) ## the tests of several nodes over every kind of Redis, with a thousand deaths between a decision and the queue
+	CLUSTER_DEATHS=1000 REDIS_EVERYWHERE=1 $(BIN)/python -m pytest -n $(WORKERS) tests/cluster tests/conformance/adapters \
+		tests/conformance/caches tests/conformance/limits tests/conformance/queues $(ARGS)
 
 chaos: $(STAMP) ## an hour of random steps and faults on several nodes (CHAOS_SECONDS=n CHAOS_SEED=n)
 	$(BIN)/python -m tests.cluster.chaos --seconds $(or $(CHAOS_SECONDS),3600) $(if $(CHAOS_SEED),--seed $(CHAOS_SEED))

@@ -22,7 +22,6 @@ from redis import Redis
 from benchmarks.harness import free_port
 from sockudo_py.adapters.base import Publication
 from sockudo_py.adapters.redis.adapter import RedisAdapter
-from sockudo_py.adapters.redis.figures import Figures
 from sockudo_py.adapters.redis.partition import Timing
 from sockudo_py.adapters.redis.servers import problem_of
 from sockudo_py.links.redis_lasting import LastingRedis
@@ -58,7 +57,7 @@ class Bench:
         """Return one more node."""
         dial = dialer(self._url, 10.0, owner="adapter", keys="database.redis")
         shared = LastingRedis(dial, 10.0, problem_of, "the cluster's Redis")
-        adapter = RedisAdapter(shared, "bench:", Timing(0.0, 60.0, 15.0), Figures())
+        adapter = RedisAdapter(shared, "bench:", Timing(0.0, 60.0, 15.0))
         adapter.start(self._deliver, lambda change, stored=None: None if stored is None else stored())
         self._stack.push_async_callback(adapter.close)
         await adapter.open()
@@ -105,10 +104,12 @@ async def rows(bench: Bench, count: int) -> list[tuple[str, float, float]]:
     found = []
 
     async def nothing() -> None:
-        asked = one._started._link.query(["GET", "nothing"])
+        asked = one.partitions[0].ask("GET", "nothing")
         await asked
         for start in range(0, count, AT_ONCE):
-            await asyncio.gather(*(one._redis.query("EVALSHA", empty, 0) for _ in range(min(AT_ONCE, count - start))))
+            await asyncio.gather(
+                *(one._redis.query_each("EVALSHA", empty, 0) for _ in range(min(AT_ONCE, count - start)))
+            )
 
     found.append(await bench.measure("EVALSHA of nothing", count, nothing))
     found.append(

@@ -10,18 +10,23 @@ from typing import Any
 
 from sockudo_py.caches.base import CachedEvent
 from sockudo_py.errors import Unavailable
-from sockudo_py.links.redis_lasting import LastingRedis
+from sockudo_py.links.redis_address import tagged
+from sockudo_py.links.redis_shared import Shared
 from sockudo_py.links.redis_stream import ReplyError
 
 _log = logging.getLogger(__name__)
 
 
 class _Values:
-    """Values that expire, by app and name."""
+    """Values that expire, by app and name.
 
-    def __init__(self, redis: LastingRedis, prefix: str) -> None:
+    ``partitions``: of the adapter, in a cluster; a key has the hash tag of its channel there. None: it is no cluster.
+    """
+
+    def __init__(self, redis: Shared, prefix: str, *, partitions: int | None = None) -> None:
         self._redis = redis
-        self._prefix = prefix
+        self._prefix = prefix.encode()
+        self._partitions = partitions
         self._losing = False
 
     async def open(self) -> None:
@@ -33,7 +38,8 @@ class _Values:
         await self._redis.close()
 
     def _key(self, app_id: str, name: str) -> bytes:
-        return f"{self._prefix}{app_id}\0{name}".encode("utf-8", "surrogatepass")
+        key = f"{app_id}\0{name}".encode("utf-8", "surrogatepass")
+        return self._prefix + tagged(key, self._partitions)
 
     def _change(self, *words: str | bytes | int) -> None:
         self._redis.command(*words, then=self._changed)

@@ -63,6 +63,11 @@ def _outdone(config: Config) -> Iterator[Problem]:
         elif webhooks.reconnect_grace_ms < webhooks.vacate_delay_ms:
             text = f"has no effect: vacate_delay_ms is longer ({webhooks.vacate_delay_ms}), and the longer one counts"
             yield Problem(loc, text, "set it to more, or lower vacate_delay_ms")
+    if config.database.redis.cluster.nodes and not any(
+        section.redis.cluster_mode for section in (config.adapter, config.cache, config.queue, config.rate_limiter)
+    ):
+        text = "has no effect: no driver has cluster_mode"
+        yield Problem(("database", "redis", "cluster", "nodes"), text, "set adapter.redis.cluster_mode and the others")
     if config.server_id is not None and "redis" not in (driver, config.adapter.driver):
         text = f"has no effect with the queue driver {driver}: only servers that share a Redis need names"
         yield Problem(("server_id",), text, "leave it out")

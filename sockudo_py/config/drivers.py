@@ -1,6 +1,6 @@
 """Sections that choose a driver, and the settings of each driver."""
 
-from typing import Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -22,6 +22,14 @@ from sockudo_py.config.types import (
 
 URL_OVERRIDE = "Redis for this alone; null: `database.redis`."
 CLUSTER_MODE = "The server is a Redis Cluster."
+MOST_PARTITIONS = 1024
+
+
+def _no_tag(section: Any) -> Any:
+    """Each key gets the hash tag of its partition in a cluster; another one before that would count instead."""
+    if section.cluster_mode and "{" in section.prefix:
+        raise ValueError('prefix must have no "{" in cluster_mode: keys get hash tags of their own')
+    return section
 
 
 class RedisAdapterConfig(Section):
@@ -30,10 +38,17 @@ class RedisAdapterConfig(Section):
     prefix: Name = Field(default="sockudo_adapter:", description="Prefix of keys and Redis channels.")
     url_override: RedisUrl | None = Field(default=None, description=URL_OVERRIDE)
     cluster_mode: bool = Field(default=False, description=CLUSTER_MODE)
+    partitions: Annotated[Positive, Field(le=MOST_PARTITIONS)] = Field(
+        default=64,
+        description="Parts into which the state is split in a Redis Cluster; the same on all nodes. "
+        "It changes only when all nodes are stopped.",
+    )
     response_timeout_ms: PositiveMilliseconds = Field(
         default=2000,
         description="Milliseconds Redis has to answer; then the node connects anew.",
     )
+
+    _tags = model_validator(mode="after")(_no_tag)
 
 
 class ClusterHealthConfig(Section):
@@ -129,6 +144,8 @@ class RedisCacheConfig(Section):
     prefix: Name = Field(default="sockudo_cache:", description="Prefix of keys.")
     url_override: RedisUrl | None = Field(default=None, description=URL_OVERRIDE)
     cluster_mode: bool = Field(default=False, description=CLUSTER_MODE)
+
+    _tags = model_validator(mode="after")(_no_tag)
 
 
 class CacheConfig(Section):
@@ -265,6 +282,8 @@ class RedisLimiterConfig(Section):
     prefix: Name = Field(default="sockudo_rl:", description="Prefix of keys.")
     url_override: RedisUrl | None = Field(default=None, description=URL_OVERRIDE)
     cluster_mode: bool = Field(default=False, description=CLUSTER_MODE)
+
+    _tags = model_validator(mode="after")(_no_tag)
 
 
 class RateLimiterConfig(Section):

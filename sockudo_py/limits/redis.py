@@ -12,7 +12,8 @@ from sockudo_py.errors import Unavailable
 from sockudo_py.limits.base import Allowance
 from sockudo_py.limits.memory import MemoryRateLimiter
 from sockudo_py.links.redis import Script
-from sockudo_py.links.redis_lasting import LastingRedis
+from sockudo_py.links.redis_address import partition_of
+from sockudo_py.links.redis_shared import Shared
 from sockudo_py.links.redis_stream import ReplyError
 
 INTERVAL: Final = 0.1  # seconds
@@ -38,11 +39,14 @@ class _Shared:
 class RedisRateLimiter:
     """A ``RateLimiter``. Keys that were not used for a window are forgotten."""
 
-    def __init__(self, redis: LastingRedis, prefix: str, clock: Callable[[], float]) -> None:
-        """``clock`` is in seconds and never goes back."""
+    def __init__(
+        self, redis: Shared, prefix: str, clock: Callable[[], float], *, partitions: int | None = None
+    ) -> None:
+        """``clock`` is in seconds and never goes back. ``partitions``: over how many a cluster's keys are spread."""
         self._redis = redis
         self._prefix = prefix.encode()
         self._clock = clock
+        self._partitions = partitions
         self._here = MemoryRateLimiter(clock)
         self._shared: dict[tuple[str, float], _Shared] = {}
         self._script = Script("limit_settle")
@@ -92,11 +96,22 @@ class RedisRateLimiter:
         self._arm()
         if not self._redis.ready:
             return
-        idle = [shared for shared in self._shared.values() if not shared.under_way]
-        for start in range(0, len(idle), _AT_ONCE):
-            self._ask(idle[start : start + _AT_ONCE])
+        idle: dict[bytes, list[_Shared]] = {}
+        for shared in self._shared.values():
+            if not shared.under_way:
+                idle.setdefault(self._prefix_of(shared.name), []).append(shared)
+        for prefix, those in idle.items():
+            for start in range(0, len(those), _AT_ONCE):
+                self._ask(prefix, those[start : start + _AT_ONCE])
 
-    def _ask(self, some: list[_Shared]) -> None:
+    def _prefix_of(self, name: str) -> bytes:
+        """Return what stands before the keys of a limit: in a cluster it ends with the tag of its slot."""
+        if self._partitions is None:
+            return self._prefix
+        number = partition_of(name.encode("utf-8", "surrogatepass"), self._partitions)
+        return b"%b{%d}:" % (self._prefix, number)
+
+    def _ask(self, prefix: bytes, some: list[_Shared]) -> None:
         words: list[str | bytes | int] = []
         for shared in some:
             shared.under_way, shared.spent = shared.spent, 0
@@ -104,7 +119,7 @@ class RedisRateLimiter:
 
         def answered(answer: Any) -> None:
             if isinstance(answer, ReplyError) and str(answer).startswith("NOSCRIPT"):
-                self._redis.command("EVAL", self._script.text, 1, self._prefix, *words, then=answered)
+                self._redis.command("EVAL", self._script.text, 1, prefix, *words, then=answered)
                 return
             now = self._clock()
             lost = isinstance(answer, Unavailable | ReplyError)
@@ -113,4 +128,4 @@ class RedisRateLimiter:
                     shared.total, shared.answered_at = int(answer[number]), now
                 shared.under_way = 0  # lost with the connection: the limit is a little wider for once
 
-        self._redis.command("EVALSHA", self._script.digest, 1, self._prefix, *words, then=answered)
+        self._redis.command("EVALSHA", self._script.digest, 1, prefix, *words, then=answered)

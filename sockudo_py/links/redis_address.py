@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
+from zlib import crc32
 
 Host = tuple[str, int]
 
@@ -67,6 +68,16 @@ class RedisAddress:
 def address_of(where: str | RedisAddress) -> RedisAddress:
     """Return the address that a plain URL means."""
     return RedisAddress(where) if isinstance(where, str) else where
+
+
+def partition_of(key: bytes, partitions: int) -> int:
+    """Return the partition that a key belongs to. Every version must say the same."""
+    return crc32(key) % partitions
+
+
+def tagged(key: bytes, partitions: int | None) -> bytes:
+    """Return a key with the hash tag of its partition before it, as ``{17}:KEY``; without partitions as it is."""
+    return key if partitions is None else b"{%d}:%b" % (partition_of(key, partitions), key)
 
 
 def shown(hosts: tuple[Host, ...]) -> str:

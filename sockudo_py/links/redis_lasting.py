@@ -7,33 +7,14 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Any
 
 from sockudo_py.errors import SockudoError, Unavailable
+from sockudo_py.links.redis_shared import FIRST_PAUSE, LONGEST_PAUSE, WARN_EVERY, User, fields
 from sockudo_py.links.redis_stream import Answer, Listener, RedisStream, ReplyError
 from sockudo_py.links.redis_wire import Word
 
 _log = logging.getLogger(__name__)
-
-_FIRST_PAUSE: Final = 0.02  # seconds between two attempts to connect ...
-_LONGEST_PAUSE: Final = 0.5
-_WARN_EVERY: Final = 30.0  # seconds
-
-
-class User(Protocol):
-    """Who has to know when the connection comes and goes."""
-
-    def connected(self, run_id: str) -> None:
-        """The connection is there. ``run_id`` is another one after Redis was restarted or replaced.
-
-        Call ``LastingRedis.is_ready`` when it can be used.
-        """
-
-    def lost(self) -> None:
-        """The connection is gone, and what was asked on it is not answered."""
-
-    def message(self, topic: bytes, payload: bytes) -> None:
-        """Take what was published on a topic, which comes without the prefix."""
 
 
 class LastingRedis:
@@ -45,6 +26,8 @@ class LastingRedis:
         problem_of: Says of the fields of ``INFO`` why the server can't be used; None when it can.
         name: What it is to people who read the log: ``the cluster's Redis``.
     """
+
+    publish_command = "PUBLISH"
 
     def __init__(
         self,
@@ -64,7 +47,7 @@ class LastingRedis:
         self._commands: dict[int, Answer] = {}
         self._numbers = 0
         self._reconnecting: asyncio.Task[None] | None = None
-        self._pause = _FIRST_PAUSE
+        self._pause = FIRST_PAUSE
         self._lost_at: float | None = None
         self._warned_at = float("-inf")
         self._ready = False
@@ -144,6 +127,14 @@ class LastingRedis:
             raise Unavailable(f"{self.name} answered with an error: {str(found)[:200]}")
         return found
 
+    async def query_each(self, *words: Word) -> list[Any]:
+        """Return the answer to a command in a list, as ``LastingCluster`` does. Raises ``Unavailable``."""
+        return [await self.query(*words)]
+
+    def way(self, prefix: bytes) -> "LastingRedis":
+        """Return what has all keys: this."""
+        return self
+
     def subscribe(self, topic: bytes) -> None:
         """Get the messages of a topic."""
         if self._stream is not None:
@@ -169,6 +160,11 @@ class LastingRedis:
         if not self._unready:
             self._now_ready()
 
+    def refused(self, problem: str) -> None:
+        """What is there can't be used, and is not going to get better: whoever opens the link gets that as an error."""
+        self._refused = problem
+        self._looked_at.set()
+
     # -- what the stream says --
 
     def message(self, topic: bytes, payload: bytes) -> None:
@@ -186,7 +182,7 @@ class LastingRedis:
         now = self._loop.time()
         if self._lost_at is None:
             self._lost_at = now
-        if now - self._warned_at >= _WARN_EVERY and not self._closed:
+        if now - self._warned_at >= WARN_EVERY and not self._closed:
             self._warned_at = now
             _log.warning("the connection to %s is lost: %s; trying again", self.name, reason)
         self._end_commands()
@@ -199,11 +195,11 @@ class LastingRedis:
         try:
             while self._stream is None:
                 await asyncio.sleep(self._pause)
-                self._pause = min(self._pause * 2, _LONGEST_PAUSE)
+                self._pause = min(self._pause * 2, LONGEST_PAUSE)
                 try:
                     await self._try()
                 except Unavailable as error:
-                    if self._loop.time() - self._warned_at >= _WARN_EVERY:
+                    if self._loop.time() - self._warned_at >= WARN_EVERY:
                         self._warned_at = self._loop.time()
                         _log.warning("%s is away: %s", self.name, error)
         finally:
@@ -220,12 +216,11 @@ class LastingRedis:
         if isinstance(answer, ReplyError):
             self.fail(f"INFO was refused: {str(answer)[:200]}")
             return
-        info = _fields(answer)
+        info = fields(answer)
         problem = self._problem_of(info)
         if problem is not None:
-            self._refused = problem
+            self.refused(problem)
             self.fail(problem)
-            self._looked_at.set()  # for whoever opens the link: it is not going to get better
             return
         self._refused = ""
         self._unready = set(self._users)
@@ -235,7 +230,7 @@ class LastingRedis:
             self._now_ready()
 
     def _now_ready(self) -> None:
-        self._pause = _FIRST_PAUSE
+        self._pause = FIRST_PAUSE
         self._ready = True
         self._looked_at.set()
         if self._lost_at is not None:
@@ -250,9 +245,3 @@ class LastingRedis:
         commands, self._commands = self._commands, {}
         for then in commands.values():
             then(Unavailable(f"{self.name} is away"))
-
-
-def _fields(answer: object) -> dict[str, str]:
-    """Return the fields of an ``INFO`` answer."""
-    lines = answer.decode("utf-8", "replace") if isinstance(answer, bytes) else str(answer)
-    return dict(line.split(":", 1) for line in lines.split("\r\n") if ":" in line)

@@ -10,14 +10,15 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final, Protocol
 
 import hiredis
+from redis.asyncio import BlockingConnectionPool
 from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from sockudo_py.errors import Unavailable
 from sockudo_py.links.redis import meaning_of
-from sockudo_py.links.redis_address import RedisAddress, address_of
-from sockudo_py.links.redis_masters import finder_of, pool_of
+from sockudo_py.links.redis_address import Host, RedisAddress, address_of, shown
+from sockudo_py.links.redis_masters import AtHost, Range, SlotMap, finder_of, pool_of
 from sockudo_py.links.redis_wire import Word
 
 ReplyError = hiredis.ReplyError
@@ -102,7 +103,7 @@ class RedisStream(asyncio.Protocol):
             len(payload),
             payload,
         )
-        self._send(command, _ignore)
+        self._send(command, self._published)
         return True
 
     def close(self) -> None:
@@ -156,6 +157,10 @@ class RedisStream(asyncio.Protocol):
         """Tell the listener."""
         self._end("the connection was closed" if exc is None else str(exc) or type(exc).__name__)
 
+    def _published(self, answer: Any) -> None:
+        if isinstance(answer, ReplyError) and str(answer).startswith(("MOVED", "CLUSTERDOWN", "MASTERDOWN")):
+            self._end(f"a message was refused: {str(answer)[:200]}")
+
     def _pushed(self, push: list[Any]) -> None:
         kind = push[0]
         if kind in (b"message", b"smessage"):
@@ -200,6 +205,33 @@ class RedisStream(asyncio.Protocol):
         self._transport.close()
 
 
+def dialer_of_masters(
+    address: RedisAddress, timeout: float, *, owner: str, keys: str
+) -> Callable[[Host, Listener], Awaitable[RedisStream]]:
+    """Return what makes a stream to a master of a cluster, as ``dialer`` does."""
+
+    async def dial(host: Host, listener: Listener) -> RedisStream:
+        pool = pool_of(address, timeout, protocol=3, finder=AtHost(host))
+        return await _dial(pool, timeout, listener, f"the {owner}'s Redis at {shown((host,))}", owner, keys, True)
+
+    return dial
+
+
+def slots_of(
+    address: RedisAddress, timeout: float, *, owner: str, keys: str
+) -> Callable[[], Awaitable[tuple[Range, ...]]]:
+    """Return what says which master has which slots of a cluster; it raises ``Unavailable`` as ``dialer`` does."""
+    known = SlotMap(address, timeout)
+
+    async def ask() -> tuple[Range, ...]:
+        try:
+            return await known.ranges()
+        except (RedisError, OSError) as error:
+            raise _unavailable(error, f"the {owner}'s Redis at {address.where}", owner, keys) from error
+
+    return ask
+
+
 def dialer(
     address: str | RedisAddress, timeout: float, *, owner: str, keys: str
 ) -> Callable[[Listener], Awaitable[RedisStream]]:
@@ -212,15 +244,20 @@ def dialer(
     pool = pool_of(address, timeout, protocol=3, finder=finder_of(address, timeout, ""))
 
     async def dial(listener: Listener) -> RedisStream:
-        try:
-            connection: AbstractConnection = pool.make_connection()  # type: ignore[no-untyped-call]
-            return await RedisStream.connect(connection, timeout, listener)
-        except (RedisError, OSError) as error:
-            _, meaning = meaning_of(error, owner, keys)
-            raise Unavailable(f"the {owner}'s Redis at {address.where}: {meaning}") from error
+        return await _dial(pool, timeout, listener, f"the {owner}'s Redis at {address.where}", owner, keys, False)
 
     return dial
 
 
-def _ignore(answer: Any) -> None:
-    pass
+async def _dial(
+    pool: BlockingConnectionPool, timeout: float, listener: Listener, name: str, owner: str, keys: str, sharded: bool
+) -> RedisStream:
+    try:
+        connection: AbstractConnection = pool.make_connection()  # type: ignore[no-untyped-call]
+        return await RedisStream.connect(connection, timeout, listener, sharded=sharded)
+    except (RedisError, OSError) as error:
+        raise _unavailable(error, name, owner, keys) from error
+
+
+def _unavailable(error: Exception, name: str, owner: str, keys: str) -> Unavailable:
+    return Unavailable(f"{name}: {meaning_of(error, owner, keys)[1]}")

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from sockudo_py.errors import Unavailable
-from sockudo_py.links.redis_lasting import LastingRedis
+from sockudo_py.links.redis_shared import Shared
 from sockudo_py.links.redis_stream import ReplyError
 from sockudo_py.relays.base import KEPT, Found, Listener
 
@@ -16,17 +16,18 @@ class RedisRelay:
     """A ``Relay``.
 
     Args:
-        redis: The connection, which others may use too.
+        redis: The connections, which others may use too.
         prefix: Of all keys and topics; hash tag and colon at its end.
     """
 
-    def __init__(self, redis: LastingRedis, prefix: str) -> None:
+    def __init__(self, redis: Shared, prefix: str) -> None:
         self.node_id = secrets.token_hex(8)
         self._redis = redis
         self._prefix = prefix.encode()
         self._own = _TOPIC + self.node_id.encode()
         self._listener: Listener | None = None
-        redis.add(self._prefix, self)
+        self._way = redis.way(self._prefix)
+        self._way.add(self._prefix, self)
 
     def start(self, listener: Listener) -> None:
         """See ``Relay.start``."""
@@ -68,14 +69,14 @@ class RedisRelay:
             if then is not None:
                 then(type(answer) is int and answer > 0)
 
-        self._redis.command("PUBLISH", self._prefix + _TOPIC + node_id.encode(), payload, then=sent)
+        self._redis.command(self._way.publish_command, self._prefix + _TOPIC + node_id.encode(), payload, then=sent)
 
     # -- the connection's side --
 
     def connected(self, run_id: str) -> None:
         """Get messages from now on."""
-        self._redis.subscribe(self._prefix + self._own)
-        self._redis.is_ready(self._prefix)
+        self._way.subscribe(self._prefix + self._own)
+        self._way.is_ready(self._prefix)
 
     def lost(self) -> None:
         """Tell who gets them."""

@@ -4,7 +4,7 @@ import secrets
 from typing import Any, Final
 
 from sockudo_py.errors import Unavailable
-from sockudo_py.links.redis_lasting import LastingRedis
+from sockudo_py.links.redis_shared import Shared
 from sockudo_py.links.redis_stream import ReplyError
 from sockudo_py.relays.board import Message
 
@@ -15,18 +15,19 @@ class RedisBoard:
     """A ``Board``.
 
     Args:
-        redis: The connection, which others may use too.
+        redis: The connections, which others may use too.
         prefix: Of all keys and topics; hash tag and colon at its end.
     """
 
-    def __init__(self, redis: LastingRedis, prefix: str) -> None:
+    def __init__(self, redis: Shared, prefix: str) -> None:
         self.node_id = secrets.token_hex(8)
         self._redis = redis
         self._prefix = prefix.encode()
         self._on_message: Message | None = None
         self._followed: set[str] = set()
         self._connected = False
-        redis.add(self._prefix, self)
+        self._way = redis.way(self._prefix)
+        self._way.add(self._prefix, self)
 
     def start(self, on_message: Message) -> None:
         """See ``Board.start``."""
@@ -46,18 +47,18 @@ class RedisBoard:
         if topic not in self._followed:
             self._followed.add(topic)
             if self._connected:
-                self._redis.subscribe(self._prefix + topic.encode())
+                self._way.subscribe(self._prefix + topic.encode())
 
     def leave(self, topic: str) -> None:
         """See ``Board.leave``."""
         if topic in self._followed:
             self._followed.discard(topic)
             if self._connected:
-                self._redis.unsubscribe(self._prefix + topic.encode())
+                self._way.unsubscribe(self._prefix + topic.encode())
 
     def tell(self, topic: str, payload: bytes) -> None:
         """See ``Board.tell``."""
-        self._redis.command("PUBLISH", self._prefix + topic.encode(), payload, then=_ignore)
+        self._redis.command(self._way.publish_command, self._prefix + topic.encode(), payload, then=_ignore)
 
     def post(self, note: bytes) -> None:
         """See ``Board.post``."""
@@ -65,7 +66,7 @@ class RedisBoard:
 
     async def read(self) -> dict[str, bytes]:
         """See ``Board.read``."""
-        found = await self._redis.query("HGETALL", self._prefix + _NOTES)
+        found = await self._way.query("HGETALL", self._prefix + _NOTES)
         if isinstance(found, ReplyError):
             raise Unavailable(f"Redis answered with an error: {str(found)[:200]}")
         if isinstance(found, list):
@@ -82,8 +83,8 @@ class RedisBoard:
         """Follow the topics again."""
         self._connected = True
         for topic in self._followed:
-            self._redis.subscribe(self._prefix + topic.encode())
-        self._redis.is_ready(self._prefix)
+            self._way.subscribe(self._prefix + topic.encode())
+        self._way.is_ready(self._prefix)
 
     def lost(self) -> None:
         """Note that nothing can be followed."""

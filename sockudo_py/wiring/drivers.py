@@ -41,7 +41,7 @@ from sockudo_py.webhooks.targets.aws_lambda import LambdaInvoker
 from sockudo_py.webhooks.targets.base import Target
 from sockudo_py.webhooks.targets.http.target import HttpTarget
 from sockudo_py.wiring.key_file import KeyFile, key_file
-from sockudo_py.wiring.redis_address import address_of_driver, keys_of_driver
+from sockudo_py.wiring.redis_address import address_of_driver, address_problems, keys_of_driver
 from sockudo_py.wiring.shared_redis import SharedRedis
 from sockudo_py.wiring.tls import webhook_context
 
@@ -80,16 +80,7 @@ _PACKAGES = {"postgres": ("asyncpg", "postgres"), "mysql": ("asyncmy", "mysql"),
 
 def refuse_unbuilt(config: Config) -> None:
     """Raise ConfigError naming every option whose feature this version doesn't have: nothing is ignored silently."""
-    problems: list[str] = []
-    for key, section in (
-        ("adapter.redis", config.adapter.redis),
-        ("cache.redis", config.cache.redis),
-        ("rate_limiter.redis", config.rate_limiter.redis),
-    ):
-        if section.cluster_mode:
-            problems.append(
-                config.problem(f"{key}.cluster_mode", "true: this version can't do that yet", "write false")
-            )
+    problems = address_problems(config)
     if config.queue.driver == "sqs" and not has_aws():
         problems.append(config.problem("queue.driver", "sqs: boto3 is not installed", f"install it: {INSTALL_AWS}"))
     if line := missing_driver(config):
@@ -143,20 +134,25 @@ def make_adapter(config: Config, loop: asyncio.AbstractEventLoop, metrics: Metri
 
 def _redis_adapter(config: Config, metrics: Metrics, shared: SharedRedis) -> Adapter:
     from sockudo_py.adapters.redis.adapter import RedisAdapter
-    from sockudo_py.adapters.redis.figures import Figures, show
+    from sockudo_py.adapters.redis.figures import show
     from sockudo_py.adapters.redis.partition import Timing
 
     settings, health = config.adapter.redis, config.adapter.cluster_health
     heartbeat_ms = health.heartbeat_interval_ms or health.node_timeout_ms / 4
-    figures = Figures()
-    show(figures, metrics)
-    return RedisAdapter(
+    adapter = RedisAdapter(
         shared.of("adapter"),
         settings.prefix,
         Timing(config.webhooks.vacate_delay_ms / 1000, health.node_timeout_ms / 1000, heartbeat_ms / 1000),
-        figures,
+        partitions=settings.partitions if settings.cluster_mode else None,
         connections=lambda: {app_id: counters.connections for app_id, counters in metrics.apps.items()},
     )
+    show(adapter.figures, metrics)
+    return adapter
+
+
+def _cache_partitions(config: Config) -> int | None:
+    """Return the adapter's number: an event is stored where it is published, so that a joiner gets it once."""
+    return config.adapter.redis.partitions if config.cache.redis.cluster_mode else None
 
 
 def make_cache(config: Config, shared: SharedRedis) -> Cache:
@@ -173,7 +169,7 @@ def make_cache(config: Config, shared: SharedRedis) -> Cache:
         case "redis":
             from sockudo_py.caches.redis import RedisCache
 
-            return RedisCache(shared.of("cache"), config.cache.redis.prefix)
+            return RedisCache(shared.of("cache"), config.cache.redis.prefix, partitions=_cache_partitions(config))
         case _:
             assert_never(config.cache.driver)
 
@@ -188,7 +184,9 @@ def make_keys(config: Config, shared: SharedRedis) -> IdempotencyKeys:
         case "redis":
             from sockudo_py.caches.redis import RedisKeys
 
-            return RedisKeys(shared.of("cache"), f"{config.cache.redis.prefix}idem:")
+            return RedisKeys(
+                shared.of("cache"), f"{config.cache.redis.prefix}idem:", partitions=_cache_partitions(config)
+            )
         case _:
             assert_never(config.cache.driver)
 
@@ -203,7 +201,9 @@ def make_limiter(config: Config, shared: SharedRedis) -> RateLimiter:
         case "redis":
             from sockudo_py.limits.redis import RedisRateLimiter
 
-            return RedisRateLimiter(shared.of("rate_limiter"), config.rate_limiter.redis.prefix, time.monotonic)
+            settings = config.rate_limiter.redis
+            partitions = config.adapter.redis.partitions if settings.cluster_mode else None
+            return RedisRateLimiter(shared.of("rate_limiter"), settings.prefix, time.monotonic, partitions=partitions)
         case _:
             assert_never(config.rate_limiter.driver)
 

@@ -36,6 +36,24 @@ def address_of_driver(config: Config, user: RedisUser) -> RedisAddress:
     return RedisAddress(_url(hosts[0], redis.username, password, redis.db, _tls(redis.master_tls)), sentinels)
 
 
+def address_problems(config: Config) -> list[str]:
+    """Return what is wrong with the addresses of the drivers in use."""
+    drivers: Mapping[RedisUser, str] = {
+        "adapter": config.adapter.driver,
+        "cache": config.cache.driver,
+        "queue": config.queue.driver,
+        "rate_limiter": config.rate_limiter.driver,
+    }
+    problems: list[str] = []
+    for user, driver in drivers.items():
+        if driver == "redis":
+            try:
+                address_of_driver(config, user)
+            except ConfigError as error:
+                problems += error.problems
+    return problems
+
+
 def keys_of_driver(config: Config, user: RedisUser) -> str:
     """Return the keys that say where the Redis of a driver is, for messages."""
     override = f"{user}.redis.url_override"
@@ -69,13 +87,15 @@ def _cluster(config: Config, user: RedisUser) -> RedisAddress:
         return RedisAddress(_url(nodes[0], cluster.username or redis.username, password, 0, tls), nodes=nodes)
     if config.redis_override(user) is None and redis.sentinels:
         text = "true, and database.redis.sentinels is given: a cluster has no sentinels"
-        remedy = "write false, or name nodes in database.redis.cluster.nodes"
+        remedy = "name nodes in database.redis.cluster.nodes, or write false"
         raise ConfigError([config.problem(f"{user}.redis.cluster_mode", text, remedy)])
     url = config.redis_url(user)
     parts = urlsplit(url)
     if parts.hostname is None:
         text = "true, and the address is a Unix socket: the nodes of a cluster have hosts and ports"
-        raise ConfigError([config.problem(f"{user}.redis.cluster_mode", text, "give the URL of a node")])
+        raise ConfigError(
+            [config.problem(f"{user}.redis.cluster_mode", text, "give the URL of a node, or write false")]
+        )
     return RedisAddress(url, nodes=((parts.hostname, parts.port or 6379),))
 
 

@@ -27,7 +27,7 @@ class Site(OverRedis):
         address: RedisAddress | None = None,
         **timing: float,
     ) -> None:
-        super().__init__(address or server.url, vacate_delay, number, **timing)
+        super().__init__(address or server.url, vacate_delay, number, **timing)  # type: ignore[arg-type]
         self.server = server
 
     def redis(self) -> Any:
@@ -68,7 +68,7 @@ async def at_rest(site: Site) -> None:
     }
     assert rosters == set(users)
     for adapter in site.adapters:
-        partition = adapter._started
+        partition = adapter.partitions[0]
         if not partition.stopped:
             for channel in partition.state.channels.values():
                 assert channel.own == channel.told, channel.name

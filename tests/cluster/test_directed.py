@@ -58,9 +58,9 @@ async def behind_a_proxy(server: RedisServer, **timing: float) -> AsyncIterator[
 
 async def lose_the_answer(site: Site, proxy: ReplyProxy) -> None:
     """Let the next answer be lost, and wait until the node has registered again."""
-    before = site.partition(site.nodes[0])._figures.gaps
+    before = site.partition(site.nodes[0]).figures.gaps
     proxy.lose_replies = 1
-    await until(lambda: proxy.lost > 0 and site.partition(site.nodes[0])._figures.gaps > before)
+    await until(lambda: proxy.lost > 0 and site.partition(site.nodes[0]).figures.gaps > before)
     await site.settle()
 
 
@@ -142,9 +142,9 @@ async def test_07_a_leave_whose_answer_is_lost_is_told_once(private_redis: Redis
         answers: list[object] = []
         one.adapter.leave(APP, ROOM, one.source("1.1"), ANN, False, answers.append)
         await asyncio.sleep(0)
-        before = site.partition(one)._figures.gaps
+        before = site.partition(one).figures.gaps
         proxy.lose_replies = 1
-        await until(lambda: site.partition(one)._figures.gaps > before)
+        await until(lambda: site.partition(one).figures.gaps > before)
         site.cut(one)
         await until(lambda: len(site.told()) >= 4)  # the other node has told what was due
         site.mend(one)
@@ -351,7 +351,7 @@ async def test_08_a_registration_that_is_cut_tells_each_first_once(private_redis
 async def test_how_long_redis_was_away_is_counted(private_redis: RedisServer) -> None:
     site = Site(private_redis, 1)
     async with site.running() as (one,):
-        figures = site.partition(one)._figures
+        figures = site.partition(one).figures
         assert (figures.gaps, figures.gap_seconds) == (0, 0.0)
         site.cut(one)
         site.mend(one)

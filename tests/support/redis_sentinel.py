@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
@@ -165,6 +166,13 @@ class Watched:
         dead.kill()
         wait_until(lambda: self.sentinel.settled_on(heir.port) and leads(heir), "the replica to take over")
         return dead
+
+
+@pytest.fixture(scope="session")
+def redis_sentinel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    """A master, a replica and a Sentinel that the tests of this worker process share. Nothing fails over."""
+    with watched(tmp_path_factory.mktemp("sentinel"), down_after=120_000) as servers:
+        yield servers
 
 
 @contextmanager

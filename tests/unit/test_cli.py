@@ -382,8 +382,14 @@ def test_check_config_takes_a_latin_key_and_one_without_endpoints(write: Callabl
     [
         {"workers": 4},
         {"adapter": {"driver": "nats"}},
-        {"cache": {"driver": "redis", "redis": {"cluster_mode": True}}},
-        {"rate_limiter": {"driver": "redis", "redis": {"cluster_mode": True}}},
+        {
+            "cache": {"driver": "redis", "redis": {"cluster_mode": True}},
+            "database": {"redis": {"url": "unix:///r.sock"}},
+        },
+        {
+            "rate_limiter": {"driver": "redis", "redis": {"cluster_mode": True}},
+            "database": {"redis": {"sentinels": ["h"]}},
+        },
         {"queue": {"driver": "sqs", "sqs": {"fifo": True}}},
     ],
 )

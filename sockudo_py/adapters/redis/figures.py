@@ -1,5 +1,6 @@
 """What operators see of a node in the cluster: plain counts, which the metrics read when they are asked for."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from typing import Final
 
@@ -57,15 +58,32 @@ FIGURES: Final = {
 }
 
 
-def show(figures: Figures, metrics: Metrics) -> None:
-    """Have the metrics show the figures."""
+_OF_ONE: Final = ("gaps", "gap_seconds", "swept_nodes", "sweeps_suffered", "nodes", "hold_seconds")
+
+
+def together(parts: Iterable[Figures]) -> Figures:
+    """Return the figures of several partitions as those of one node.
+
+    All partitions meet the same deaths and gaps: of these the one that met most counts.
+    """
+    whole = Figures()
+    for part in parts:
+        for field in fields(part):
+            ours, its = getattr(whole, field.name), getattr(part, field.name)
+            setattr(whole, field.name, max(ours, its) if field.name in _OF_ONE else ours + its)
+    return whole
+
+
+def show(current: Callable[[], Figures], metrics: Metrics) -> None:
+    """Have the metrics show the figures that a function returns."""
     shown = []
-    for field in fields(figures):
+    for field in fields(Figures):
         name, text = FIGURES[field.name]
         series = metrics.counter(name, text) if name.endswith("_total") else metrics.gauge(name, text)
         shown.append((field.name, series))
 
     def refresh() -> None:
+        figures = current()
         for name, series in shown:
             series.set(value=getattr(figures, name))
 

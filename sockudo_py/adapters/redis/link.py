@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 from sockudo_py.links.redis import Script
-from sockudo_py.links.redis_lasting import LastingRedis, User
+from sockudo_py.links.redis_shared import User, Way
 from sockudo_py.links.redis_stream import Answer, ReplyError
 from sockudo_py.links.redis_wire import Word
 
@@ -18,12 +18,16 @@ class Scripts(dict[str, Script]):
 
 
 class Link:
-    """See above. ``prefix``: of all keys and topics, hash tag included."""
+    """See above.
 
-    publish_command = "PUBLISH"
+    Args:
+        redis: The way to the server that has the keys.
+        prefix: Of all keys and topics, hash tag included.
+    """
 
-    def __init__(self, redis: LastingRedis, prefix: str) -> None:
+    def __init__(self, redis: Way, prefix: str) -> None:
         self.timeout = redis.timeout
+        self.publish_command = redis.publish_command
         self._redis = redis
         self._prefix = prefix.encode()
 
@@ -69,6 +73,10 @@ class Link:
     def is_ready(self) -> None:
         """The partition has registered."""
         self._redis.is_ready(self._prefix)
+
+    def refused(self, problem: str) -> None:
+        """The partition can't use what it found there."""
+        self._redis.refused(problem)
 
     def _key(self, name: Word) -> bytes:
         return self._prefix + (name if isinstance(name, bytes) else str(name).encode("utf-8", "surrogatepass"))

@@ -9,7 +9,6 @@ import logging
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import chain
 from typing import Any, Final
 
@@ -27,13 +26,16 @@ from sockudo_py.adapters.base import (
 )
 from sockudo_py.adapters.envelopes import BadEnvelope, decode, encode, watch_topic
 from sockudo_py.adapters.redis import patience
+from sockudo_py.adapters.redis.acks import Acks
 from sockudo_py.adapters.redis.channels import Channel, Plan, Step, Words, pairs, plan
 from sockudo_py.adapters.redis.figures import Figures
 from sockudo_py.adapters.redis.link import Link, Scripts
 from sockudo_py.adapters.redis.registration import Registration
 from sockudo_py.adapters.redis.state import Batch, State
-from sockudo_py.adapters.redis.transitions import Entry, Outbox, text
-from sockudo_py.adapters.redis.users import SignStep, User, plan_user
+from sockudo_py.adapters.redis.teller import Teller
+from sockudo_py.adapters.redis.timers import Timers
+from sockudo_py.adapters.redis.transitions import PUT_OFF_AT_MOST, Entry, Outbox, PutOff, text
+from sockudo_py.adapters.redis.users import SignStep, User, WatchStep, plan_user
 from sockudo_py.errors import Unavailable
 from sockudo_py.protocol.effects import Member
 from sockudo_py.protocol.source import Source
@@ -62,13 +64,18 @@ class Partition:
         self,
         link: Link,
         timing: Timing,
-        figures: Figures,
         deliver: Callable[[Envelope], None],
         outbox: Callable[[Callable[[str], None]], Outbox],
+        *,
+        partitions: int = 1,
+        log: Teller | None = None,
     ) -> None:
+        """``partitions``: how many there are; ``log``: what all of them tell the log with."""
         self._link = link
+        self._partitions = partitions
+        self._log = log or Teller(_log)
         self._timing = timing
-        self._figures = figures
+        self.figures = Figures()
         self._deliver = deliver
         self._loop = asyncio.get_running_loop()
         self.node_id = secrets.token_hex(4)
@@ -83,11 +90,10 @@ class Partition:
         self._scheduled = False
         self._hold_until = 0.0
         self._lost_at: float | None = None
-        self._acks: list[str] = []
-        self._acks_under_way = 0
+        self._acks = Acks(link)
         self._beating = False
         self._beat_sent = 0.0
-        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._timers = Timers()
         self._settled_at = self._loop.time()  # the last time that Redis answered a beat or a registration
         self.shift_ms = 0  # of Redis' clock, for tests
         self.ready = False
@@ -134,13 +140,23 @@ class Partition:
         user.steps.append(SignStep(watchlist, self._loop.time(), signed_out=done))
         self._mark(user)
 
+    def watch(self, app_id: str, user_ids: Sequence[str], done: Callable[[], None]) -> None:
+        """Watch users for one who signs in in another partition; ``done`` is called when it is known who is online."""
+        self.state.watching.append(WatchStep(app_id, user_ids, self._loop.time(), done))
+        self._schedule()
+
+    def unwatch(self, app_id: str, user_ids: Sequence[str]) -> None:
+        """Watch them no longer."""
+        self.state.watching.append(WatchStep(app_id, user_ids, self._loop.time()))
+        self._schedule()
+
     def publish(self, message: Message) -> None:
         """Send to the other nodes with somebody who wants it; lost, and counted, while Redis is away."""
         topic, payload = encode(message, self.node_id)
         if self._link.publish(topic, payload):
-            self._figures.published += 1
+            self.figures.published += 1
         else:
-            self._figures.publishes_lost += 1
+            self.figures.publishes_lost += 1
 
     async def ask(self, *words: bytes | str | int) -> Any:
         """Return the answer to a query; the first key's name comes without the prefix. Raises Unavailable."""
@@ -151,14 +167,17 @@ class Partition:
     @property
     def settled(self) -> bool:
         """Whether no step waits for its answer."""
-        return self._flight is None and not self.state.dirty and self._registration is None
+        waiting = self.state.dirty or self.state.watching
+        return self._flight is None and not waiting and self._registration is None
 
     def _mark(self, what: Channel | User) -> None:
         self.state.dirty[what] = None
         self._schedule()
 
     def _schedule(self) -> None:
-        if self.ready and self._flight is None and not self._scheduled and (self.state.dirty or self._acks):
+        state = self.state
+        waiting = state.dirty or state.watching or self._acks
+        if self.ready and self._flight is None and not self._scheduled and waiting:
             self._scheduled = True
             self._loop.call_soon(self._flush)
 
@@ -168,8 +187,8 @@ class Partition:
         self._scheduled = False
         if not self.ready:
             return
-        self._send_acks()
-        if self._flight is not None or not self.state.dirty:
+        self._acks.send(self.node_id, self.outbox)
+        if self._flight is not None or not (self.state.dirty or self.state.watching):
             return
         batch = self._new_batch()
         room = STEPS_AT_MOST
@@ -183,11 +202,25 @@ class Partition:
             room -= max(1, waiting - len(what.steps))
             if not what.steps:
                 del self.state.dirty[what]
+        while self.state.watching and room > 0:
+            step = self.state.watching.popleft()
+            self._plan_watch(batch, step)
+            room -= len(step.user_ids)
         self._send(batch)
 
     def _new_batch(self) -> Batch:
         self._batches += 1
         return Batch(self._batches)
+
+    def _plan_watch(self, batch: Batch, step: WatchStep) -> None:
+        watched = self.state.watched
+        if step.done is None:
+            batch.gone += [watch_topic(step.app_id, one) for one in watched.unwatch(step.app_id, step.user_ids)]
+            return
+        for user_id in watched.watch(step.app_id, step.user_ids):
+            self._link.subscribe(watch_topic(step.app_id, user_id))
+        batch.watched += [(step.app_id, user_id) for user_id in step.user_ids]
+        batch.watches.append(step)
 
     def _plan_user(self, batch: Batch, user: User, most: int, had: bool | None) -> None:
         made = plan_user(user, most, had)
@@ -234,8 +267,8 @@ class Partition:
             self._link.fail(_FENCED[answer[0]])
             return
         _, answers, events, hold = answer
-        self._figures.batches += 1
-        self._figures.batch_seconds += self._loop.time() - started
+        self.figures.batches += 1
+        self.figures.batch_seconds += self._loop.time() - started
         self._held(hold)
         self._flight = None
         plans = {one.channel.key: one for one in batch.plans}
@@ -263,6 +296,9 @@ class Partition:
         for each in batch.users:
             each.answer(self.state.watched)
             self._unsubscribe(self.state.forget_user(each.user))
+        for step in batch.watches:
+            if step.done is not None:
+                step.done()
         if self._registration is not None:
             self._register_on(self._registration)
         self._schedule()
@@ -274,35 +310,25 @@ class Partition:
     def _departed(self, entry: Entry, source: Source | None, info: str = "null") -> None:
         """This node made an entry pending, or it may be so: look when it is due."""
         self.state.departures.add(entry, source, info)
-        self._timer("due", self._timing.vacate_delay + _SOON, self.beat)
+        self._timers.arm("due", self._timing.vacate_delay + _SOON, self.beat)
 
     # -- transitions --
 
     def _tell(self, events: Sequence[bytes], source: Callable[[Entry, bool], Source | None]) -> None:
         for ident, data in zip(events[::2], events[1::2], strict=True):
-            self._figures.transitions += 1
+            self.figures.transitions += 1
             self.outbox.tell(ident.decode(), data, source)
 
     def _whose(self, entry: Entry, came: bool) -> Source | None:
         return None if came else self.state.departures.source(entry)
 
     def _acknowledge(self, ident: str) -> None:
-        self._acks.append(ident)
+        self._acks.add(ident)
         if self._flight is None:
             self._schedule()
         elif self.ready and not self._scheduled:
             self._scheduled = True
             self._loop.call_soon(self._flush)
-
-    def _send_acks(self) -> None:
-        while self._acks:
-            idents, self._acks = self._acks[:1000], self._acks[1000:]
-            self._acks_under_way += 1
-            self._link.ask(["HDEL", b"o:" + self.node_id.encode(), *idents], partial(self._forgotten, idents))
-
-    def _forgotten(self, idents: list[str], answer: Any) -> None:
-        self._acks_under_way -= 1
-        self.outbox.forget(idents)
 
     # -- messages --
 
@@ -313,9 +339,9 @@ class Partition:
         try:
             envelope = decode(topic, payload)
         except BadEnvelope:
-            self._figures.bad_messages += 1
+            self.figures.bad_messages += 1
             return
-        self._figures.received += 1
+        self.figures.received += 1
         match envelope:
             case MemberCame(_, _, user_id, info):
                 channel = self.state.channels.get(topic[3:])
@@ -355,39 +381,50 @@ class Partition:
     def lost(self) -> None:
         """The connection is gone. Steps wait; what was in flight is settled by the next registration."""
         if self.ready:
-            self._figures.gaps += 1
+            self.figures.gaps += 1
             self._lost_at = self._loop.time()
         self.ready = False
         self._beating = False
-        self._acks_under_way = 0
+        self._acks.lost()
         if self._registration is not None:
             self._registration.answer()
             self._registration = None
-        self._timer("waiting", 1.0, self._look_at_waiting)
+        self._timers.arm("waiting", 1.0, self._look_at_waiting)
 
     def _register(self, run_id: str) -> None:
         timing = self._timing
         lease = round(timing.node_timeout * 1000)
         self._link.subscribe(b"to:" + self.node_id.encode())
-        words: Words = [lease, lease, run_id, secrets.token_hex(8), int(self._registered), self._batches]
+        random, registered = secrets.token_hex(8), int(self._registered)
+        words: Words = [lease, lease, run_id, random, registered, self._batches, self._partitions]
         self._script("register", words, lambda answer: self._register_answered(run_id, answer))
 
     def _register_answered(self, run_id: str, answer: Any) -> None:
         status = answer[0].decode()
         away = self._loop.time() - self._settled_at
+        if status == "SPLIT":
+            problem = (
+                f"the other nodes have adapter.redis.partitions {answer[1]}, and this one {self._partitions}; write "
+                "the same number; to change it, stop all nodes with SIGTERM first"
+            )
+            self._link.refused(problem)
+            self._link.fail(problem)
+            return
         if status == "SWEPT" or (status == "LOST" and away > _TOMBSTONE and answer[1].decode() == self._epoch):
-            _log.warning(
+            self._log.warning(
                 "the other nodes have taken this one out of the cluster, since it did not answer for %.0f s: it comes "
                 "back under a new name, and its channels and members are told as occupied and added again",
                 away,
             )
-            self._figures.sweeps_suffered += 1
+            self.figures.sweeps_suffered += 1
             self._renamed()
             self._register(run_id)
             return
         _, epoch, applied, inventory, outbox, hold = answer
         if status == "LOST":
-            _log.warning("Redis has forgotten what this node told it: it is told again, without telling anybody else")
+            self._log.warning(
+                "Redis has forgotten what this node told it: it is told again, without telling anybody else"
+            )
         self._epoch = epoch.decode()
         self._registered = True
         self._settled_at = self._loop.time()
@@ -406,7 +443,7 @@ class Partition:
         self._epoch, self._registered = "", False
         self.state.renamed()
         self.outbox.reset()
-        self._acks.clear()
+        self._acks.replace([])
 
     def _register_on(self, registration: Registration) -> None:
         """Compare the next piece; when there is none left, be a node."""
@@ -427,13 +464,13 @@ class Partition:
         for ident, data in self._outbox_there.items():
             self._tell((ident, data), self._whose)
         self._outbox_there = {}
-        self._acks = self.outbox.stored()
+        self._acks.replace(self.outbox.stored())
         registration.answer()
         if self._lost_at is not None:
-            self._figures.gap_seconds += self._loop.time() - self._lost_at
+            self.figures.gap_seconds += self._loop.time() - self._lost_at
             self._lost_at = None
         self.ready = True
-        self._timer("beat", 0, self.beat)
+        self._timers.arm("beat", 0, self.beat)
         self._link.is_ready()
         self._schedule()
 
@@ -472,10 +509,10 @@ class Partition:
         self._settled_at = self._loop.time()
         if found:
             gone = "1 node of the cluster has" if found == 1 else f"{found} nodes of the cluster have"
-            _log.warning(
+            self._log.warning(
                 "%s ended, or did not answer for %g s: what it held is taken out", gone, self._timing.node_timeout
             )
-        figures = self._figures
+        figures = self.figures
         figures.swept_nodes += found
         figures.swept_entries += swept
         figures.nodes, figures.pending, figures.outbox = nodes, pending, len(self.outbox)
@@ -483,11 +520,11 @@ class Partition:
         if not hold and not more:
             self.state.departures.told(self._beat_sent)
         self._held(hold)
-        self._timer("beat", 0 if more else self._timing.heartbeat, self.beat)
+        self._timers.arm("beat", 0 if more else self._timing.heartbeat, self.beat)
         if hold:
-            self._timer("due", hold / 1000 + _SOON, self.beat)
+            self._timers.arm("due", hold / 1000 + _SOON, self.beat)
         elif pending and self.state.departures:
-            self._timer("due", min(self._timing.heartbeat, self._timing.vacate_delay / 4 + _SOON), self.beat)
+            self._timers.arm("due", min(self._timing.heartbeat, self._timing.vacate_delay / 4 + _SOON), self.beat)
 
     @property
     def _holding(self) -> bool:
@@ -497,12 +534,12 @@ class Partition:
         """Redis holds doubtful transitions back for ``left`` ms. After that the node looks who did not come back."""
         if left:
             self._hold_until = self._loop.time() + left / 1000
-            self._timer("verify", left / 1000 + 10 * _SOON, self._verify)
-        self._figures.hold_seconds = left / 1000
+            self._timers.arm("verify", left / 1000 + 10 * _SOON, self._verify)
+        self.figures.hold_seconds = left / 1000
 
     def _verify(self) -> None:
         if self._holding:
-            self._timer("verify", self._hold_until - self._loop.time() + 10 * _SOON, self._verify)
+            self._timers.arm("verify", self._hold_until - self._loop.time() + 10 * _SOON, self._verify)
             return
         for channel in self.state.channels.values():
             if channel.verify:
@@ -511,17 +548,17 @@ class Partition:
     def _look_at_waiting(self) -> None:
         if self.ready or self.stopped:
             return
-        self._figures.answered_alone += patience.give_up(self.state, self._flight, self._loop.time())
-        self._timer("waiting", 1.0, self._look_at_waiting)
+        self.figures.answered_alone += patience.give_up(self.state, self._flight, self._loop.time())
+        self._timers.arm("waiting", 1.0, self._look_at_waiting)
 
     # -- the end --
 
-    async def stop(self, timeout: float) -> None:
+    async def stop(self, timeout: float, put_off: PutOff) -> None:
         """Wait until the steps are answered; tell what is pending when this is the last node."""
         deadline = self._loop.time() + timeout
         while self.ready and not self.settled and self._loop.time() < deadline:  # noqa: ASYNC110 - many things end it
             await asyncio.sleep(0.005)
-        self.outbox.tell_put_off(PUT_OFF_ALL)
+        put_off.tell(PUT_OFF_AT_MOST)
         while self.ready and self._loop.time() < deadline:
             answer = await self._script_answer("bye", [STEPS_AT_MOST, 0])
             if answer is None or answer[0] != b"OK":
@@ -534,15 +571,14 @@ class Partition:
     async def close(self, timeout: float) -> None:
         """Forget what is stored, and take the node out when nothing of it is left; else others inherit it."""
         deadline = self._loop.time() + timeout
-        self._send_acks()
-        while self.ready and self._acks_under_way and self._loop.time() < deadline:  # noqa: ASYNC110 - as above
+        self._acks.send(self.node_id, self.outbox)
+        while self.ready and self._acks.under_way and self._loop.time() < deadline:  # noqa: ASYNC110 - as above
             await asyncio.sleep(0.005)
         if self.ready:
             await self._script_answer("bye", [STEPS_AT_MOST, 1])
         self.stopped = True
         self.ready = False
-        for timer in self._timers.values():
-            timer.cancel()
+        self._timers.stop()
 
     async def _script_answer(self, name: str, words: Sequence[bytes | str | int]) -> Any:
         answer: asyncio.Future[Any] = self._loop.create_future()
@@ -557,26 +593,8 @@ class Partition:
         always = (self.node_id, self._epoch, self.shift_ms, self._link.publish_command, vacate)
         self._link.script(SCRIPTS[name], (*always, *words), then)
 
-    def _timer(self, name: str, seconds: float, run: Callable[[], None]) -> None:
-        """Run something once after ``seconds``; a timer of the same name that is due earlier stays."""
-        if self.stopped:
-            return
-        at = self._loop.time() + seconds
-        armed = self._timers.get(name)
-        if armed is not None:
-            if armed.when() <= at and not armed.cancelled():
-                return
-            armed.cancel()
-
-        def fire() -> None:
-            del self._timers[name]
-            run()
-
-        self._timers[name] = self._loop.call_later(seconds, fire)
-
 
 SCRIPTS: Final = Scripts("apply", "beat", "bye", "register")
-PUT_OFF_ALL: Final = 1 << 30
 _FENCED: Final = {
     b"LOST": "Redis has forgotten the cluster",
     b"DEAD": "the other nodes have taken this one out",

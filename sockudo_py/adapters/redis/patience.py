@@ -25,7 +25,22 @@ def give_up(state: State, flight: Batch | None, now: float) -> int:
             if waiting.signed_in is not None and now - waiting.asked > MEMBERS_WAIT:
                 user.steps.remove(waiting)
                 waiting.signed_in(Unavailable("the adapter's Redis is away"))
+    _give_up_watches(state, flight, now)
     return alone
+
+
+def _give_up_watches(state: State, flight: Batch | None, now: float) -> None:
+    """A sign-in does not wait for a part of the cluster where some of its friends are: they count as offline."""
+    under_way = flight.watches if flight is not None else []
+    for steps in (under_way, state.watching):
+        for step in list(steps):
+            if step.done is None or now - step.asked <= JOINS_WAIT:
+                continue
+            steps.remove(step)
+            if steps is state.watching:
+                state.watched.watch(step.app_id, step.user_ids)
+            state.watched.suppose_offline(step.app_id, step.user_ids)
+            step.done()
 
 
 def _give_up_join(channel: Channel, step: Step, steps: "list[Step] | deque[Step]", now: float) -> bool:

@@ -62,6 +62,9 @@ class Registration:
             channel.steps.extendleft(reversed(again))
         for each in flight.users:
             self._settle_user(each.user, each.steps, executed)
+        for watch in reversed(flight.watches):  # they are counted when they are asked again
+            state.watched.unwatch(watch.app_id, watch.user_ids)
+            state.watching.appendleft(watch)
 
     def _settle_leave(self, channel: Channel, step: Step) -> None:
         departures = self._state.departures

@@ -5,7 +5,17 @@ from collections.abc import Mapping
 OLDEST = 7
 
 
-def problem_of(info: Mapping[str, str]) -> str | None:
+def problem_of(info: Mapping[str, str], key: str = "adapter.redis.cluster_mode") -> str | None:
+    """Return why a server that is no node of a cluster can't be used, with a remedy; None when it can.
+
+    ``key``: says that it is one.
+    """
+    if info.get("cluster_enabled") == "1":
+        return f"it is a node of a Redis Cluster; set {key} to true"
+    return problem_of_node(info)
+
+
+def problem_of_node(info: Mapping[str, str]) -> str | None:
     """Return why a server can't be used, with a remedy; None when it can."""
     if "dragonfly_version" in info:
         return (

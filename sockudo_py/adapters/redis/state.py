@@ -1,13 +1,13 @@
 """What one node holds of a partition: its channels and users, whom they watch, and who left lately. Pure."""
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from sockudo_py.adapters.envelopes import channel_topic, user_topic
 from sockudo_py.adapters.redis.channels import Channel, Plan
 from sockudo_py.adapters.redis.transitions import Entry, text
-from sockudo_py.adapters.redis.users import User, UserPlan, Watched
+from sockudo_py.adapters.redis.users import User, UserPlan, Watched, WatchStep
 from sockudo_py.protocol.source import Source
 
 
@@ -19,6 +19,7 @@ class Batch:
     plans: list[Plan] = field(default_factory=list)
     users: list[UserPlan] = field(default_factory=list)
     watched: list[tuple[str, str]] = field(default_factory=list)  # app and user: whether they are signed in
+    watches: list[WatchStep] = field(default_factory=list)
     gone: list[bytes] = field(default_factory=list)  # topics that nobody here wants afterwards
 
 
@@ -87,6 +88,7 @@ class State:
         self.watched = Watched()
         self.departures = Departures(vacate_delay, clock)
         self.dirty: dict[Channel | User, None] = {}
+        self.watching: deque[WatchStep] = deque()
 
     def channel(self, app_id: str, name: str) -> Channel:
         """Return a channel, which may be new."""

@@ -55,19 +55,51 @@ def _counted(data: bytes) -> tuple[bytes, bytes]:
     return rest[:size], rest[size:]
 
 
+class PutOff:
+    """Who is due by the vacate delay while ``waits`` holds its source; all partitions of a node share one.
+
+    They stay in the outbox in Redis meanwhile.
+    """
+
+    def __init__(self) -> None:
+        self.waits: Callable[[Source], bool] | None = None
+        self._entries: OrderedDict[Entry, tuple[Outbox, Transition]] = OrderedDict()
+
+    def add(self, entry: Entry, outbox: "Outbox", change: Transition) -> None:
+        """Put a transition off; the first ones are told when there are too many."""
+        self._entries[entry] = outbox, change
+        if len(self._entries) > PUT_OFF_AT_MOST:
+            self.tell(1)
+
+    def pop(self, entry: Entry) -> Transition | None:
+        """Return what was put off about an entry, and forget it."""
+        found = self._entries.pop(entry, None)
+        return None if found is None else found[1]
+
+    def tell(self, most: int) -> bool:
+        """Hand the first ones on; return whether more are left."""
+        for _ in range(min(most, len(self._entries))):
+            _, (outbox, change) = self._entries.popitem(last=False)
+            outbox.hand_on(change)
+        return bool(self._entries)
+
+    def forget(self, outbox: "Outbox") -> None:
+        """Forget all that is of an outbox."""
+        for entry in [entry for entry, (of, _) in self._entries.items() if of is outbox]:
+            del self._entries[entry]
+
+
 class Outbox:
     """What this node has to hand on, and what it may forget.
 
-    ``acknowledge`` takes the ids of those that are stored: they are to be deleted from the outbox in Redis. Whoever is
-    due by the vacate delay while ``waits`` holds its source waits here; it is in the outbox meanwhile.
+    ``acknowledge`` takes the ids of those that are stored: they are to be deleted from the outbox in Redis.
     """
 
-    def __init__(self, on_change: OnChange, acknowledge: Callable[[str], None]) -> None:
+    def __init__(self, on_change: OnChange, put_off: PutOff, acknowledge: Callable[[str], None]) -> None:
         self._on_change = on_change
         self._acknowledge = acknowledge
         self._told: dict[str, bool] = {}  # id -> whether it is stored; until Redis has forgotten it
-        self._put_off: OrderedDict[Entry, Transition] = OrderedDict()
-        self._waits: Callable[[Source], bool] | None = None
+        self._put_off = put_off
 
     def __len__(self) -> int:
         return len(self._told)
@@ -84,7 +116,7 @@ class Outbox:
     def reset(self) -> None:
         """Forget everything: other nodes have taken this one out, and its outbox is theirs."""
         self._told.clear()
-        self._put_off.clear()
+        self._put_off.forget(self)
 
     def tell(self, ident: str, data: bytes, source: Callable[[Entry, bool], Source | None]) -> None:
         """Hand on what a script decided, once. ``source`` finds whose step it was; True: somebody came."""
@@ -97,30 +129,18 @@ class Outbox:
             self._stored(ident)  # another version's: nobody here can tell it
             return
         if isinstance(change, ChannelOccupied | MemberAdded):
-            missed = self._put_off.pop(entry, None)
+            missed = self._put_off.pop(entry)
             if missed is not None:  # it is back before anybody was told that it had gone
                 self._stored(missed.id or "")
                 self._stored(ident)
                 return
-        elif self._waits is not None and change.source is not None and self._waits(change.source):
-            self._put_off[entry] = change
-            if len(self._put_off) > PUT_OFF_AT_MOST:
-                self.tell_put_off(1)
+        elif self._put_off.waits is not None and change.source is not None and self._put_off.waits(change.source):
+            self._put_off.add(entry, self, change)
             return
-        self._hand_on(change)
+        self.hand_on(change)
 
-    def put_off(self, waits: Callable[[Source], bool] | None) -> None:
-        """See ``Adapter.put_off``."""
-        self._waits = waits
-
-    def tell_put_off(self, most: int) -> bool:
-        """See ``Adapter.tell_put_off``."""
-        for _ in range(min(most, len(self._put_off))):
-            _, change = self._put_off.popitem(last=False)
-            self._hand_on(change)
-        return bool(self._put_off)
-
-    def _hand_on(self, change: Transition) -> None:
+    def hand_on(self, change: Transition) -> None:
+        """Tell it, and acknowledge it when it is stored."""
         ident = change.id or ""
         self._on_change(change, lambda: self._stored(ident))
 

@@ -1,7 +1,7 @@
 """What one node knows of signed-in users and of whom they watch. Pure."""
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,16 @@ class SignStep:
     asked: float
     signed_in: SignInDone | None = None
     signed_out: SignOutDone | None = None
+
+
+@dataclass(slots=True, eq=False)
+class WatchStep:
+    """A user of another partition watches users of this one from now on; without ``done``, no longer."""
+
+    app_id: str
+    user_ids: Sequence[str]
+    asked: float
+    done: Callable[[], None] | None = None
 
 
 class User:
@@ -136,6 +146,11 @@ class Watched:
         before = self._online.get(key)
         self._online[key] = online
         return None if before is None or before == online else UserStatus(app_id, user_id, online)
+
+    def suppose_offline(self, app_id: str, user_ids: Sequence[str]) -> None:
+        """Take those of whom nothing is known for offline: when Redis says otherwise, that is news."""
+        for user_id in user_ids:
+            self._online.setdefault((app_id, user_id), False)
 
     def changed(self, app_id: str, user_id: str, online: bool) -> Envelope | None:
         """Take what another node's step changed; return the news, None when it is none or not known yet."""

@@ -10,15 +10,18 @@ from dataclasses import dataclass
 from functools import partial
 
 from sockudo_py.adapters.local import LocalAdapter
+from sockudo_py.links.redis_address import RedisAddress
 from tests.conformance.adapters.driven import APP as APP
 from tests.conformance.adapters.driven import Driven as Driven
 from tests.conformance.adapters.driven import running
 from tests.conformance.adapters.late import EagerNews, LaggingNews, LateAdapter, LateCluster
 from tests.conformance.adapters.over_redis import NODE_TIMEOUT, OverRedis
 from tests.support.fake_loop import FakeLoop
+from tests.support.redis_cluster import EVERYWHERE
 from tests.support.redis_server import RedisServer
 
 REDIS: list[RedisServer] = []  # one, put there by a fixture
+ADDRESSES: dict[str, RedisAddress] = {}  # of the other kinds of Redis, by the names of their drivers
 
 
 @dataclass
@@ -105,21 +108,37 @@ async def over_redis(vacate_delay: float) -> AsyncIterator[Driven]:
 
 
 @asynccontextmanager
-async def redis_cluster(vacate_delay: float) -> AsyncIterator[Cluster]:
-    site = OverRedis(REDIS[0].url, vacate_delay, 3)
+async def at(name: str, vacate_delay: float) -> AsyncIterator[Driven]:
+    async with running(OverRedis(ADDRESSES[name], vacate_delay, 1).nodes[0]) as driven:
+        yield driven
+
+
+def redis_nodes(vacate_delay: float) -> AbstractAsyncContextManager[Cluster]:
+    return three_nodes(OverRedis(REDIS[0].url, vacate_delay, 3))
+
+
+def nodes_at(name: str, vacate_delay: float) -> AbstractAsyncContextManager[Cluster]:
+    return three_nodes(OverRedis(ADDRESSES[name], vacate_delay, 3))
+
+
+@asynccontextmanager
+async def three_nodes(site: OverRedis) -> AsyncIterator[Cluster]:
     async with AsyncExitStack() as opened:
         one, two, three = [await opened.enter_async_context(running(node)) for node in site.nodes]
         yield Cluster(one, two, three, NODE_TIMEOUT, site.pass_time, site.settle, site.kill, site.cut, site.mend)
 
 
+KINDS = ["redis-cluster", *(["redis-sentinel"] if EVERYWHERE else [])]  # each has a fixture
 DRIVERS: dict[str, Callable[[float], AbstractAsyncContextManager[Driven]]] = {
     "late": late,
     "local": local,
     "redis": over_redis,
+    **{name: partial(at, name) for name in KINDS},
 }
 CLUSTERS: dict[str, Callable[[float], AbstractAsyncContextManager[Cluster]]] = {
     "late": late_cluster,
-    "redis": redis_cluster,
+    "redis": redis_nodes,
+    **{name: partial(nodes_at, name) for name in KINDS},
 }
 BROKEN: dict[str, Callable[[float], AbstractAsyncContextManager[Cluster]]] = {
     "news before answers": partial(late_cluster, kind=EagerNews),

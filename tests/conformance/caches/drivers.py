@@ -2,8 +2,9 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 
 from sockudo_py.caches.base import Cache, CachedEvent, IdempotencyKeys
 from sockudo_py.caches.memory import MemoryCache
@@ -11,8 +12,11 @@ from sockudo_py.caches.memory_keys import MemoryKeys
 from sockudo_py.caches.redis import RedisCache, RedisKeys
 from sockudo_py.errors import Unavailable
 from sockudo_py.links.redis_lasting import LastingRedis
-from sockudo_py.links.redis_stream import dialer
+from sockudo_py.links.redis_lasting_cluster import LastingCluster
+from sockudo_py.links.redis_shared import Shared
+from sockudo_py.links.redis_stream import dialer, dialer_of_masters, slots_of
 from tests.support.fake_loop import FakeLoop
+from tests.support.redis_cluster import RedisClusterServers
 from tests.support.redis_server import RedisServer
 
 
@@ -68,6 +72,9 @@ async def memory_keys() -> AsyncIterator[DrivenKeys]:
 REDIS: list[RedisServer] = []  # one, put there by a fixture
 
 
+CLUSTER: list[RedisClusterServers] = []  # the same
+
+
 @asynccontextmanager
 async def connection() -> AsyncIterator[tuple[LastingRedis, str, Callable[[float], Awaitable[None]]]]:
     """Give a connection to Redis, a prefix of the test's own, and what lets time pass for the keys with it."""
@@ -75,14 +82,16 @@ async def connection() -> AsyncIterator[tuple[LastingRedis, str, Callable[[float
 
     dial = dialer(REDIS[0].url, 10.0, owner="cache", keys="database.redis")
     shared = LastingRedis(dial, 10.0, lambda info: None, "the cache's Redis")
+    yield shared, prefix, partial(passes, shared, prefix, REDIS)
 
-    async def pass_time(seconds: float) -> None:
-        await shared.query("PING")  # what was asked before has been carried out
-        with REDIS[0].client() as client:
+
+async def passes(shared: Shared, prefix: str, servers: Sequence[RedisServer], seconds: float) -> None:
+    """Let time pass for the keys with a prefix."""
+    await shared.query_each("PING")  # what was asked before has been carried out
+    for server in servers:
+        with server.client() as client:
             for key in client.keys(f"{prefix}*"):
                 client.pexpire(key, client.pttl(key) - round(seconds * 1000))
-
-    yield shared, prefix, pass_time
 
 
 @asynccontextmanager
@@ -103,8 +112,39 @@ async def redis_keys() -> AsyncIterator[DrivenKeys]:
         await keys.close()
 
 
+def to_cluster() -> LastingCluster:
+    """Return connections to the cluster."""
+    address = CLUSTER[0].address
+    slots = slots_of(address, 10.0, owner="cache", keys="database.redis")
+    connect = dialer_of_masters(address, 10.0, owner="cache", keys="database.redis")
+    return LastingCluster(slots, connect, 10.0, lambda info: None, "the cache's Redis")
+
+
+@asynccontextmanager
+async def redis_cluster() -> AsyncIterator[Driven]:
+    prefix, shared = f"test-{uuid.uuid4().hex[:12]}:", to_cluster()
+    cache = RedisCache(shared, prefix, partitions=16)
+    await cache.open()
+    yield Driven(cache, partial(passes, shared, prefix, CLUSTER[0].servers))
+    await cache.close()
+
+
+@asynccontextmanager
+async def redis_cluster_keys() -> AsyncIterator[DrivenKeys]:
+    prefix, shared = f"test-{uuid.uuid4().hex[:12]}:", to_cluster()
+    keys = RedisKeys(shared, prefix, partitions=16)
+    await keys.open()
+    yield DrivenKeys(keys, partial(passes, shared, prefix, CLUSTER[0].servers))
+    await keys.close()
+
+
 KEY_DRIVERS: dict[str, Callable[[], AbstractAsyncContextManager[DrivenKeys]]] = {
     "memory": memory_keys,
     "redis": redis_keys,
+    "redis-cluster": redis_cluster_keys,
 }
-DRIVERS: dict[str, Callable[[], AbstractAsyncContextManager[Driven]]] = {"memory": memory, "redis": redis}
+DRIVERS: dict[str, Callable[[], AbstractAsyncContextManager[Driven]]] = {
+    "memory": memory,
+    "redis": redis,
+    "redis-cluster": redis_cluster,
+}

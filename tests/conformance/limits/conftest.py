@@ -2,11 +2,14 @@
 
 import pytest
 
-from tests.conformance.limits.drivers import REDIS
+from tests.conformance.limits.drivers import CLUSTER, REDIS
+from tests.support.redis_cluster import redis_cluster as redis_cluster
 from tests.support.redis_server import RedisServer
 from tests.support.redis_server import redis_server as redis_server
 
 
 @pytest.fixture(autouse=True)
-def _over_redis(redis_server: RedisServer) -> None:
+def _over_redis(request: pytest.FixtureRequest, redis_server: RedisServer) -> None:
     REDIS[:] = [redis_server]
+    if "[redis-cluster" in request.node.name:
+        CLUSTER[:] = [request.getfixturevalue("redis_cluster")]

@@ -8,8 +8,10 @@ from sockudo_py.limits.base import RateLimiter
 from sockudo_py.limits.memory import MemoryRateLimiter
 from sockudo_py.limits.redis import RedisRateLimiter
 from sockudo_py.links.redis_lasting import LastingRedis
-from sockudo_py.links.redis_stream import dialer
+from sockudo_py.links.redis_lasting_cluster import LastingCluster
+from sockudo_py.links.redis_stream import dialer, dialer_of_masters, slots_of
 from tests.support.fake_loop import FakeLoop
+from tests.support.redis_cluster import RedisClusterServers
 from tests.support.redis_server import RedisServer
 
 
@@ -34,12 +36,22 @@ async def memory() -> AsyncIterator[Driven]:
 
 
 REDIS: list[RedisServer] = []  # one, put there by a fixture
+CLUSTER: list[RedisClusterServers] = []  # the same
 
 
 def over_redis(prefix: str, clock: Callable[[], float]) -> RedisRateLimiter:
     """Return a limiter with a connection of its own."""
     dial = dialer(REDIS[0].url, 10.0, owner="rate limiter", keys="database.redis")
     return RedisRateLimiter(LastingRedis(dial, 10.0, lambda info: None, "the rate limiter's Redis"), prefix, clock)
+
+
+def over_cluster(prefix: str, clock: Callable[[], float]) -> RedisRateLimiter:
+    """Return one with connections of its own to the masters of a cluster."""
+    address = CLUSTER[0].address
+    slots = slots_of(address, 10.0, owner="rate limiter", keys="database.redis")
+    connect = dialer_of_masters(address, 10.0, owner="rate limiter", keys="database.redis")
+    shared = LastingCluster(slots, connect, 10.0, lambda info: None, "the rate limiter's Redis")
+    return RedisRateLimiter(shared, prefix, clock, partitions=16)
 
 
 @asynccontextmanager

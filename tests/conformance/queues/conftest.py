@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from sockudo_py.links.redis_address import RedisAddress
 from sockudo_py.queues.base import Append, Claim, LanePolicy, Queue
 from sockudo_py.queues.local.queue import MemoryQueue
 from sockudo_py.queues.redis.queue import RedisQueue
@@ -15,10 +16,14 @@ from sockudo_py.queues.sqs.queue import SqsQueue
 from tests.support.aws import Aws
 from tests.support.aws import aws as aws
 from tests.support.aws import aws_server as aws_server
+from tests.support.redis_cluster import EVERYWHERE
+from tests.support.redis_cluster import redis_cluster as redis_cluster
+from tests.support.redis_sentinel import redis_sentinel as redis_sentinel
 from tests.support.redis_server import redis_server as redis_server
 from tests.support.redis_server import unique_prefix as unique_prefix
 from tests.support.still_redis import NOW, StillScripts
 
+KINDS = ["redis-cluster", "redis-sentinel"] if EVERYWHERE else []
 AT_ONCE = LanePolicy(window=0.0, size=1, slow_start=False)  # one event, one job, claimable at once
 LEASE = 30.0
 
@@ -26,7 +31,9 @@ LEASE = 30.0
 class Driver:
     """Makes queues of one driver, and moves the time that they live in: else it stands still."""
 
-    def __init__(self, kind: str, folder: Path, redis_url: str = "", prefix: str = "", aws: Aws | None = None) -> None:
+    def __init__(
+        self, kind: str, folder: Path, redis_url: str | RedisAddress = "", prefix: str = "", aws: Aws | None = None
+    ) -> None:
         self.kind = kind
         self._folder = folder
         self._url = redis_url
@@ -116,12 +123,20 @@ NOT_WITH_SQS = {
 }
 
 
-@pytest.fixture(params=["memory", "sqlite", "redis", "sqs"])
+@pytest.fixture(
+    params=["memory", "sqlite", "redis", "sqs", *(["redis-cluster", "redis-sentinel"] if EVERYWHERE else [])]
+)
 async def driver(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Driver]:
     """The driver under test."""
     if request.param == "redis":
         server = request.getfixturevalue("redis_server")
         made = Driver("redis", tmp_path, server.url, request.getfixturevalue("unique_prefix"))
+    elif request.param in ("redis-cluster", "redis-sentinel"):
+        servers = request.getfixturevalue(request.param.replace("-", "_"))
+        prefix = request.getfixturevalue("unique_prefix")
+        made = Driver(
+            "redis", tmp_path, servers.address, f"{{{prefix}}}:" if request.param == "redis-cluster" else prefix
+        )
     elif request.param == "sqs":
         reason = NOT_WITH_SQS.get(request.node.originalname)
         if reason is not None:

@@ -67,6 +67,7 @@ def test_every_mistake_is_told_at_once(problems: Problems) -> None:
         ({"queue": {"redis": {"concurency": 5}}}, "queue.redis.concurency: is not a known key; did you mean concurrency?"),
         ({"queue": {"redis": {"cluster_mode": True, "prefix": "q:"}}}, 'queue.redis: prefix needs a hash tag in cluster_mode, such as "{sockudo_queue}:", or keys lie apart'),
         ({"webhooks": {"batching": {"durable": False}}}, "webhooks.batching: durable can't be false: events are appended to the queue at once; remove it"),
+        ({"adapter": {"redis": {"cluster_mode": True, "prefix": "{a}:"}}}, 'adapter.redis: prefix must have no "{" in cluster_mode: keys get hash tags of their own'),
         ({"database": {"redis": {"url": "redis://a", "sentinels": ["b"]}}}, "database.redis.url: is given besides sentinels, which say where the master is; remove one"),
         ({"database": {"redis": {"sentinels": ["a:b"]}}}, 'database.redis.sentinels[0]: must be {"host": "...", "port": ...} or "host:port"'),
         ({"database": {"redis": {"sentinel_tls": {"enabled": True}}}}, "database.redis.sentinel_tls.enabled: has no effect: there are no database.redis.sentinels; for TLS to one server use database.redis.url with rediss://"),

@@ -213,7 +213,8 @@ def unbuilt(tmp_path: Path, **settings: Any) -> str:
 
 def test_every_option_without_its_feature_is_refused_at_once_and_by_name(tmp_path: Path) -> None:
     adapter = {"driver": "redis", "redis": {"cluster_mode": True}}
-    said = unbuilt(tmp_path, adapter=adapter, queue={"driver": "sqs", "sqs": {"fifo": True}})
+    database = {"redis": {"sentinels": ["h"]}}
+    said = unbuilt(tmp_path, adapter=adapter, database=database, queue={"driver": "sqs", "sqs": {"fifo": True}})
     assert [line.split(": ", 1)[1].split(":")[0] for line in said.splitlines()] == [
         "adapter.redis.cluster_mode",
         "queue.sqs.fifo",
@@ -226,6 +227,7 @@ async def test_mistakes_of_every_kind_are_told_at_once(tmp_path: Path) -> None:
         tmp_path,
         app={"webhooks": [{"name": "hook", "url": "https://user:pass@example.com/", "event_types": ["*"]}]},
         cache={"driver": "redis", "redis": {"cluster_mode": True}},
+        database={"redis": {"sentinels": ["h"]}},
         ssl={"enabled": True, "cert_path": str(tmp_path / "none.pem"), "key_path": str(tmp_path / "none.key")},
         webhooks={"security": {"ca_bundle": str(tmp_path / "none.pem")}},
     )
