@@ -39,7 +39,7 @@ all: for that set `SOCKUDO_SKIP_INLINE_APPS=true`.
 | `SOKETI_SHUTDOWN_GRACE_PERIOD`, `SOKETI_USER_AUTHENTICATION_TIMEOUT` | milliseconds | the same; keys are in seconds |
 | TLS | soketi: on when certificate and key are given; Sockudo: `SSL_ENABLED` | both; `SSL_ENABLED=false` wins |
 | `QUEUE_DRIVER=sync` | soketi: webhooks are sent at once | `memory`, with a warning; `sqlite` survives a restart |
-| `redis-cluster` as a driver | a driver of its own | `redis` with `cluster_mode`, and the URL of one node |
+| `redis-cluster` as a driver | a driver of its own | `redis` with `cluster_mode` |
 | `allowed_origins`: `*.example.com` | Sockudo: also `example.com` itself | subdomains only; list both |
 | `channel_namespace` | what stands before a `:` | no name holds a `:` here, so `. - _ = @ , ;` end it too |
 | apps in a database | asked for each client, and cached | [the same tables](../apps-databases.md), read as a whole |
