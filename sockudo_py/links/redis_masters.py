@@ -6,10 +6,10 @@ knows a master that is none any more. Whoever is found must say of itself that i
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
-from redis.asyncio import BlockingConnectionPool, ConnectionPool, Redis
+from redis.asyncio import BlockingConnectionPool, ConnectionPool
 from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection, parse_url
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import SentinelManagedConnection, SentinelManagedSSLConnection
@@ -20,6 +20,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from sockudo_py.links.redis_address import Host, RedisAddress, Sentinels, shown
+from sockudo_py.links.redis_wire import opened
 
 _AT_ONCE: Final = 8  # servers that are asked together
 _OTHERS: Final = 0.1  # seconds that the others have, once one has answered
@@ -75,11 +76,11 @@ class BySentinels:
         """Ask the sentinels."""
         name = self._sentinels.name
 
-        async def ask(client: Redis, host: Host) -> Host | None:
-            found = await client.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", name)  # type: ignore[no-untyped-call]
+        def read(found: Any, host: Host) -> Host | None:
             return None if found is None else (_text(found[0]), int(found[1]))
 
-        answers, problems = await _ask(self._sentinels.hosts, self._options, ask)
+        words = ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", name)
+        answers, problems = await _ask(self._sentinels.hosts, self._options, words, read)
         known = [answer for answer in answers if answer is not None]
         if known:
             return Counter(known).most_common(1)[0][0]
@@ -100,14 +101,10 @@ class SlotMap:
     async def ranges(self) -> tuple[Range, ...]:
         """Ask the nodes. Slots without an owner are missing. Raises ``NoMaster``."""
 
-        async def ask(client: Redis, host: Host) -> tuple[Range, ...]:
-            said = await client.execute_command("CLUSTER", "SLOTS")  # type: ignore[no-untyped-call]
-            return _ranges(said, host)
-
         problems: dict[Host, Exception] = {}
         hosts = list(dict.fromkeys((*self._learned, *self._seeds)))
         for start in range(0, len(hosts), _AT_ONCE):
-            answers, failed = await _ask(hosts[start : start + _AT_ONCE], self._options, ask)
+            answers, failed = await _ask(hosts[start : start + _AT_ONCE], self._options, ("CLUSTER", "SLOTS"), _ranges)
             problems |= failed
             if any(answers):
                 found = Counter(filter(None, answers)).most_common(1)[0][0]
@@ -212,14 +209,18 @@ async def _is_master(connection: AbstractConnection) -> None:
 
 
 async def _ask(
-    hosts: Iterable[Host], options: Mapping[str, Any], question: Callable[[Redis, Host], Awaitable[Answer]]
+    hosts: Iterable[Host], options: Mapping[str, Any], words: Sequence[str], read: Callable[[Any, Host], Answer]
 ) -> tuple[list[Answer], dict[Host, Exception]]:
-    """Return the answers of those servers that answer in time, and the errors of others."""
+    """Return what ``read`` makes of the answers of those servers that answer in time, and the errors of others."""
 
     async def ask(host: Host) -> Answer:
         pool = ConnectionPool(host=host[0], port=host[1], **options)
-        async with Redis.from_pool(pool) as client:
-            return await question(client, host)
+        connection: AbstractConnection = await opened(pool.make_connection())  # type: ignore[no-untyped-call]
+        try:
+            await connection.send_command(*words)
+            return read(await connection.read_response(), host)
+        finally:
+            await connection.disconnect(nowait=True)  # which does not wait, so it can't be cancelled
 
     tasks = {asyncio.create_task(ask(host)): host for host in hosts}
     answers: list[Answer] = []

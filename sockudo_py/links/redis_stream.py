@@ -19,7 +19,7 @@ from sockudo_py.errors import Unavailable
 from sockudo_py.links.redis import meaning_of
 from sockudo_py.links.redis_address import Host, RedisAddress, address_of, shown
 from sockudo_py.links.redis_masters import AtHost, Range, SlotMap, finder_of, pool_of
-from sockudo_py.links.redis_wire import Word
+from sockudo_py.links.redis_wire import Word, opened
 
 ReplyError = hiredis.ReplyError
 Answer = Callable[[Any], None]  # takes the answer; an error is a hiredis.ReplyError
@@ -76,7 +76,7 @@ class RedisStream(asyncio.Protocol):
         cls, connection: AbstractConnection, timeout: float, listener: Listener, *, sharded: bool = False
     ) -> "RedisStream":
         """Connect, log in, and take the connection over from redis-py. ``sharded``: use the cluster's commands."""
-        await connection.connect()  # type: ignore[no-untyped-call]
+        await opened(connection)
         return cls(connection, timeout, listener, sharded)
 
     def ask(self, *words: Word, then: Answer) -> None:

@@ -52,6 +52,16 @@ class _Asked(NamedTuple):
     at: float  # the loop's clock
 
 
+async def opened(connection: AbstractConnection) -> AbstractConnection:
+    """Connect, and log in. What is cancelled half-way, or fails, is closed."""
+    try:
+        await connection.connect()  # type: ignore[no-untyped-call]
+    except BaseException:
+        await connection.disconnect(nowait=True)  # which does not wait, so it can't be cancelled
+        raise
+    return connection
+
+
 class RedisWire(asyncio.Protocol):
     """Calls in flight on one connection. ``ask`` raises redis-py's exceptions, or OSError.
 
@@ -78,7 +88,7 @@ class RedisWire(asyncio.Protocol):
     @classmethod
     async def connect(cls, connection: AbstractConnection, timeout: float) -> "RedisWire":
         """Connect, log in, and take the connection over from redis-py."""
-        await connection.connect()  # type: ignore[no-untyped-call]
+        await opened(connection)
         return cls(connection, timeout)
 
     async def ask(self, words: Sequence[Word]) -> Any:
