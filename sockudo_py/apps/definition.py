@@ -16,6 +16,7 @@ from sockudo_py.config import (
     EndpointConfig,
     RetryOverrides,
     WebhooksConfig,
+    app_lists,
     app_names,
     read_app,
     read_row,
@@ -175,11 +176,11 @@ def row_reader(
 
     It raises ConfigError. Endpoints of rows are not trusted: whoever may write rows need not be the operator.
     """
-    names = app_names()
+    names, lists = app_names(), app_lists()
 
     def read(row: Mapping[str, object], place: str) -> tuple[AppDefinition, Sequence[str]]:
         try:
-            app, warnings = read_row(document(row, names), place)
+            app, warnings = read_row(document(row, names, lists), place)
         except RowError as error:
             raise ConfigError([f"{place}: {error}"]) from error
         definition = define_app(app, config, trusted=False)

@@ -35,17 +35,18 @@ class RowError(ValueError):
     """A row can't be read: ``column: what is wrong and what to do``. It holds no value."""
 
 
-def document(row: Mapping[str, object], names: frozenset[str]) -> dict[str, Any]:
+def document(row: Mapping[str, object], names: frozenset[str], lists: frozenset[str]) -> dict[str, Any]:
     """Return the app of a row as a JSON object.
 
     Args:
         row: Values by column.
         names: What a setting of an app may be called; other columns are ignored.
+        lists: Those of them that hold a list, which may come as JSON.
 
     Raises:
         RowError: A column is not what it must be.
     """
-    values = {name: _value(name, value) for name, value in row.items() if name in names or name in OBJECTS}
+    values = {name: _value(name, value, lists) for name, value in row.items() if name in names or name in OBJECTS}
     given = {name: value for name, value in values.items() if value is not None}
     settings = given.pop("settings", {})
     policy = given.pop("policy", {})
@@ -72,9 +73,9 @@ def _known(policy: Mapping[str, Any], names: frozenset[str]) -> dict[str, Any]:
     return found
 
 
-def _value(name: str, value: object) -> Any:
+def _value(name: str, value: object, lists: frozenset[str]) -> Any:
     plain = _plain(value)
-    if name not in OBJECTS and name not in LISTS:
+    if name not in OBJECTS and name not in lists:
         return plain
     if isinstance(plain, str):
         plain = _parsed(name, plain)

@@ -5,7 +5,7 @@ from sockudo_py.config.app import AppConfig, KeyPair
 from sockudo_py.config.endpoint import EndpointConfig, RetryOverrides
 from sockudo_py.config.load import load, read_app, read_endpoint, read_row
 from sockudo_py.config.model import Config
-from sockudo_py.config.normalise import app_names
+from sockudo_py.config.normalise import app_lists, app_names
 from sockudo_py.config.webhooks import WebhooksConfig
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "KeyPair",
     "RetryOverrides",
     "WebhooksConfig",
+    "app_lists",
     "app_names",
     "load",
     "read_app",

@@ -73,6 +73,13 @@ def app_names() -> frozenset[str]:
     return frozenset((*AppConfig.model_fields, *first))
 
 
+def app_lists() -> frozenset[str]:
+    """Return the names, in any spelling, of the keys of an app that hold a list."""
+    lists = {name for name, info in AppConfig.model_fields.items() if "tuple" in str(info.annotation)}
+    others = {old.removeprefix(APP) for old, new in MOVES if old.startswith(APP) and new.removeprefix(APP) in lists}
+    return frozenset(lists | others)
+
+
 _INVOCATIONS = {True: "Event", False: "RequestResponse"}  # soketi's lambda.async
 SECRETS = (
     APP + "secret",

@@ -285,12 +285,12 @@ class Server:
             opened.push_async_callback(self._history.close)
         await self.apps.start(self._app_changed)
         opened.push_async_callback(self.apps.stop)
+        # First, so that no row of a database can take the uid of an operator's endpoint.
+        self.webhooks.replace(OPERATORS, CONFIG, make_operators(config, self._rules))
         for definition in self.apps.all():
             logs.hide(_secrets(definition))
-            self.webhooks.replace(definition.app.id, CONFIG, definition.endpoints)
-            self.webhooks.catalogue.replace(definition.app.id, definition.event_types)
+            self._take_endpoints(definition)
             self._warn_of_no_queue(definition)
-        self.webhooks.replace(OPERATORS, CONFIG, make_operators(config, self._rules))
         with _naming(config, *_QUEUE_KEYS[store_driver(config)]):
             opened.push_async_callback(self._management.stop)
             await self._management.start()
@@ -547,6 +547,17 @@ class Server:
     def catch_up(self) -> bool:
         """Tell some of what was put off; return whether there is more."""
         return self._adapter.tell_put_off(CAUGHT_UP_AT_ONCE)
+
+    def _take_endpoints(self, definition: AppDefinition) -> None:
+        """Register the endpoints of an app at the start. A row of a database must not keep the server from starting."""
+        app_id = definition.app.id
+        try:
+            self.webhooks.replace(app_id, CONFIG, definition.endpoints)
+            self.webhooks.catalogue.replace(app_id, definition.event_types)
+        except ConfigError as problem:
+            if not self._config.app_manager.in_database:
+                raise
+            log.error("webhooks of app %s are left out: %s", app_id, problem, extra={"app_id": app_id})
 
     def _app_changed(self, change: AppChanged) -> None:
         old, new = change.old, change.new

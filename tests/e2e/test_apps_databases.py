@@ -160,3 +160,18 @@ async def test_an_endpoint_of_a_row_gets_nothing_at_a_private_address(store: InP
                     "it is refused",
                 )
         assert receiver.hooks("/inside") == []
+
+
+@pytest.mark.parametrize("driver", ["postgres"])
+async def test_a_row_that_claims_an_operators_endpoint_keeps_the_server_from_nothing(
+    store: InPostgres, tmp_path: Path
+) -> None:
+    hook = {"url": "https://example.com/hook", "event_types": ["channel_occupied"], "uid": "wh_ops"}
+    await store.write(row(ONE, webhooks=[hook]), row(TWO))
+    operators = [{"url": "https://example.com/ops", "uid": "wh_ops", "secret": "whsec_" + "c2VjcmV0" * 4}]
+    config = configured(store)
+    config["webhooks"] = {**config["webhooks"], "operators": operators}
+    with running(config, tmp_path) as server:
+        assert "webhooks of app 1 are left out: app 1: webhook uid wh_ops is used twice" in server.log()
+        async with connected(server, ONE), connected(server, TWO):
+            pass

@@ -7,18 +7,22 @@ from typing import Any
 
 import pytest
 
+from sockudo_py.apps import rows
 from sockudo_py.apps.definition import row_reader
-from sockudo_py.apps.rows import RowError, document
-from sockudo_py.config import app_names, load
+from sockudo_py.apps.rows import RowError
+from sockudo_py.config import app_lists, app_names, load
 from sockudo_py.errors import ConfigError
 
-NAMES = app_names()
 IDENTITY = {"id": "1", "key": "k", "secret": "secret-of-1"}
+
+
+def document(row: dict[str, Any]) -> dict[str, Any]:
+    return rows.document(row, app_names(), app_lists())
 
 
 def test_columns_that_are_no_setting_and_those_without_a_value_are_left_out() -> None:
     row = {**IDENTITY, "created_at": datetime.datetime.now(datetime.UTC), "max_connections": None, "colour": "red"}
-    assert document(row, NAMES) == IDENTITY
+    assert document(row) == IDENTITY
 
 
 @pytest.mark.parametrize(
@@ -36,19 +40,24 @@ def test_columns_that_are_no_setting_and_those_without_a_value_are_left_out() ->
     ],
 )
 def test_values_of_databases_become_those_of_json(value: object, plain: object) -> None:
-    found = document({"max_connections": value}, NAMES)["max_connections"]
+    found = document({"max_connections": value})["max_connections"]
     assert str(found) == str(plain)
     assert type(found) in (type(plain), float)
 
 
 @pytest.mark.parametrize("webhooks", ['[{"url": "https://a"}]', [{"url": "https://a"}], b'[{"url": "https://a"}]'])
 def test_lists_come_as_json_or_as_lists(webhooks: object) -> None:
-    assert document({"webhooks": webhooks}, NAMES) == {"webhooks": [{"url": "https://a"}]}
+    assert document({"webhooks": webhooks}) == {"webhooks": [{"url": "https://a"}]}
+
+
+def test_every_list_of_an_app_may_come_as_json_in_any_spelling() -> None:
+    assert app_lists() >= {"webhooks", "Webhooks", "allowed_origins", "AllowedOrigins", "keys", "event_types"}
+    assert document(dict.fromkeys(app_lists(), "[1]")) == {name: [1] for name in app_lists()}
 
 
 @pytest.mark.parametrize("nothing", [None, "", "  ", "null"])
 def test_a_list_without_a_value_is_not_given(nothing: object) -> None:
-    assert document({**IDENTITY, "webhooks": nothing, "settings": nothing, "policy": nothing}, NAMES) == IDENTITY
+    assert document({**IDENTITY, "webhooks": nothing, "settings": nothing, "policy": nothing}) == IDENTITY
 
 
 @pytest.mark.parametrize(
@@ -66,7 +75,7 @@ def test_a_list_without_a_value_is_not_given(nothing: object) -> None:
 )
 def test_mistakes_name_the_column_and_no_value(row: dict[str, Any], message: str) -> None:
     with pytest.raises(RowError) as caught:
-        document(row, NAMES)
+        document(row)
     assert str(caught.value).startswith(message)
     assert "word-of-it" not in str(caught.value)
 
@@ -81,7 +90,7 @@ def test_a_policy_alone_counts_and_what_it_does_not_know_is_left_out() -> None:
         "of_later": {},
     }
     row = {**IDENTITY, "enabled": False, "max_connections": 1, "max_batch": 1, "policy": policy}
-    assert document(row, NAMES) == {
+    assert document(row) == {
         **IDENTITY,
         "enabled": False,
         "max_connections": 5,
@@ -92,7 +101,7 @@ def test_a_policy_alone_counts_and_what_it_does_not_know_is_left_out() -> None:
 
 
 def test_an_empty_policy_is_none() -> None:
-    assert document({**IDENTITY, "max_connections": 3, "policy": {}}, NAMES)["max_connections"] == 3
+    assert document({**IDENTITY, "max_connections": 3, "policy": {}})["max_connections"] == 3
 
 
 def test_no_mistake_of_a_row_shows_its_secrets() -> None:
