@@ -28,13 +28,14 @@ from sockudo_py.stores.history.base import Bounds, History
 from sockudo_py.stores.history.memory import MemoryHistory
 from sockudo_py.stores.history.sqlite import SqliteHistory
 from sockudo_py.webhooks.endpoints.guard import AddressGuard
-from sockudo_py.webhooks.service import WebhookService
+from sockudo_py.webhooks.service import DeliverySettings, WebhookService
 from sockudo_py.webhooks.targets.base import Delivered, Outcome, Request, Target
 from sockudo_py.webhooks.targets.http.target import HttpTarget
 
 FORMS = [f"{queue} {kind}" for queue in ("memory", "sqlite") for kind in ("batched", "single")]
 FEW, MANY = 500, 2_500  # events; the difference leaves out what a start costs
 IN_A_TURN = 10  # events in a turn of the loop and a millisecond: 5,000 pairs a second
+A_SECOND = 500  # events until what came is written to the history, which is done once a second: valgrind is slow
 THERE = 50  # channels that are occupied at a time: the ledger has them
 APP = "1"
 
@@ -104,7 +105,14 @@ async def drive(
     counted = Counted()
     adapter = LocalAdapter(0.0, asyncio.get_running_loop().call_later, clock)
     service = WebhookService(
-        queue, {"http": target}, Metrics(), occupancy=adapter, history=history, on_attempt=counted, clock=clock
+        queue,
+        {"http": target},
+        Metrics(),
+        DeliverySettings(history_interval=3600.0),
+        occupancy=adapter,
+        history=history,
+        on_attempt=counted,
+        clock=clock,
     )
     batching = Batching(enabled=batched)
     keys = (AppKey("key", b"secret"),)
@@ -129,6 +137,8 @@ async def drive(
         clock.now += 0.001
         if made % 100 == 0:
             await counted.wait(made)
+            if service.history is not None and made % A_SECOND == 0:
+                await service.history.flush()
         else:
             await asyncio.sleep(0)
     await service.stop()

@@ -8,7 +8,8 @@ from typing import Any
 import orjson
 
 from sockudo_py.management.values import Refused, iso
-from sockudo_py.stores.history.base import Kept, Link
+from sockudo_py.stores.history.base import Link
+from sockudo_py.stores.history.packs import Kept
 from sockudo_py.webhooks.history.rows import read_details
 
 # The words of Pulse's log, by error class.
@@ -30,7 +31,7 @@ def attempt_id(kept: Kept) -> str:
 
 def shown(kept: Kept, links: Mapping[str, Link]) -> dict[str, Any]:
     """Return an attempt as JSON. ``links``: whose retries deliveries are."""
-    details = read_details(kept.document)
+    details = read_details(kept.details)
     link = links.get(kept.delivery)
     return {
         "id": kept.delivery,
@@ -38,7 +39,7 @@ def shown(kept: Kept, links: Mapping[str, Link]) -> dict[str, Any]:
         "webhook_id": kept.endpoint,
         "app_id": kept.app_id,
         "event_ids": details.event_ids,
-        "event_types": list(kept.event_types),
+        "event_types": list(kept.event_types()),
         "event_count": details.event_count,
         "attempt": kept.number,
         "max_attempts": details.max_attempts,

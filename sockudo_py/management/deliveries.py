@@ -24,7 +24,8 @@ from sockudo_py.management.scope import app_of
 from sockudo_py.management.values import MOST_LISTED, Answer, Asked, Fields, Refused
 from sockudo_py.queues.base import QueueFull
 from sockudo_py.stores.endpoints.base import EndpointStore
-from sockudo_py.stores.history.base import Kept, Scope
+from sockudo_py.stores.history.base import Scope
+from sockudo_py.stores.history.packs import Kept
 from sockudo_py.webhooks.history.reader import Chosen, HistoryReader
 from sockudo_py.webhooks.history.redelivery import Redelivery
 
@@ -104,9 +105,13 @@ class DeliveryRoutes:
 
     async def _shown(self, asked: Asked, delivery: str, endpoint: Endpoint | None) -> Answer:
         past = self._kept
-        attempts = await past.reader.delivery(delivery)
-        links = await past.reader.links([delivery])
-        link = links.get(delivery)
+        link = (await past.reader.links([delivery])).get(delivery)
+        scope = Scope() if endpoint is None else Scope(endpoint=endpoint.uid)
+        if endpoint is None and link is not None:
+            scope = Scope(endpoint=link.endpoint)
+        elif endpoint is None and len(asked.admin.apps) == 1 and EVERY_APP not in asked.admin.apps:
+            scope = Scope(app_id=next(iter(asked.admin.apps)))
+        attempts = await past.reader.delivery(delivery, scope)
         if attempts:
             uid, app_id = attempts[-1].endpoint, attempts[-1].app_id
         elif link is not None:
@@ -117,11 +122,11 @@ class DeliveryRoutes:
             raise _unknown(delivery)
         if not _sees(asked.admin, app_id) or asked.app_id not in (None, app_id):
             raise _unknown(delivery)
-        if attempts:
-            return Answer(200, whole(attempts, links, await past.redelivery.payload(delivery, uid)))
-        if link is None:
-            raise _unknown(delivery)
-        return Answer(200, pending(link, await past.redelivery.payload(link.retry_of, uid)))
+        if attempts or link is None:
+            links = {} if link is None else {delivery: link}
+            return Answer(200, whole(attempts, links, await past.redelivery.payload(delivery, uid, attempts)))
+        origin = await past.reader.delivery(link.retry_of, Scope(endpoint=uid))
+        return Answer(200, pending(link, await past.redelivery.payload(link.retry_of, uid, origin)))
 
     async def _page(self, scope: Scope, fields: Fields) -> tuple[list[Kept], str | None]:
         chosen = _chosen(fields, _STATUSES)
@@ -137,14 +142,12 @@ class DeliveryRoutes:
         Fields(asked, frozenset())
         endpoint, delivery = self._endpoint(asked), asked.segments[1]
         past = self._kept
-        attempts = await past.reader.delivery(delivery)
+        attempts = await past.reader.delivery(delivery, Scope(endpoint=endpoint.uid))
         if not attempts and await past.redelivery.dead_letter(delivery, endpoint.uid) is None:
-            raise _unknown(delivery)
-        if attempts and attempts[-1].endpoint != endpoint.uid:
             raise _unknown(delivery)
         if attempts and attempts[-1].test:
             raise Refused(409, "test_delivery", "this was a test; send another one in place of a retry")
-        payload = await past.redelivery.payload(delivery, endpoint.uid)
+        payload = await past.redelivery.payload(delivery, endpoint.uid, attempts)
         if payload is None:
             raise Refused(409, "payload_gone", "the events of this delivery are not kept any more")
         try:

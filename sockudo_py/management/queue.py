@@ -14,8 +14,10 @@ from sockudo_py.management.letters import Letters, count, describe, page
 from sockudo_py.management.router import Route
 from sockudo_py.management.scope import app_of, may_see, unknown_webhook
 from sockudo_py.management.values import MOST_LISTED, Answer, Asked, Fields, Refused
+from sockudo_py.queues import jobs
 from sockudo_py.queues.base import MOST_IDS, DeadLetters
 from sockudo_py.stores.endpoints.base import EndpointStore
+from sockudo_py.stores.history.base import Scope
 from sockudo_py.webhooks.history.reader import HistoryReader
 
 log = logging.getLogger(__name__)
@@ -102,7 +104,7 @@ class QueueRoutes:
         texts = await self._letters.find_dead(DeadLetters(ids=frozenset({ident}), app_id=app_id), 0, 1)
         if not texts:
             raise Refused(404, "unknown_delivery", f"no dead letter has the id {ident[:200]}")
-        attempts = [] if self._reader is None else await self._reader.delivery(ident)
+        attempts = [] if self._reader is None else await self._reader.delivery(ident, _scope_of(texts[0]))
         links = {} if self._reader is None else await self._reader.links([ident])
         log = [shown(kept, links) for kept in attempts]
         return Answer(200, {**describe(texts[0], whole=True), "attempt_log": log})
@@ -167,3 +169,9 @@ class QueueRoutes:
             await self._store.write((), line)
         except SockudoError as problem:
             log.warning("the audit has no line of what was done just now: %s", problem)
+
+
+def _scope_of(text: bytes) -> Scope:
+    """Return where the attempts of a dead letter are."""
+    head = jobs.header(text)
+    return Scope(endpoint="" if head is None else head[1])

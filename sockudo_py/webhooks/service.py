@@ -24,7 +24,7 @@ from sockudo_py.webhooks.delivery.recorder import Recorder
 from sockudo_py.webhooks.delivery.worker import Worker, WorkerSettings
 from sockudo_py.webhooks.endpoints.registry import EndpointRegistry
 from sockudo_py.webhooks.endpoints.validation import EndpointRules
-from sockudo_py.webhooks.history.writer import HistoryWriter
+from sockudo_py.webhooks.history.writer import INTERVAL, HistoryWriter
 from sockudo_py.webhooks.intake.dispatcher import Dispatcher
 from sockudo_py.webhooks.intake.ledger import Ledger
 from sockudo_py.webhooks.intake.recovery import Recovery
@@ -54,6 +54,7 @@ class DeliverySettings:
     rules: EndpointRules = field(default_factory=EndpointRules)
     health: HealthSettings = field(default_factory=HealthSettings)
     history: int = 1000  # attempts that are kept of each endpoint
+    history_interval: float = INTERVAL
     slow_start: bool = True
     reconnect_grace: float = 20.0  # after a crash
     shutdown_timeout: float = 4.0
@@ -111,7 +112,10 @@ class WebhookService:
         )
         self.history: HistoryWriter | None = None
         if history is not None:
-            self.history = HistoryWriter(history, self._settings.history, self._metrics, clock=clock)
+            settings = self._settings
+            self.history = HistoryWriter(
+                history, settings.history, self._metrics, interval=settings.history_interval, clock=clock
+            )
             on_attempt = self.history.add if on_attempt is None else _both(self.history.add, on_attempt)
         self.catalogue = Catalogue()
         self.trigger = Trigger(

@@ -1,19 +1,20 @@
 """The contract of histories: every attempt of webhook deliveries, for a while, and statistics that nothing ends.
 
-Rows are attempts. They are numbered through all endpoints as they are written, so a number is a place in every list
-(``before``), whatever comes or goes meanwhile. The payload of a delivery is kept once, as long as one of its rows.
+Rows are attempts, written in packs (``packs.py``). They are numbered through all endpoints as they are written, so a
+number is a place in every list (``before``), whatever comes or goes meanwhile.
 
-What is kept is bounded: rows by number for each endpoint and by age, payloads by bytes for each app, the oldest go
-first. A driver may be a tenth over a number, and both may be late, until the next ``prune``, of which there is one a
-minute at least.
+What is kept is bounded: rows by number for each endpoint and by age, payloads by bytes for each app. The oldest packs
+go first, whole. A driver may be a tenth over a number, and late in both, until the next ``prune``, of which there is
+one a minute at least.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from sockudo_py.protocol.values import value
 from sockudo_py.stores.history.figures import Figures, Tally
+from sockudo_py.stores.history.packs import Kept, Pack
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,53 +29,6 @@ class Bounds:
     bytes: int = 67_108_864
 
 
-class Row(NamedTuple):  # made for nearly every delivery: a dataclass takes longer
-    """One attempt, as it is written.
-
-    ``status`` is "delivered", "retrying" or "failed"; ``number`` is 1 for the first attempt, also after the
-    ``redrive``-th time that the delivery was sent again as a dead letter. ``created_ms``: time of the first event.
-    ``test``: a person tried the endpoint; it counts nowhere. ``types`` are the types of its events, a line each.
-    ``document`` is what no driver looks into, ``payload`` the JSON array of the events, and ``size`` its bytes.
-    """
-
-    endpoint: str
-    app_id: str
-    delivery: str
-    status: str
-    number: int
-    redrive: int
-    created_ms: int
-    finished_ms: int
-    test: bool
-    types: str
-    size: int
-    document: bytes
-    payload: bytes
-
-
-class Kept(NamedTuple):
-    """One attempt, as it is read.
-
-    ``place`` is its number in the history; ``size``: bytes of the payload. ``held``: the payload is kept; that counts
-    for the last attempt of a delivery.
-    """
-
-    place: int
-    endpoint: str
-    app_id: str
-    delivery: str
-    status: str
-    number: int
-    redrive: int
-    created_ms: int
-    finished_ms: int
-    event_types: tuple[str, ...]
-    document: bytes
-    size: int
-    test: bool
-    held: bool
-
-
 @value
 class Batch:
     """What is written at once. ``id`` is unique: the same batch written twice counts once.
@@ -83,7 +37,7 @@ class Batch:
     """
 
     id: str
-    rows: Sequence[Row]
+    packs: Sequence[Pack]
     tallies: Mapping[str, Tally]
 
 
@@ -121,11 +75,11 @@ class History(Protocol):
     async def page(self, scope: Scope, before: int | None, limit: int) -> list[Kept]:
         """Return the newest rows, newest first, of those with a lower ``place`` than ``before``."""
 
-    async def delivery(self, delivery: str) -> list[Kept]:
-        """Return the attempts of a delivery that are kept, oldest first."""
+    async def delivery(self, delivery: str, scope: Scope) -> list[Kept]:
+        """Return the attempts of a delivery that are kept, oldest first. It looks through all rows of the scope."""
 
-    async def payloads(self, deliveries: Sequence[str]) -> dict[str, bytes]:
-        """Return the payloads that are kept of these deliveries."""
+    async def payloads(self, rows: Sequence[Kept]) -> list[bytes | None]:
+        """Return the payload of each row; None: it is not kept with this row, or not any more."""
 
     async def link(self, links: Sequence[Link]) -> None:
         """Note whose retries these deliveries are, as durably as rows, for as long as rows are kept by age."""
@@ -141,8 +95,3 @@ class History(Protocol):
 
     async def prune(self, now_ms: int) -> bool:
         """Delete what is too old or too much: some of it. Return whether there is more."""
-
-
-def event_types(types: str) -> tuple[str, ...]:
-    """Return the lines of ``Row.types``."""
-    return tuple(types.split("\n")) if types else ()

@@ -5,10 +5,12 @@ from typing import Any, TypeVar
 
 from sockudo_py.links.redis import RedisLink, Script
 from sockudo_py.links.redis_wire import Word
-from sockudo_py.stores.history.base import Batch, Bounds, Kept, Link, Scope, event_types
+from sockudo_py.stores.history.base import Batch, Bounds, Link, Scope
 from sockudo_py.stores.history.figures import Figures
+from sockudo_py.stores.history.packs import Kept, unpack, wanted
 
 _AT_ONCE = 500  # deliveries or links in one script call
+_PACKS = 50  # read at once for a page
 _BUCKET = "b"
 
 Item = TypeVar("Item")
@@ -36,10 +38,9 @@ class RedisHistory:
         await self._link.close()
 
     async def write(self, batch: Batch) -> None:  # noqa: D102
-        words: list[Word] = [batch.id, self._bounds.attempts, self._bounds.bytes, len(batch.rows)]
-        for row in batch.rows:
-            words += row[:8]
-            words += (int(row.test), row.types, row.document, row.payload)
+        words: list[Word] = [batch.id, self._bounds.attempts, self._bounds.bytes, len(batch.packs)]
+        for pack in batch.packs:
+            words += pack
         for endpoint, tally in batch.tallies.items():
             sums = {
                 "successful": tally.successful,
@@ -54,20 +55,39 @@ class RedisHistory:
         await self._call("write", *words)
 
     async def page(self, scope: Scope, before: int | None, limit: int) -> list[Kept]:  # noqa: D102
-        if scope.endpoint is not None:
-            which = ("endpoint", scope.endpoint)
-        else:
-            which = ("all", "") if scope.app_id is None else ("app", scope.app_id)
-        return _kept(await self._call("page", *which, before or 0, limit), newest_first=True)[:limit]
+        which = _which(scope)
+        place, found = before, list[Kept]()
+        together = min(limit, _PACKS)
+        while len(found) < limit:
+            packs = _packs(await self._call("page", *which, place or 0, together, ""))
+            floor = _floor(packs, together)
+            found += (
+                kept
+                for pack in packs
+                if pack[0].place >= floor
+                for kept in reversed(pack)
+                if before is None or kept.place < before
+            )
+            if not floor:
+                break
+            place = floor
+        return found[:limit]
 
-    async def delivery(self, delivery: str) -> list[Kept]:  # noqa: D102
-        return _kept(await self._call("page", "delivery", delivery, 0, 0), newest_first=False)
+    async def delivery(self, delivery: str, scope: Scope) -> list[Kept]:  # noqa: D102
+        endpoints = [scope.endpoint] if scope.endpoint is not None else await self._endpoints()
+        found: list[Kept] = []
+        for endpoint in endpoints:
+            packs = _packs(await self._call("page", "endpoint", endpoint, 0, 0, wanted(delivery)))
+            found += (kept for pack in packs for kept in pack if kept.delivery == delivery)
+        return sorted(kept for kept in found if scope.app_id in (None, kept.app_id))
 
-    async def payloads(self, deliveries: Sequence[str]) -> dict[str, bytes]:  # noqa: D102
-        found: dict[str, bytes] = {}
-        for some in _portions(deliveries):
-            answer = await self._call("payloads", *some)
-            found.update((delivery, text) for delivery, text in zip(some, answer, strict=True) if text is not None)
+    async def payloads(self, rows: Sequence[Kept]) -> list[bytes | None]:  # noqa: D102
+        found: list[bytes | None] = []
+        for some in _portions(rows):
+            words: list[Word] = []
+            for kept in some:
+                words += (kept.app_id, kept.pack, kept.start, kept.held)
+            found += await self._call("payloads", *words)
         return found
 
     async def link(self, links: Sequence[Link]) -> None:  # noqa: D102
@@ -108,35 +128,48 @@ class RedisHistory:
         bounds = self._bounds
         return bool(await self._call("prune", now_ms - bounds.ttl_ms, bounds.attempts, bounds.bytes))
 
+    async def _endpoints(self) -> list[str]:
+        names = await self._link.command("ZRANGE", f"{self._prefix}history:oldest", 0, -1)
+        return [_text(name) for name in names]
+
     async def _call(self, name: str, *words: Word) -> Any:
         return await self._link.call(self._scripts[name], self._prefix, words)
 
 
-def _kept(answer: Sequence[Any], *, newest_first: bool) -> list[Kept]:
-    rows = []
-    for at in range(0, len(answer), 3):
-        ident, words = answer[at + 1]
-        fields = {words[place].decode(): words[place + 1] for place in range(0, len(words), 2)}
-        rows.append(
-            Kept(
-                int(ident.partition(b"-")[0]),
-                answer[at].decode(),
-                fields["app"].decode(),
-                fields["delivery"].decode(),
-                fields["status"].decode(),
-                int(fields["number"]),
-                int(fields["redrive"]),
-                int(fields["created"]),
-                int(fields["finished"]),
-                event_types(fields["types"].decode()),
-                fields["document"],
-                int(fields["size"]),
-                fields["test"] == b"1",
-                answer[at + 2] == 1,
-            )
+def _which(scope: Scope) -> tuple[str, str]:
+    if scope.endpoint is not None:
+        return "endpoint", scope.endpoint
+    return ("all", "") if scope.app_id is None else ("app", scope.app_id)
+
+
+def _packs(answer: Sequence[Any]) -> list[list[Kept]]:
+    """Return the rows of packs, the newest pack first."""
+    packs = [
+        unpack(
+            int(answer[at]),
+            answer[at + 1].decode(),
+            answer[at + 2].decode(),
+            answer[at + 3],
+            there=bool(answer[at + 4]),
         )
-    rows.sort(key=lambda kept: kept.place, reverse=newest_first)
-    return rows
+        for at in range(0, len(answer), 5)
+    ]
+    return sorted(packs, key=_first_place, reverse=True)
+
+
+def _floor(packs: Sequence[Sequence[Kept]], together: int) -> int:
+    """Return the place down to which these are all packs; 0: they are all.
+
+    Of each app there are ``together`` at most: behind those of one that has so many there may be more.
+    """
+    lowest: dict[str, list[int]] = {}
+    for pack in packs:
+        lowest.setdefault(pack[0].app_id, []).append(pack[0].place)
+    return max((min(places) for places in lowest.values() if len(places) >= together), default=0)
+
+
+def _first_place(pack: Sequence[Kept]) -> int:
+    return pack[0].place
 
 
 def _portions(items: Sequence[Item]) -> Iterator[Sequence[Item]]:

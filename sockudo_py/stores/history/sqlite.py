@@ -1,7 +1,7 @@
 """The history in a SQLite file of its own, beside that of the queue: why so, docs/decisions (history).
 
 What is counted (rows of an endpoint, payload bytes of an app, statistics) is in memory, too, and written in the
-transaction that changes it. The newest row of a delivery has its payload.
+transaction that changes it.
 """
 
 import sqlite3
@@ -13,11 +13,12 @@ from typing import Any
 import orjson
 
 from sockudo_py.links.sqlite import SchemaPart, SqliteFile
-from sockudo_py.stores.history.base import Batch, Bounds, Kept, Link, Scope, event_types
+from sockudo_py.stores.history.base import Batch, Bounds, Link, Scope
 from sockudo_py.stores.history.figures import Figures
+from sockudo_py.stores.history.packs import Kept, unpack, wanted
 
 VERSION = 1
-_CHUNK = 1000  # rows that one piece of work deletes at most
+_CHUNK = 1000  # packs that one piece of work deletes at most
 _MOST_IDS = 500  # words of a statement
 _FREE_PAGES = 500  # that are left for new rows; more go back to the file system
 
@@ -26,13 +27,11 @@ _TABLES = (
     " bytes INTEGER NOT NULL DEFAULT 0)",
     "CREATE TABLE IF NOT EXISTS history_endpoints (id INTEGER PRIMARY KEY, endpoint TEXT NOT NULL UNIQUE,"
     " app INTEGER NOT NULL, rows INTEGER NOT NULL DEFAULT 0, figures BLOB)",
-    "CREATE TABLE IF NOT EXISTS history_rows (place INTEGER PRIMARY KEY, endpoint INTEGER NOT NULL,"
-    " app INTEGER NOT NULL, delivery TEXT NOT NULL, status TEXT NOT NULL, number INTEGER NOT NULL,"
-    " redrive INTEGER NOT NULL, created_ms INTEGER NOT NULL, finished_ms INTEGER NOT NULL, test INTEGER NOT NULL,"
-    " types TEXT NOT NULL, size INTEGER NOT NULL, document BLOB NOT NULL, payload BLOB)",
-    "CREATE INDEX IF NOT EXISTS history_of_endpoint ON history_rows (endpoint, place)",
-    "CREATE INDEX IF NOT EXISTS history_of_app ON history_rows (app, place)",
-    "CREATE INDEX IF NOT EXISTS history_of_delivery ON history_rows (delivery)",
+    "CREATE TABLE IF NOT EXISTS history_packs (place INTEGER PRIMARY KEY, endpoint INTEGER NOT NULL,"
+    " app INTEGER NOT NULL, count INTEGER NOT NULL, newest_ms INTEGER NOT NULL, bytes INTEGER NOT NULL,"
+    " deliveries TEXT NOT NULL, rows BLOB NOT NULL, payloads BLOB)",
+    "CREATE INDEX IF NOT EXISTS history_of_endpoint ON history_packs (endpoint, place)",
+    "CREATE INDEX IF NOT EXISTS history_of_app ON history_packs (app, place)",
     "CREATE TABLE IF NOT EXISTS history_links (delivery TEXT PRIMARY KEY, retry_of TEXT NOT NULL,"
     " endpoint TEXT NOT NULL, app TEXT NOT NULL, time_ms INTEGER NOT NULL) WITHOUT ROWID",
     "CREATE INDEX IF NOT EXISTS history_link_times ON history_links (time_ms)",
@@ -40,13 +39,10 @@ _TABLES = (
     "CREATE TABLE IF NOT EXISTS history_last (one INTEGER PRIMARY KEY, place INTEGER NOT NULL, batch TEXT NOT NULL)",
 )
 _INSERT = (
-    "INSERT INTO history_rows (place, endpoint, app, delivery, status, number, redrive, created_ms, finished_ms, test,"
-    " types, size, document, payload) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    "INSERT INTO history_packs (place, endpoint, app, count, newest_ms, bytes, deliveries, rows, payloads)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
-_SELECT = (
-    "SELECT place, endpoint, app, delivery, status, number, redrive, created_ms, finished_ms, types, document, size,"
-    " test, typeof(payload) FROM history_rows"
-)
+_SELECT = "SELECT place, endpoint, count, rows, typeof(payloads) FROM history_packs"
 
 
 def upgrade(db: sqlite3.Connection, version: int) -> None:
@@ -62,7 +58,7 @@ class _App:
         self.id = ident
         self.app_id = app_id
         self.bytes = held
-        self.bare = 0  # no row with a lower place than this has a payload
+        self.bare = 0  # no pack with a lower place than this has payloads
 
 
 class _Lane:
@@ -141,17 +137,11 @@ class SqliteHistory:
     async def page(self, scope: Scope, before: int | None, limit: int) -> list[Kept]:  # noqa: D102
         return await self._file.run(lambda db: self._page(db, scope, before, limit))
 
-    async def delivery(self, delivery: str) -> list[Kept]:  # noqa: D102
-        query = f"{_SELECT} WHERE delivery = ? ORDER BY place"
-        return await self._file.run(lambda db: self._kept(db, db.execute(query, (delivery,))))
+    async def delivery(self, delivery: str, scope: Scope) -> list[Kept]:  # noqa: D102
+        return await self._file.run(lambda db: self._delivery(db, delivery, scope))
 
-    async def payloads(self, deliveries: Sequence[str]) -> dict[str, bytes]:  # noqa: D102
-        found: dict[str, bytes] = {}
-        for some in _portions(deliveries):
-            marks = ",".join("?" * len(some))
-            query = f"SELECT delivery, payload FROM history_rows WHERE delivery IN ({marks}) AND payload IS NOT NULL"  # noqa: S608 - question marks alone
-            found.update(await self._file.run(partial(_rows, query=query, words=some)))
-        return found
+    async def payloads(self, rows: Sequence[Kept]) -> list[bytes | None]:  # noqa: D102
+        return await self._file.run(lambda db: [_payload(db, kept) for kept in rows])
 
     async def link(self, links: Sequence[Link]) -> None:  # noqa: D102
         values = [(one.delivery, one.retry_of, one.endpoint, one.app_id, one.time_ms) for one in links]
@@ -191,19 +181,16 @@ class SqliteHistory:
             return
         touched: dict[str, _Lane] = {}
         values = []
-        for row in batch.rows:
-            lane = touched.get(row.endpoint)
+        for pack in batch.packs:
+            lane = touched.get(pack.endpoint)
             if lane is None:
-                lane = touched[row.endpoint] = books.lane(db, row.endpoint, row.app_id)
-            books.place += 1
-            lane.rows += 1
-            lane.app.bytes += row.size
-            values.append((books.place, lane.id, lane.app.id, *row[2:]))
-        # Earlier rows of the same deliveries, which may be in this batch, have the payload no more.
+                lane = touched[pack.endpoint] = books.lane(db, pack.endpoint, pack.app_id)
+            size = len(pack.payloads)
+            values.append((books.place + 1, lane.id, lane.app.id, pack.number, pack.newest_ms, size, *pack[4:]))
+            books.place += pack.number
+            lane.rows += pack.number
+            lane.app.bytes += size
         db.executemany(_INSERT, values)
-        for place, row in enumerate(batch.rows, books.place - len(values) + 1):
-            if row.number > 1 or row.redrive:
-                self._hand_on(db, touched[row.endpoint].app, row.delivery, place)
         for endpoint, tally in batch.tallies.items():
             lane = touched[endpoint] = books.lane(db, endpoint, tally.app_id)
             if lane.figures is None:
@@ -212,41 +199,32 @@ class SqliteHistory:
         slack = self._bounds.attempts + self._bounds.attempts // 10
         for lane in touched.values():
             if lane.rows > slack:
-                self._trim(db, lane, min(_CHUNK + len(values), lane.rows - self._bounds.attempts))
+                self._trim(db, lane, _CHUNK)
         for app in {id(lane.app): lane.app for lane in touched.values()}.values():
             self._lighten(db, app)
         books.batch = batch.id
         _keep(db, books, touched.values(), (lane.app for lane in touched.values()), batch.tallies.keys())
 
-    def _hand_on(self, db: sqlite3.Connection, app: _App, delivery: str, place: int) -> None:
-        older = "delivery = ? AND place < ? AND payload IS NOT NULL"
-        (size,) = db.execute(
-            f"SELECT coalesce(sum(size), 0) FROM history_rows WHERE {older}",  # noqa: S608
-            (delivery, place),
-        ).fetchone()
-        if size:
-            db.execute(f"UPDATE history_rows SET payload = NULL WHERE {older}", (delivery, place))  # noqa: S608
-            app.bytes -= size
-
-    def _trim(self, db: sqlite3.Connection, lane: _Lane, most: int) -> None:
-        oldest = db.execute(
-            "SELECT place, CASE WHEN payload IS NULL THEN 0 ELSE size END FROM history_rows WHERE endpoint = ?"
-            " ORDER BY place LIMIT ?",
-            (lane.id, most),
-        ).fetchall()
-        if oldest:
-            last = oldest[-1][0]
-            db.execute("DELETE FROM history_rows WHERE endpoint = ? AND place <= ?", (lane.id, last))
-            lane.rows -= len(oldest)
-            lane.app.bytes -= sum(size for _, size in oldest)
+    def _trim(self, db: sqlite3.Connection, lane: _Lane, most: int) -> int:
+        """Delete the oldest packs of an endpoint that has too many rows. Returns how many packs."""
+        oldest = "SELECT place, count, bytes FROM history_packs WHERE endpoint = ? ORDER BY place LIMIT ?"
+        gone = 0
+        for place, count, size in db.execute(oldest, (lane.id, most)).fetchall():
+            if lane.rows <= self._bounds.attempts:
+                break
+            lane.rows -= count
+            lane.app.bytes -= size
+            last, gone = place, gone + 1
+        if gone:
+            db.execute("DELETE FROM history_packs WHERE endpoint = ? AND place <= ?", (lane.id, last))
+        return gone
 
     def _lighten(self, db: sqlite3.Connection, app: _App) -> bool:
         """Delete the oldest payloads of an app that has too many bytes; return whether it still has."""
         if app.bytes <= self._bounds.bytes:
             return False
         found = db.execute(
-            "SELECT place, size FROM history_rows WHERE app = ? AND place >= ? AND payload IS NOT NULL"
-            " ORDER BY place LIMIT ?",
+            "SELECT place, bytes FROM history_packs WHERE app = ? AND place >= ? AND bytes > 0 ORDER BY place LIMIT ?",
             (app.id, app.bare, _CHUNK),
         ).fetchall()
         gone = []
@@ -256,70 +234,53 @@ class SqliteHistory:
             gone.append((place,))
             app.bytes -= size
             app.bare = place + 1
-        db.executemany("UPDATE history_rows SET payload = NULL WHERE place = ?", gone)
+        db.executemany("UPDATE history_packs SET payloads = NULL, bytes = 0 WHERE place = ?", gone)
         return app.bytes > self._bounds.bytes
 
     def _page(self, db: sqlite3.Connection, scope: Scope, before: int | None, limit: int) -> list[Kept]:
+        where = self._where(db, scope)
+        if where is None:
+            return []
+        condition, words = where
+        found: list[Kept] = []
+        place = before
+        while len(found) < limit:
+            chosen, given = condition, words
+            if place is not None:
+                chosen, given = f"{condition} AND place < ?", (*words, place)
+            packs = db.execute(f"{_SELECT} WHERE {chosen} ORDER BY place DESC LIMIT ?", (*given, _together(limit)))
+            some = packs.fetchall()
+            for pack in some:
+                found += (kept for kept in reversed(self._rows(db, pack)) if before is None or kept.place < before)
+            if len(some) < _together(limit):
+                break
+            place = some[-1][0]
+        return found[:limit]
+
+    def _delivery(self, db: sqlite3.Connection, delivery: str, scope: Scope) -> list[Kept]:
+        where = self._where(db, scope)
+        if where is None:
+            return []
+        condition, words = where
+        query = f"{_SELECT} WHERE {condition} AND instr(deliveries, ?) > 0 ORDER BY place"
+        packs = db.execute(query, (*words, wanted(delivery))).fetchall()
+        return [kept for pack in packs for kept in self._rows(db, pack) if kept.delivery == delivery]
+
+    def _where(self, db: sqlite3.Connection, scope: Scope) -> tuple[str, tuple[int, ...]] | None:
+        """Return a condition for the packs of a scope, and its words; None: there are none."""
         books = self._now(db)
-        words: list[int] = []
-        conditions = []
         if scope.endpoint is not None:
             lane = books.lanes.get(scope.endpoint)
-            if lane is None:
-                return []
-            conditions.append("endpoint = ?")
-            words.append(lane.id)
-        elif scope.app_id is not None:
+            return None if lane is None else ("endpoint = ?", (lane.id,))
+        if scope.app_id is not None:
             app = books.apps.get(scope.app_id)
-            if app is None:
-                return []
-            conditions.append("app = ?")
-            words.append(app.id)
-        if before is not None:
-            conditions.append("place < ?")
-            words.append(before)
-        chosen = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-        return self._kept(db, db.execute(f"{_SELECT}{chosen} ORDER BY place DESC LIMIT ?", (*words, limit)))
+            return None if app is None else ("app = ?", (app.id,))
+        return "true", ()
 
-    def _kept(self, db: sqlite3.Connection, rows: Iterable[Any]) -> list[Kept]:
-        lanes = self._now(db).lanes_by_id
-        found = []
-        for (
-            place,
-            lane,
-            _,
-            delivery,
-            status,
-            number,
-            redrive,
-            created,
-            finished,
-            types,
-            document,
-            size,
-            test,
-            payload,
-        ) in rows:
-            of = lanes[lane]
-            found.append(
-                Kept(
-                    place,
-                    of.endpoint,
-                    of.app.app_id,
-                    delivery,
-                    status,
-                    number,
-                    redrive,
-                    created,
-                    finished,
-                    event_types(types),
-                    document,
-                    size,
-                    bool(test),
-                    payload != "null",
-                )
-            )
-        return found
+    def _rows(self, db: sqlite3.Connection, pack: tuple[int, int, int, bytes, str]) -> list[Kept]:
+        place, lane, _, rows, kind = pack
+        of = self._now(db).lanes_by_id[lane]
+        return unpack(place, of.endpoint, of.app.app_id, rows, there=kind != "null")
 
     def _figures(self, db: sqlite3.Connection, endpoints: Sequence[str]) -> dict[str, Figures]:
         lanes = self._now(db).lanes
@@ -327,7 +288,7 @@ class SqliteHistory:
         for endpoint in endpoints:
             lane = lanes.get(endpoint)
             if lane is not None and lane.figures is not None:
-                found[endpoint] = Figures.load(lane.figures.dump())  # the original goes on growing in this thread
+                found[endpoint] = lane.figures.copy()  # the original goes on growing in this thread
         return found
 
     def _forget(self, db: sqlite3.Connection, endpoint: str) -> None:
@@ -348,25 +309,20 @@ class SqliteHistory:
         books, old = self._now(db), now_ms - self._bounds.ttl_ms
         left, touched = _CHUNK, dict[str, _Lane]()
         gone = []
-        size = "CASE WHEN payload IS NULL THEN 0 ELSE size END"
         # Places are in the order of the times, as far as the clock goes forward.
-        for place, endpoint, held, finished in db.execute(
-            f"SELECT place, endpoint, {size}, finished_ms FROM history_rows ORDER BY place LIMIT ?",  # noqa: S608
-            (left,),
-        ):
-            if finished >= old:
+        oldest = "SELECT place, endpoint, count, bytes, newest_ms FROM history_packs ORDER BY place LIMIT ?"
+        for place, endpoint, count, size, newest_ms in db.execute(oldest, (left,)):
+            if newest_ms >= old:
                 break
             lane = touched.setdefault(books.lanes_by_id[endpoint].endpoint, books.lanes_by_id[endpoint])
-            lane.rows -= 1
-            lane.app.bytes -= held
+            lane.rows -= count
+            lane.app.bytes -= size
             gone.append((place,))
-        db.executemany("DELETE FROM history_rows WHERE place = ?", gone)
+        db.executemany("DELETE FROM history_packs WHERE place = ?", gone)
         left -= len(gone)
         for lane in list(books.lanes.values()):
-            excess = lane.rows - self._bounds.attempts
-            if excess > 0 and left > 0:
-                self._trim(db, lane, min(excess, left))
-                left -= min(excess, left)
+            if lane.rows > self._bounds.attempts and left > 0:
+                left -= self._trim(db, lane, left)
                 touched[lane.endpoint] = lane
         heavy = {app.app_id: self._lighten(db, app) for app in books.apps.values() if app.bytes > self._bounds.bytes}
         links = db.execute(
@@ -384,6 +340,19 @@ class SqliteHistory:
             if free > _FREE_PAGES:
                 db.execute(f"PRAGMA incremental_vacuum({min(free - _FREE_PAGES, _FREE_PAGES)})").fetchall()
         return more
+
+
+def _together(limit: int) -> int:
+    """Return how many packs are read at once for a page."""
+    return min(limit, 50)
+
+
+def _payload(db: sqlite3.Connection, kept: Kept) -> bytes | None:
+    if not kept.held:
+        return None
+    part = "SELECT substr(payloads, ?, ?) FROM history_packs WHERE place = ?"
+    found = db.execute(part, (kept.start + 1, kept.held, kept.pack)).fetchone()
+    return found[0] if found is not None else None
 
 
 def _rows(db: sqlite3.Connection, query: str, words: Sequence[str]) -> list[Any]:

@@ -3,8 +3,9 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from sockudo_py.stores.history.base import History, Kept, Link, Scope
+from sockudo_py.stores.history.base import History, Link, Scope
 from sockudo_py.stores.history.figures import Figures
+from sockudo_py.stores.history.packs import Kept
 from sockudo_py.webhooks.history.writer import HistoryWriter
 
 _PAGE = 500  # rows that are looked at together
@@ -29,7 +30,7 @@ class Chosen:
         """Return whether an attempt is meant."""
         return (
             (self.statuses is None or kept.status in self.statuses)
-            and (self.event_type is None or self.event_type in kept.event_types)
+            and (self.event_type is None or self.event_type in kept.event_types())
             and (self.since_ms is None or kept.created_ms >= self.since_ms)
             and (self.until_ms is None or kept.created_ms < self.until_ms)
             and self.test in (None, kept.test)
@@ -72,14 +73,10 @@ class HistoryReader:
             before = some[-1].place
         return found, before
 
-    async def delivery(self, delivery: str) -> list[Kept]:
+    async def delivery(self, delivery: str, scope: Scope) -> list[Kept]:
         """Return the attempts of a delivery, oldest first."""
         await self._writer.settle(_SETTLE)
-        return await self._history.delivery(delivery)
-
-    async def payload(self, delivery: str) -> bytes | None:
-        """Return the JSON array of the events of a delivery; None: it is not kept."""
-        return (await self._history.payloads((delivery,))).get(delivery)
+        return await self._history.delivery(delivery, scope)
 
     async def links(self, deliveries: Sequence[str]) -> dict[str, Link]:
         """Return whose retries deliveries are, of those that are some."""

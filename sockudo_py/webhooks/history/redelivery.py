@@ -10,13 +10,14 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from sockudo_py.endpoints import Endpoint
 from sockudo_py.errors import Unavailable
 from sockudo_py.queues import jobs
 from sockudo_py.queues.base import Append, DeadLetters, Queue, QueueFull
-from sockudo_py.stores.history.base import History, Kept, Link, Scope
+from sockudo_py.stores.history.base import History, Link, Scope
+from sockudo_py.stores.history.packs import Kept
 from sockudo_py.webhooks.history.reader import Chosen
 from sockudo_py.webhooks.history.writer import HistoryWriter
 
@@ -49,12 +50,6 @@ class Replayed:
     full: bool = False
 
 
-class _Meant(NamedTuple):
-    place: int
-    delivery: str
-    endpoint: str
-
-
 class Redelivery:
     """Makes new deliveries of old ones. Every method may raise ``Unavailable``.
 
@@ -84,11 +79,11 @@ class Redelivery:
         self._endpoint = endpoint
         self._clock = clock
 
-    async def payload(self, delivery: str, endpoint: str) -> bytes | None:
-        """Return the events of a delivery: from the history, or from its dead letter. None: nobody has them."""
-        found = (await self._history.payloads((delivery,))).get(delivery)
-        if found is not None:
-            return found
+    async def payload(self, delivery: str, endpoint: str, attempts: Sequence[Kept]) -> bytes | None:
+        """Return the events of a delivery: from one of its attempts, or from its dead letter. None: nobody has them."""
+        for found in await self._history.payloads([kept for kept in reversed(attempts) if kept.held]):
+            if found is not None:
+                return found
         text = await self.dead_letter(delivery, endpoint)
         if text is None:
             return None
@@ -124,10 +119,10 @@ class Redelivery:
             dry_run: Only count.
         """
         await self._writer.settle(_SETTLE)
-        matched, first = 0, deque[_Meant](maxlen=limit + 1)
+        matched, first = 0, deque[Kept](maxlen=limit + 1)
         async for kept in self._meant(scope, chosen, after):
             matched += 1
-            first.append(_Meant(kept.place, kept.delivery, kept.endpoint))
+            first.append(kept._replace(details=()))
         if dry_run:
             return Replayed(matched)
         more = matched > limit
@@ -137,12 +132,11 @@ class Redelivery:
         oldest_first = list(reversed(first))
         for start in range(0, len(oldest_first), _TOGETHER):
             some = oldest_first[start : start + _TOGETHER]
-            payloads = await self._history.payloads([one.delivery for one in some])
             again = []
-            for one in some:
+            for one, payload in zip(some, await self._history.payloads(some), strict=True):
                 endpoint = self._endpoint(one.endpoint)
-                if endpoint is not None and one.delivery in payloads:
-                    again.append((one.delivery, endpoint, payloads[one.delivery]))
+                if endpoint is not None and payload is not None:
+                    again.append((one.delivery, endpoint, payload))
             try:
                 await self._again(again)
             except QueueFull as full:
@@ -192,7 +186,7 @@ class Redelivery:
         for kept in rows:
             link = links.get(kept.delivery)
             if link is not None:
-                origin = await self._history.delivery(link.retry_of)
+                origin = await self._history.delivery(link.retry_of, Scope(endpoint=kept.endpoint))
                 if origin and self._is_meant(origin[-1], chosen):
                     continue
             found.append(kept)

@@ -11,12 +11,13 @@ import logging
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from sockudo_py.endpoints import Endpoint
 from sockudo_py.errors import Unavailable
-from sockudo_py.stores.history.base import Batch, History, Row
+from sockudo_py.stores.history.base import Batch, History
 from sockudo_py.stores.history.figures import Tally
+from sockudo_py.stores.history.packs import Pack, pack
 from sockudo_py.webhooks.delivery.attempt import Attempt
 from sockudo_py.webhooks.history.rows import row_of
 from sockudo_py.webhooks.metrics import WebhookMetrics
@@ -26,12 +27,17 @@ log = logging.getLogger(__name__)
 INTERVAL = 1.0  # seconds from one batch to the next
 PRUNE_EVERY = 20.0
 _PAUSE = 0.02  # seconds between two steps of pruning, for others who use the store
-_AT_ONCE = 200  # rows in a batch
-_SLICE = 20  # rows that are made in one turn of the loop
+_FEW = 100  # attempts: of no more each is a pack of its own
+_MOST_TOGETHER = 50  # attempts in a pack
+_PACK_BYTES = 131_072  # what they weigh about
+_BATCH_BYTES = 1 << 20
 _WARN_EVERY = 60.0
 MOST_ROWS = 20_000
 MOST_BYTES = 32 << 20
 _ROW_BYTES = 2000  # that a row takes beside body and events
+
+
+_Waiting = tuple[Attempt, Endpoint, int]  # with its weight
 
 
 class _Lane:
@@ -40,7 +46,7 @@ class _Lane:
     __slots__ = ("attempts", "tally")
 
     def __init__(self, app_id: str) -> None:
-        self.attempts: deque[tuple[Attempt, Endpoint, int]] = deque()
+        self.attempts: deque[_Waiting] = deque()
         self.tally = Tally(app_id)
 
 
@@ -160,7 +166,7 @@ class HistoryWriter:
     async def keep(self, attempt: Attempt, endpoint: Endpoint) -> None:
         """Write an attempt of a person who tries the endpoint, which counts in no statistics."""
         try:
-            await self._history.write(Batch(_batch_id(), (row_of(attempt, endpoint),), {}))
+            await self._history.write(Batch(_batch_id(), (_packed(((attempt, endpoint, 0),)),), {}))
         except Unavailable as error:
             self._dropped += 1
             log.warning("a test delivery is not in the history: %s", error)
@@ -169,38 +175,61 @@ class HistoryWriter:
         batch, size = self._pending[0]
         await self._history.write(batch)
         self._pending.popleft()
-        self._rows -= len(batch.rows)
+        self._rows -= sum(pack.number for pack in batch.packs)
         self._bytes -= size
 
     async def _make(self, lanes: dict[str, _Lane]) -> None:
         """Make batches of what came; the first one has all the tallies."""
         tallies = {endpoint: lane.tally for endpoint, lane in lanes.items()}
-        waiting = [one for lane in lanes.values() for one in lane.attempts]
-        waiting.sort(key=_ended)  # places are in the order of the ends, as far as rows of a batch go
-        for start in range(0, max(1, len(waiting)), _AT_ONCE):
-            some = waiting[start : start + _AT_ONCE]
-            rows: list[Row] = []
-            for at in range(0, len(some), _SLICE):
-                rows += self._rows_of(some[at : at + _SLICE])
-                await asyncio.sleep(0)
-            if rows or tallies:
-                self._pending.append((Batch(_batch_id(), rows, tallies), sum(size for _, _, size in some)))
-                tallies = {}
+        packs: list[Pack] = []
+        weight = 0
+        for some in self._portions(list(lanes.values())):
+            made = self._pack(some)
+            weight += sum(size for _, _, size in some)
+            if made is not None:
+                packs.append(made)
+            if weight >= _BATCH_BYTES:
+                self._pending.append((Batch(_batch_id(), packs, tallies), weight))
+                packs, weight, tallies = [], 0, {}
+            await asyncio.sleep(0)
+        if packs or tallies or weight:
+            self._pending.append((Batch(_batch_id(), packs, tallies), weight))
 
-    def _rows_of(self, some: Sequence[tuple[Attempt, Endpoint, int]]) -> list[Row]:
+    def _portions(self, lanes: Sequence[_Lane]) -> Iterator[Sequence[_Waiting]]:
+        """Yield attempts as they go into packs: while there are few, one by one in the order of their ends."""
+        if sum(len(lane.attempts) for lane in lanes) <= _FEW:
+            for one in sorted((one for lane in lanes for one in lane.attempts), key=_ended):
+                yield (one,)
+            return
+        most = max(1, min(_MOST_TOGETHER, self._keep // 20))
+        for lane in lanes:
+            some: list[_Waiting] = []
+            weight = 0
+            for one in lane.attempts:
+                some.append(one)
+                weight += one[2]
+                if len(some) >= most or weight >= _PACK_BYTES:
+                    yield some
+                    some, weight = [], 0
+            if some:
+                yield some
+
+    def _pack(self, some: Sequence[_Waiting]) -> Pack | None:
         try:
-            return [row_of(attempt, endpoint) for attempt, endpoint, _ in some]
+            return _packed(some)
         except Exception:  # noqa: BLE001 - a bug, which costs one row and not the history
-            rows = []
-            for attempt, endpoint, _ in some:
+            good = []
+            for one in some:
                 try:
-                    rows.append(row_of(attempt, endpoint))
+                    _packed((one,))
                 except Exception:
-                    named = {"webhook": endpoint.uid, "delivery": attempt.job.id}
+                    named = {"webhook": one[1].uid, "delivery": one[0].job.id}
                     log.exception("an attempt could not be kept", extra=named)
                     self._dropped += 1
                     self._rows -= 1
-            return rows
+                else:
+                    good.append(one)
+            return _packed(good) if good else None
 
     async def _run(self) -> None:
         while not self._ending.is_set():
@@ -218,9 +247,10 @@ class HistoryWriter:
         """Give up what can't be written, so that the rest is."""
         while self._pending:
             batch, size = self._pending.popleft()
-            self._rows -= len(batch.rows)
+            number = sum(pack.number for pack in batch.packs)
+            self._rows -= number
             self._bytes -= size
-            self._dropped += len(batch.rows)
+            self._dropped += number
 
     def _tell_dropped(self) -> None:
         if not self._dropped:
@@ -246,9 +276,16 @@ class HistoryWriter:
             await asyncio.sleep(_PAUSE if more else PRUNE_EVERY)
 
 
-def _ended(one: tuple[Attempt, Endpoint, int]) -> float:
+def _ended(one: _Waiting) -> float:
     attempt = one[0]
     return attempt.started_ms + attempt.duration * 1000
+
+
+def _packed(some: Sequence[_Waiting]) -> Pack:
+    rows = [row_of(attempt, endpoint) for attempt, endpoint, _ in some]
+    payloads = [one[0].job.events_text for one, row in zip(some, rows, strict=True) if row[9]]
+    endpoint = some[0][1]
+    return pack(endpoint.uid, endpoint.app_id, rows, payloads)
 
 
 def _batch_id() -> str:

@@ -3,15 +3,17 @@
 import itertools
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from sockudo_py.links.redis import RedisLink
 from sockudo_py.metrics import Metrics
 from sockudo_py.queues.metrics import QueueMetrics
-from sockudo_py.stores.history.base import Batch, Bounds, History, Kept, Row, Scope
+from sockudo_py.stores.history.base import Batch, Bounds, History, Scope
 from sockudo_py.stores.history.figures import Tally
 from sockudo_py.stores.history.memory import MemoryHistory
+from sockudo_py.stores.history.packs import Kept, Pack, Row, pack
 from sockudo_py.stores.history.redis import RedisHistory
 from sockudo_py.stores.history.sqlite import SqliteHistory
 from tests.support.redis_server import RedisServer
@@ -78,6 +80,15 @@ async def histories(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIter
     await made.close()
 
 
+class Written(NamedTuple):
+    """A row with whose it is, and its payload."""
+
+    endpoint: str
+    app_id: str
+    row: Row
+    payload: bytes
+
+
 def row(
     delivery: str | int,
     *,
@@ -90,12 +101,11 @@ def row(
     finished_ms: int = NOW,
     types: tuple[str, ...] = ("channel_occupied",),
     payload: bytes = b'[{"name":"channel_occupied"}]',
+    held: bool = True,
     test: bool = False,
-) -> Row:
+) -> Written:
     """Return an attempt of delivery ``d<number>``, or of the one named."""
-    return Row(
-        endpoint,
-        app_id,
+    made = Row(
         f"d{delivery}" if isinstance(delivery, int) else delivery,
         status,
         number,
@@ -105,14 +115,25 @@ def row(
         test,
         "\n".join(types),
         len(payload),
-        b'{"answer":200}',
-        payload,
+        len(payload) if held else 0,
+        ("details", 200, None),
     )
+    return Written(endpoint, app_id, made, payload)
 
 
-async def keep(history: History, *rows: Row, tallies: Mapping[str, Tally] | None = None) -> None:
+def packed(rows: Sequence[Written], together: int = 1) -> list[Pack]:
+    """Return packs of so many rows each; those of one pack are of one endpoint."""
+    packs = []
+    for start in range(0, len(rows), together):
+        some = rows[start : start + together]
+        payloads = [one.payload for one in some if one.row.held]
+        packs.append(pack(some[0].endpoint, some[0].app_id, [one.row for one in some], payloads))
+    return packs
+
+
+async def keep(history: History, *rows: Written, together: int = 1, tallies: Mapping[str, Tally] | None = None) -> None:
     """Write rows in a batch of their own."""
-    await history.write(Batch(f"b{next(_IDS)}", rows, tallies or {}))
+    await history.write(Batch(f"b{next(_IDS)}", packed(rows, together), tallies or {}))
 
 
 def tally(rows: Sequence[tuple[str, int, int, int, int]], app_id: str = "app") -> Tally:
@@ -126,6 +147,12 @@ def tally(rows: Sequence[tuple[str, int, int, int, int]], app_id: str = "app") -
 def names(found: Sequence[Kept]) -> list[str]:
     """Return the deliveries of rows."""
     return [kept.delivery for kept in found]
+
+
+async def payloads(history: History, rows: Sequence[Kept]) -> dict[str, bytes]:
+    """Return the payloads that are kept, by delivery."""
+    found = zip(rows, await history.payloads(rows), strict=True)
+    return {kept.delivery: text for kept, text in found if text is not None}
 
 
 async def everything(history: History, scope: Scope, page: int = 100) -> list[Kept]:

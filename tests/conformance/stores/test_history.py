@@ -4,7 +4,18 @@ import pytest
 
 from sockudo_py.stores.history.base import Batch, Link, Scope
 from sockudo_py.stores.history.figures import Figures
-from tests.conformance.stores.histories import MINUTE, NOW, Histories, everything, keep, names, row, tally
+from tests.conformance.stores.histories import (
+    MINUTE,
+    NOW,
+    Histories,
+    everything,
+    keep,
+    names,
+    packed,
+    payloads,
+    row,
+    tally,
+)
 
 A, APP, ALL = Scope(endpoint="wh_a"), Scope(app_id="app"), Scope()
 
@@ -20,20 +31,40 @@ async def test_an_attempt_comes_back_as_it_was_written(histories: Histories) -> 
         "place": kept.place,
         "endpoint": "wh_a",
         "app_id": "app",
+        "pack": kept.place,
+        "start": 0,
         "delivery": "d1",
         "status": "failed",
         "number": 6,
         "redrive": 2,
         "created_ms": NOW - 5,
         "finished_ms": NOW,
-        "event_types": ("a", "b"),
-        "document": b'{"answer":200}',
-        "size": 3,
         "test": True,
-        "held": True,
+        "types": "a\nb",
+        "size": 3,
+        "held": 3,
+        "details": ["details", 200, None],
     }
-    assert await history.delivery("d1") == [kept]
-    assert await history.payloads(["d1", "unknown"]) == {"d1": b"[1]"}
+    assert kept.event_types() == ("a", "b")
+    for scope in (A, APP, ALL):
+        assert await history.delivery("d1", scope) == [kept]
+    assert await history.delivery("d1", Scope(endpoint="wh_b")) == []
+    assert await history.delivery("d1", Scope(app_id="other")) == []
+    assert await history.payloads([kept]) == [b"[1]"]
+
+
+@pytest.mark.parametrize("together", [1, 3, 10])
+async def test_rows_that_were_packed_together_come_one_by_one(histories: Histories, together: int) -> None:
+    history = await histories.make()
+    rows = [row(number, payload=b"%d" % number, held=number % 3 != 1) for number in range(30)]
+    await keep(history, *rows[:20], together=together)
+    await keep(history, *rows[20:], together=together)
+    for page in (1, 4, 7, 100):
+        found = await everything(history, A, page)
+        assert names(found) == [f"d{number}" for number in reversed(range(30))]
+        assert [kept.place for kept in found] == list(range(found[0].place, found[0].place - 30, -1))
+    assert await payloads(history, found) == {f"d{number}": b"%d" % number for number in range(30) if number % 3 != 1}
+    assert names(await history.delivery("d17", APP)) == ["d17"]
 
 
 async def test_pages_are_newest_first_and_stay_put_while_new_rows_come(histories: Histories) -> None:
@@ -60,22 +91,14 @@ async def test_an_app_sees_the_rows_of_all_its_endpoints_and_of_no_other(histori
     assert await history.page(Scope(endpoint="other"), None, 10) == []
 
 
-async def test_the_attempts_of_a_delivery_have_one_payload(histories: Histories) -> None:
-    history = await histories.make(bytes=100)
+async def test_the_attempts_of_a_delivery_are_found_together(histories: Histories) -> None:
+    history = await histories.make()
     for number in (1, 2, 3):
         status = "delivered" if number == 3 else "retrying"
-        await keep(history, row("d", status=status, number=number, payload=b"[%b]" % (b"x" * 58)))
-    attempts = await history.delivery("d")
+        await keep(history, row("d", status=status, number=number, held=number != 2), row("dd"), row("xd"))
+    attempts = await history.delivery("d", A)
     assert [(kept.status, kept.number) for kept in attempts] == [("retrying", 1), ("retrying", 2), ("delivered", 3)]
-    assert await history.payloads(["d"]) == {"d": b"[%b]" % (b"x" * 58)}  # three of them had been too much
-
-
-async def test_attempts_in_one_batch_have_one_payload(histories: Histories) -> None:
-    history = await histories.make(bytes=100)
-    payload = b"x" * 60
-    await keep(history, row("d", status="retrying", payload=payload), row("d", number=2, payload=payload))
-    await keep(history, row("e", payload=b"y" * 30))
-    assert await history.payloads(["d", "e"]) == {"d": payload, "e": b"y" * 30}
+    assert [text is not None for text in await history.payloads(attempts)] == [True, False, True]
 
 
 async def test_rows_of_an_endpoint_are_bounded_in_number(histories: Histories) -> None:
@@ -87,8 +110,18 @@ async def test_rows_of_an_endpoint_are_bounded_in_number(histories: Histories) -
         pass
     assert names(await everything(history, A)) == [f"d{number}" for number in reversed(range(90, 100))]
     assert len(await everything(history, APP)) == 20
-    assert await history.delivery("d89") == []
-    assert await history.payloads(["d89", "d90"]) == {"d90": b'[{"name":"channel_occupied"}]'}
+    assert await history.delivery("d89", A) == []
+    assert len(await payloads(history, await everything(history, A))) == 10
+
+
+async def test_whole_packs_go_and_never_too_few(histories: Histories) -> None:
+    history = await histories.make(attempts=100)
+    for start in range(0, 1000, 50):
+        await keep(history, *(row(number) for number in range(start, start + 50)), together=5)
+        assert len(await everything(history, A)) <= 110
+    while await history.prune(NOW):
+        pass
+    assert names(await everything(history, A)) == [f"d{number}" for number in reversed(range(900, 1000))]
 
 
 async def test_a_lower_bound_holds_after_a_restart(histories: Histories) -> None:
@@ -111,7 +144,7 @@ async def test_rows_are_bounded_in_age(histories: Histories) -> None:
     while await history.prune(now):
         pass
     assert names(await everything(history, APP)) == [f"d{number}" for number in reversed(range(29, 40))]
-    assert await history.payloads(["d28"]) == {}
+    assert await history.delivery("d28", ALL) == []
     while await history.prune(now + 60 * MINUTE):
         pass
     assert await everything(history, ALL) == []
@@ -125,22 +158,22 @@ async def test_payloads_of_an_app_are_bounded_in_bytes(histories: Histories) -> 
     rows = await everything(history, APP)
     assert len(rows) == 50
     expected = sorted(f"d{number}" for number in range(40, 50))
-    assert sorted(await history.payloads([each.delivery for each in rows])) == expected
+    assert sorted(await payloads(history, rows)) == expected
     assert sorted(each.delivery for each in rows if each.held) == expected
-    assert await history.payloads(["another"]) == {"another": b"y" * 900}
+    assert await payloads(history, await everything(history, Scope(app_id="app2"))) == {"another": b"y" * 900}
 
 
 async def test_a_payload_larger_than_the_bound_is_not_kept(histories: Histories) -> None:
     history = await histories.make(bytes=1000)
     await keep(history, row(1, payload=b"x" * 10), row(2, payload=b"x" * 2000))
-    assert await history.payloads(["d1", "d2"]) == {}
+    assert await payloads(history, await everything(history, A)) == {}
     await keep(history, row(3, payload=b"x" * 1000))
-    assert list(await history.payloads(["d1", "d2", "d3"])) == ["d3"]
+    assert list(await payloads(history, await everything(history, A))) == ["d3"]
 
 
 async def test_a_batch_that_is_written_twice_counts_once(histories: Histories) -> None:
     history = await histories.make()
-    batch = Batch("once", [row(1)], {"wh_a": tally([("delivered", 1, 0, 20, NOW)])})
+    batch = Batch("once", packed([row(1)]), {"wh_a": tally([("delivered", 1, 0, 20, NOW)])})
     await history.write(batch)
     await history.write(batch)
     assert names(await everything(history, A)) == ["d1"]
@@ -223,12 +256,22 @@ async def test_links_are_known_as_long_as_rows(histories: Histories) -> None:
     assert await history.links(["n0", "n1199"]) == {}
 
 
-async def test_many_deliveries_at_once(histories: Histories) -> None:
+async def test_many_payloads_at_once(histories: Histories) -> None:
     history = await histories.make(attempts=2000)
     for start in range(0, 1500, 250):
-        await keep(history, *(row(number, payload=b"%d" % number) for number in range(start, start + 250)))
-    found = await history.payloads([f"d{number}" for number in range(1500)])
+        rows = [row(number, payload=b"%d" % number) for number in range(start, start + 250)]
+        await keep(history, *rows, together=25)
+    found = await payloads(history, await everything(history, A, 700))
     assert found == {f"d{number}": b"%d" % number for number in range(1500)}
+
+
+async def test_pages_of_all_apps_leave_none_out(histories: Histories) -> None:
+    history = await histories.make()
+    for number in range(130):
+        app_id = "often" if number % 10 else "rare"
+        await keep(history, row(number, app_id=app_id, endpoint=f"wh_{app_id}"))
+    for page in (1, 7, 60, 500):
+        assert names(await everything(history, ALL, page)) == [f"d{number}" for number in reversed(range(130))]
 
 
 async def test_an_endpoint_that_is_idle_keeps_nothing_of_others(histories: Histories) -> None:
