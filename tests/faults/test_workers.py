@@ -211,7 +211,7 @@ async def test_F41_a_job_that_crashes_its_worker_is_poison_after_five_redeliveri
                 await crew.start()
         assert crashes == 6
         await receiver.until(lambda: len(set(numbers(receiver.received))) == 9)
-        assert stored_in_redis(private_redis) == [3]
+        await until(lambda: stored_in_redis(private_redis) == [3], "the acknowledgement of what the receiver has")
         assert_nothing_lost(range(10), receiver.received, [3])
         dead = private_redis.cli("lindex", f"{PREFIX}failed", 0)
         assert isinstance(dead, bytes)
