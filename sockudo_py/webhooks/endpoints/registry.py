@@ -111,7 +111,9 @@ class EndpointRegistry:
         changed then.
         """
         new = tuple(endpoints)
-        problems = [problem for endpoint in new for problem in endpoint_problems(endpoint, self._rules)]
+        # What is here already was looked at when it came: an app may have a thousand, and one of them changes.
+        fresh = [endpoint for endpoint in new if self._by_uid.get(endpoint.uid) is not endpoint]
+        problems = [problem for endpoint in fresh for problem in endpoint_problems(endpoint, self._rules)]
         problems.extend(self._clashes(app_id, source, new))
         if problems:
             raise ConfigError(problems)
