@@ -1,6 +1,8 @@
 """What the management API has answered is kept: over kill -9, and over several nodes."""
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -82,6 +84,27 @@ def test_a_kill_right_after_an_answer_loses_nothing_of_it(queue: dict[str, Any],
         lines = ask(server, "GET", "/api/webhooks/audit?limit=200").json["audit"]
         own = [one["action"] for one in lines if one["webhook_id"] == uid]
         assert own == ["delete", "update", "rotate_secret", "disable", "update", "create"]
+
+
+def test_commands_know_endpoints_of_the_api_where_no_server_is_asked(queue: dict[str, Any], tmp_path: Path) -> None:
+    with running(configured(queue), tmp_path / "a") as server:
+        hook = made(server, "https://127.0.0.1:9/hook", name="by-api")
+        ask(server, "POST", "/api/webhooks/wh_file/disable")
+        file = server.log_path.parent / "config.json"
+    for words in (["list"], ["failed", "--endpoint", "by-api"], ["retry", "--endpoint", "by-api", "--all"]):
+        done = subprocess.run(
+            [sys.executable, "-m", "sockudo_py", "webhooks", *words, "--config", str(file)],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        if words == ["list"]:
+            assert done.stdout.endswith("3 endpoints\n")
+            lines = {line.split()[0]: line for line in done.stdout.splitlines() if line.startswith("wh_")}
+            assert "by-api" in lines[hook["uid"]]
+            assert "disabled" in lines["wh_file"]
 
 
 async def test_two_nodes_agree_within_a_second(

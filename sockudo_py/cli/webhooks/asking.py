@@ -17,6 +17,7 @@ from types import MappingProxyType
 from typing import Any, Protocol
 from urllib.parse import urlencode
 
+from sockudo_py.cli.webhooks.stored import Known, known
 from sockudo_py.config import Config
 from sockudo_py.endpoints import Endpoint
 from sockudo_py.errors import ConfigError, SockudoError
@@ -62,8 +63,9 @@ class _Direct:
 
     live = False
 
-    def __init__(self, letters: Letters, endpoints: Endpoints) -> None:
-        self._router = Router((EndpointRoutes(Listed(endpoints)), QueueRoutes(letters, endpoints)))
+    def __init__(self, letters: Letters, found: Known) -> None:
+        routes = EndpointRoutes(Listed(lambda: found.endpoints), document=found.documents.get)
+        self._router = Router((routes, QueueRoutes(letters, lambda: found.endpoints)))
 
     async def ask(self, method: str, path: str, query: Query = NONE, body: Body = NONE) -> dict[str, Any]:
         asked = Asked(SOCKET_OWNER, query=query, body=body)
@@ -133,7 +135,7 @@ async def asking(config: Config, endpoints: Endpoints, *, writes: bool) -> Async
         queue = await _open(config)
         if queue is not None:
             try:
-                yield _Direct(letters_of(queue), endpoints)
+                yield _Direct(letters_of(queue), await known(config, endpoints()))
             finally:
                 await queue.close()
         return
@@ -141,7 +143,7 @@ async def asking(config: Config, endpoints: Endpoints, *, writes: bool) -> Async
     if not writes:
         from sockudo_py.queues.sqlite.view import SqliteView
 
-        yield _Direct(SqliteView(file), endpoints)
+        yield _Direct(SqliteView(file), await known(config, endpoints()))
         return
     async with _file(config, endpoints, path or file) as found:
         yield found
@@ -161,7 +163,7 @@ async def _file(config: Config, endpoints: Endpoints, path: Path) -> AsyncIterat
             raise ConfigError([config.problem("queue.sqlite.path", text, remedy)])
         await asyncio.sleep(_AGAIN)
     try:
-        yield _Direct(letters_of(queue), endpoints)
+        yield _Direct(letters_of(queue), await known(config, endpoints()))
     finally:
         await queue.close()
 

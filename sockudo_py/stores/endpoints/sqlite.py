@@ -2,7 +2,11 @@
 
 import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import quote
 
+from sockudo_py.errors import SockudoError
 from sockudo_py.links.sqlite import SchemaPart, SqliteFile
 from sockudo_py.stores.endpoints.base import (
     MOST_AUDITED,
@@ -67,7 +71,7 @@ class SqliteEndpoints:
     async def write(self, writes: Sequence[Write], audit: AuditLine | None = None) -> int:  # noqa: D102
         check(writes)
 
-        def work(db: sqlite3.Connection) -> int | SockudoProblem:
+        def work(db: sqlite3.Connection) -> int | _Problem:
             problem = _problem(db, writes)  # looked for before anything is written: others share the transaction
             if problem is not None:
                 return problem
@@ -110,10 +114,10 @@ class SqliteEndpoints:
         return await self._file.run(work)
 
 
-SockudoProblem = Conflict | StoreFull
+_Problem = Conflict | StoreFull
 
 
-def _problem(db: sqlite3.Connection, writes: Sequence[Write]) -> SockudoProblem | None:
+def _problem(db: sqlite3.Connection, writes: Sequence[Write]) -> _Problem | None:
     grows = 0
     for write in writes:
         found = db.execute("SELECT revision FROM endpoint_rows WHERE key = ?", (write.key,)).fetchone()
@@ -139,3 +143,17 @@ def _count(db: sqlite3.Connection, name: str) -> int:
 def _version(db: sqlite3.Connection) -> int:
     found = db.execute("SELECT value FROM endpoint_counters WHERE name = 'version'").fetchone()
     return int(found[0]) if found else 0
+
+
+def look(path: Path) -> dict[str, Row]:
+    """Return the rows in a file, which is opened for reading only: a server may have it. None when it has no store.
+
+    Raises SockudoError when the file can't be read.
+    """
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, timeout=5.0)) as db:
+            there = db.execute("SELECT 1 FROM sqlite_master WHERE name = 'endpoint_rows'").fetchone()
+            rows = db.execute("SELECT key, revision, text FROM endpoint_rows").fetchall() if there else []
+    except sqlite3.Error as problem:
+        raise SockudoError(f"queue.sqlite.path: {path} can't be read: {problem}") from problem
+    return {key: Row(revision, bytes(text)) for key, revision, text in rows}
