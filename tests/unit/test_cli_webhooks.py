@@ -309,7 +309,8 @@ def test_a_file_that_a_server_holds_can_be_looked_into(held: Site) -> None:
         figures = await asyncio.to_thread(held.json, "stats")
         counts = {name: figures[name] for name in ("waiting", "active", "delayed", "failed")}
         assert counts == {"waiting": 3, "active": 1, "delayed": 1, "failed": 2}
-        assert figures["lanes"] == [{"endpoint": "wh_b", "waiting": 3, "in_flight": 1, "gate_ms": 0, "pace_ms": 0}]
+        lane = {"endpoint": "wh_b", "waiting": 3, "in_flight": 1, "gate_ms": 0, "pace_ms": 0, "delayed": 0}
+        assert figures["lanes"] == [lane]
         assert figures["oldest_waiting_ms"] > 10**12
         assert [job["id"] for job in await asyncio.to_thread(held.json, "failed")] == ["wh_a-d1", "wh_a-d0"]
         await queue.ack(second.token)
