@@ -34,6 +34,7 @@ class Health:
             not healthy.
         webhooks: Returns the ``webhooks`` section of ``/usage``, with every secret redacted. May raise ``Unavailable``.
         crowded: Returns what is past its high watermark.
+        worker: The name of this process among those of a server; None: it is the only one.
         clock: A monotonic clock, for the uptime.
     """
 
@@ -46,6 +47,7 @@ class Health:
         checks: Mapping[str, Callable[[], bool]] | None = None,
         webhooks: Callable[[], Awaitable[Mapping[str, object]]] | None = None,
         crowded: Callable[[], list[str]] = list,
+        worker: str | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._node = node
@@ -54,6 +56,7 @@ class Health:
         self._checks = dict(checks or {})
         self._webhooks = webhooks
         self._crowded = crowded
+        self._worker = worker
         self._clock = clock
         self._leaving = False
         self._stays = False
@@ -126,6 +129,8 @@ class Health:
             "channels": sum(counters.channels for counters in self._metrics.apps.values()),
             "subscriptions": sum(counters.subscriptions for counters in self._metrics.apps.values()),
         }
+        if self._worker is not None:
+            usage["worker"] = self._worker
         if self._webhooks is not None:
             try:
                 usage["webhooks"] = await self._webhooks()

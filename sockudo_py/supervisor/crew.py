@@ -11,7 +11,7 @@ from typing import Any, Final
 from sockudo_py.errors import ConfigError, SockudoError
 from sockudo_py.metrics import Metrics
 from sockudo_py.supervisor.children import Children
-from sockudo_py.supervisor.policy import Backoff, described, successor
+from sockudo_py.supervisor.policy import Backoff, described, hint, successor
 from sockudo_py.supervisor.sockets import SharedSockets
 from sockudo_py.supervisor.sums import Family, Sums, families_of
 from sockudo_py.supervisor.worker_process import WorkerProcess
@@ -55,6 +55,7 @@ class Crew:
         self._seats = [Seat(str(number)) for number in range(1, count + 1)]
         self._order: dict[str, Any] = {}
         self._sums = Sums()
+        self._late_reloads: set[asyncio.Task[bool]] = set()
         self._leaving: set[WorkerProcess] = set()
         self._departed: list[str] = []  # nodes whose process has ended, which the cluster does not know yet
         self._asked_to_expire = float("-inf")
@@ -146,7 +147,7 @@ class Crew:
             mine = await self._sockets.listeners() if listeners is None else [each.dup() for each in listeners]
         except OSError as problem:
             raise SockudoError(f"worker {seat.name} can't listen on the port: {problem.strerror}") from problem
-        worker = WorkerProcess(seat.name, mine, self._heard)
+        worker = WorkerProcess(seat.name, mine, self._order["content"], self._heard)
         numbers, shared = self._sockets.shared()
         try:
             await worker.start(self._children, self._order | numbers, shared)
@@ -166,6 +167,10 @@ class Crew:
         seat.said_silent = False
         self._up.set(seat.name, value=1)
         log.info("worker %s is process %d", worker.name, worker.pid)
+        if worker.content != self._order["content"]:  # there was a reload while it started
+            task = self._loop.create_task(worker.reload(self._order["content"]))
+            self._late_reloads.add(task)
+            task.add_done_callback(self._late_reloads.discard)
         self._heard()
 
     # -- ends --
@@ -193,12 +198,13 @@ class Crew:
             log.error("worker %s can't start: %s", seat.name, problem)
         times = f", {seat.backoff.failures} times in a row" if seat.backoff.loops else ""
         log.error(
-            "worker %s (process %d) %s after %.1f s%s; %s",
+            "worker %s (process %d) %s after %.1f s%s%s; %s",
             seat.name,
             worker.pid,
             described(code),
             worker.lived,
             times,
+            hint(code),
             successor(pause),
         )
         self._renew_in(seat, pause)
@@ -293,11 +299,14 @@ class Crew:
 
     async def _look_after(self) -> None:
         while True:
-            for seat in self._seats:
-                if seat.worker is not None:
-                    seat.worker.ask_state()
-                    self._watch(seat, seat.worker)
-            self._heard()
+            try:
+                for seat in self._seats:
+                    if seat.worker is not None:
+                        seat.worker.ask_state()
+                        self._watch(seat, seat.worker)
+                self._heard()
+            except Exception:  # top of the task: go on looking
+                log.exception("looking after the workers: unexpected error")
             await asyncio.sleep(LOOK_EVERY)
 
     def _watch(self, seat: Seat, worker: WorkerProcess) -> None:

@@ -38,8 +38,12 @@ def described(code: int) -> str:
         name = signal.Signals(-code).name
     except ValueError:
         name = f"signal {-code}"
-    hint = ", perhaps by the kernel for want of memory" if code == -signal.SIGKILL else ""
-    return f"was killed by {name}{hint}"
+    return f"was killed by {name}"
+
+
+def hint(code: int) -> str:
+    """Return what may have been the cause of an end, for the log."""
+    return " (by the kernel, perhaps, for want of memory)" if code == -signal.SIGKILL else ""
 
 
 def successor(pause: float) -> str:

@@ -44,10 +44,14 @@ def run(descriptor: int) -> int:
     Args:
         descriptor: Of the socket to the supervisor.
     """
+    try:
+        sock = socket.socket(fileno=descriptor)
+    except OSError as problem:
+        raise SockudoError("this command is for a supervisor: `sockudo-py start` with `workers`") from problem
     raise_limit()
     runner = asyncio.Runner(loop_factory=loop_factory())
     try:
-        return runner.run(_work(socket.socket(fileno=descriptor)))
+        return runner.run(_work(sock))
     except BaseException:
         runner.close()
         raise
@@ -76,6 +80,8 @@ class _Worker:
         self._socket.setblocking(False)
         await loop.create_unix_connection(lambda: self._wire, sock=self._socket)
         order = await self._order
+        if not order:  # the supervisor is gone already
+            return 0
         code = 0
         try:
             await self._serve(order)
@@ -155,7 +161,7 @@ class _Worker:
             self._retires = True
             self._stop.set()
         if not self._order.done():
-            self._order.cancel()
+            self._order.set_result({})
 
 
 def _own(ill: Sequence[str]) -> Sequence[str]:

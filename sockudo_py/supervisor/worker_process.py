@@ -30,11 +30,13 @@ class WorkerProcess:
     Args:
         name: Of the worker; its successors have the same one.
         listeners: Its sockets of the port. They stay the caller's.
+        content: The configuration that it starts with.
         heard: Called when it has said something.
     """
 
-    def __init__(self, name: str, listeners: Sequence[socket.socket], heard: Callable[[], None]) -> None:
+    def __init__(self, name: str, listeners: Sequence[socket.socket], content: str, heard: Callable[[], None]) -> None:
         self.name = name
+        self.content = content
         self.listeners = list(listeners)
         self.pid = 0
         self.banner: list[str] = []

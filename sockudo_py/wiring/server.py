@@ -168,6 +168,7 @@ class Server:
             },
             crowded=lambda: [] if watermarks is None else watermarks.past(self.node.connections()),
             webhooks=self._usage,
+            worker=None if place is None else place.worker,
         )
         self._health = health
         api_limit = limits.api_rate_limit

@@ -32,6 +32,20 @@ def test_a_signal_that_arrives_twice_at_once_still_drains_and_exits_with_0(tmp_p
         assert "second signal" not in server.log()
 
 
+def test_systemd_hears_when_the_server_is_ready_and_when_it_stops(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.settimeout(60)
+        with running(server_config(app_config(APP)), tmp_path / "s", {"NOTIFY_SOCKET": str(tmp_path / "notify")}):
+            assert systemd.recv(100) == b"READY=1"
+        assert systemd.recv(100) == b"STOPPING=1"
+
+
+def test_nobody_who_listens_for_systemd_is_no_reason_not_to_serve(tmp_path: Path) -> None:
+    with running(server_config(app_config(APP)), tmp_path, {"NOTIFY_SOCKET": str(tmp_path / "nobody")}) as server:
+        assert server.get("/up")[0] == 200
+
+
 def test_without_a_terminal_the_log_tells_what_listens_where_with_which_drivers(tmp_path: Path) -> None:
     with running(server_config(app_config(APP)), tmp_path) as server:
         server.stop()

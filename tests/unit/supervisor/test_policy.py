@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from sockudo_py.supervisor.policy import LONGEST_PAUSE, SETTLED, Backoff, described, successor
+from sockudo_py.supervisor.policy import LONGEST_PAUSE, SETTLED, Backoff, described, hint, successor
 
 
 def test_the_first_successor_comes_at_once_and_later_ones_ever_more_seldom() -> None:
@@ -33,12 +33,17 @@ def test_who_ran_for_long_has_not_failed_at_its_start() -> None:
         (0, "ended with exit code 0"),
         (3, "ended with exit code 3"),
         (-signal.SIGSEGV, "was killed by SIGSEGV"),
-        (-signal.SIGKILL, "was killed by SIGKILL, perhaps by the kernel for want of memory"),
+        (-signal.SIGKILL, "was killed by SIGKILL"),
         (-99, "was killed by signal 99"),
     ],
 )
 def test_an_end_is_described_by_its_code_or_signal(code: int, text: str) -> None:
     assert described(code) == text
+
+
+def test_a_sigkill_that_nobody_sent_has_a_likely_cause() -> None:
+    assert "want of memory" in hint(-signal.SIGKILL)
+    assert hint(-signal.SIGSEGV) == hint(1) == ""
 
 
 def test_the_log_says_when_the_next_one_starts() -> None:
