@@ -27,7 +27,7 @@ class Site(OverRedis):
         address: RedisAddress | None = None,
         **timing: float,
     ) -> None:
-        super().__init__(address or server.url, vacate_delay, number, **timing)  # type: ignore[arg-type]
+        super().__init__(address or server.address or server.url, vacate_delay, number, partitions=1, **timing)
         self.server = server
 
     def redis(self) -> Any:

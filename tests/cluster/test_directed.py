@@ -49,6 +49,8 @@ def ignore(outcome: object) -> None:
 @asynccontextmanager
 async def behind_a_proxy(server: RedisServer, **timing: float) -> AsyncIterator[Proxied]:
     """Give two nodes; the first one's answers can be lost."""
+    if server.address is not None and server.address.nodes:
+        pytest.skip("the map of a cluster leads past a proxy")
     async with reply_proxy(server.port) as proxy:
         site = Site(server, 0, **timing)  # type: ignore[arg-type]  # no address among them
         one, two = site.add(proxy.url), site.add()
@@ -84,7 +86,9 @@ async def test_04_a_refused_join_leaves_nothing_behind(private_redis: RedisServe
         assert await one.join(ROOM, ANN, max_members=1) == ChannelFull(1)
         await site.settle()
         topic = site.key(f"ch:{APP}\0{ROOM}")
-        assert site.redis().pubsub_numsub(topic) == [(topic, 1)]
+        sharded = private_redis.address is not None and private_redis.address.nodes
+        said = site.redis().execute_command("PUBSUB", "SHARDNUMSUB" if sharded else "NUMSUB", topic)
+        assert said == [topic, 1] or said == {topic: 1}
         assert site.partition(one).state.channels == {}
 
 
@@ -121,7 +125,7 @@ async def test_07_joins_whose_answer_is_lost_are_told_and_counted_once(private_r
         if held:
             site.redis().flushall()
             for node in (one, two):
-                site.link(node).fail("look again")
+                site.look_again(node)
             await site.settle()
         outcomes: list[object] = []
         one.adapter.join(APP, "c", one.source("1.1"), None, 100, False, outcomes.append)
@@ -223,7 +227,7 @@ async def test_10_two_servers_that_take_over_from_the_same_copy_make_different_i
     async with site.running() as (one,):
         for _ in range(2):
             site.redis().hset(site.key("meta"), "run", "as the copy has it")
-            site.link(one).fail("look again")
+            site.look_again(one)
             await site.settle()
             eras.add(site.redis().hget(site.key("meta"), "era"))
     assert len(eras) == 2
@@ -319,7 +323,7 @@ async def test_a_batch_that_a_lost_connection_left_behind_changes_nothing(privat
         await one.join("c", socket="1.1")
         partition = site.partition(one)
         late = partition._batches
-        site.link(one).fail("look again")
+        site.look_again(one)
         await site.settle()
         answer = await partition._script_answer("apply", [late, "c", f"{APP}\0c", 5, 1, 0])
         assert answer == [b"STALE"]

@@ -1,4 +1,4 @@
-"""The adapter's directed tests over other servers than the one that all tests use: Redis 7.0 and Valkey."""
+"""The adapter's directed tests over Redis 7.0 and Valkey, behind a Sentinel, and over a Redis Cluster."""
 
 import os
 import subprocess
@@ -39,11 +39,22 @@ def test_the_directed_tests_pass_over_another_server(
     server: Callable[[], tuple[Path, Mapping[str, str]]],
 ) -> None:
     binary, environment = server()
+    run({**environment, "TEST_REDIS_SERVER": str(binary)}, "tests/conformance/adapters/test_clusters.py")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["sentinel", "cluster"])
+def test_the_directed_tests_pass_over_another_kind_of_redis(kind: str) -> None:
+    run({**os.environ, "TEST_REDIS_KIND": kind})
+
+
+def run(environment: Mapping[str, str], *more: str) -> None:
+    """Run the directed tests."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/cluster/test_directed.py"]
     done = subprocess.run(
-        [*command, "tests/conformance/adapters/test_clusters.py"],
+        [*command, *more],
         cwd=ROOT,
-        env={**environment, "TEST_REDIS_SERVER": str(binary)},
+        env=environment,
         capture_output=True,
         text=True,
         timeout=DEADLINE,

@@ -13,6 +13,10 @@ from sockudo_py.adapters.redis.spread import number_of
 from sockudo_py.errors import SockudoError, Unavailable
 from sockudo_py.links.redis_address import RedisAddress
 from sockudo_py.protocol.effects import Member
+from sockudo_py.queues.base import Append, LanePolicy
+from sockudo_py.queues.redis.queue import RedisQueue
+from sockudo_py.relays.redis import RedisRelay
+from sockudo_py.relays.redis_board import RedisBoard
 from tests.conformance.adapters.driven import APP, Driven
 from tests.conformance.adapters.over_redis import PARTITIONS, OverRedis, until
 from tests.support.ports import free_port
@@ -186,6 +190,79 @@ async def test_a_failover_that_an_operator_wants_is_followed(replicated: RedisCl
         await until(lambda: one.adapter.healthy() and two.adapter.healthy())
         assert {await patiently(two, name) for name in CHANNELS} == {(2, 2)}
         await everybody_leaves(site, one, two)
+
+
+async def test_the_queue_is_on_one_master_and_follows_its_slot(replicated: RedisClusterServers) -> None:
+    policy = LanePolicy(window=0.0, size=1, slow_start=False)
+    queue = RedisQueue(replicated.address, prefix="{q}:", wait_replicas=1, response_timeout=1.0, default_policy=policy)
+    events = [Append(f"e{number}", "wh_a", APP, b"{}", 1) for number in range(4)]
+
+    async def appended(some: list[Append]) -> None:
+        async with asyncio.timeout(30):
+            while True:
+                try:
+                    return await queue.append(some)
+                except Unavailable:
+                    await asyncio.sleep(0.05)
+
+    try:
+        await queue.open()
+        await queue.append(events[:2])
+        owner = replicated.owner("{q}:")
+        assert len(list(owner.client().scan_iter("{q}:*"))) > 0
+        target = next(one for one in replicated.servers[:3] if one is not owner)
+        await asyncio.to_thread(replicated.move_slot, "{q}:", target)
+        await appended(events[2:3])
+        await asyncio.to_thread(target.cli, "WAIT", 1, 10_000)
+        target.kill()
+        await until(lambda: replicated.owner("{q}:") not in (owner, target))
+        said = ""
+        async with asyncio.timeout(30):
+            while "only 0 of 1 replicas (wait_replicas) have it" not in said:  # its replica is the master now
+                with pytest.raises(Unavailable) as refused_:
+                    await queue.append(events[3:])
+                said = str(refused_.value)
+        assert (await queue.depths()).waiting >= 3
+    finally:
+        await queue.close()
+
+
+async def test_a_relay_and_a_board_reach_other_nodes(servers: RedisClusterServers) -> None:
+    site = OverRedis(servers.address, 0.0, 2)
+    one, two = (RedisRelay(link, "sockudo:{http}:") for link in site.links)
+    heard: list[bytes] = []
+    board_one, board_two = (RedisBoard(link, "sockudo:{board}:") for link in site.links)
+    two.start(Hearing(heard))
+    board_two.start(lambda topic, payload: heard.append(payload))
+    board_two.follow("news")
+    async with site.running():
+        found: list[object] = []
+        two.take("session")
+        one.owner("session", found.append)  # on another connection: it may come first
+        await until(lambda: bool(found))
+        assert found[0] in (None, two.node_id)
+        sent: list[bool] = []
+        one.send(two.node_id, b"frame", sent.append)
+        await until(lambda: sent == [True] and heard == [b"frame"])
+        board_one.tell("news", b"tap")
+        await until(lambda: heard == [b"frame", b"tap"])
+        board_two.post(b"note")
+        async with asyncio.timeout(10):
+            while await board_one.read() != {board_two.node_id: b"note"}:  # noqa: ASYNC110 - Redis says when
+                await asyncio.sleep(0.01)
+
+
+class Hearing:
+    """A listener of a relay."""
+
+    def __init__(self, heard: list[bytes]) -> None:
+        self._heard = heard
+
+    def message(self, payload: bytes) -> None:
+        self._heard.append(payload)
+
+    def cut_off(self) -> None:
+        pass
 
 
 def ways(site: OverRedis) -> list:  # type: ignore[type-arg]

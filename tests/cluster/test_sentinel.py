@@ -72,11 +72,11 @@ async def test_the_old_master_comes_back_as_a_replica_and_is_left_alone(redis: W
         dead = await asyncio.to_thread(redis.kill_master)
         site.server = redis.master
         await asyncio.to_thread(dead.start)  # as the master that it was, until the Sentinel sees it
-        site.link(one).fail("look again")
+        site.look_again(one)
         await two.leave(ROOM, BOB, socket="2.1")
         await at_rest(site)
         await asyncio.to_thread(wait_until, lambda: follows(dead), "the old master to follow the new one")
-        site.link(two).fail("look again")
+        site.look_again(two)
         await two.join(ROOM, CID, socket="2.2")
         await until(lambda: sorted(site.kinds(ROOM)) == ["ChannelOccupied", *["MemberAdded"] * 3, "MemberRemoved"])
         assert await one.adapter.members(APP, ROOM) == ["ann", "cid"]

@@ -137,9 +137,7 @@ class Watched:
     @property
     def address(self) -> RedisAddress:
         """Where clients find the master."""
-        login = f":{self._password}@" if self._password else ""
-        sentinels = Sentinels((self.sentinel.host,), NAME, None, self._password or None)
-        return RedisAddress(f"redis://{login}unused/0", sentinels)
+        return address_by(self.sentinel, self._password)
 
     @property
     def settings(self) -> dict[str, object]:
@@ -166,6 +164,12 @@ class Watched:
         dead.kill()
         wait_until(lambda: self.sentinel.settled_on(heir.port) and leads(heir), "the replica to take over")
         return dead
+
+
+def address_by(sentinel: Sentinel, password: str = "") -> RedisAddress:
+    """Return where the master of a Sentinel is found; ``password``: of both."""
+    login = f":{password}@" if password else ""
+    return RedisAddress(f"redis://{login}unused/0", Sentinels((sentinel.host,), NAME, None, password or None))
 
 
 @pytest.fixture(scope="session")

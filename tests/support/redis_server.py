@@ -21,6 +21,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
+from sockudo_py.links.redis_address import RedisAddress
 from tests.support.ports import free_port
 
 START_SECONDS = 60.0  # a loaded machine
@@ -67,6 +68,7 @@ class RedisServer:
         self._password = password
         self._process: subprocess.Popen[bytes] | None = None
         self.port = 0
+        self.address: RedisAddress | None = None  # how nodes find it, where that is not its URL
 
     @property
     def url(self) -> str:

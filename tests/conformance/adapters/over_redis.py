@@ -93,12 +93,6 @@ class OverRedis:
     def partitions(self, node: Driven) -> Sequence[Partition]:
         return self.adapters[self.nodes.index(node)].partitions
 
-    def link(self, node: Driven) -> LastingRedis:
-        """Return the connection of a node that has only one."""
-        found = self.links[self.nodes.index(node)]
-        assert isinstance(found, LastingRedis)
-        return found
-
     async def pass_time(self, seconds: float) -> None:
         """Let Redis' clock be later, in steps that are no surprise to nodes that beat."""
         while seconds > 0:
@@ -136,12 +130,16 @@ class OverRedis:
 
     def cut(self, node: Driven) -> None:
         """Keep a node from Redis."""
+        self._cut.add(self.links[self.nodes.index(node)])
+        self.look_again(node, "it is cut off")
+
+    def look_again(self, node: Driven, reason: str = "look again") -> None:
+        """Let a node lose its connections."""
         link = self.links[self.nodes.index(node)]
-        self._cut.add(link)
         streams = [link._stream] if isinstance(link, LastingRedis) else [one.stream for one in link._masters.values()]
         for stream in streams:
             if stream is not None:
-                stream.fail("it is cut off")
+                stream.fail(reason)
 
     def mend(self, node: Driven) -> None:
         """Let it connect again."""
