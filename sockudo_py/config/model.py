@@ -79,8 +79,8 @@ class Config(Section):
     workers: Workers = Field(
         default=1,
         description="Processes on the port, which a supervisor starts and replaces; `auto`: as many as the CPUs that "
-        "this server may use. More than 1, and `auto`, need `adapter.driver` `redis` and `queue.driver` `redis` or "
-        "`sqs`.",
+        "this server may use. More than 1, and `auto`, need `adapter.driver` `redis` and `queue.driver` "
+        "`redis`, or `sqs` with `queue.sqs.store` `redis`.",
     )
     max_connections: Limit = Field(
         default=None, description="Connections of this node, which is each worker; null, 0, -1: no limit."

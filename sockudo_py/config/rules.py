@@ -10,10 +10,10 @@ from sockudo_py.config.types import AUTO
 from sockudo_py.config.unused import is_blank
 
 START_REDIS: Final = "redis-server --appendonly yes --maxmemory-policy noeviction"
-_USUAL_DRIVERS: Final = {"adapter": "local", "queue": "sqlite"}
-_SHARED_DRIVERS: Final = {
-    "adapter": ("redis", ("redis",)),
-    "queue": ("redis or sqs", ("redis", "sqs", "none")),  # with none there is nothing to share
+_SHARED: Final = {  # by key: what processes can share, in words, and all values that will do
+    "adapter.driver": ("redis", ("redis",)),
+    "queue.driver": ("redis or sqs", ("redis", "sqs", "none")),  # with none there is nothing to share
+    "queue.sqs.store": ("redis", ("redis",)),
 }
 
 
@@ -103,11 +103,17 @@ def _shared_by_workers(raw: dict[str, Any]) -> Iterator[Problem]:
     written = str(raw.get("workers", 1)).strip().lower()
     if written != AUTO and (_number(written) or 1) < 2:
         return
-    drivers = {key: _word(_section(raw, key).get("driver"), usual) for key, usual in _USUAL_DRIVERS.items()}
-    missing = [key for key, (_, shared) in _SHARED_DRIVERS.items() if drivers[key] not in shared]
+    adapter, queue = _section(raw, "adapter"), _section(raw, "queue")
+    found = {
+        "adapter.driver": _word(adapter.get("driver"), "local"),
+        "queue.driver": _word(queue.get("driver"), "sqlite"),
+    }
+    if found["queue.driver"] == "sqs":
+        found["queue.sqs.store"] = _word(_section(queue, "sqs").get("store"), "sqlite")
+    missing = [key for key, value in found.items() if value not in _SHARED[key][1]]
     if missing:
-        wanted = " and ".join(f"{key}.driver {_SHARED_DRIVERS[key][0]} (it is {drivers[key]})" for key in missing)
-        keys = " and ".join(f"{key}.driver" for key in missing)
+        wanted = " and ".join(f"{key} {_SHARED[key][0]} (it is {found[key]})" for key in missing)
+        keys = " and ".join(missing)
         text = f"is {written}, and several processes are one server only with {wanted}"
         yield Problem(("workers",), text, f"set {keys} to redis, which `{START_REDIS}` starts, or workers to 1")
 

@@ -57,12 +57,22 @@ def test_both_keys_are_named_in_one_line_with_what_starts_a_redis(tmp_path: Path
         ({"adapter": {"driver": "redis"}}, "queue.driver redis or sqs (it is sqlite)", "adapter.driver"),
         ({"adapter": {"driver": "redis"}, "queue": {"driver": "memory"}}, "(it is memory)", "adapter.driver"),
         ({"queue": {"driver": "sqs"}}, "adapter.driver redis (it is local)", "queue.driver"),
+        (
+            {"adapter": {"driver": "redis"}, "queue": {"driver": "sqs"}},
+            "with queue.sqs.store redis (it is sqlite); set queue.sqs.store to redis",
+            "queue.driver",
+        ),
     ],
 )
 def test_only_what_is_missing_is_named(tmp_path: Path, settings: dict[str, Any], named: str, not_named: str) -> None:
     (line,) = problems(tmp_path, workers="auto", **settings)
     assert named in line
     assert not_named not in line
+
+
+def test_sqs_with_a_store_in_redis_is_shared(tmp_path: Path) -> None:
+    queue = {"driver": "sqs", "sqs": {"store": "redis"}}
+    assert read(tmp_path, workers=2, adapter={"driver": "redis"}, queue=queue).workers == 2
 
 
 def test_without_webhooks_no_queue_is_shared(tmp_path: Path) -> None:
