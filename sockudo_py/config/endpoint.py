@@ -21,6 +21,7 @@ from sockudo_py.config.types import (
     Secret,
     Section,
     Share,
+    Text,
     Time,
 )
 
@@ -148,6 +149,54 @@ class EndpointRateLimit(Section):
     per_hour: Positive | None = Field(default=None, description="Requests an hour.")
 
 
+Credential = Annotated[SecretStr, Field(min_length=1, max_length=4096)]
+
+
+class AuthConfig(Section):
+    """How requests prove to the receiver's gateway who sends them, besides the signature."""
+
+    type: Literal["basic", "bearer", "oauth2"] = Field(
+        description="`basic`: user and password; `bearer`: a token; `oauth2`: a token by client credentials."
+    )
+    username: Name | None = Field(default=None, description="`basic`: the user.")
+    password: Credential | None = Field(
+        default=None, description="`basic`: the password. In files `password_env` names a variable instead."
+    )
+    token: Credential | None = Field(
+        default=None, description="`bearer`: the token. In files `token_env` names a variable instead."
+    )
+    token_url: Annotated[HttpUrl | None, HIDDEN_PATH] = Field(
+        default=None, description="`oauth2`: where tokens are asked for. Addresses are checked as the endpoint's are."
+    )
+    client_id: Name | None = Field(default=None, description="`oauth2`: the client.")
+    client_secret: Credential | None = Field(
+        default=None, description="`oauth2`: its secret. In files `client_secret_env` names a variable instead."
+    )
+    scope: Name | None = Field(default=None, description="`oauth2`: the scope to ask for.")
+    audience: Name | None = Field(default=None, description="`oauth2`: the audience to ask for.")
+    client_auth: Literal["basic", "body"] | None = Field(
+        default=None, description="`oauth2`: where client and secret stand in the question; null: `basic`."
+    )
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        needed = {
+            "basic": ("username", "password"),
+            "bearer": ("token",),
+            "oauth2": ("token_url", "client_id", "client_secret"),
+        }
+        allowed = {*needed[self.type], "type", *(("scope", "audience", "client_auth") if self.type == "oauth2" else ())}
+        for name in needed[self.type]:
+            if getattr(self, name) is None:
+                raise ValueError(f"needs {name} with the type {self.type}")
+        for name in type(self).model_fields:
+            if name not in allowed and getattr(self, name) is not None:
+                raise ValueError(f"has {name}, which does not belong to the type {self.type}; remove it")
+        if self.username is not None and ":" in self.username:
+            raise ValueError("has a username with a colon; Basic authentication can't carry it")
+        return self
+
+
 class EndpointFields(Section):
     """What a webhook endpoint has, whether a file or the management API says it. One of `url` and `lambda` is given."""
 
@@ -163,6 +212,7 @@ class EndpointFields(Section):
     )
     filter: FilterConfig = Field(default=FilterConfig(), description="Which channels.")
     headers: dict[str, SecretStr] = Field(default_factory=dict, description="Headers to send along.")
+    auth: AuthConfig | None = Field(default=None, description="Authentication besides the signature.")
     profile: ProfileName | None = Field(
         default=None, description="Signature and envelope; null: `webhooks.signature.profile`."
     )
@@ -219,10 +269,18 @@ class EndpointConfig(EndpointFields):
         default=None,
         description='Until when the previous secret signs, such as "2026-12-31T12:00:00Z"; null: until it is removed.',
     )
+    client_cert_path: Text | None = Field(
+        default=None, description="PEM file of a client certificate for the receiver (mTLS), perhaps with its key."
+    )
+    client_key_path: Text | None = Field(
+        default=None, description="PEM file of its private key; null: in the same file."
+    )
     trusted: bool = Field(default=True, description="Private addresses are allowed (in files: you wrote it).")
 
     @model_validator(mode="after")
     def _rotation_is_complete(self) -> Self:
+        if self.client_key_path is not None and self.client_cert_path is None:
+            raise ValueError("has client_key_path but no client_cert_path; name the certificate")
         if self.previous_secret is not None and self.secret is None:
             raise ValueError("has previous_secret but no secret; name the current one secret")
         if self.previous_secret_expires_at is not None and self.previous_secret is None:

@@ -85,6 +85,7 @@ SECRETS = (
     APP + "secret",
     APP + "keys[].secret",
     *(place + name for place in (ENDPOINT, OPERATOR) for name in ("secret", "previous_secret")),
+    *(f"{place}auth.{name}" for place in (ENDPOINT, OPERATOR) for name in ("password", "token", "client_secret")),
 )
 
 

@@ -225,12 +225,13 @@ class Editor:
         endpoint = self._defined(document, app)
         refuse(problems_of(endpoint, self._rules))
         warnings = []
-        if endpoint.url is not None:
-            permitted = await self._permits(endpoint.url)
+        asked = (("url", endpoint.url), ("auth.token_url", endpoint.oauth2.token_url if endpoint.oauth2 else None))
+        for field, url in asked:
+            permitted = True if url is None else await self._permits(url)
             if permitted is False:
-                raise blocked()
+                raise blocked(field)
             if permitted is None:
-                warnings.append("url: the name of its host has no address at present")
+                warnings.append(f"{field}: the name of its host has no address at present")
         if not endpoint.event_types:
             warnings.append("event_types: none is listed, so nothing is sent; * is all")
         if not self._sends:
@@ -254,17 +255,20 @@ class Editor:
         return int(self._clock() * 1000)
 
 
-def _spec(body: Mapping[str, Any], headers: Mapping[str, Any] | None = None) -> tuple[dict[str, Any], str | None]:
+def _spec(body: Mapping[str, Any], kept: Mapping[str, Any] | None = None) -> tuple[dict[str, Any], str | None]:
     """Return the fields to keep of a body, and its secret. Raises Refused.
 
-    ``headers``: those that are kept; MASK in the body stands for their values.
+    ``kept``: those that there are; MASK in the body stands for the values of its headers, and of secrets of its auth.
     """
+    kept = kept or {}
     model = read(EndpointBody, body)
     spec = named_once(body)
     for name in ("app_id", "secret"):
         spec.pop(name, None)
     if "headers" in spec:
-        spec["headers"] = _unmasked(spec["headers"], headers or {})
+        spec["headers"] = _unmasked("headers", spec["headers"], kept.get("headers") or {})
+    if spec.get("auth") is not None:
+        spec["auth"] = _unmasked("auth", spec["auth"], kept.get("auth") or {})
     given = [name for name in ("url", "lambda") if spec.get(name) is not None]
     if len(given) != 1:
         text = "give one of url and lambda, not both" if given else "give url, or lambda"
@@ -272,16 +276,16 @@ def _spec(body: Mapping[str, Any], headers: Mapping[str, Any] | None = None) -> 
     return spec, None if model.secret is None else model.secret.get_secret_value()
 
 
-def _unmasked(headers: Mapping[str, Any], kept: Mapping[str, Any]) -> dict[str, Any]:
-    lost = [name for name, value in headers.items() if value == MASK and name not in kept]
+def _unmasked(field: str, given: Mapping[str, Any], kept: Mapping[str, Any]) -> dict[str, Any]:
+    lost = [name for name, value in given.items() if value == MASK and name not in kept]
     if lost:
-        problem = FieldProblem(f"headers.{lost[0]}", f"{MASK} stands for a value that is kept, and there is none")
+        problem = FieldProblem(f"{field}.{lost[0]}", f"{MASK} stands for a value that is kept, and there is none")
         raise Refused(422, "invalid_field", f"{problem.field}: {problem.message}", [problem])
-    return {name: kept[name] if value == MASK else value for name, value in headers.items()}
+    return {name: kept[name] if value == MASK else value for name, value in given.items()}
 
 
 def _replaced(document: Document, body: Mapping[str, Any]) -> tuple[dict[str, Any], str | None]:
-    return _spec(body, document.spec.get("headers"))
+    return _spec(body, document.spec)
 
 
 def _merged(document: Document, body: Mapping[str, Any]) -> tuple[dict[str, Any], str | None]:
@@ -294,7 +298,7 @@ def _merged(document: Document, body: Mapping[str, Any]) -> tuple[dict[str, Any]
     for one, other in (("url", "lambda"), ("lambda", "url")):
         if patch.get(one) is not None and other not in patch:
             whole.pop(other, None)
-    return _spec(whole, document.spec.get("headers"))
+    return _spec(whole, document.spec)
 
 
 def _same_app(document: Document, body: Mapping[str, Any]) -> None:

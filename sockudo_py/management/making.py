@@ -66,7 +66,7 @@ def refuse(problems: Iterable[str]) -> None:
     raise Refused(422, code, said, found)
 
 
-def blocked() -> Refused:
+def blocked(field: str = "url") -> Refused:
     """Return the answer for a URL that leads where no endpoint may. It does not say what is there."""
-    problem = FieldProblem("url", "address not allowed")
-    return Refused(422, "blocked_address", "url: address not allowed", [problem])
+    problem = FieldProblem(field, "address not allowed")
+    return Refused(422, "blocked_address", f"{field}: address not allowed", [problem])

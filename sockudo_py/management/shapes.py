@@ -1,5 +1,6 @@
 """How an endpoint looks in answers. No secret and no value of a header is in them."""
 
+import base64
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -11,6 +12,7 @@ from sockudo_py.management.making import signs_itself
 from sockudo_py.management.models import MASK
 from sockudo_py.management.values import iso
 from sockudo_py.webhooks.endpoints.guard import redact_url
+from sockudo_py.webhooks.endpoints.keypairs import public_keys
 
 
 def shape(endpoint: Endpoint, document: Document | None, alias: Alias) -> dict[str, Any]:
@@ -46,6 +48,8 @@ def shape(endpoint: Endpoint, document: Document | None, alias: Alias) -> dict[s
         "filter": {name: value for name, value in asdict(endpoint.filter).items() if value is not None},
         "headers": {name: MASK for name, _ in endpoint.headers},
         "header_names": sorted(name for name, _ in endpoint.headers),
+        **_auth(endpoint),
+        **({"public_keys": keys} if (keys := public_keys(endpoint)) else {}),
         "json_style": endpoint.json_style,
         "payload": endpoint.payload,
         "retries_s": list(endpoint.retry.schedule),
@@ -58,6 +62,27 @@ def shape(endpoint: Endpoint, document: Document | None, alias: Alias) -> dict[s
         "created_at": None if document is None else iso(document.created_ms),
         "updated_at": None if document is None else iso(document.updated_ms),
     }
+
+
+def _auth(endpoint: Endpoint) -> dict[str, Any]:
+    """Return how requests are authenticated, with a mask for what nobody may see."""
+    if endpoint.auth is None:
+        return {}
+    auth: dict[str, Any] = {"type": endpoint.auth}
+    if endpoint.auth == "bearer":
+        auth["token"] = MASK
+    if endpoint.auth == "basic":
+        auth |= {"username": _user(endpoint), "password": MASK}
+    if endpoint.oauth2 is not None:
+        given = endpoint.oauth2
+        auth |= {"token_url": redact_url(given.token_url), "client_id": given.client_id, "client_secret": MASK}
+        auth |= {"scope": given.scope, "audience": given.audience, "client_auth": given.client_auth}
+    return {"auth": auth}
+
+
+def _user(endpoint: Endpoint) -> str:
+    value = next((value for name, value in endpoint.headers if name == "Authorization"), "")
+    return base64.b64decode(value.removeprefix("Basic ")).decode("utf-8", "replace").partition(":")[0]
 
 
 def wrapped(shown: Mapping[str, Any], alias: Alias) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from typing import Any
 
 from sockudo_py.endpoints import Endpoint
 from sockudo_py.webhooks.endpoints.guard import redact_url
+from sockudo_py.webhooks.endpoints.keypairs import public_keys
 
 _MINUTES = 60
 
@@ -82,6 +83,8 @@ def describe_endpoint(endpoint: Endpoint) -> dict[str, Any]:
         "enabled": endpoint.enabled,
         "profile": endpoint.profile,
     }
+    if keys := public_keys(endpoint):
+        shown["public_keys"] = keys
     if endpoint.function is not None:
         shown["lambda"] = {"function_name": endpoint.function.function_name, "region": endpoint.function.region}
     else:

@@ -39,11 +39,12 @@ from sockudo_py.webhooks.service import DeliverySettings
 from sockudo_py.webhooks.spool.memory import SpoolLimits
 from sockudo_py.webhooks.targets.aws_lambda import LambdaInvoker
 from sockudo_py.webhooks.targets.base import Target
+from sockudo_py.webhooks.targets.http.oauth import ANSWER_BYTES
 from sockudo_py.webhooks.targets.http.target import HttpTarget
 from sockudo_py.wiring.key_file import KeyFile, key_file
 from sockudo_py.wiring.redis_address import address_of_driver, address_problems, keys_of_driver
 from sockudo_py.wiring.shared_redis import SharedRedis
-from sockudo_py.wiring.tls import webhook_context
+from sockudo_py.wiring.tls import certificate_problems, webhook_context
 
 if TYPE_CHECKING:
     from sockudo_py.links.sqlite import SqliteFile
@@ -373,7 +374,7 @@ def make_apps(config: Config, rules: EndpointRules, metrics: Metrics) -> AppMana
     """Return the app manager of ``app_manager.driver``."""
 
     def check(endpoint: Endpoint) -> Sequence[str]:
-        return endpoint_problems(endpoint, rules)
+        return [*endpoint_problems(endpoint, rules), *certificate_problems(endpoint)]
 
     match config.app_manager.driver:
         case "memory" | "array":
@@ -404,7 +405,11 @@ def make_apps(config: Config, rules: EndpointRules, metrics: Metrics) -> AppMana
 
 def make_operators(config: Config, rules: EndpointRules) -> tuple[Endpoint, ...]:
     """Return the endpoints of ``webhooks.operators``. Raises ConfigError."""
-    return define_operators(config, lambda endpoint: endpoint_problems(endpoint, rules))
+
+    def check(endpoint: Endpoint) -> Sequence[str]:
+        return [*endpoint_problems(endpoint, rules), *certificate_problems(endpoint)]
+
+    return define_operators(config, check)
 
 
 def make_targets(config: Config, metrics: Metrics, descriptors: Descriptors | None = None) -> dict[str, Target]:
@@ -414,19 +419,26 @@ def make_targets(config: Config, metrics: Metrics, descriptors: Descriptors | No
     if descriptors is not None:
         bounds = {"most_idle": descriptors.idle_requests, "on_shortage": partial(descriptors.short, "request")}
     denied = [ip_network(cidr) for cidr in security.denied_cidrs]
-    return {
-        "http": HttpTarget(
+
+    def http(response_bytes: int, tokens: HttpTarget | None = None) -> HttpTarget:
+        return HttpTarget(
             guard=AddressGuard(
                 allow_private=security.allow_private_networks,
                 allowed=[ip_network(cidr) for cidr in security.allowed_cidrs],
                 denied=denied,
             ),
             trusted_guard=AddressGuard(allow_private=True, denied=denied),
-            response_bytes=delivery.response_body_bytes,
-            ssl_context=webhook_context(config) if security.ca_bundle else None,
+            response_bytes=response_bytes,
+            make_tls=(lambda: webhook_context(config)) if security.ca_bundle else None,
             proxy=security.egress_proxy.get_secret_value() if security.egress_proxy else None,
+            tokens=tokens,
             **bounds,
-        ),
+        )
+
+    if security.ca_bundle:
+        webhook_context(config)  # raises what is wrong with it
+    return {
+        "http": http(delivery.response_body_bytes, http(ANSWER_BYTES)),
         "lambda": LambdaInvoker(metrics=metrics, response_bytes=delivery.response_body_bytes),
     }
 

@@ -1,8 +1,10 @@
 """TLS on the main port, and towards the receivers of webhooks."""
 
 import ssl
+from collections.abc import Iterator
 
 from sockudo_py.config import Config
+from sockudo_py.endpoints import Endpoint
 from sockudo_py.errors import ConfigError
 from sockudo_py.webhooks.targets.http.target import default_ssl_context
 
@@ -58,3 +60,17 @@ def webhook_context(config: Config) -> ssl.SSLContext:
         text = f"can't read {path!r}: {problem.strerror}"
         raise ConfigError([config.problem(key, text, "give the PEM file")]) from problem
     return context
+
+
+def certificate_problems(endpoint: Endpoint) -> Iterator[str]:
+    """Yield why the client certificate of an endpoint can't be used."""
+    files = endpoint.client_cert
+    if files is None:
+        return
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_cert_chain(files.cert_path, files.key_path, password="")
+    except (OSError, ValueError) as problem:
+        why = problem.strerror if isinstance(problem, OSError) and not isinstance(problem, ssl.SSLError) else None
+        text = why or "the two don't belong together, or are no PEM files without passphrase"
+        name = endpoint.name or endpoint.uid
+        yield f"app {endpoint.app_id}: webhook {name}: client_cert_path: {files.cert_path}: {text}"

@@ -47,7 +47,7 @@ def test_run_installs_what_the_server_needs_and_nothing_else(folder: Path) -> No
 @pytest.mark.parametrize("target", ["test", "check", "soak", "bench", "docs"])
 def test_other_targets_install_the_rest(folder: Path, target: str) -> None:
     commands = make(folder, "-n", target)
-    assert "--editable '.[aws,postgres,mysql,schemas]' --group dev" in commands
+    assert "--editable '.[aws,postgres,mysql,schemas,ed25519]' --group dev" in commands
     assert "--quiet" not in commands.partition("--group dev")[0]
 
 

@@ -67,6 +67,7 @@ async def show(options: argparse.Namespace, config: Config, known: Known) -> int
         "events": _events(found),
         "filter": ", ".join(f"{name}={value}" for name, value in found["filter"].items()),
         "profile": found["profile"],
+        "public key": ", ".join(found.get("public_keys", ())),
         "headers": ", ".join(found["header_names"]),
         "retries": ", ".join(f"{wait:g} s" for wait in found["retries_s"]) or "none",
     }

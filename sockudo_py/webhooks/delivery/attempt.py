@@ -51,6 +51,8 @@ def request_for(endpoint: Endpoint, job: Job, body: Body, now: float) -> Request
         timeout=endpoint.request_timeout,
         connect_timeout=endpoint.connect_timeout,
         trusted=endpoint.trusted,
+        oauth2=endpoint.oauth2,
+        client_cert=endpoint.client_cert,
     )
 
 

@@ -15,6 +15,7 @@ from typing import Literal
 
 from sockudo_py import __version__
 from sockudo_py.endpoints import Endpoint, ProfileName
+from sockudo_py.webhooks.endpoints.keypairs import PRIVATE_KEY_PREFIX, sign
 
 USER_AGENT = f"sockudo-py/{__version__}"
 BODY = "{body}"
@@ -147,9 +148,12 @@ def _sign(
     if scheme.keys == "app":
         headers.append((scheme.header, scheme.prefix + _digest(endpoint.app_keys[0].secret, content, scheme.encoding)))
         return
-    signatures = [
-        scheme.prefix + _digest(secret, content, scheme.encoding) for secret in _secrets(scheme, endpoint, now)
-    ]
+    if scheme.keys == "standard" and any(secret.value.startswith(PRIVATE_KEY_PREFIX) for secret in endpoint.secrets):
+        signatures = [_standard_signature(secret, content) for secret in _values(endpoint, now)]
+    else:
+        signatures = [
+            scheme.prefix + _digest(secret, content, scheme.encoding) for secret in _secrets(scheme, endpoint, now)
+        ]
     if scheme.rotation == "list":
         headers.append((scheme.header, " ".join(signatures)))
         return
@@ -158,11 +162,22 @@ def _sign(
         headers.append((f"{scheme.header}-Previous", signatures[1]))
 
 
-def _secrets(scheme: Scheme, endpoint: Endpoint, now: float) -> list[bytes]:
+def _standard_signature(secret: str, content: bytes) -> str:
+    if secret.startswith(PRIVATE_KEY_PREFIX):
+        return "v1a," + sign(secret, content)
+    return "v1," + _digest(standard_key(secret), content, "base64")
+
+
+def _values(endpoint: Endpoint, now: float) -> list[str]:
+    """Return the secrets that sign, the current one first."""
     current = [secret for secret in endpoint.secrets if secret.expires_at is None]
     old = [secret for secret in endpoint.secrets if secret.expires_at is not None and secret.expires_at > now]
     old.sort(key=lambda secret: secret.expires_at or 0.0, reverse=True)
-    values = [secret.value for secret in (*current, *old)]
+    return [secret.value for secret in (*current, *old)]
+
+
+def _secrets(scheme: Scheme, endpoint: Endpoint, now: float) -> list[bytes]:
+    values = _values(endpoint, now)
     if scheme.keys == "standard":
         return [standard_key(value) for value in values]
     return [value.encode() for value in values]

@@ -8,6 +8,7 @@ from sockudo_py.endpoints import Endpoint, LambdaTarget
 from sockudo_py.webhooks.endpoints.filters import filter_problems, impossible
 from sockudo_py.webhooks.endpoints.guard import url_problems
 from sockudo_py.webhooks.endpoints.headers import MAX_HEADERS, MAX_VALUE_BYTES, header_problems, name_problems
+from sockudo_py.webhooks.endpoints.keypairs import PRIVATE_KEY_PREFIX, KeyPairsUnavailable, private_key
 from sockudo_py.webhooks.endpoints.profiles import Scheme, scheme_headers, scheme_of, standard_key
 
 # AWS's own pattern: a name, a part of an ARN, or all of it.
@@ -53,8 +54,22 @@ def problems_of(endpoint: Endpoint, rules: EndpointRules = EndpointRules()) -> I
     yield from header_problems(
         endpoint.headers, max_headers=rules.max_headers, max_value_bytes=rules.max_header_value_bytes
     )
+    yield from _auth_problems(endpoint, rules)
     yield from filter_problems(endpoint.filter) or impossible(endpoint.filter, endpoint.event_types)
     yield from _signature_problems(endpoint)
+
+
+def _auth_problems(endpoint: Endpoint, rules: EndpointRules) -> Iterable[str]:
+    if endpoint.auth == "oauth2" and any(name.lower() == "authorization" for name, _ in endpoint.headers):
+        yield "headers.Authorization: auth sets this header; remove one of them"
+    if endpoint.oauth2 is not None:
+        if endpoint.function is not None:
+            yield "auth.type: oauth2 is for url; a function is invoked with the server's own AWS credentials"
+        https = rules.require_https or endpoint.require_https
+        for problem in url_problems(endpoint.oauth2.token_url, require_https=https, allowed_ports=rules.allowed_ports):
+            yield f"auth.token_{problem}" if problem.startswith("url") else f"auth.token_url: {problem}"
+    if endpoint.client_cert is not None and not (endpoint.url or "").startswith("https:"):
+        yield "client_cert_path: is for a url that begins with https:"
 
 
 def _function_problems(function: LambdaTarget) -> Iterable[str]:
@@ -109,6 +124,12 @@ def _secret_problems(endpoint: Endpoint, profile: str, scheme: Scheme) -> Iterab
     if scheme.keys == "standard":
         for secret in endpoint.secrets:
             try:
-                standard_key(secret.value)
+                if secret.value.startswith(PRIVATE_KEY_PREFIX):
+                    private_key(secret.value)
+                else:
+                    standard_key(secret.value)
+            except KeyPairsUnavailable as error:
+                yield f"profile {profile}: secret: {error}"
             except ValueError as error:
-                yield f"profile {profile}: secret: {error} (whsec_ and 24 to 64 bytes in base64)"
+                form = "whsec_ and 24 to 64 bytes in base64, or whsk_ and an Ed25519 key"
+                yield f"profile {profile}: secret: {error} ({form})"

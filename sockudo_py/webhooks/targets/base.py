@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import field
 from typing import Protocol, runtime_checkable
 
-from sockudo_py.endpoints import LambdaTarget
+from sockudo_py.endpoints import ClientCertificate, LambdaTarget, OAuth2
 from sockudo_py.protocol.values import value
 
 # Nobody answered: every policy retries these.
@@ -19,6 +19,7 @@ NETWORK = frozenset(
         "protocol",
         "blocked_address",
         "lambda_throttle",
+        "auth",
         "internal",
     }
 )
@@ -41,6 +42,8 @@ class Request:
     timeout: float = 10.0  # seconds for all of it
     connect_timeout: float = 5.0  # seconds for name look-up, TCP and TLS
     trusted: bool = False
+    oauth2: OAuth2 | None = None  # a token of there goes along
+    client_cert: ClientCertificate | None = None
 
 
 @value

@@ -143,7 +143,7 @@ def test_retry_after_is_seconds_or_a_date_or_nothing(value: str | None, seconds:
     assert parse_retry_after(value, NOW) == seconds
 
 
-def test_the_error_classes_are_those_of_the_specification_and_two_of_ours() -> None:
+def test_the_error_classes_are_those_of_the_specification_and_three_more() -> None:
     listed = """dns connect tls timeout_connect timeout_read reset protocol redirect blocked_address http_4xx http_5xx
         lambda_error lambda_throttle too_large poison endpoint_deleted expired"""
-    assert {*listed.split(), "endpoint_disabled", "internal"} == ERROR_CLASSES
+    assert {*listed.split(), "endpoint_disabled", "internal", "auth"} == ERROR_CLASSES

@@ -91,9 +91,7 @@ def test_a_pusher_endpoint_signs_with_the_key_of_its_app() -> None:
 
 def test_a_standard_secret_has_a_form_and_is_not_repeated() -> None:
     [problem] = problems(endpoint(profile="standard", secrets=(Secret("whsec_aHVzaA=="),)))
-    assert (
-        problem == "profile standard: secret: 4 bytes long; 24 to 64 are needed (whsec_ and 24 to 64 bytes in base64)"
-    )
+    assert problem.startswith("profile standard: secret: 4 bytes long; 24 to 64 are needed (whsec_ and 24 to 64 bytes")
 
 
 @pytest.mark.parametrize(("first", "second"), [("pulse", "remotedevai"), ("pusher", "sockudo"), ("pulse", "pulse")])

@@ -8,12 +8,14 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 import aiohappyeyeballs
 from yarl import URL
 
+from sockudo_py.endpoints import ClientCertificate
 from sockudo_py.memo import TwoGenerationCache
 from sockudo_py.process.descriptors import is_shortage
 from sockudo_py.webhooks.endpoints.guard import AddressGuard, BlockedAddress
@@ -66,7 +68,8 @@ class Dialer:
     ``guards``: by whether the endpoint is trusted. ``proxy``: URL of an HTTP proxy for all connections; the proxy
     resolves names then, and we check only the hosts in URLs. ``make_tls`` makes the context for https. The first
     connection that needs it calls it in a thread, since reading the system's authorities takes 50 ms, and later ones
-    call it again while it raises OSError. ``on_shortage`` is called when no file descriptor is free.
+    call it again while it raises OSError. ``shared_tls``: it returns the same one each time. ``on_shortage`` is called
+    when no file descriptor is free.
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class Dialer:
         *,
         make_tls: Callable[[], ssl.SSLContext],
         keep: int,
+        shared_tls: bool = False,
         lookup: Lookup | None = None,
         proxy: str | None = None,
         on_shortage: Callable[[], None] = lambda: None,
@@ -82,7 +86,9 @@ class Dialer:
         self._on_shortage = on_shortage
         self._guards = guards
         self._make_tls = make_tls
+        self._shared_tls = shared_tls
         self._tls: asyncio.Future[ssl.SSLContext] | None = None
+        self._with_cert: dict[ClientCertificate, tuple[tuple[int, ...], ssl.SSLContext]] = {}
         self._keep = keep
         self._proxy = URL(proxy) if proxy is not None else None
         # Strangers' dead name servers must not hold the threads that the operator's names need.
@@ -99,8 +105,10 @@ class Dialer:
         user, password = unquote(self._proxy.raw_user), unquote(self._proxy.raw_password or "")
         return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
-    async def dial(self, where: Destination, *, trusted: bool, timeout: float) -> Connection:
-        """Return a connection within ``timeout`` seconds.
+    async def dial(
+        self, where: Destination, *, trusted: bool, timeout: float, client_cert: ClientCertificate | None = None
+    ) -> Connection:
+        """Return a connection, with a client certificate perhaps, within ``timeout`` seconds.
 
         Raises ExchangeError (dns, connect, tls, timeout_connect, blocked_address).
         """
@@ -110,8 +118,8 @@ class Dialer:
                 while True:
                     try:
                         if self._proxy is None:
-                            return await self._direct(where, trusted)
-                        return await self._proxied(where, trusted, timeout)
+                            return await self._direct(where, trusted, client_cert)
+                        return await self._proxied(where, trusted, timeout, client_cert)
                     except OSError as error:
                         if not is_shortage(error):
                             raise
@@ -150,7 +158,7 @@ class Dialer:
             resolver.close()
         await asyncio.sleep(0)  # the transports end in the next turn of the loop
 
-    async def _direct(self, where: Destination, trusted: bool) -> Connection:
+    async def _direct(self, where: Destination, trusted: bool, client_cert: ClientCertificate | None) -> Connection:
         started = time.perf_counter()
         addresses = await self._vetted(where.host, where.port, trusted)
         found = time.perf_counter()
@@ -161,12 +169,14 @@ class Dialer:
             socket_factory=self._guards[trusted].socket_factory,
         )
         reached = time.perf_counter()
-        connection = await self._wrap(sock, where.host if where.tls else None)
+        connection = await self._wrap(sock, where.host if where.tls else None, client_cert)
         tls = _ms(time.perf_counter() - reached) if where.tls else None
         connection.dialled = (_ms(found - started), _ms(reached - found), tls)
         return connection
 
-    async def _proxied(self, where: Destination, trusted: bool, timeout: float) -> Connection:
+    async def _proxied(
+        self, where: Destination, trusted: bool, timeout: float, client_cert: ClientCertificate | None
+    ) -> Connection:
         if self._proxy is None or self._proxy.raw_host is None:
             raise AssertionError("called without a proxy")
         if not self._guards[trusted].permits_unseen(where.host):
@@ -178,14 +188,19 @@ class Dialer:
         if not where.tls:
             return connection
         try:
-            return await self._through(connection, sock, where, timeout)
+            return await self._through(connection, sock, where, timeout, client_cert)
         except BaseException:
             connection.abort()
             self.open.discard(connection)
             raise
 
     async def _through(
-        self, connection: Connection, sock: socket.socket, where: Destination, timeout: float
+        self,
+        connection: Connection,
+        sock: socket.socket,
+        where: Destination,
+        timeout: float,
+        client_cert: ClientCertificate | None,
     ) -> Connection:
         host = f"[{where.host}]" if ":" in where.host else where.host
         lines = [f"CONNECT {host}:{where.port} HTTP/1.1", f"Host: {host}:{where.port}"]
@@ -201,7 +216,7 @@ class Dialer:
         loop = asyncio.get_running_loop()
         try:
             transport = await loop.start_tls(
-                connection.transport, inner, await self._context(), server_hostname=_server(where.host)
+                connection.transport, inner, await self._context(client_cert), server_hostname=_server(where.host)
             )
         except ConnectionError:
             transport = None
@@ -218,11 +233,13 @@ class Dialer:
             self._guards[trusted].check(str(address[4][0]))
         return addresses
 
-    async def _wrap(self, sock: socket.socket, server_hostname: str | None) -> Connection:
+    async def _wrap(
+        self, sock: socket.socket, server_hostname: str | None, client_cert: ClientCertificate | None = None
+    ) -> Connection:
         try:
             options: dict[str, Any] = {}
             if server_hostname is not None:
-                options = {"ssl": await self._context(), "server_hostname": _server(server_hostname)}
+                options = {"ssl": await self._context(client_cert), "server_hostname": _server(server_hostname)}
             made = Connection(sock, self._keep, self._deadlines)
             await asyncio.get_running_loop().create_connection(lambda: made, sock=sock, **options)
         except ConnectionError:
@@ -234,11 +251,35 @@ class Dialer:
         self.open.add(made)
         return made
 
-    async def _context(self) -> ssl.SSLContext:
+    async def _context(self, client_cert: ClientCertificate | None = None) -> ssl.SSLContext:
+        if client_cert is not None:
+            return await self._with_certificate(client_cert)
         if self._tls is None:
             self._tls = asyncio.get_running_loop().run_in_executor(None, self._make_tls)
             self._tls.add_done_callback(self._made_tls)
         return await asyncio.shield(self._tls)  # shared: the timeout of one caller must not cancel it for the others
+
+    async def _with_certificate(self, client_cert: ClientCertificate) -> ssl.SSLContext:
+        """Return a context of its own; a new one when the files have changed, so that renewed certificates are used."""
+
+        def make() -> ssl.SSLContext:
+            if self._shared_tls:  # everybody's connections would show the certificate
+                raise ValueError("no context of its own can be made")
+            context = self._make_tls()
+            context.load_cert_chain(client_cert.cert_path, client_cert.key_path, password="")  # never asks
+            return context
+
+        try:
+            version = _version(client_cert)
+            known = self._with_cert.get(client_cert)
+            if known is None or known[0] != version:
+                known = (version, await asyncio.get_running_loop().run_in_executor(None, make))
+                self._with_cert[client_cert] = known
+        except (OSError, ValueError) as error:
+            if isinstance(error, OSError) and is_shortage(error):
+                raise
+            raise ExchangeError("tls", "the client certificate can't be read") from None
+        return known[1]
 
     def _made_tls(self, made: asyncio.Future[ssl.SSLContext]) -> None:
         if made.cancelled() or made.exception() is not None:
@@ -258,6 +299,11 @@ class Dialer:
             raise ExchangeError("dns", str(error.strerror or type(error).__name__)[:200]) from None
         self._known.keep((host, port), (loop.time() + _KNOWN_FOR, found))
         return found
+
+
+def _version(files: ClientCertificate) -> tuple[int, ...]:
+    """Return what differs once the files have changed. Raises OSError."""
+    return tuple(Path(path).stat().st_mtime_ns for path in (files.cert_path, files.key_path) if path is not None)
 
 
 def _literal(host: str, port: int) -> list[AddrInfo]:

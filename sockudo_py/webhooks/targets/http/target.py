@@ -6,21 +6,25 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 
+from sockudo_py.endpoints import ClientCertificate, OAuth2
 from sockudo_py.webhooks.endpoints.guard import AddressGuard, BlockedAddress
 from sockudo_py.webhooks.targets.base import Delivered, Failure, Outcome, Request, Timing, status_class
 from sockudo_py.webhooks.targets.http.connection import Answer, Connection, ExchangeError
 from sockudo_py.webhooks.targets.http.dialer import Destination, Dialer, destination
+from sockudo_py.webhooks.targets.http.oauth import Tokens
 from sockudo_py.webhooks.targets.http.resolver import Lookup
 from sockudo_py.webhooks.targets.retry import parse_retry_after
 
 RESPONSE_BYTES = 4096
+UNAUTHORIZED = 401
 # Node's and other servers close an idle connection after 5 s: a POST must not race with that.
 KEEP_ALIVE = 4.0
 _MOST_IDLE = 512  # connections: thousands of endpoints must not exhaust the descriptors
 
-_Key = tuple[bool, str, int, bool]  # TLS, host, port, trusted
+_Key = tuple[bool, str, int, bool, ClientCertificate | None]  # TLS, host, port, trusted, who we are
 
 
 class HttpTarget:
@@ -35,8 +39,10 @@ class HttpTarget:
         trusted_guard: ... for trusted endpoints.
         response_bytes: Bytes of an answer's body that are kept.
         ssl_context: For https; the default one trusts the system's authorities.
+        make_tls: Makes such a context, a new one each time: endpoints with client certificates have their own.
         lookup: Name service.
         proxy: URL of an HTTP proxy for all requests.
+        tokens: Asks token URLs; closed with this one. None: endpoints with OAuth2 can't be served.
         most_idle: Bound on connections kept open for the next request.
         on_shortage: Called when no file descriptor is free for a connection.
         clock: Unix seconds.
@@ -51,20 +57,25 @@ class HttpTarget:
         trusted_guard: AddressGuard,
         response_bytes: int = RESPONSE_BYTES,
         ssl_context: ssl.SSLContext | None = None,
+        make_tls: Callable[[], ssl.SSLContext] | None = None,
         lookup: Lookup | None = None,
         proxy: str | None = None,
+        tokens: "HttpTarget | None" = None,
         most_idle: int = _MOST_IDLE,
         on_shortage: Callable[[], None] = lambda: None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._dialer = Dialer(
             {False: guard, True: trusted_guard},
-            make_tls=_system_context if ssl_context is None else lambda: ssl_context,
+            make_tls=make_tls or (_system_context if ssl_context is None else lambda: ssl_context),
+            shared_tls=make_tls is None and ssl_context is not None,
             keep=response_bytes,
             lookup=lookup,
             proxy=proxy,
             on_shortage=on_shortage,
         )
+        self._tokens = None if tokens is None else Tokens(tokens.send)
+        self._token_target = tokens
         self._most_idle = most_idle
         self._proxied = proxy is not None
         self._clock = clock
@@ -80,12 +91,14 @@ class HttpTarget:
 
     def begin(self, request: Request, done: Callable[[Outcome], None]) -> Callable[[], None] | None:
         """Make one attempt, if there is an idle connection and nothing wrong with the request."""
+        if request.oauth2 is not None:
+            return None
         try:
             where = destination(request.url or "")
             data = self._encode(where, request)
         except (BlockedAddress, ValueError):
             return None
-        key = (where.tls, where.host, where.port, request.trusted)
+        key = (where.tls, where.host, where.port, request.trusted, request.client_cert)
         connection = self._take(key)
         if connection is None:
             return None
@@ -116,6 +129,33 @@ class HttpTarget:
 
     async def send(self, request: Request) -> Outcome:
         """Make one attempt."""
+        if request.oauth2 is None:
+            return await self._send(request)
+        return await self._send_with_token(request, request.oauth2)
+
+    async def _send_with_token(self, request: Request, auth: OAuth2) -> Outcome:
+        """Send with a token; when the endpoint refuses it, once more with another one. All of it within the timeout."""
+        if self._tokens is None:
+            return Failure("auth", "this server gets no tokens")
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + request.timeout
+        refused: Outcome | None = None
+        while True:
+            left = ends - loop.time()
+            token = await self._tokens.get(auth, request, left)
+            if isinstance(token, Failure):
+                return refused or token
+            left = ends - loop.time()
+            if left <= 0:
+                return refused or Failure("auth", "the token came too late")
+            headers = (*request.headers, ("Authorization", f"Bearer {token}"))
+            outcome = await self._send(replace(request, headers=headers, timeout=left))
+            if refused is not None or outcome.status != UNAUTHORIZED:
+                return outcome
+            self._tokens.drop(auth, request.trusted, token)
+            refused = outcome
+
+    async def _send(self, request: Request) -> Outcome:
         started = time.perf_counter()
         try:
             where = destination(request.url or "")
@@ -137,15 +177,20 @@ class HttpTarget:
             self._sweep = None
         self._idle.clear()
         self._idle_count = 0
+        if self._tokens is not None and self._token_target is not None:
+            await self._tokens.close()
+            await self._token_target.close()
         await self._dialer.close()
 
     async def _exchange(self, where: Destination, request: Request, data: bytes, started: float) -> Answer:
-        key = (where.tls, where.host, where.port, request.trusted)
+        key = (where.tls, where.host, where.port, request.trusted, request.client_cert)
         connection = self._take(key)
         left = request.timeout
         if connection is None:
             connect = min(request.connect_timeout, left * 0.99)  # so that the total never ends the connecting
-            connection = await self._dialer.dial(where, trusted=request.trusted, timeout=connect)
+            connection = await self._dialer.dial(
+                where, trusted=request.trusted, timeout=connect, client_cert=request.client_cert
+            )
             left = max(0.001, left - (time.perf_counter() - started))
         try:
             answer = await connection.exchange(data, left)
