@@ -6,6 +6,7 @@ driver looks into. The payloads are one text.
 """
 
 from collections.abc import Iterable, Sequence
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import orjson
@@ -78,10 +79,13 @@ class Kept(NamedTuple):
         return tuple(self.types.split("\n")) if self.types else ()
 
 
+_delivery_of, _finished_of = itemgetter(0), itemgetter(5)
+
+
 def pack(endpoint: str, app_id: str, rows: Sequence[Row], payloads: Iterable[bytes]) -> Pack:
     """Return a pack of rows, the oldest first. ``payloads``: those of the rows that hold theirs."""
-    names = "\n".join([row[0] for row in rows])
-    newest = max([row[5] for row in rows])
+    names = "\n".join(map(_delivery_of, rows))
+    newest = max(map(_finished_of, rows))
     return Pack(endpoint, app_id, len(rows), newest, f"\n{names}\n", _json(rows), b"".join(payloads))
 
 

@@ -5,11 +5,10 @@ secret back, its answer has asterisks in that place. ``row_of`` runs for nearly 
 endpoint alone is remembered, and the details are a list without names.
 """
 
-import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from operator import itemgetter
+from hashlib import sha256
 from typing import Any, cast
 
 from sockudo_py.endpoints import Endpoint
@@ -20,6 +19,7 @@ from sockudo_py.webhooks.endpoints.profiles import (
     ID_HEADER,
     SENT_WITH_ALL,
     TIME_HEADER,
+    Scheme,
     fill,
     scheme_headers,
     schemes_of,
@@ -31,9 +31,9 @@ MOST_ANSWER = 4096  # bytes
 _MOST_IDS = 100  # events of a delivery that are named
 _MOST_TYPES = 20  # of different events
 _LONGEST_NAME = 200  # characters of an event's id or type
-_SHORTEST_SECRET = 4  # characters; anything shorter may stand anywhere
+_SHORTEST_SECRET = 4  # bytes; anything shorter may stand anywhere
+_LONGEST_SECRET = 4096  # bytes: one that begins within what is kept of an answer is looked for as a whole
 _CLOSED = frozenset({"authorization", "proxy-authorization", "cookie"})
-_name_of = itemgetter(0)
 _OWN = b'[{"name":"'
 _NAME = len(_OWN)
 # From the tuple of all fields, in half the time of ``Row(...)``.
@@ -95,12 +95,13 @@ def row_of(attempt: Attempt, endpoint: Endpoint) -> Row:
         error_class, message = outcome.error_class, outcome.message
     headers: Sequence[tuple[str, str]] = ()
     signed_bytes = signed_sha256 = None
+    sight = _sight(endpoint)
     if request is not None:
-        headers, open_names = request.headers, _open_names(endpoint)
-        if not open_names.issuperset(map(_name_of, headers)):
-            headers = [(name, given if name in open_names else MASK) for name, given in headers]
-        signed = _signed(endpoint, request)
-        signed_bytes, signed_sha256 = len(signed), hashlib.sha256(signed).hexdigest()
+        headers = request.headers
+        if len(headers) != sight.usual:  # there are others than ours, or a second signature
+            headers = [(name, given if name in sight.open_names else MASK) for name, given in headers]
+        signed = request.body if sight.template == BODY else _signed(sight.template, request)
+        signed_bytes, signed_sha256 = len(signed), sha256(signed).hexdigest()
     body = outcome.response_body
     return _row(
         (
@@ -130,7 +131,7 @@ def row_of(attempt: Attempt, endpoint: Endpoint) -> Row:
                 duration_ms,
                 error_class,
                 message,
-                _answer(body, endpoint, request) if body else "",
+                _answer(body, sight, request) if body else "",
                 outcome.response_truncated or len(body) > MOST_ANSWER,
                 headers,
                 signed_bytes,
@@ -160,45 +161,58 @@ def _id(event: dict[str, Any], delivery: str, at: int, number: int) -> str:
     return delivery if number == 1 else f"{delivery}_{at}"
 
 
-def _signed(endpoint: Endpoint, request: Request) -> bytes:
+def _signed(template: str, request: Request) -> bytes:
     """Return the bytes that the first signature of a request was made over."""
-    template = schemes_of(endpoint)[0].content
-    if template == BODY:
-        return request.body
     given = dict(request.headers)
     return fill(template, request.body, given.get(ID_HEADER, ""), given.get(TIME_HEADER, ""))
 
 
+@dataclass(frozen=True, slots=True)
+class _Sight:
+    """What may be seen of an endpoint's requests.
+
+    ``open_names`` are the headers whose values are ours: signatures, ids and times, nothing that somebody has given.
+    ``usual``: how many headers there are if there are no others; -1: always look. ``secrets``: what nobody may see.
+    """
+
+    open_names: frozenset[str]
+    usual: int
+    template: str
+    secrets: tuple[bytes, ...]
+
+
 @lru_cache(maxsize=4096)
-def _open_names(endpoint: Endpoint) -> frozenset[str]:
-    """Return the headers whose values may be shown: signatures, ids and times, nothing that somebody has given."""
-    ours = {name for scheme in schemes_of(endpoint) for name in scheme_headers(scheme)}
-    return frozenset(name for name in ours if name.lower() not in _CLOSED) | SENT_WITH_ALL
+def _sight(endpoint: Endpoint) -> _Sight:
+    schemes = schemes_of(endpoint)
+    ours = {name for scheme in schemes for name in scheme_headers(scheme)}
+    open_names = frozenset(name for name in ours if name.lower() not in _CLOSED) | SENT_WITH_ALL
+    usual = len(SENT_WITH_ALL) + sum(_number(scheme) for scheme in schemes)
+    secrets = {secret.value.encode() for secret in endpoint.secrets} | {key.secret for key in endpoint.app_keys}
+    return _Sight(
+        open_names,
+        -1 if endpoint.headers or not ours <= open_names else usual,
+        schemes[0].content,
+        _longest_first(secrets),
+    )
 
 
-def _answer(body: bytes, endpoint: Endpoint, request: Request | None) -> str:
-    text = body[:MOST_ANSWER].decode("utf-8", "replace")
-    secrets = _secrets(endpoint)
-    if request is not None and not _open_names(endpoint).issuperset(map(_name_of, request.headers)):
-        open_names = _open_names(endpoint)
-        given = {value for name, value in request.headers if name not in open_names}
-        secrets = _longest_first({*secrets, *given, *map(_after_word, given)})
+def _number(scheme: Scheme) -> int:
+    """Return how many headers a scheme sets while no secret is being rotated."""
+    return len(scheme_headers(scheme)) - (scheme.rotation == "previous")
+
+
+def _answer(body: bytes, sight: _Sight, request: Request | None) -> str:
+    secrets = sight.secrets
+    if request is not None and len(request.headers) != sight.usual:
+        given = {value.encode() for name, value in request.headers if name not in sight.open_names}
+        tokens = {value.partition(b" ")[2] for value in given}  # of "Bearer TOKEN", which may come back as TOKEN
+        secrets = _longest_first({*secrets, *given, *tokens})
+    body = body[: MOST_ANSWER + _LONGEST_SECRET]
     for secret in secrets:
-        if secret in text:
-            text = text.replace(secret, MASK)
-    return text
+        if secret in body:
+            body = body.replace(secret, MASK.encode())
+    return body[:MOST_ANSWER].decode("utf-8", "replace")
 
 
-@lru_cache(maxsize=4096)
-def _secrets(endpoint: Endpoint) -> tuple[str, ...]:
-    values = {secret.value for secret in endpoint.secrets}
-    values |= {key.secret.decode("utf-8", "replace") for key in endpoint.app_keys}
-    return _longest_first(values)
-
-
-def _after_word(value: str) -> str:
-    return value.partition(" ")[2]  # of "Bearer TOKEN", which may come back as TOKEN
-
-
-def _longest_first(values: set[str]) -> tuple[str, ...]:
+def _longest_first(values: set[bytes]) -> tuple[bytes, ...]:
     return tuple(sorted((value for value in values if len(value) >= _SHORTEST_SECRET), key=len, reverse=True))

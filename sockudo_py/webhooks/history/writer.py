@@ -12,6 +12,7 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from operator import itemgetter
 
 from sockudo_py.endpoints import Endpoint
 from sockudo_py.errors import Unavailable
@@ -29,7 +30,7 @@ PRUNE_EVERY = 20.0
 _PAUSE = 0.02  # seconds between two steps of pruning, for others who use the store
 _FEW = 100  # attempts: of no more each is a pack of its own
 _MOST_TOGETHER = 50  # attempts in a pack
-_PACK_BYTES = 131_072  # what they weigh about
+_PACK_BYTES = 400_000  # what they weigh together, else each is a pack of its own
 _BATCH_BYTES = 1 << 20
 _WARN_EVERY = 60.0
 MOST_ROWS = 20_000
@@ -43,11 +44,12 @@ _Waiting = tuple[Attempt, Endpoint, int]  # with its weight
 class _Lane:
     """What came from one endpoint since the last batch."""
 
-    __slots__ = ("attempts", "tally")
+    __slots__ = ("add", "attempts", "tally")
 
     def __init__(self, app_id: str) -> None:
         self.attempts: deque[_Waiting] = deque()
         self.tally = Tally(app_id)
+        self.add = self.tally.add
 
 
 class HistoryWriter:
@@ -101,7 +103,7 @@ class HistoryWriter:
             lane = self._lanes[endpoint.uid] = _Lane(endpoint.app_id)
         duration_ms = round(attempt.duration * 1000)
         job, attempts = attempt.job, lane.attempts
-        lane.tally.add(attempt.status, attempt.number, job.redrives, duration_ms, attempt.started_ms + duration_ms)
+        lane.add(attempt.status, attempt.number, job.redrives, duration_ms, attempt.started_ms + duration_ms)
         request = attempt.request
         size = _ROW_BYTES + len(job.events_text) + (0 if request is None else len(request.body))
         if len(attempts) >= self._keep:  # it would be deleted as soon as it is written
@@ -185,7 +187,7 @@ class HistoryWriter:
         weight = 0
         for some in self._portions(list(lanes.values())):
             made = self._pack(some)
-            weight += sum(size for _, _, size in some)
+            weight += sum(map(_weight_of, some))
             if made is not None:
                 packs.append(made)
             if weight >= _BATCH_BYTES:
@@ -203,16 +205,13 @@ class HistoryWriter:
             return
         most = max(1, min(_MOST_TOGETHER, self._keep // 20))
         for lane in lanes:
-            some: list[_Waiting] = []
-            weight = 0
-            for one in lane.attempts:
-                some.append(one)
-                weight += one[2]
-                if len(some) >= most or weight >= _PACK_BYTES:
+            waiting = list(lane.attempts)
+            for start in range(0, len(waiting), most):
+                some = waiting[start : start + most]
+                if sum(map(_weight_of, some)) <= _PACK_BYTES:
                     yield some
-                    some, weight = [], 0
-            if some:
-                yield some
+                else:
+                    yield from ((one,) for one in some)
 
     def _pack(self, some: Sequence[_Waiting]) -> Pack | None:
         try:
@@ -279,6 +278,9 @@ class HistoryWriter:
 def _ended(one: _Waiting) -> float:
     attempt = one[0]
     return attempt.started_ms + attempt.duration * 1000
+
+
+_weight_of = itemgetter(2)
 
 
 def _packed(some: Sequence[_Waiting]) -> Pack:

@@ -16,7 +16,7 @@ from sockudo_py.metrics import Metrics
 from sockudo_py.stores.history.base import Batch, Bounds, Scope
 from sockudo_py.stores.history.memory import MemoryHistory
 from sockudo_py.webhooks.delivery.attempt import Attempt, requests_for
-from sockudo_py.webhooks.history.rows import read_details, row_of
+from sockudo_py.webhooks.history.rows import _sight, read_details, row_of
 from sockudo_py.webhooks.history.writer import HistoryWriter
 from sockudo_py.webhooks.metrics import WebhookMetrics
 from sockudo_py.webhooks.targets.base import Delivered, Failure, Outcome, Timing
@@ -80,6 +80,19 @@ def test_signatures_stand_and_given_values_do_not(profile: Any) -> None:
         assert value not in repr(row)
     assert headers["webhook-id"] == "dl_1"
     assert any("ignature" in name and value != "***" for name, value in headers.items())
+
+
+@pytest.mark.parametrize(
+    "profile", ["pusher", "sockudo", "pulse", "realcast", "remotedevai", "irisx", "standard", "custom"]
+)
+def test_the_usual_headers_of_a_profile_are_known_by_their_number(profile: Any) -> None:
+    secret = Secret("whsec_" + "A" * 32)
+    for also in ((), ("standard",)):
+        of = endpoint(profile=profile, secrets=(secret,), also_sign=also)
+        request = requests_for(of, job(), NOW)[0]
+        assert len(request.headers) == _sight(of).usual
+    of = endpoint(profile=profile, secrets=(secret,), headers=HEADERS)
+    assert _sight(of).usual == -1
 
 
 def test_a_signature_in_a_header_that_holds_secrets_does_not_stand() -> None:
