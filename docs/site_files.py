@@ -22,6 +22,8 @@ OUTSIDE = {
     "tests/SEEDS.md": "project/seeds.md",
     "tests/faults/FAULTS.md": "project/faults.md",
     "config.example.json": "files/config.example.json",
+    "ops/alerts.yml": "files/alerts.yml",
+    "ops/grafana-dashboard.json": "files/grafana-dashboard.json",
     "sockudo_py/receiver.py": "files/receiver.py",
 }
 INSIDE = {place: name for name, place in OUTSIDE.items()}
