@@ -39,7 +39,11 @@ def test_the_directed_tests_pass_over_another_server(
     server: Callable[[], tuple[Path, Mapping[str, str]]],
 ) -> None:
     binary, environment = server()
-    run({**environment, "TEST_REDIS_SERVER": str(binary)}, "tests/conformance/adapters/test_clusters.py")
+    run(
+        {**environment, "TEST_REDIS_SERVER": str(binary)},
+        "tests/conformance/adapters/test_clusters.py",
+        "tests/cluster/test_redis_cluster.py",
+    )
 
 
 @pytest.mark.slow

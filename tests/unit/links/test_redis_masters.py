@@ -102,6 +102,26 @@ async def test_a_slot_without_an_owner_and_a_cluster_without_nodes_are_told_apar
             await SlotMap(RedisAddress("redis://h", nodes=hosts), 30.0).ranges()
 
 
+async def test_who_gives_up_asking_leaves_no_connection_behind() -> None:
+    ended = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.read(4096):
+            pass
+        ended.set()
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        nodes = (("127.0.0.1", server.sockets[0].getsockname()[1]),)
+        asking = asyncio.create_task(SlotMap(RedisAddress("redis://h", nodes=nodes), 30.0).ranges())
+        while not server._active_count:  # type: ignore[attr-defined]  # noqa: ASYNC110 - it has connected
+            await asyncio.sleep(0.001)
+        asking.cancel()
+        await asyncio.wait({asking})
+        async with asyncio.timeout(30):
+            await ended.wait()
+
+
 def test_slots_are_those_of_the_specification() -> None:
     assert (slot_of("123456789"), slot_of(b"foo"), slot_of("a{foo}b{bar}")) == (12739, 12182, 12182)
     assert slot_of("{}x") != slot_of("{}y")

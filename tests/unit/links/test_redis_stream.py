@@ -152,6 +152,22 @@ async def test_publishes_are_lost_when_redis_takes_nothing() -> None:
     assert not made.publish(b"t", b"x")
 
 
+@pytest.mark.parametrize("refusal", [b"-MOVED 5 127.0.0.1:7001\r\n", b"-CLUSTERDOWN Hash slot not served\r\n"])
+async def test_a_message_that_went_to_the_wrong_server_ends_the_stream(refusal: bytes) -> None:
+    made, _, listener = await stream(sharded=True)
+    assert made.publish(b"p:{0}:ch:c", b"message")
+    made.data_received(refusal)
+    (said,) = listener.heard
+    assert said.startswith("a message was refused: ")
+
+
+async def test_a_message_that_may_not_be_published_does_not() -> None:
+    made, _, listener = await stream()
+    assert made.publish(b"topic", b"message")
+    made.data_received(b"-NOPERM no\r\n")
+    assert listener.heard == []
+
+
 async def test_a_server_that_says_nothing_for_too_long_is_lost() -> None:
     made, _, listener = await stream(timeout=0.01)
     made.ask("PING", then=print)
