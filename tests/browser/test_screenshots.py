@@ -82,7 +82,9 @@ async def test_every_view_is_photographed(browser: Browser, shop: Stage, look: s
 
 
 async def picture(page: Page, place: str, file: Path) -> None:
-    if place != "console":  # it is open already, and shows what has happened
+    if place == "console":  # it is open already, and shows what has happened
+        await page.locator("tbody tr").nth(12).wait_for()
+    else:
         await go(page, place)
         await page.wait_for_load_state("networkidle")
     assert len(await page.screenshot(path=file, animations="disabled")) > 5000
