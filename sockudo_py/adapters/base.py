@@ -6,7 +6,7 @@ the adapter says what each step meant (first, last, who is there). It also deliv
 what their steps changed.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 from sockudo_py.changes import ChannelVacated, MemberRemoved, OnChange
@@ -240,6 +240,31 @@ class Adapter(Protocol):
 
     def healthy(self) -> bool:
         """Return False while the cluster can't be reached; cheap, asked by ``GET /up``."""
+
+
+@value
+class Held:
+    """What receivers of webhooks hold to be true: a channel is occupied or, with a ``user_id``, a member is there.
+
+    ``user_info`` is JSON text, None when there is none, or nobody knows.
+    """
+
+    channel: str
+    user_id: str | None = None
+    user_info: str | None = None
+
+
+@runtime_checkable
+class Tells(Protocol):
+    """An adapter that says what receivers of webhooks hold to be true. Every adapter does."""
+
+    def held(self, app_id: str) -> AsyncIterator[tuple[int | None, list[Held]]]:
+        """Yield it in slices, each with the Unix milliseconds at which it was so; None: now, until the next turn.
+
+        What is pending is in it: nobody was told yet that it is over, and it may come back without anybody being told.
+        What begins and ends meanwhile may be in it or not; of what is there all the time nothing is missing, and a
+        channel comes before its members. Raises ``Unavailable``.
+        """
 
 
 @runtime_checkable

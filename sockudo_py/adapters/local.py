@@ -2,13 +2,14 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from sockudo_py.adapters.base import (
     ChannelFull,
     ChannelStats,
     Envelope,
+    Held,
     JoinDone,
     Joined,
     LeaveDone,
@@ -116,6 +117,29 @@ class LocalAdapter:
             for key in list(pending):
                 if key[0] == app_id and (key in self._pending or key in self._put_off):
                     yield key[1], key[2]
+
+    async def held(self, app_id: str) -> AsyncIterator[tuple[int | None, list[Held]]]:
+        """Yield what receivers of webhooks hold to be true: see ``Tells``."""
+        held: list[Held] = []
+        for channel, user_id in self.present(app_id):
+            held.append(Held(channel, user_id, self._info(app_id, channel, user_id)))
+            if len(held) >= CHANGES_PER_TURN:
+                yield None, held
+                held = []
+        if self._missed is not None:  # channels first
+            missed = sorted(self._missed.of(app_id), key=lambda key: key[2] is not None)
+            held += [Held(channel, user_id) for _, channel, user_id in missed]
+        for start in range(0, len(held), CHANGES_PER_TURN):
+            yield None, held[start : start + CHANGES_PER_TURN]
+
+    def _info(self, app_id: str, channel: str, user_id: str | None) -> str | None:
+        occupied = self._channels.get(app_id, {}).get(channel)
+        if user_id is not None and occupied is not None and occupied.roster is not None and user_id in occupied.roster:
+            return _given(occupied.roster[user_id])
+        key = (app_id, channel, user_id)
+        pending = self._pending.get(key)
+        change = self._put_off.get(key) if pending is None else pending[1]
+        return change.user_info if isinstance(change, MemberRemoved) else None
 
     def put_off(self, waits: Callable[[Source], bool] | None) -> None:
         """Let vacates and removals that are due wait where ``waits`` says so of their source; None: no more.

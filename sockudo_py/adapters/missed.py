@@ -46,6 +46,10 @@ class Missed:
             self._changes[change.app_id, change.channel, user_id] = due, change
         self._arm(delay)
 
+    def of(self, app_id: str) -> list[Key]:
+        """Return who of an app is missed."""
+        return [key for key in self._changes if key[0] == app_id]
+
     def back(self, key: Key) -> bool:
         """Forget who came back; return whether somebody was missed."""
         return self._changes.pop(key, None) is not None

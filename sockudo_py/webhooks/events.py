@@ -45,7 +45,9 @@ EVENT_NAMES: Mapping[type[Change], str] = MappingProxyType(
 CONNECTION_EVENTS = frozenset({"connection_established", "connection_terminated"})
 ENCRYPTED_PREFIX = "private-encrypted-"
 
-_MEMBER_EXTRAS = ("socket_id", "data")
+RESYNC = "resync"  # the field of events that a resync sends: its id
+_DROPPED = frozenset(("time_ms", RESYNC))
+_MEMBER_DROPPED = _DROPPED | {"socket_id", "data"}
 
 
 def event_of(change: Change, time_ms: int) -> Event:
@@ -115,7 +117,7 @@ def shares(name: str, channel: str | None) -> bool:
 def pusher_style(event: Event) -> Event:
     """Return ``event`` with the fields that hosted Pusher documents, and no others."""
     name = event.get("name")
-    dropped = ("time_ms", *_MEMBER_EXTRAS) if name in ("member_added", "member_removed") else ("time_ms",)
+    dropped = _MEMBER_DROPPED if name in ("member_added", "member_removed") else _DROPPED
     return {key: value for key, value in event.items() if key not in dropped}
 
 

@@ -31,6 +31,7 @@ from sockudo_py.webhooks.intake.recovery import Recovery
 from sockudo_py.webhooks.metrics import WebhookMetrics
 from sockudo_py.webhooks.operators.notices import Notices
 from sockudo_py.webhooks.operators.watch import Watch
+from sockudo_py.webhooks.resync import Resync, Truth
 from sockudo_py.webhooks.spool.crowding import Brake
 from sockudo_py.webhooks.spool.memory import SpoolLimits
 from sockudo_py.webhooks.stats import DeliveryStats, describe_endpoint
@@ -66,7 +67,8 @@ class WebhookService:
 
     ``targets`` by name: "http", and "lambda" when endpoints with functions are allowed; closed by ``stop``.
     ``occupancy``: the adapter, if its occupancy ends with this process. Over a queue that keeps a ledger every end is
-    told then, also after a crash. ``history`` gets every attempt; somebody else opens and closes it, too.
+    told then, also after a crash. ``truth`` says what receivers hold to be true; without it nobody can ask for a
+    resync. ``history`` gets every attempt; somebody else opens and closes it, too.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class WebhookService:
         settings: DeliverySettings | None = None,
         *,
         occupancy: Restorable | None = None,
+        truth: Truth | None = None,
         history: History | None = None,
         on_attempt: Callable[[Attempt, Endpoint], None] | None = None,
         brake: Brake | None = None,
@@ -117,6 +120,14 @@ class WebhookService:
                 history, settings.history, self._metrics, interval=settings.history_interval, clock=clock
             )
             on_attempt = self.history.add if on_attempt is None else _both(self.history.add, on_attempt)
+        self.resync: Resync | None = None
+        if truth is not None:
+            dropped = self._metrics.spool_dropped.values
+            self.resync = Resync(
+                self.dispatcher, self._lanes, self.registry, truth, lambda: sum(dropped.values()), clock
+            )
+            attempted = self.resync.attempted
+            on_attempt = attempted if on_attempt is None else _both(attempted, on_attempt)
         self.catalogue = Catalogue()
         self.trigger = Trigger(
             queue,
@@ -195,6 +206,8 @@ class WebhookService:
             )
         if self._recovery is not None:
             await self._recovery.stop()
+        if self.resync is not None:
+            self.resync.stop()
         await self.trigger.stop()
         await self.dispatcher.stop(min(5.0, timeout))
         await self.worker.stop(max(0.0, timeout - (time.monotonic() - started)))

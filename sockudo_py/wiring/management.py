@@ -23,6 +23,7 @@ from sockudo_py.management.links import LinkRoutes
 from sockudo_py.management.managed import ManagedEndpoints
 from sockudo_py.management.projects import ProjectRoutes
 from sockudo_py.management.queue import QueueRoutes
+from sockudo_py.management.resyncing import ResyncRoutes
 from sockudo_py.management.router import Group, Router
 from sockudo_py.management.statistics import StatisticsRoutes
 from sockudo_py.management.trigger import TriggerRoutes
@@ -137,6 +138,7 @@ class Management:
                 None if writer is None else writer.keep,
             ),
             DeliveryRoutes(past, endpoints.find, store),
+            ResyncRoutes(endpoints.find, webhooks.resync if config.sends_webhooks else None, store),
             statistics,
             QueueRoutes(letters, registry.all, figures=webhooks.figures, store=store, reader=reader),
             AuditRoutes(store),

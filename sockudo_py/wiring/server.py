@@ -8,7 +8,7 @@ from ipaddress import ip_network
 from pathlib import Path
 
 from sockudo_py import logs
-from sockudo_py.adapters.base import Restorable, Sweeping
+from sockudo_py.adapters.base import Restorable, Sweeping, Tells
 from sockudo_py.apps.base import AppChanged, AppDefinition
 from sockudo_py.apps.current import CurrentApps
 from sockudo_py.changes import Change, OnChange
@@ -136,6 +136,7 @@ class Server:
             delivery_settings(config, self._rules),
             # An adapter that is shared sweeps up after its nodes itself.
             occupancy=adapter if isinstance(adapter, Restorable) else None,
+            truth=adapter.held if isinstance(adapter, Tells) else None,
             history=self._history,
             brake=self,
             tap=self.tap,

@@ -2,13 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
 from sockudo_py.adapters.base import (
     ChannelStats,
     Envelope,
+    Held,
     JoinDone,
     LeaveDone,
     Message,
@@ -18,6 +19,7 @@ from sockudo_py.adapters.base import (
 )
 from sockudo_py.adapters.redis.channels import pairs, roster_of
 from sockudo_py.adapters.redis.figures import Figures, together
+from sockudo_py.adapters.redis.held import held_of
 from sockudo_py.adapters.redis.link import Link
 from sockudo_py.adapters.redis.partition import Partition, Timing
 from sockudo_py.adapters.redis.servers import policy_problem
@@ -189,6 +191,12 @@ class RedisAdapter:
                 if total is not None:
                     found[name] = ChannelStats(int(total), user_count)
         return found
+
+    async def held(self, app_id: str) -> AsyncIterator[tuple[int | None, list[Held]]]:
+        """See ``Tells.held``."""
+        for partition in self._of_all():
+            async for moment, held in held_of(partition, app_id):
+                yield moment, held
 
     async def channel(self, app_id: str, channel: str) -> ChannelStats | None:
         """See ``Adapter.channel``."""

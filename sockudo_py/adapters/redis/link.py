@@ -54,6 +54,11 @@ class Link:
         """Return the answer to a command whose second word is a key without the prefix. Raises ``Unavailable``."""
         return await self._redis.query(words[0], self._key(words[1]), *words[2:])
 
+    async def time_ms(self) -> int:
+        """Return the server's clock, in Unix milliseconds. Raises ``Unavailable``."""
+        seconds, micros = await self._redis.query("TIME")
+        return int(seconds) * 1000 + int(micros) // 1000
+
     def subscribe(self, topic: bytes) -> None:
         """Get the messages of a topic."""
         self._redis.subscribe(self._prefix + topic)

@@ -164,6 +164,12 @@ class Partition:
             raise Unavailable("the adapter's Redis is away")
         return await self._link.query(words)
 
+    async def time_ms(self) -> int:
+        """Return the clock of the server, in Unix milliseconds. Raises Unavailable."""
+        if not self.ready:
+            raise Unavailable("the adapter's Redis is away")
+        return await self._link.time_ms()
+
     @property
     def settled(self) -> bool:
         """Whether no step waits for its answer."""

@@ -6,6 +6,7 @@ from sockudo_py.queues.jobs import Job
 from sockudo_py.webhooks.delivery.envelopes import Body, bodies
 from sockudo_py.webhooks.endpoints.headers import merge_headers
 from sockudo_py.webhooks.endpoints.profiles import signed_headers
+from sockudo_py.webhooks.events import RESYNC
 from sockudo_py.webhooks.targets.base import Outcome, Request
 
 
@@ -32,20 +33,20 @@ class Attempt:
 
 def request_for(endpoint: Endpoint, job: Job, body: Body, now: float) -> Request:
     """Return the request that carries a body of ``job``, signed at ``now`` (Unix seconds) over the very bytes sent."""
+    headers = signed_headers(
+        endpoint,
+        body=body.content,
+        body_id=body.id,
+        delivery_id=job.id,
+        attempt=job.attempt + 1,
+        now=now,
+    )
+    if RESYNC_TEXT in job.events_text and (resync := resync_of(job)) is not None:
+        headers = (*headers, ("X-Sockudo-Resync", resync))
     return Request(
         endpoint=endpoint.uid,
         body=body.content,
-        headers=merge_headers(
-            endpoint.headers,
-            signed_headers(
-                endpoint,
-                body=body.content,
-                body_id=body.id,
-                delivery_id=job.id,
-                attempt=job.attempt + 1,
-                now=now,
-            ),
-        ),
+        headers=merge_headers(endpoint.headers, headers),
         url=endpoint.url,
         function=endpoint.function,
         timeout=endpoint.request_timeout,
@@ -54,6 +55,18 @@ def request_for(endpoint: Endpoint, job: Job, body: Body, now: float) -> Request
         oauth2=endpoint.oauth2,
         client_cert=endpoint.client_cert,
     )
+
+
+RESYNC_TEXT = b'"resync":"rs_'  # what no text is without that has such an event
+
+
+def resync_of(job: Job) -> str | None:
+    """Return the id of the resync that an event of the job belongs to; None: to none."""
+    for event in job.events():
+        found = event.get(RESYNC)
+        if isinstance(found, str) and found.startswith("rs_"):
+            return found
+    return None
 
 
 def requests_for(endpoint: Endpoint, job: Job, now: float) -> list[Request]:

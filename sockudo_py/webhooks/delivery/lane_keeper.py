@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+from dataclasses import replace
 
 from sockudo_py.endpoints import Endpoint, gathers
 from sockudo_py.errors import Unavailable
@@ -52,6 +53,7 @@ class LaneKeeper:
         self._slow_start = slow_start
         self._max_payload_bytes = max_payload_bytes
         self._changed: set[str] = set()
+        self._in_order: set[str] = set()  # lanes that keep their order for a while, whatever their endpoints say
         self._freed: set[str] = set()  # enabled, or with another target: the lane's gate has to go
         self._deleted: set[str] = set()
         self._wake = asyncio.Event()
@@ -80,6 +82,18 @@ class LaneKeeper:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
             self._task = None
+
+    async def order(self, uid: str) -> None:
+        """Let a lane keep its order from now on: one request at a time. Raises what the queue raises."""
+        self._in_order.add(uid)
+        await self._set(uid)
+
+    def let_go(self, uid: str) -> None:
+        """Undo ``order``, soon."""
+        if uid in self._in_order:
+            self._in_order.discard(uid)
+            self._changed.add(uid)
+            self._wake.set()
 
     def _note(self, old: Endpoint | None, new: Endpoint | None) -> None:
         if new is not None:
@@ -135,6 +149,8 @@ class LaneKeeper:
         if endpoint is None:
             return
         policy = lane_policy(endpoint, slow_start=self._slow_start, max_payload_bytes=self._max_payload_bytes)
+        if uid in self._in_order:
+            policy = replace(policy, ordered=True)
         await self._queue.set_policy(uid, policy)
         if uid in self._freed:
             self._freed.discard(uid)

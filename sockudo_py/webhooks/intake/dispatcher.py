@@ -108,6 +108,18 @@ class Dispatcher:
         """How many of them wait although their endpoints are not full."""
         return self.waiting - self._spool.held_back
 
+    async def hand_over(self, endpoint: str, events: list[Append]) -> None:
+        """Put events of our own, at least one, behind all that came before; return when the queue has taken them.
+
+        They are put before anything else gets a turn of the loop.
+        """
+        self._intake.settle()
+        taken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._receipts.expect([event.id for event in events], lambda: None if taken.done() else taken.set_result(None))
+        self._put(endpoint, events)
+        self._wake.set()
+        await taken
+
     def nearly_full(self) -> bool:
         """Return whether there is hardly any room for more events: what can wait should wait."""
         return self._spool.nearly_full
