@@ -217,3 +217,23 @@ async def test_a_stop_tells_streams_and_polls(stage: Stage) -> None:
     assert b"c[4200," in (await poll.response())[1]
     await asyncio.wait_for(stream.peer.ended(), 10)
     await asyncio.wait_for(poll.ended(), 10)
+
+
+@on_stage(transports=XhrLimits(max_kept_bytes=1000))
+async def test_a_client_that_is_held_is_answered_when_it_is_read_again(stage: Stage) -> None:
+    stream = await (await Stream.open(stage)).greeted()
+    (client,) = stage.node._hub.sockets(APP.id).values()
+    client.hold(1)
+    senders = [await stage.dial() for _ in range(3)]
+    for channel, sender, fill in zip("abc", senders, (300, 300, 600), strict=True):
+        message = json.dumps({"event": "pusher:subscribe", "data": {"channel": channel}, "fill": "x" * fill})
+        await sender.send(request("xhr_send", json.dumps([message]).encode()))
+        await asyncio.sleep(0)
+    assert (await senders[2].response())[0] == 429  # past what may wait
+    client.release(1)
+    for sender in senders[:2]:
+        assert (await sender.head())[0] == 204
+    heard = ""
+    while heard.count("subscription_succeeded") < 2:
+        heard += "".join(await stream.lines())
+    assert '\\"c\\"' not in heard
