@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar o
 WORKERS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test faults cluster chaos soak check docs chart fmt lock bench bench-docs clean
+.PHONY: help setup run test faults cluster chaos soak autobahn check docs chart fmt lock bench bench-docs clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  %-10s %s\n", $$1, $$2}'
@@ -47,6 +47,9 @@ chaos: $(STAMP) ## an hour of random steps and faults on several nodes (CHAOS_SE
 
 soak: $(STAMP) ## ten minutes of random faults, with a line every ten seconds (SOAK_SECONDS=n SOAK_SEED=n)
 	$(BIN)/python -u -m tests.faults.soak
+
+autobahn: $(STAMP) ## Autobahn's cases against the WebSocket shell (ARGS='"6.*"' to choose; tests/autobahn/README.md)
+	$(BIN)/python -m tests.autobahn $(ARGS)
 
 check: $(STAMP) ## lint, types and layers: what CI runs besides the tests
 	$(BIN)/ruff check .
