@@ -10,7 +10,7 @@ import orjson
 from sockudo_py.management.values import Refused, iso
 from sockudo_py.stores.history.base import Link
 from sockudo_py.stores.history.packs import Kept
-from sockudo_py.webhooks.history.rows import read_details
+from sockudo_py.webhooks.history.rows import ids_of, read_details
 
 # The words of Pulse's log, by error class.
 _WORDS: Mapping[str, str] = {
@@ -38,7 +38,7 @@ def shown(kept: Kept, links: Mapping[str, Link]) -> dict[str, Any]:
         "attempt_id": attempt_id(kept),
         "webhook_id": kept.endpoint,
         "app_id": kept.app_id,
-        "event_ids": details.event_ids,
+        "event_ids": ids_of(details, kept.delivery),
         "event_types": list(kept.event_types()),
         "event_count": details.event_count,
         "attempt": kept.number,

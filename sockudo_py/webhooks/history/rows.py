@@ -5,6 +5,7 @@ secret back, its answer has asterisks in that place. ``row_of`` runs for nearly 
 endpoint alone is remembered, and the details are a list without names.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
@@ -36,6 +37,7 @@ _LONGEST_SECRET = 4096  # bytes: one that begins within what is kept of an answe
 _CLOSED = frozenset({"authorization", "proxy-authorization", "cookie"})
 _OWN = b'[{"name":"'
 _NAME = len(_OWN)
+_OWN_NAMES = re.compile(rb'\{"name":"(\w+)"')  # within strings of an event quotes are escaped
 # From the tuple of all fields, in half the time of ``Row(...)``.
 _row = cast("Callable[[tuple[Any, ...]], Row]", partial(tuple.__new__, Row))
 
@@ -46,7 +48,7 @@ class Details:
 
     max_attempts: int
     target: str
-    event_ids: Sequence[str]
+    event_ids: Sequence[str] | None  # None: they have none of their own
     event_count: int
     started_ms: int
     next_ms: int | None
@@ -81,12 +83,18 @@ def row_of(attempt: Attempt, endpoint: Endpoint) -> Row:
     finished_ms = started_ms + duration_ms
     text, timing = job.events_text, outcome.timing
     size = len(text)
-    if job.own == 1 and text.startswith(_OWN):  # one event of a built-in kind: its time is the job's
-        types, ids, count = text[_NAME : text.index(b'"', _NAME)].decode(), [job.id], 1
+    ids: list[str] | None = None
+    if job.own and text.startswith(_OWN):  # of built-in kinds: without ids, and the first one's time is the job's
+        count = job.own
+        if count == 1:
+            types = text[_NAME : text.index(b'"', _NAME)].decode()
+        else:
+            types = b"\n".join(dict.fromkeys(_OWN_NAMES.findall(text))).decode()
     else:
         events = job.events()
         types, count = _types(events), len(events)
-        ids = [_id(event, job.id, at, count) for at, event in enumerate(events[:_MOST_IDS])]
+        if any("event_id" in event for event in events):
+            ids = [_id(event, job.id, at, count) for at, event in enumerate(events[:_MOST_IDS])]
         time_ms = events[0].get("time_ms") if events else None
         if type(time_ms) is int and 0 < time_ms < 2**53:
             created_ms = time_ms
@@ -139,6 +147,14 @@ def row_of(attempt: Attempt, endpoint: Endpoint) -> Row:
             ),
         )
     )
+
+
+def ids_of(details: Details, delivery: str) -> list[str]:
+    """Return the ids of the events of a delivery."""
+    if details.event_ids is not None:
+        return list(details.event_ids)
+    number = details.event_count
+    return [_id({}, delivery, at, number) for at in range(min(number, _MOST_IDS))]
 
 
 def _types(events: list[dict[str, Any]]) -> str:

@@ -16,7 +16,7 @@ from sockudo_py.metrics import Metrics
 from sockudo_py.stores.history.base import Batch, Bounds, Scope
 from sockudo_py.stores.history.memory import MemoryHistory
 from sockudo_py.webhooks.delivery.attempt import Attempt, requests_for
-from sockudo_py.webhooks.history.rows import _sight, read_details, row_of
+from sockudo_py.webhooks.history.rows import _sight, ids_of, read_details, row_of
 from sockudo_py.webhooks.history.writer import HistoryWriter
 from sockudo_py.webhooks.metrics import WebhookMetrics
 from sockudo_py.webhooks.targets.base import Delivered, Failure, Outcome, Timing
@@ -64,7 +64,7 @@ def test_a_row_says_what_was_sent_and_what_came_back() -> None:
     assert (details.queued_ms, details.dns_ms, details.connect_ms, details.tls_ms) == (40, 1, 2, 3)
     assert (details.ttfb_ms, details.total_ms) == (9, 12)
     assert (details.started_ms, details.next_ms) == (NOW_MS + 40, NOW_MS + 2052)
-    assert (list(details.event_ids), details.event_count) == (["dl_1"], 1)
+    assert (ids_of(details, "dl_1"), details.event_count) == (["dl_1"], 1)
     assert one.request is not None
     signed = b"%d." % int(NOW) + one.request.body
     assert (details.signed_bytes, details.signed_sha256) == (len(signed), hashlib.sha256(signed).hexdigest())
@@ -134,18 +134,24 @@ def test_the_payload_is_kept_with_the_first_attempt_and_with_the_last() -> None:
         assert (row.size > 0, row.held > 0) == (True, held)
 
 
-def test_the_event_of_an_own_job_is_not_parsed() -> None:
+@pytest.mark.parametrize("number", [1, 2, 150])
+def test_the_events_of_an_own_job_are_not_parsed(number: int) -> None:
     of = endpoint()
-    parsed = attempt(of)
-    own = replace(parsed, job=replace(parsed.job, own=1))
+    tricky = '{"name":"member_added"}'
+    kinds = ["client_event", "channel_occupied"]
+    events = [{"name": kinds[at % 2], "channel": "c", "data": tricky, "time_ms": NOW_MS + at} for at in range(number)]
+    parsed = replace(attempt(of), job=job(*events))
+    own = replace(parsed, job=replace(parsed.job, own=number))
     assert row_of(own, of) == row_of(parsed, of)
+    assert row_of(own, of).types.split("\n") == kinds[:number]
+    assert len(ids_of(read_details(row_of(own, of).details), "dl_1")) == min(number, 100)
 
 
 def test_the_time_of_a_row_is_its_first_events() -> None:
     of = endpoint()
     row = row_of(replace(attempt(of), job=job({"name": "a", "time_ms": NOW_MS - 99}, {"name": "b"})), of)
     assert row.created_ms == NOW_MS - 99
-    assert read_details(row.details).event_ids == ["dl_1_0", "dl_1_1"]
+    assert ids_of(read_details(row.details), "dl_1") == ["dl_1_0", "dl_1_1"]
 
 
 # -- the writer
