@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar o
 WORKERS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test faults cluster chaos soak autobahn check docs chart fmt lock bench bench-docs clean
+.PHONY: help setup run test faults cluster chaos soak autobahn check docs chart fmt lock bench bench-docs clean sbom
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  %-10s %s\n", $$1, $$2}'
@@ -56,6 +56,9 @@ check: $(STAMP) ## lint, types and layers: what CI runs besides the tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+sbom: $(STAMP) ## write sbom.json: the packages that the image installs (CycloneDX)
+	$(BIN)/python -m cyclonedx_py requirements requirements.lock --output-format JSON --output-file sbom.json
 
 docs: $(STAMP) ## build the documentation site into site/ (open site/index.html)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
