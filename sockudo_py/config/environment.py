@@ -66,6 +66,7 @@ OVERRIDES: tuple[Override, ...] = (
     _row("SOCKUDO_SERVER_ROLE", "server_role"),
     _row("WEBSOCKET_MAX_PAYLOAD_KB", "websocket_max_payload_kb"),
     _row("WEBSOCKET_MAX_BYTES", "websocket.max_bytes"),
+    _row("WEBSOCKET_COMPRESSION", "websocket.compression"),
     _row("HTTP_API_USAGE_ENABLED", "http_api.usage_enabled"),
     _row("LOG_LEVEL", "logging.level"),
     _row("LOG_OUTPUT_FORMAT", "logging.format"),

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from sockudo_py.config.app import Origin
 from sockudo_py.config.types import (
+    CompressionMode,
     Count,
     Kilobytes,
     Limit,
@@ -28,6 +29,12 @@ class WebSocketConfig(Section):
     max_bytes: Positive = Field(
         default=1048576,
         description="Bytes that may wait for a client that reads too slowly; past it the client is closed with 4100.",
+    )
+    compression: CompressionMode = Field(
+        default="disabled",
+        description="`shared`: compress with clients that offer permessage-deflate, without a context from one message "
+        "to the next, so that a broadcast is compressed once for all of them. Sockudo's other modes mean `shared` too, "
+        "as does true. `disabled` or false: never.",
     )
 
 

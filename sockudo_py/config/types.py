@@ -54,6 +54,16 @@ def _octal(value: Any) -> Any:
     return value
 
 
+def _compression(value: Any) -> Any:
+    word = value.strip().lower() if isinstance(value, str) else value
+    if word in (False, "disabled", "false", "off", "no", "0"):
+        return "disabled"
+    windows = re.fullmatch(r"window(256b|(1|2|4|8|16|32)kb)", str(word))
+    if windows or word in (True, "shared", "dedicated", "true", "on", "yes", "1"):
+        return "shared"
+    raise ValueError('must be "disabled" or "shared"')
+
+
 def _digits(value: Any) -> Any:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
@@ -182,6 +192,7 @@ Text = Annotated[str, Field(min_length=1, max_length=4096)]
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 Digits = BeforeValidator(_digits)  # a number is taken as its digits
 Secret = Annotated[SecretStr, Digits, Field(min_length=1, max_length=4096)]
+CompressionMode = Annotated[Literal["disabled", "shared"], BeforeValidator(_compression)]
 OctalMode = Annotated[str, BeforeValidator(_octal)]
 PathPrefix = Annotated[str, AfterValidator(_path_prefix)]
 RedisHost = Annotated[Text, AfterValidator(_redis_host), UNSHOWN]  # may be a URL by mistake, with a password

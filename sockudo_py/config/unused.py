@@ -67,7 +67,6 @@ UNUSED: tuple[str, ...] = (
     "rate_limiter.websocket_rate_limit.identifier",
     "ssl.http_port",
     "websocket.auto_ping",
-    "websocket.compression",
     "websocket.disconnect_on_buffer_full",
     "websocket.idle_timeout",
     "websocket.max_backpressure",

@@ -468,6 +468,7 @@ class Server:
                 max_message_bytes=config.websocket_max_payload_kb * 1024,
                 max_unsent_bytes=config.websocket.max_bytes,
                 close_timeout=CLOSING_HANDSHAKE,
+                compress=config.websocket.compression != "disabled",
             ),
             apps=self.apps,
             metrics=self.metrics,

@@ -17,7 +17,7 @@ from sockudo_py.protocol import codec
 from sockudo_py.protocol.effects import Effect, Relay
 from sockudo_py.protocol.session import Session
 from sockudo_py.ws.context import ConnectionContext
-from sockudo_py.ws.frames import FrameReader, Received, begins_plain, only_message, plain_messages
+from sockudo_py.ws.frames import FrameReader, FrameReaders, Received, begins_plain, only_message, plain_messages
 from sockudo_py.ws.framing import PING_FRAME, close_frame, pong_frame, text_frame
 from sockudo_py.ws.turns import TURN
 
@@ -217,6 +217,10 @@ class WebSocketConnection(asyncio.Protocol):
 
     # -- within --
 
+    @property
+    def _readers(self) -> FrameReaders:
+        return self._context.readers
+
     def _take_only(self, text: str) -> None:
         """Do what a message asks for that came alone, as most do."""
         context = self._context
@@ -262,7 +266,7 @@ class WebSocketConnection(asyncio.Protocol):
                 if start == len(data):
                     self._uncork(answers)
                     return
-        reader = self._reader or context.readers.take()
+        reader = self._reader or self._readers.take()
         verdict = _GO_ON
         try:
             verdict = self._read(reader, data[start:], answers)
@@ -274,7 +278,7 @@ class WebSocketConnection(asyncio.Protocol):
                 self._reader = None
             elif reader.at_rest and self._state == _OPEN:
                 self._reader = None
-                context.readers.give_back(reader)
+                self._readers.give_back(reader)
             else:
                 self._reader = reader
         finally:

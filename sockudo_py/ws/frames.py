@@ -7,9 +7,10 @@ message is incomplete.
 
 import logging
 from codecs import getincrementaldecoder
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 
 from websockets.exceptions import ProtocolError
+from websockets.extensions import Extension
 from websockets.frames import CLOSE, PING, PONG, TEXT, Frame
 from websockets.protocol import OPEN, SERVER, Protocol
 from websockets.streams import StreamReader
@@ -69,10 +70,16 @@ class FrameReader(Protocol):
 
     What the library leaves to its user is done here frame by frame, while it reads, so that it makes no difference in
     which pieces the bytes come. Pings are left to the connection, which answers them in their place among its answers.
+
+    Args:
+        max_message_bytes: A longer message fails the connection with 1009.
+        extension: Decodes frames before they are looked at.
     """
 
-    def __init__(self, max_message_bytes: int) -> None:
+    def __init__(self, max_message_bytes: int, extension: Extension | None = None) -> None:
         super().__init__(SERVER, state=OPEN, max_size=max_message_bytes, logger=_log)
+        if extension is not None:
+            self.extensions = [extension]
         self.reader = self._stream = _Stream()
         self.parser = self.parse()  # the one that was begun reads from another stream
         next(self.parser)
@@ -146,19 +153,21 @@ class FrameReaders:
 
     Args:
         max_message_bytes: A longer message, in one frame or in fragments, fails the connection with 1009.
+        extension: Makes what decodes the frames of one reader. It holds nothing between two messages.
     """
 
-    __slots__ = ("_waiting", "max_message_bytes")
+    __slots__ = ("_extension", "_waiting", "max_message_bytes")
 
-    def __init__(self, max_message_bytes: int) -> None:
+    def __init__(self, max_message_bytes: int, extension: Callable[[], Extension] | None = None) -> None:
         self.max_message_bytes = max_message_bytes
+        self._extension = extension
         self._waiting: list[FrameReader] = []
 
     def take(self) -> FrameReader:
         """Return a reader at rest."""
         if self._waiting:
             return self._waiting.pop()
-        return FrameReader(self.max_message_bytes)
+        return FrameReader(self.max_message_bytes, None if self._extension is None else self._extension())
 
     def give_back(self, reader: FrameReader) -> None:
         """Take back a reader that is at rest again."""

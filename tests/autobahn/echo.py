@@ -7,6 +7,7 @@ are stand-ins that give back what they get, which no Pusher session does.
 import argparse
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 
 from sockudo_py.adapters.local import LocalAdapter
 from sockudo_py.caches.memory import MemoryCache
@@ -23,6 +24,7 @@ from sockudo_py.protocol.opening import Refusal
 from sockudo_py.protocol.session import Session, Settings
 from sockudo_py.ws.connection import WebSocketConnection
 from sockudo_py.ws.context import ConnectionContext
+from sockudo_py.ws.deflate import deflated_frame
 from sockudo_py.ws.frames import Received
 from tests.support.changes import Changes
 from tests.support.edge_bench import APP, KEY, Apps
@@ -92,7 +94,12 @@ async def serve(port: int) -> None:
         clock=loop.time,
         max_message_bytes=_MAX_MESSAGE,
         max_unsent_bytes=4 * _MAX_MESSAGE,
+        compress=True,
     )
+    compression = connections.compression
+    assert compression is not None
+    # The cases of sections 12 and 13 can't read an answer that the server left as it was (README.md).
+    compression._encodings = {bits: partial(deflated_frame, bits=bits) for bits in compression._encodings}
     context = FrontContext(connections=connections, apps=Apps(APP), metrics=metrics, settings=Settings())
     lanes: Sequence[Lane] = (WebSocketLane(context),)
     context.use(lanes)

@@ -298,6 +298,7 @@ class Bench:
         max_connections: int | None = None,
         max_message_bytes: int = 131_072,
         max_unsent_bytes: int = 65_536,
+        compress: bool = False,
         transports: XhrLimits | None = XHR_LIMITS,
         relay: Relay | None = None,
         **options: Any,
@@ -324,6 +325,7 @@ class Bench:
             clock=loop.clock,
             max_message_bytes=max_message_bytes,
             max_unsent_bytes=max_unsent_bytes,
+            compress=compress,
         )
         self.connections.turns.left = sys.maxsize  # no turn of a loop comes by itself; whoever tests them sets it
         self.api = FakeApi()

@@ -46,11 +46,14 @@ def nonce(head: Head) -> bytes:
     return head.headers.get(b"sec-websocket-key", b"")
 
 
-def acceptance(nonce: bytes) -> bytes:
-    """Return the response that accepts a sound handshake. No subprotocol and no extension is ever chosen."""
+def acceptance(nonce: bytes, extension: str | None = None) -> bytes:
+    """Return the response that accepts a sound handshake. No subprotocol is ever chosen."""
     digest = _SHA1.copy()
     digest.update(nonce + _GUID)
-    return _ACCEPT + b2a_base64(digest.digest(), newline=False) + b"\r\n\r\n"
+    accepted = _ACCEPT + b2a_base64(digest.digest(), newline=False)
+    if extension is None:
+        return accepted + b"\r\n\r\n"
+    return accepted + b"\r\nSec-WebSocket-Extensions: " + extension.encode() + b"\r\n\r\n"
 
 
 class Handshake:
@@ -61,7 +64,7 @@ class Handshake:
         prefix: Of the server's paths.
     """
 
-    __slots__ = ("app_key", "forwarded_for", "forwarded_proto", "origin", "path", "protocol", "query")
+    __slots__ = ("app_key", "extensions", "forwarded_for", "forwarded_proto", "origin", "path", "protocol", "query")
 
     def __init__(self, head: Head, prefix: str) -> None:
         self.path = head.path
@@ -69,6 +72,7 @@ class Handshake:
         self.app_key = app_key(head.path, prefix)
         self.protocol = protocol_parameter(head.query)
         self.origin = head.fields.origin
+        self.extensions = head.text(b"sec-websocket-extensions")
         self.forwarded_for = head.fields.forwarded_for
         self.forwarded_proto = head.text(b"x-forwarded-proto")
 

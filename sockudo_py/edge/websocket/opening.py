@@ -1,15 +1,19 @@
 """From a WebSocket handshake to an open connection, or to one that is told in-band why it can't be."""
 
 import asyncio
+from collections.abc import Callable
 from functools import partial
 
 from sockudo_py.edge.context import FrontContext
 from sockudo_py.edge.newcomers import Newcomer
 from sockudo_py.edge.proxies import network_of
 from sockudo_py.edge.websocket.handshake import Handshake, acceptance
+from sockudo_py.metrics import AppCounters
 from sockudo_py.protocol.effects import Close, Reply
 from sockudo_py.protocol.opening import Refusal, refusal_effects
+from sockudo_py.protocol.session import Session
 from sockudo_py.ws.connection import WebSocketConnection
+from sockudo_py.ws.deflated import DeflatedConnection
 from sockudo_py.ws.framing import close_frame, text_frame
 from sockudo_py.ws.refused import RefusedConnection
 
@@ -41,13 +45,19 @@ def open_connection(
         go_on = partial(open_connection, context, transport, asked, nonce, secure=secure)
         Newcomer(newcomers, (app.id, network), transport, received, opens=go_on, left=connections.open.leave)
         return
-    accepted = acceptance(nonce)
-    make = partial(WebSocketConnection, connections, transport)
+    compression, agreed = connections.compression, None
+    if compression is not None and asked.extensions is not None:
+        agreed = compression.agree(asked.extensions)
+    make: Callable[[Session, AppCounters], WebSocketConnection] = (
+        partial(WebSocketConnection, connections, transport)
+        if agreed is None
+        else partial(DeflatedConnection, connections, transport, agreed)
+    )
     client = admission.admit(asked, app, make, secure, address, network)
     if isinstance(client, Refusal):
-        RefusedConnection(connections, transport).start(accepted + _frames(client), received)
+        RefusedConnection(connections, transport).start(acceptance(nonce) + _frames(client), received)
     else:
-        client.start(accepted, received)
+        client.start(acceptance(nonce, None if agreed is None else agreed.response), received)
 
 
 def _frames(refused: Refusal) -> bytes:

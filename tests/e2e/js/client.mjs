@@ -1,5 +1,6 @@
 // pusher-js as an app's page would use it. Scenario in argv[2]:
-//   {key, secret, appId, host, port, build: "node" | "with-encryption", transport, options, hurry, user, members, spoil}
+//   {key, secret, appId, host, port, build: "node" | "with-encryption", ws, transport, options, hurry, user, members,
+//    spoil}; ws: use the package ws, which offers compression, where the build expects a browser's WebSocket
 import { createRequire } from "node:module";
 import { serve, say } from "./lines.mjs";
 
@@ -17,6 +18,7 @@ if (scenario.hurry) {
 function load(build) {
   if (build === "node") return require("pusher-js");
   globalThis.self = globalThis; // a worker's global object, as the worker build expects it
+  if (scenario.ws) globalThis.WebSocket = require("ws").WebSocket;
   globalThis.WebSocket ??= require("ws").WebSocket;
   return require("pusher-js/worker/with-encryption");
 }
@@ -64,6 +66,7 @@ for (const name of ["online", "offline"]) pusher.user.watchlist.bind(name, (data
 
 await serve({
   state: () => pusher.connection.state,
+  extensions: () => pusher.connection.connection.transport.socket.extensions,
   socketId: () => pusher.connection.socket_id,
   subscribe: ({ channel }) => {
     pusher.subscribe(channel).bind_global((event, data) => say({ on: "event", channel, event, data }));

@@ -40,6 +40,7 @@ SPECIAL = {
     "QUEUE_SQS_POLLING_WAIT_TIME_MS": "2000",
     "RATE_LIMITER_DRIVER": "memory",
     "REDIS_URL": "redis://h",
+    "WEBSOCKET_COMPRESSION": "window4kb",
     "UNIX_SOCKET_PERMISSION_MODE": "666",
     "DEFAULT_APP_WEBHOOKS": '[{"url": "https://e.com", "event_types": ["client_event"]}]',
     "DEFAULT_APP_ALLOWED_ORIGINS": "https://a.example",
