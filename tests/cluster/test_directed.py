@@ -322,7 +322,7 @@ async def test_a_batch_that_a_lost_connection_left_behind_changes_nothing(privat
     async with site.running() as (one,):
         await one.join("c", socket="1.1")
         partition = site.partition(one)
-        late = partition._batches
+        late = partition.batches.made
         site.look_again(one)
         await site.settle()
         answer = await partition._script_answer("apply", [late, "c", f"{APP}\0c", 5, 1, 0])
@@ -340,9 +340,9 @@ async def test_08_a_registration_that_is_cut_tells_each_first_once(private_redis
         partition = site.partition(one)
         site.redis().zadd(site.key("nodes"), {partition.node_id: 1})
         await until(lambda: len(two.transitions) >= len(channels) or beats(site, two))
-        before = partition._batches
+        before = partition.batches.made
         partition.beat()  # it hears that it was taken out, and registers
-        await until(lambda: partition._registration is not None and partition._batches >= before + chunk)
+        await until(lambda: partition._registration is not None and partition.batches.made >= before + chunk)
         proxy.lose_replies = 1
         await until(lambda: proxy.lost == 1)
         await site.settle()

@@ -12,37 +12,26 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Final
 
-from sockudo_py.adapters.base import (
-    CountChanged,
-    Envelope,
-    JoinDone,
-    LeaveDone,
-    MemberCame,
-    MemberWent,
-    Message,
-    SignInDone,
-    SignOutDone,
-    UserStatus,
-)
+from sockudo_py.adapters.base import Envelope, JoinDone, LeaveDone, Message, SignInDone, SignOutDone
 from sockudo_py.adapters.envelopes import BadEnvelope, decode, encode, watch_topic
-from sockudo_py.adapters.redis import patience
+from sockudo_py.adapters.redis import news, patience
 from sockudo_py.adapters.redis.acks import Acks
-from sockudo_py.adapters.redis.channels import Channel, Plan, Step, Words, pairs, plan
+from sockudo_py.adapters.redis.batches import STEPS_AT_MOST, Batches, step_of
+from sockudo_py.adapters.redis.channels import Channel, Step, Words, pairs
 from sockudo_py.adapters.redis.figures import Figures
 from sockudo_py.adapters.redis.link import Link, Scripts
 from sockudo_py.adapters.redis.registration import Registration
 from sockudo_py.adapters.redis.state import Batch, State
 from sockudo_py.adapters.redis.teller import Teller
 from sockudo_py.adapters.redis.timers import Timers
-from sockudo_py.adapters.redis.transitions import PUT_OFF_AT_MOST, Entry, Outbox, PutOff, text
-from sockudo_py.adapters.redis.users import SignStep, User, WatchStep, plan_user
+from sockudo_py.adapters.redis.transitions import PUT_OFF_AT_MOST, Entry, Outbox, PutOff
+from sockudo_py.adapters.redis.users import SignStep, User, WatchStep
 from sockudo_py.errors import Unavailable
 from sockudo_py.protocol.effects import Member
 from sockudo_py.protocol.source import Source
 
 _log = logging.getLogger(__name__)
 
-STEPS_AT_MOST: Final = 300  # of a batch
 _SWEEP_AT_ONCE: Final = 100  # entries that one beat takes apart
 _TOMBSTONE: Final = 1800.0  # seconds without Redis after which its tombstone of this node may be gone
 _SOON: Final = 0.005  # seconds after something is due: then it is due in Redis, too
@@ -86,7 +75,7 @@ class Partition:
         self._flight: Batch | None = None
         self._registration: Registration | None = None
         self._outbox_there: dict[bytes, bytes] = {}
-        self._batches = 0
+        self.batches = Batches(self.state, link.subscribe)
         self._scheduled = False
         self._hold_until = 0.0
         self._lost_at: float | None = None
@@ -196,49 +185,7 @@ class Partition:
         self._acks.send(self.node_id, self.outbox)
         if self._flight is not None or not (self.state.dirty or self.state.watching):
             return
-        batch = self._new_batch()
-        room = STEPS_AT_MOST
-        while self.state.dirty and room > 0:
-            what = next(iter(self.state.dirty))
-            waiting = len(what.steps)
-            if isinstance(what, Channel):
-                batch.plans.append(plan(what, room, None))
-            else:
-                self._plan_user(batch, what, room, None)
-            room -= max(1, waiting - len(what.steps))
-            if not what.steps:
-                del self.state.dirty[what]
-        while self.state.watching and room > 0:
-            step = self.state.watching.popleft()
-            self._plan_watch(batch, step)
-            room -= len(step.user_ids)
-        self._send(batch)
-
-    def _new_batch(self) -> Batch:
-        self._batches += 1
-        return Batch(self._batches)
-
-    def _plan_watch(self, batch: Batch, step: WatchStep) -> None:
-        watched = self.state.watched
-        if step.done is None:
-            batch.gone += [watch_topic(step.app_id, one) for one in watched.unwatch(step.app_id, step.user_ids)]
-            return
-        for user_id in watched.watch(step.app_id, step.user_ids):
-            self._link.subscribe(watch_topic(step.app_id, user_id))
-        batch.watched += [(step.app_id, user_id) for user_id in step.user_ids]
-        batch.watches.append(step)
-
-    def _plan_user(self, batch: Batch, user: User, most: int, had: bool | None) -> None:
-        made = plan_user(user, most, had)
-        batch.users.append(made)
-        for step in made.steps:
-            if step.signed_in is not None:
-                for watched in self.state.watched.watch(user.app_id, step.watchlist):
-                    self._link.subscribe(watch_topic(user.app_id, watched))
-                batch.watched += [(user.app_id, watched) for watched in step.watchlist]
-            else:
-                over = self.state.watched.unwatch(user.app_id, step.watchlist)
-                batch.gone += [watch_topic(user.app_id, watched) for watched in over]
+        self._send(self.batches.of_steps())
 
     def _send(self, batch: Batch) -> None:
         """Write a batch: subscriptions first, so that nothing is missed that Redis publishes after its execution."""
@@ -278,7 +225,7 @@ class Partition:
         self._held(hold)
         self._flight = None
         plans = {one.channel.key: one for one in batch.plans}
-        self._tell(events, lambda entry, came: _step_of(plans, entry, came))
+        self._tell(events, lambda entry, came: step_of(plans, entry, came))
         rest = iter(answers)
         for one in batch.plans:
             channel = one.channel
@@ -348,29 +295,10 @@ class Partition:
             self.figures.bad_messages += 1
             return
         self.figures.received += 1
-        match envelope:
-            case MemberCame(_, _, user_id, info):
-                channel = self.state.channels.get(topic[3:])
-                if channel is None or channel.roster is None or user_id in channel.roster:
-                    return
-                channel.roster[user_id] = info
-            case MemberWent(_, _, user_id):
-                channel = self.state.channels.get(topic[3:])
-                if channel is None or channel.roster is None or channel.roster.pop(user_id, None) is None:
-                    return
-            case CountChanged(_, _, count):
-                channel = self.state.channels.get(topic[3:])
-                if channel is None:
-                    return
-                channel.total = count
-                if not channel.tell:
-                    return
-            case UserStatus(app_id, user_id, online):
-                self._news(self.state.watched.changed(app_id, user_id, online))
-                return
-            case _:
-                pass
-        self._deliver(envelope)
+        if isinstance(envelope, news.NEWS):
+            self._news(news.take(self.state, topic, envelope))
+        else:
+            self._deliver(envelope)
 
     def _news(self, envelope: Envelope | None) -> None:
         if envelope is not None:
@@ -402,7 +330,7 @@ class Partition:
         lease = round(timing.node_timeout * 1000)
         self._link.subscribe(b"to:" + self.node_id.encode())
         random, registered = secrets.token_hex(8), int(self._registered)
-        words: Words = [lease, lease, run_id, random, registered, self._batches, self._partitions]
+        words: Words = [lease, lease, run_id, random, registered, self.batches.made, self._partitions]
         self._script("register", words, lambda answer: self._register_answered(run_id, answer))
 
     def _register_answered(self, run_id: str, answer: Any) -> None:
@@ -453,17 +381,8 @@ class Partition:
 
     def _register_on(self, registration: Registration) -> None:
         """Compare the next piece; when there is none left, be a node."""
-        batch = self._new_batch()
-        room = registration.next_channels(batch, STEPS_AT_MOST)
-        while room > 0 and (found := registration.next_user()):
-            user, had = found
-            self._plan_user(batch, user, room, had)
-            room -= 1 + len(batch.users[-1].steps)
-            if not user.steps:
-                self.state.dirty.pop(user, None)
-        if room > 0:
-            batch.watched += registration.next_watched(room)
-        if batch.plans or batch.users or batch.watched:
+        batch = self.batches.of_registration(registration)
+        if batch is not None:
             self._send(batch)
             return
         self._registration = None
@@ -606,16 +525,6 @@ _FENCED: Final = {
     b"DEAD": "the other nodes have taken this one out",
     b"STALE": "a batch came late",
 }
-
-
-def _step_of(plans: dict[bytes, Plan], entry: Entry, came: bool) -> Source | None:
-    parts = entry[1:].split(b"\0", 2)
-    found = plans.get(b"\0".join(parts[:2]))
-    if found is None:
-        return None
-    if entry[:1] == b"m":
-        return found.sources.get(text(parts[2]))
-    return found.came if came else found.went
 
 
 def _nowhere(envelope: Envelope) -> None:
