@@ -6,6 +6,7 @@ import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -26,16 +27,17 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 def agreed(connection: ClientConnection) -> PerMessageDeflate | None:
-    (extension,) = connection.protocol.extensions or [None]
-    assert extension is None or isinstance(extension, PerMessageDeflate)
-    return extension
+    for extension in connection.protocol.extensions:
+        assert isinstance(extension, PerMessageDeflate)
+        return extension
+    return None
 
 
 @pytest_asyncio.fixture
 async def clients(site: Site) -> AsyncIterator[list[Client]]:
     """Clients that compress as the library does by default, with a window of 512 bytes, and not at all."""
     least = ClientPerMessageDeflateFactory(server_max_window_bits=9, client_max_window_bits=True)
-    options = [{"compression": "deflate"}, {"extensions": [least]}, {}]
+    options: list[dict[str, Any]] = [{"compression": "deflate"}, {"extensions": [least]}, {}]
     async with AsyncExitStack() as stack:
         yield [await stack.enter_async_context(connected(site.server, site.app, **each)) for each in options]
 
@@ -62,8 +64,8 @@ async def test_all_hear_the_same_whether_they_compress_or_not(site: Site, client
 
 async def test_a_compressed_broadcast_is_a_fraction_of_the_bytes(site: Site) -> None:
     sizes = []
-    for options in ({}, {"compression": "deflate"}):
-        async with connected(site.server, site.app, **options) as client:
+    for compression in (None, "deflate"):
+        async with connected(site.server, site.app, compression=compression) as client:
             await client.send({"event": "pusher:subscribe", "data": {"channel": "c"}})
             await client.expect("pusher_internal:subscription_succeeded")
             before = sent_bytes(site)
