@@ -55,12 +55,18 @@ class OverRedis:
             if redis in self._cut:
                 raise Unavailable("it is cut off")
 
+        def allowed(stream: RedisStream) -> RedisStream:
+            if redis in self._cut:  # it was cut off while it connected
+                stream.close()
+                raise Unavailable("it is cut off")
+            return stream
+
         if address.nodes:
             dial_master = dialer_of_masters(address, timeout, owner="adapter", keys="database.redis")
 
             async def connect_to(host: Host, listener: Listener) -> RedisStream:
                 allow()
-                return await dial_master(host, listener)
+                return allowed(await dial_master(host, listener))
 
             slots = slots_of(address, timeout, owner="adapter", keys="database.redis")
             redis = LastingCluster(slots, connect_to, timeout, problem_of_node, "the cluster's Redis")
@@ -69,7 +75,7 @@ class OverRedis:
 
             async def connect(listener: Listener) -> RedisStream:
                 allow()
-                return await dial(listener)
+                return allowed(await dial(listener))
 
             redis = LastingRedis(connect, timeout, problem_of, "the cluster's Redis")
         partitions = self._partitions if address.nodes else None
