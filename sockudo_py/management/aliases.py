@@ -1,10 +1,12 @@
 """The three ways to write the routes of endpoints. Each leads to one handler, and has its own shape of answers."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from sockudo_py.endpoints import ProfileName
-from sockudo_py.management.router import Handler, Route
+from sockudo_py.http.notation import Schema
+from sockudo_py.management.answers import BARE, WRAPPED, Shapes
+from sockudo_py.management.router import Route
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +30,16 @@ APPS = Alias("/apps/{app}/webhooks", "pusher")
 ALIASES = (API, V1, APPS)
 
 
-def aliased(method: str, rest: str, handler: Handler) -> Iterator[Route]:
-    """Yield the route in every way to write it. ``rest`` is what follows the root, such as ``/{id}/test``."""
+def aliased(route: Route, shaped: Callable[[Shapes], Mapping[int, Schema | None]] | None = None) -> Iterator[Route]:
+    """Yield the route in every way to write it.
+
+    Args:
+        route: Its pattern is what follows the root, such as ``/{id}/test``.
+        shaped: Returns its answers in one of the shapes; None: they are the same in both.
+    """
     for alias in ALIASES:
-        yield Route(method, alias.root + rest, handler)
+        answers = route.answers if shaped is None else shaped(WRAPPED if alias.wrapped else BARE)
+        yield replace(route, pattern=alias.root + route.pattern, answers=answers)
 
 
 def alias_of(route: str) -> Alias:

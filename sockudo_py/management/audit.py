@@ -6,10 +6,12 @@ from typing import Any
 
 import orjson
 
+from sockudo_py.management.answers import CHANGE, listed
 from sockudo_py.management.keys import EVERY_APP, Admin
+from sockudo_py.management.params import APP_ID, PAGE
 from sockudo_py.management.router import Route
 from sockudo_py.management.scope import app_of
-from sockudo_py.management.values import MOST_LISTED, Answer, Asked, Fields, Refused, iso
+from sockudo_py.management.values import Answer, Asked, Fields, Refused, iso
 from sockudo_py.stores.endpoints.base import AuditLine, EndpointStore
 
 _MOST_NAMED = 50  # fields in a line
@@ -49,14 +51,23 @@ class AuditRoutes:
 
     def __init__(self, store: EndpointStore) -> None:
         self._store = store
-        self.table = (Route("GET", "/api/webhooks/audit", self.list),)
+        self.table = (
+            Route(
+                "GET",
+                "/api/webhooks/audit",
+                self.list,
+                fields=(APP_ID, *PAGE),
+                answers={200: listed("audit", CHANGE)},
+                tag="Keys and changes",
+            ),
+        )
 
     async def list(self, asked: Asked) -> Answer:
         """List the changes, newest first. A key of some apps sees those of its apps alone."""
-        fields = Fields(asked, frozenset({"app_id", "limit", "cursor"}))
+        fields = Fields(asked)
         wanted = fields.text("app_id")
         apps = _apps(asked.admin, wanted)
-        limit, before = fields.number("limit", 50, MOST_LISTED), _number(fields.text("cursor"))
+        limit, before = fields.number("limit"), _number(fields.text("cursor"))
         found = await self._store.audit(limit + 1, before, apps)
         shown = [_described(one.number, one.line.text) for one in found[:limit]]
         more = str(found[limit - 1].number) if len(found) > limit else None

@@ -5,16 +5,27 @@ from typing import Any, Protocol, get_args
 
 from sockudo_py.endpoints import ProfileName
 from sockudo_py.event_types import EventType
+from sockudo_py.http.notation import Param, words
 from sockudo_py.management.aliases import alias_of, aliased
+from sockudo_py.management.answers import EVENT
+from sockudo_py.management.answers import EVENTS as EVENTS_LISTED
 from sockudo_py.management.keys import EVERY_APP, Admin
+from sockudo_py.management.params import APP_ID, PAGE
+from sockudo_py.management.router import Route
 from sockudo_py.management.scope import app_of
-from sockudo_py.management.values import MOST_LISTED, Answer, Asked, FieldProblem, Fields, Refused
+from sockudo_py.management.values import Answer, Asked, FieldProblem, Fields, Refused
 from sockudo_py.webhooks.catalogue.models import EVENTS, EventModel
 from sockudo_py.webhooks.catalogue.schemas import Payload, Shape, request_schema
 from sockudo_py.webhooks.delivery.examples import request_example
 from sockudo_py.webhooks.operators.kinds import KINDS
 
-_SHAPE = frozenset({"app_id", "profile", "payload"})
+_PROFILES, _PAYLOADS = get_args(ProfileName), get_args(Payload)
+_SHAPE = (
+    APP_ID,
+    Param("profile", says="The profile whose requests are shown; else that of the route.", schema=words(_PROFILES)),
+    Param("payload", says="As in an endpoint.", schema=words(_PAYLOADS)),
+)
+_LIST = (*_SHAPE, *PAGE)
 _ANY_APP = "my-app"  # in examples, where the request is about none
 
 
@@ -34,14 +45,17 @@ class CatalogueRoutes:
 
     def __init__(self, events: Events) -> None:
         self._events = events
-        self.table = (*aliased("GET", "/events", self.list), *aliased("GET", "/events/{name}", self.show))
+        self.table = (
+            *aliased(Route("GET", "/events", self.list, fields=_LIST, answers={200: EVENTS_LISTED}, tag="Events")),
+            *aliased(Route("GET", "/events/{name}", self.show, fields=_SHAPE, answers={200: EVENT}, tag="Events")),
+        )
 
     async def list(self, asked: Asked) -> Answer:
         """List the events that an app's endpoints may hear of: the server's own, then the registered ones by name."""
-        fields = Fields(asked, _SHAPE | {"limit", "cursor"})
+        fields = Fields(asked)
         app_id, shape = self._asked(asked, fields)
         found = self._all(asked.admin, app_id)
-        limit, after = fields.number("limit", 50, MOST_LISTED), fields.text("cursor")
+        limit, after = fields.number("limit"), fields.text("cursor")
         names = [one.name for one in found]
         if after is not None and after not in names:
             raise Refused(400, "invalid_cursor", "cursor: is none that this server has given")
@@ -53,7 +67,7 @@ class CatalogueRoutes:
 
     async def show(self, asked: Asked) -> Answer:
         """Show one event."""
-        app_id, shape = self._asked(asked, Fields(asked, _SHAPE))
+        app_id, shape = self._asked(asked, Fields(asked))
         (name,) = asked.segments
         for one in self._all(asked.admin, app_id):
             if one.name == name:
@@ -62,8 +76,8 @@ class CatalogueRoutes:
 
     def _asked(self, asked: Asked, fields: Fields) -> tuple[str | None, Shape]:
         app_id = app_of(asked.admin, asked.app_id or fields.text("app_id"))
-        profile = _one_of("profile", fields.text("profile"), get_args(ProfileName), alias_of(asked.route).profile)
-        payload = _one_of("payload", fields.text("payload"), get_args(Payload), "seed")
+        profile = _one_of("profile", fields.text("profile"), _PROFILES, alias_of(asked.route).profile)
+        payload = _one_of("payload", fields.text("payload"), _PAYLOADS, "seed")
         return app_id, Shape(profile, payload)
 
     def _all(self, admin: Admin, app_id: str | None) -> Sequence[EventModel | EventType]:

@@ -3,11 +3,14 @@
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from sockudo_py.endpoints import Endpoint
 from sockudo_py.errors import SockudoError
-from sockudo_py.management.aliases import ALIASES, aliased
+from sockudo_py.http.notation import Param, number
+from sockudo_py.management.aliases import aliased
+from sockudo_py.management.answers import ATTEMPT, DELIVERY, LOGGED, MATCHED, REPLAYED, RETRIED, listed
 from sockudo_py.management.attempts import (
     links_wanted,
     logged,
@@ -19,9 +22,10 @@ from sockudo_py.management.attempts import (
 )
 from sockudo_py.management.audit import audit_line
 from sockudo_py.management.keys import EVERY_APP, Admin
+from sockudo_py.management.params import APP_ID, CURSOR, DRY_RUN, EVENT_TYPE, PAGE, TEST, TIMES, WEBHOOK, statuses
 from sockudo_py.management.router import Route
 from sockudo_py.management.scope import app_of
-from sockudo_py.management.values import MOST_LISTED, Answer, Asked, Fields, Refused
+from sockudo_py.management.values import Answer, Asked, Fields, Refused
 from sockudo_py.queues.base import QueueFull
 from sockudo_py.stores.endpoints.base import EndpointStore
 from sockudo_py.stores.history.base import Scope
@@ -34,7 +38,12 @@ log = logging.getLogger(__name__)
 MOST_REPLAYED = 10_000  # by one request, so that it is answered soon
 _STATUSES = ("delivered", "retrying", "failed")
 _ENDED = ("delivered", "failed")
-_CHOSEN = frozenset({"status", "event_type", "eventType", "since", "until"})
+_ATTEMPTS = (statuses(*_STATUSES), *EVENT_TYPE, *TIMES, TEST, *PAGE)
+_PROJECT = Param("project_id", says="Pulse's name of `app_id`.")
+_LOGS = (APP_ID, _PROJECT, *WEBHOOK, *_ATTEMPTS)
+_AT_ONCE = number("limit", "Deliveries that are sent again by this request.", default=1000, most=MOST_REPLAYED)
+_REPLAY = (statuses(*_ENDED), *EVENT_TYPE, *TIMES, _AT_ONCE, CURSOR, DRY_RUN)
+_REPLAY_ALL = (APP_ID, *WEBHOOK, *_REPLAY)
 _OFF = "no history is kept: webhooks.delivery.history is 0"
 
 
@@ -61,15 +70,19 @@ class DeliveryRoutes:
         self._past = past
         self._find = find
         self._store = store
+        route = partial(Route, tag="Deliveries")
+        log = partial(route, fields=_LOGS, answers={200: listed("logs", LOGGED)})
+        page, one = {200: listed("deliveries", ATTEMPT)}, {200: DELIVERY}
+        replayed = {200: MATCHED, 202: REPLAYED}
         self.table = (
-            *aliased("GET", "/{id}/deliveries", self.attempts),
-            *aliased("GET", "/{id}/deliveries/{delivery}", self.show),
-            *aliased("POST", "/{id}/deliveries/{delivery}/retry", self.retry),
-            *aliased("POST", "/{id}/replay", self.replay_one),
-            *aliased("POST", "/replay", self.replay),
-            *aliased("GET", "/logs", self.logs),
-            *(Route("GET", f"{alias.root}/deliveries/{{delivery}}", self.show_any) for alias in ALIASES),
-            Route("GET", "/api/v1/webhooks/logs", self.logs),
+            *aliased(route("GET", "/{id}/deliveries", self.attempts, fields=_ATTEMPTS, answers=page)),
+            *aliased(route("GET", "/{id}/deliveries/{delivery}", self.show, answers=one)),
+            *aliased(route("POST", "/{id}/deliveries/{delivery}/retry", self.retry, answers={202: RETRIED})),
+            *aliased(route("POST", "/{id}/replay", self.replay_one, fields=_REPLAY, answers=replayed)),
+            *aliased(route("POST", "/replay", self.replay, fields=_REPLAY_ALL, answers=replayed)),
+            *aliased(log("GET", "/logs", self.logs)),
+            *aliased(route("GET", "/deliveries/{delivery}", self.show_any, answers=one)),
+            log("GET", "/api/v1/webhooks/logs", self.logs),
         )
 
     # -- what was
@@ -77,14 +90,14 @@ class DeliveryRoutes:
     async def attempts(self, asked: Asked) -> Answer:
         """List the attempts of an endpoint, newest first."""
         endpoint = self._endpoint(asked)
-        fields = Fields(asked, _CHOSEN | {"limit", "cursor", "test"})
+        fields = Fields(asked)
         rows, more = await self._page(Scope(endpoint=endpoint.uid), fields)
         links = await self._kept.reader.links(links_wanted(rows))
         return Answer(200, {"deliveries": [shown(kept, links) for kept in rows], "next_cursor": more})
 
     async def logs(self, asked: Asked) -> Answer:
         """List the attempts of all endpoints of an app, newest first, with a message for people."""
-        fields = Fields(asked, _CHOSEN | {"app_id", "project_id", "webhookId", "webhook_id", "limit", "cursor", "test"})
+        fields = Fields(asked)
         app_id = app_of(asked.admin, asked.app_id or fields.text("app_id", "project_id"))
         uid = fields.text("webhookId", "webhook_id")
         scope = Scope(app_id=app_id) if uid is None else Scope(endpoint=self._named(asked, uid).uid)
@@ -94,13 +107,13 @@ class DeliveryRoutes:
 
     async def show(self, asked: Asked) -> Answer:
         """Show a delivery of an endpoint: all attempts, and its events."""
-        Fields(asked, frozenset())
+        Fields(asked)
         endpoint = self._endpoint(asked)
         return await self._shown(asked, asked.segments[1], endpoint)
 
     async def show_any(self, asked: Asked) -> Answer:
         """Show a delivery of any endpoint that the key may see."""
-        Fields(asked, frozenset())
+        Fields(asked)
         return await self._shown(asked, asked.segments[0], None)
 
     async def _shown(self, asked: Asked, delivery: str, endpoint: Endpoint | None) -> Answer:
@@ -131,7 +144,7 @@ class DeliveryRoutes:
     async def _page(self, scope: Scope, fields: Fields) -> tuple[list[Kept], str | None]:
         chosen = _chosen(fields, _STATUSES)
         test = fields.flag("test") if fields.given("test") else None
-        limit, before = fields.number("limit", 50, MOST_LISTED), read_cursor(fields.text("cursor"))
+        limit, before = fields.number("limit"), read_cursor(fields.text("cursor"))
         rows, place = await self._kept.reader.page(scope, replace(chosen, test=test).fits, limit, before)
         return rows, write_cursor(place)
 
@@ -139,7 +152,7 @@ class DeliveryRoutes:
 
     async def retry(self, asked: Asked) -> Answer:
         """Send a delivery again, as a new one."""
-        Fields(asked, frozenset())
+        Fields(asked)
         endpoint, delivery = self._endpoint(asked), asked.segments[1]
         past = self._kept
         attempts = await past.reader.delivery(delivery, Scope(endpoint=endpoint.uid))
@@ -161,12 +174,12 @@ class DeliveryRoutes:
     async def replay_one(self, asked: Asked) -> Answer:
         """Send deliveries of an endpoint again."""
         endpoint = self._endpoint(asked)
-        fields = Fields(asked, _CHOSEN | {"limit", "cursor", "dry_run"})
+        fields = Fields(asked)
         return await self._replay(asked, Scope(endpoint=endpoint.uid), fields)
 
     async def replay(self, asked: Asked) -> Answer:
         """Send deliveries of an app again."""
-        fields = Fields(asked, _CHOSEN | {"app_id", "webhookId", "webhook_id", "limit", "cursor", "dry_run"})
+        fields = Fields(asked)
         app_id = app_of(asked.admin, asked.app_id or fields.text("app_id"))
         uid = fields.text("webhookId", "webhook_id")
         scope = Scope(app_id=app_id) if uid is None else Scope(endpoint=self._named(asked, uid, app_id).uid)
@@ -174,7 +187,7 @@ class DeliveryRoutes:
 
     async def _replay(self, asked: Asked, scope: Scope, fields: Fields) -> Answer:
         chosen = _chosen(fields, _ENDED)
-        limit, after = fields.number("limit", 1000, MOST_REPLAYED), read_cursor(fields.text("cursor"))
+        limit, after = fields.number("limit"), read_cursor(fields.text("cursor"))
         dry_run = fields.flag("dry_run")
         found = await self._kept.redelivery.replay(scope, chosen, after=after, limit=limit, dry_run=dry_run)
         if dry_run:

@@ -3,17 +3,25 @@
 import base64
 import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from sockudo_py.endpoints import Endpoint
+from sockudo_py.http.notation import FLAG, Param, words
 from sockudo_py.management.aliases import Alias, alias_of, aliased
 from sockudo_py.management.documents import Document
 from sockudo_py.management.editing import Edited, Editor
 from sockudo_py.management.models import EndpointBody, NoBody, RotateBody, read
+from sockudo_py.management.params import APP_ID, PAGE
+from sockudo_py.management.router import Route
 from sockudo_py.management.scope import app_of, may_see, one_app_of, unknown_webhook
 from sockudo_py.management.shapes import shape, wrapped
-from sockudo_py.management.values import MOST_LISTED, Answer, Asked, Fields, Refused, iso
+from sockudo_py.management.values import Answer, Asked, Fields, Refused, iso
 from sockudo_py.webhooks.endpoints.registry import EndpointRegistry
+
+_LIST = (APP_ID, Param("enabled", says="true: those that are on; false: those that are off.", schema=FLAG), *PAGE)
+_DROP = Param("drop", says="What waits becomes dead letters.", schema=words(["to_dlq"]))
+_EXAMPLE = {"url": "https://example.com/webhooks", "event_types": ["channel_occupied", "channel_vacated"]}
 
 DROPPED = "endpoint_disabled"  # the class of dead letters that waited for an endpoint which was disabled
 
@@ -50,24 +58,33 @@ class EndpointRoutes:
         self._drop = drop
         self._rotation_grace = rotation_grace
         self.figures = figures
+        route = partial(Route, tag="Endpoints")
+        changed = partial(route, body=EndpointBody, example=_EXAMPLE)
         self.table = (
-            *aliased("GET", "", self.list),
-            *aliased("GET", "/{id}", self.show),
-            *aliased("POST", "", self.create),
-            *aliased("PUT", "/{id}", self.replace),
-            *aliased("PATCH", "/{id}", self.merge),
-            *aliased("DELETE", "/{id}", self.delete),
-            *aliased("POST", "/{id}/enable", self.enable),
-            *aliased("POST", "/{id}/disable", self.disable),
-            *aliased("POST", "/{id}/rotate-secret", self.rotate),
+            *aliased(route("GET", "", self.list, fields=_LIST), lambda shapes: {200: shapes.list}),
+            *aliased(route("GET", "/{id}", self.show), lambda shapes: {200: shapes.one}),
+            *aliased(changed("POST", "", self.create), lambda shapes: {201: shapes.created}),
+            *aliased(changed("PUT", "/{id}", self.replace), lambda shapes: {200: shapes.changed}),
+            *aliased(
+                route("PATCH", "/{id}", self.merge, body=EndpointBody, merges=True, example={"name": "Orders"}),
+                lambda shapes: {200: shapes.changed},
+            ),
+            *aliased(route("DELETE", "/{id}", self.delete, body=NoBody, answers={204: None})),
+            *aliased(route("POST", "/{id}/enable", self.enable, body=NoBody), lambda shapes: {200: shapes.enabled}),
+            *aliased(
+                route("POST", "/{id}/disable", self.disable, fields=(_DROP,)), lambda shapes: {200: shapes.disabled}
+            ),
+            *aliased(
+                route("POST", "/{id}/rotate-secret", self.rotate, body=RotateBody), lambda shapes: {200: shapes.rotated}
+            ),
         )
 
     async def list(self, asked: Asked) -> Answer:
         """List endpoints: those of files last, else the newest first."""
-        fields = Fields(asked, frozenset({"app_id", "enabled", "limit", "cursor"}))
+        fields = Fields(asked)
         app_id = app_of(asked.admin, asked.app_id or fields.text("app_id"))
         enabled = fields.flag("enabled") if fields.text("enabled") is not None else None
-        limit, cursor = fields.number("limit", 50, MOST_LISTED), fields.text("cursor")
+        limit, cursor = fields.number("limit"), fields.text("cursor")
         behind = None if cursor is None else _place(cursor)
         chosen = (
             (self._order(one), one)
@@ -84,7 +101,7 @@ class EndpointRoutes:
     async def show(self, asked: Asked) -> Answer:
         """Show one endpoint, by uid or number."""
         endpoint = self.find(asked)
-        Fields(asked, frozenset())
+        Fields(asked)
         alias = alias_of(asked.route)
         answer = wrapped(shape(endpoint, self._document(endpoint.uid), alias), alias)
         if alias.wrapped and self.figures is not None:
@@ -140,7 +157,7 @@ class EndpointRoutes:
     async def disable(self, asked: Asked) -> Answer:
         """Switch an endpoint off. What waits for it is kept; with ``?drop=to_dlq`` it becomes dead letters."""
         found = self.find(asked)
-        fields = Fields(asked, frozenset({"drop"}))
+        fields = Fields(asked)
         drop = fields.text("drop")
         if drop not in (None, "to_dlq"):
             raise Refused(422, "invalid_field", "drop: must be to_dlq")

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from sockudo_py.apps.base import AppManager
+from sockudo_py.management.answers import LINK
 from sockudo_py.management.audit import audit_line
 from sockudo_py.management.keys import EVERY_APP, Admin, AdminKeys, given_key
 from sockudo_py.management.models import LinkBody, read
@@ -81,7 +82,17 @@ class LinkRoutes:
         self._links = links
         self._apps = apps
         self._store = store
-        self.table = (Route("POST", "/api/portal_links", self.make, scope="read"),)
+        self.table = (
+            Route(
+                "POST",
+                "/api/portal_links",
+                self.make,
+                scope="read",
+                body=LinkBody,
+                answers={201: LINK},
+                tag="Keys and changes",
+            ),
+        )
 
     async def make(self, asked: Asked) -> Answer:
         """Make a link to one app."""

@@ -4,6 +4,7 @@ import hashlib
 from typing import Any
 
 from sockudo_py.management.aliases import API
+from sockudo_py.management.answers import PROJECT
 from sockudo_py.management.editing import Edited, Editor
 from sockudo_py.management.managed import ManagedEndpoints
 from sockudo_py.management.models import ProjectBody, read
@@ -27,7 +28,17 @@ class ProjectRoutes:
     def __init__(self, managed: ManagedEndpoints, editor: Editor) -> None:
         self._managed = managed
         self._editor = editor
-        self.table = (Route("PUT", "/api/v1/projects/{app}", self.put),)
+        self.table = (
+            Route(
+                "PUT",
+                "/api/v1/projects/{app}",
+                self.put,
+                body=ProjectBody,
+                answers={200: PROJECT, 201: PROJECT},
+                example={"webhook_url": "https://example.com/webhooks", "events": ["room.started"]},
+                tag="Endpoints",
+            ),
+        )
 
     async def put(self, asked: Asked) -> Answer:
         """Make the endpoint, or give it this URL and these events; without ``events``: all."""

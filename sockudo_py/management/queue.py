@@ -7,13 +7,17 @@ from typing import Any
 
 from sockudo_py.endpoints import Endpoint
 from sockudo_py.errors import SockudoError
+from sockudo_py.http.notation import Param, flag, number
+from sockudo_py.http.notation import listed as listed_field
+from sockudo_py.management.answers import COUNTED, DELETED, LETTER, LETTER_WHOLE, MATCHED, QUEUE, listed
 from sockudo_py.management.attempts import shown
 from sockudo_py.management.audit import audit_line
 from sockudo_py.management.keys import Admin
 from sockudo_py.management.letters import Letters, count, describe, page
-from sockudo_py.management.router import Route
+from sockudo_py.management.params import APP_ID, DRY_RUN, PAGE, TIMES, WEBHOOK
+from sockudo_py.management.router import Handler, Route
 from sockudo_py.management.scope import app_of, may_see, unknown_webhook
-from sockudo_py.management.values import MOST_LISTED, Answer, Asked, Fields, Refused
+from sockudo_py.management.values import Answer, Asked, Fields, Refused
 from sockudo_py.queues import jobs
 from sockudo_py.queues.base import MOST_IDS, DeadLetters
 from sockudo_py.stores.endpoints.base import EndpointStore
@@ -24,7 +28,17 @@ log = logging.getLogger(__name__)
 
 MOST_RETRIED = 10_000  # by one request, so that it is answered soon
 _LANES = 1000
-_WHICH = frozenset({"webhookId", "webhook_id", "app_id", "ids", "error_class", "since", "until"})
+_WHICH = (
+    *WEBHOOK,
+    APP_ID,
+    listed_field("ids", "Ids of deliveries."),
+    Param("error_class", says="Class of the last error."),
+    *TIMES,
+)
+_LIST = (*_WHICH, *PAGE, flag("payload", "true: whole jobs."))
+_AT_ONCE = number("limit", "Dead letters that are sent again by this request.", default=1000, most=MOST_RETRIED)
+_RETRY = (*_WHICH, _AT_ONCE, DRY_RUN)
+_PURGE = (*_WHICH, DRY_RUN)
 
 
 class QueueRoutes:
@@ -52,17 +66,21 @@ class QueueRoutes:
         self._store = store
         self._endpoints = endpoints
         self._reader = reader
+
+        def route(method: str, rest: str, handler: Handler, **said: Any) -> Route:
+            return Route(method, f"/api/webhooks/queue{rest}", handler, tag="Queue", **said)
+
         self.table = (
-            Route("GET", "/api/webhooks/queue/stats", self.stats),
-            Route("GET", "/api/webhooks/queue/failed", self.failed),
-            Route("DELETE", "/api/webhooks/queue/failed", self.purge),
-            Route("POST", "/api/webhooks/queue/retry-failed", self.retry),
-            Route("GET", "/api/webhooks/queue/failed/{id}", self.letter),
+            route("GET", "/stats", self.stats, answers={200: QUEUE}),
+            route("GET", "/failed", self.failed, fields=_LIST, answers={200: listed("failed", LETTER)}),
+            route("DELETE", "/failed", self.purge, fields=_PURGE, answers={200: {"anyOf": [DELETED, MATCHED]}}),
+            route("POST", "/retry-failed", self.retry, fields=_RETRY, answers={200: MATCHED, 202: COUNTED}),
+            route("GET", "/failed/{id}", self.letter, fields=(APP_ID,), answers={200: LETTER_WHOLE}),
         )
 
     async def stats(self, asked: Asked) -> Answer:
         """Show how much is where, and the deepest lanes. A key of some apps sees the lanes of their endpoints alone."""
-        Fields(asked, frozenset())
+        Fields(asked)
         admin = asked.admin
         seen = {one.uid: one for one in self._endpoints() if may_see(admin, one)}
         depths = asdict(await self._letters.depths(_LANES))
@@ -90,15 +108,15 @@ class QueueRoutes:
 
     async def failed(self, asked: Asked) -> Answer:
         """List dead letters, newest first. ``payload`` true: whole jobs."""
-        fields = Fields(asked, _WHICH | {"limit", "cursor", "payload"})
+        fields = Fields(asked)
         which = await self._which(asked.admin, fields)
         whole = fields.flag("payload")
-        texts, more = await page(self._letters, which, fields.number("limit", 50, MOST_LISTED), fields.text("cursor"))
+        texts, more = await page(self._letters, which, fields.number("limit"), fields.text("cursor"))
         return Answer(200, {"failed": [describe(text, whole=whole) for text in texts], "next_cursor": more})
 
     async def letter(self, asked: Asked) -> Answer:
         """Show one dead letter with its events, and all attempts that are kept."""
-        fields = Fields(asked, frozenset({"app_id"}))
+        fields = Fields(asked)
         app_id = app_of(asked.admin, fields.text("app_id"))
         (ident,) = asked.segments
         texts = await self._letters.find_dead(DeadLetters(ids=frozenset({ident}), app_id=app_id), 0, 1)
@@ -111,9 +129,9 @@ class QueueRoutes:
 
     async def retry(self, asked: Asked) -> Answer:
         """Send dead letters again, oldest first."""
-        fields = Fields(asked, _WHICH | {"limit", "dry_run"})
+        fields = Fields(asked)
         which = await self._which(asked.admin, fields)
-        limit = fields.number("limit", 1000, MOST_RETRIED)
+        limit = fields.number("limit")
         if fields.flag("dry_run"):
             return await self._matched(which)
         retried = await self._letters.redrive_dead(which, limit)
@@ -122,7 +140,7 @@ class QueueRoutes:
 
     async def purge(self, asked: Asked) -> Answer:
         """Delete dead letters for good."""
-        fields = Fields(asked, _WHICH | {"dry_run"})
+        fields = Fields(asked)
         which = await self._which(asked.admin, fields)
         if fields.flag("dry_run"):
             return await self._matched(which)

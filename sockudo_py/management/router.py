@@ -7,12 +7,14 @@ socket share, so a route is served on both. To add one, write a module with a gr
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Protocol
 from urllib.parse import unquote
 
+from sockudo_py.config.types import Section
 from sockudo_py.errors import SockudoError, Unavailable
+from sockudo_py.http.notation import Param, Schema
 from sockudo_py.management.values import Answer, Asked, Refused
 
 log = logging.getLogger(__name__)
@@ -38,6 +40,14 @@ class Route:
             HTTP API by a key of the app that ``{app}`` names. ``open``: for everybody; ``Asked.admin`` may do nothing.
         most_body: The most bytes that the body may have, else 413.
         links: Whether it is for tenants with a link, too; else there is no such route for them.
+        fields: Of query or body, as ``values.Fields`` reads them; it refuses others.
+        body: The model that reads the body, or its schema; None: the body holds ``fields``, if anything.
+        merges: The body is a merge patch (RFC 7396) of what the model describes.
+        answers: By status, the schema of each answer that is no error; None: it has no content.
+        example: A body.
+        tag: The part of the API that it belongs to.
+
+    The last six, and the handler's docstring, are what the OpenAPI document says about the route.
     """
 
     method: str
@@ -47,6 +57,12 @@ class Route:
     access: Access = "key"
     most_body: int = MOST_BODY
     links: bool = True
+    fields: tuple[Param, ...] = ()
+    body: type[Section] | Schema | None = None
+    merges: bool = False
+    answers: Mapping[int, Schema | None] = field(default_factory=dict)
+    example: Mapping[str, Any] | None = None
+    tag: str = ""
 
     @property
     def needed(self) -> str:
@@ -137,7 +153,7 @@ class Router:
             if route.access != "open" and route.needed not in asked.admin.scopes:
                 raise Refused(403, "forbidden", f"the key has no scope {route.needed}")
             return await route.handler(
-                replace(asked, app_id=match.app_id, segments=match.segments, route=route.pattern)
+                replace(asked, app_id=match.app_id, segments=match.segments, route=route.pattern, known=route.fields)
             )
         except Refused as problem:
             return problem.answer()

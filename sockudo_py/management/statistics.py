@@ -6,6 +6,8 @@ from typing import Any
 
 from sockudo_py.endpoints import Endpoint
 from sockudo_py.management.aliases import aliased
+from sockudo_py.management.answers import STATISTICS
+from sockudo_py.management.router import Route
 from sockudo_py.management.values import Answer, Asked, Fields, iso
 from sockudo_py.queues.base import LaneDepth, Queue
 from sockudo_py.stores.history.figures import Figures
@@ -33,11 +35,11 @@ class StatisticsRoutes:
         self._queue = queue
         self._circuit = circuit
         self._find = find
-        self.table = tuple(aliased("GET", "/{id}/stats", self.show))
+        self.table = tuple(aliased(Route("GET", "/{id}/stats", self.show, answers={200: STATISTICS}, tag="Deliveries")))
 
     async def show(self, asked: Asked) -> Answer:
         """Show the statistics of an endpoint."""
-        Fields(asked, frozenset())
+        Fields(asked)
         endpoint = self._find(replace(asked, segments=asked.segments[:1]))
         figures, lane = await self._of(endpoint)
         total = figures.successful + figures.failed

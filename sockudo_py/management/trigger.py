@@ -5,10 +5,11 @@ from typing import Any, Protocol
 
 from sockudo_py.apps.base import AppManager
 from sockudo_py.limits.base import RateLimiter
+from sockudo_py.management.answers import TRIGGERED
 from sockudo_py.management.router import Route
 from sockudo_py.management.scope import one_app_of
 from sockudo_py.management.values import Answer, Asked, FieldProblem, Refused
-from sockudo_py.webhooks.trigger.asked import NotTriggered
+from sockudo_py.webhooks.trigger.asked import BODY, NotTriggered
 from sockudo_py.webhooks.trigger.trigger import Triggered
 
 
@@ -35,7 +36,19 @@ class TriggerRoutes:
         self._trigger = trigger
         self._apps = apps
         self._limiter = limiter
-        self.table = (Route("POST", "/apps/{app}/webhook_events", self.trigger, access="signed", most_body=most_body),)
+        self.table = (
+            Route(
+                "POST",
+                "/apps/{app}/webhook_events",
+                self.trigger,
+                access="signed",
+                most_body=most_body,
+                body=BODY,
+                answers={202: TRIGGERED},
+                example={"event_type": "order.paid", "data": {"amount": "12.50"}},
+                tag="Events",
+            ),
+        )
 
     async def trigger(self, asked: Asked) -> Answer:
         """Trigger an event of the application."""

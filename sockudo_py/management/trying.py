@@ -6,9 +6,11 @@ from sockudo_py.endpoints import Endpoint
 from sockudo_py.event_types import EventType
 from sockudo_py.limits.base import RateLimiter
 from sockudo_py.management.aliases import aliased
+from sockudo_py.management.answers import TRIED
 from sockudo_py.management.audit import audit_line
 from sockudo_py.management.making import blocked
 from sockudo_py.management.models import TestBody, read
+from sockudo_py.management.router import Route
 from sockudo_py.management.values import Answer, Asked, Refused
 from sockudo_py.stores.endpoints.base import EndpointStore
 from sockudo_py.webhooks.catalogue.models import EventModel
@@ -48,7 +50,9 @@ class TestRoutes:
         self._limiter = limiter
         self._store = store
         self._keep = keep
-        self.table = tuple(aliased("POST", "/{id}/test", self.test))
+        self.table = tuple(
+            aliased(Route("POST", "/{id}/test", self.test, body=TestBody, answers={200: TRIED}, tag="Endpoints"))
+        )
 
     async def test(self, asked: Asked) -> Answer:
         """Send one event, and say what came of it."""

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from sockudo_py.http.notation import Param
 from sockudo_py.management.keys import Admin
 
-MOST_LISTED = 200  # entries in one page of a list
 _NAMED = 20  # fields in an error
 _LATEST_MS = 253_402_300_799_000  # the end of the year 9999, which is all that dates in Python know
 
@@ -17,8 +17,9 @@ class Asked:
     """One request of an admin.
 
     ``app_id``: the path's ``{app}``; None: it has none. ``segments`` are the path's other variables. ``route`` is the
-    pattern that the path fits, such as ``/v1/webhooks/{id}``. ``body`` is a JSON object; empty: there is none. ``raw``
-    are the bytes of the body as they came. The names in ``headers`` are lower case. ``remote`` is the client's address.
+    pattern that the path fits, such as ``/v1/webhooks/{id}``; ``known`` are the fields that the route has. ``body`` is
+    a JSON object; empty: there is none. ``raw`` are the bytes of the body as they came. The names in ``headers`` are
+    lower case. ``remote`` is the client's address.
     """
 
     admin: Admin
@@ -30,6 +31,7 @@ class Asked:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     raw: bytes = field(default=b"", repr=False)
     remote: str = ""
+    known: tuple[Param, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +79,14 @@ class Refused(Exception):
 class Fields:
     """The fields of a request: those of its query, and those of its body, which are read strictly.
 
-    Fields that the route does not know are refused: a misspelt filter must not mean "all".
+    Fields that the route does not list are refused: a misspelt filter must not mean "all".
     """
 
-    def __init__(self, asked: Asked, known: frozenset[str]) -> None:
+    def __init__(self, asked: Asked) -> None:
         self._query = asked.query
         self._body = asked.body
+        self._known = {one.name: one for one in asked.known}
+        known = self._known.keys()
         unknown = sorted({*asked.query, *asked.body} - known)
         if unknown:
             allowed = f"known are: {', '.join(sorted(known))}" if known else "this route has no fields"
@@ -117,9 +121,10 @@ class Fields:
         value = self._value(name)
         return [value] if isinstance(value, str) and value and name in self._body else self.words(name)
 
-    def number(self, name: str, default: int, most: int) -> int:
-        """Return a whole number from 1 to ``most``."""
-        value = self._value(name)
+    def number(self, name: str) -> int:
+        """Return a whole number from 1 to the most that the route says, or its default."""
+        value, said = self._value(name), self._known[name]
+        default, most = said.default or 0, said.most or 0
         if value is None:
             return default
         if isinstance(value, str) and name not in self._body and value.isascii() and value.isdigit():

@@ -2,9 +2,12 @@
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
+from sockudo_py.http.notation import Param
 from sockudo_py.limits.base import RateLimiter
+from sockudo_py.management.answers import EMPTY, LOGIN
 from sockudo_py.management.keys import AdminKeys
 from sockudo_py.management.router import Route
 from sockudo_py.management.sessions import COOKIE, SESSION_SECONDS, Session, Sessions
@@ -14,6 +17,7 @@ log = logging.getLogger(__name__)
 
 TRIES: Final = 10  # logins of one address ...
 TRIES_WINDOW: Final = 60.0  # ... in so many seconds
+_LOGIN: Final = (Param("key", says="An admin key."), Param("link", says="The token of a login link."))
 
 
 class LoginRoutes:
@@ -37,14 +41,15 @@ class LoginRoutes:
     @property
     def table(self) -> Sequence[Route]:
         """The routes."""
+        route = partial(Route, "POST", access="open", most_body=4096, tag="Dashboard")
         return (
-            Route("POST", "/dashboard/login", self.login, access="open", most_body=4096),
-            Route("POST", "/dashboard/logout", self.logout, access="open", most_body=4096),
+            route("/dashboard/login", self.login, fields=_LOGIN, answers={200: LOGIN}),
+            route("/dashboard/logout", self.logout, answers={200: EMPTY}),
         )
 
     async def login(self, asked: Asked) -> Answer:
         """Begin a session: with an admin key, or with the token of a login link."""
-        fields = Fields(asked, frozenset({"key", "link"}))
+        fields = Fields(asked)
         key, link = fields.text("key"), fields.text("link")
         # Browsers name the page that sends the request: another site's must not log anybody in.
         if asked.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):

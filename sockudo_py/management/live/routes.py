@@ -7,11 +7,26 @@ from typing import Any, Final, Protocol
 
 from sockudo_py.apps.base import AppManager
 from sockudo_py.endpoints import Endpoint
+from sockudo_py.http.notation import ANYTHING, Param, listed, many, number, record
+from sockudo_py.management.answers import (
+    APP,
+    CHANNELS,
+    CLOSED,
+    CLOSED_USER,
+    CLUSTER,
+    DIFFERENCES,
+    FOUND,
+    OVERVIEW,
+    PUBLISHED,
+    REFUSALS,
+    SESSION,
+)
 from sockudo_py.management.keys import EVERY_APP, Admin
 from sockudo_py.management.live.inspector import InspectedNode, Inspector
 from sockudo_py.management.live.overview import Overview
 from sockudo_py.management.live.reasons import Evidence, expected_string, explain
-from sockudo_py.management.router import Route
+from sockudo_py.management.params import APP_ID
+from sockudo_py.management.router import Handler, Route
 from sockudo_py.management.sessions import Sessions
 from sockudo_py.management.values import Answer, Asked, Fields, Refused, iso
 from sockudo_py.protocol.app import App
@@ -22,6 +37,20 @@ from sockudo_py.tap import Tap
 
 MOST_TRIED: Final = 1000  # socket ids, or channels, that a wrong signature is compared with
 MOST_CHANNELS: Final = 200
+MOST_REFUSALS: Final = 200
+_CHANNELS: Final = (
+    Param("prefix", says="What names begin with."),
+    number("limit", "Channels, the largest first.", default=50, most=MOST_CHANNELS),
+)
+_REFUSALS: Final = number("limit", "Refusals, the newest first.", default=50, most=MOST_REFUSALS)
+_TEXT: Final = Param("q", says="The id or name of a channel, user, socket, app, webhook, delivery.", required=True)
+_EVENT: Final = (
+    Param("channel", says="Where the event goes."),
+    listed("channels", "More such channels."),
+    Param("name", says="Of the event.", required=True),
+    Param("data", says="Of the event; what is no text is sent as JSON.", in_body=ANYTHING),
+    Param("socket_id", says="The connection that does not get it."),
+)
 _LIMITS: Final = (
     "max_connections",
     "client_events",
@@ -99,21 +128,28 @@ class LiveRoutes:
     @property
     def table(self) -> Sequence[Route]:
         """The routes."""
+
+        def get(pattern: str, handler: Handler, *, links: bool = False, **said: Any) -> Route:
+            return Route("GET", pattern, handler, links=links, tag="Dashboard", **said)
+
+        def post(rest: str, handler: Handler, **said: Any) -> Route:
+            return Route("POST", f"/api/apps/{{app}}{rest}", handler, links=False, tag="Dashboard", **said)
+
         return (
-            Route("GET", "/api/session", self.session, access="open"),
-            Route("GET", "/api/apps", self.apps, links=False),
-            Route("GET", "/api/apps/{app}", self.app, links=False),
-            Route("GET", "/api/apps/{app}/channels", self.channels),
-            Route("GET", "/api/refusals", self.refusals, links=False),
-            Route("GET", "/api/inspect", self.inspect, links=False),
-            Route("GET", "/api/overview", self.overview, links=False),
-            Route("GET", "/api/cluster", self.cluster, links=False),
-            Route("GET", "/api/configuration", self.configuration, links=False),
-            Route("POST", "/api/apps/{app}/events", self.publish, links=False),
-            Route("POST", "/api/apps/{app}/connections/{socket}/terminate", self.terminate, links=False),
-            Route("POST", "/api/apps/{app}/connections/{socket}/reconnect", self.reconnect, links=False),
-            Route("POST", "/api/apps/{app}/users/{user}/terminate", self.terminate_user, links=False),
-            Route("POST", "/api/apps/{app}/users/{user}/reconnect", self.reconnect_user, links=False),
+            Route("GET", "/api/session", self.session, access="open", answers={200: SESSION}, tag="Dashboard"),
+            get("/api/apps", self.apps, answers={200: record("", {"apps": many(APP)})}),
+            get("/api/apps/{app}", self.app, answers={200: APP}),
+            get("/api/apps/{app}/channels", self.channels, links=True, fields=_CHANNELS, answers={200: CHANNELS}),
+            get("/api/refusals", self.refusals, fields=(APP_ID, _REFUSALS), answers={200: REFUSALS}),
+            get("/api/inspect", self.inspect, fields=(_TEXT, APP_ID), answers={200: FOUND}),
+            get("/api/overview", self.overview, answers={200: OVERVIEW}),
+            get("/api/cluster", self.cluster, answers={200: CLUSTER}),
+            get("/api/configuration", self.configuration, answers={200: DIFFERENCES}),
+            post("/events", self.publish, fields=_EVENT, answers={200: PUBLISHED}),
+            post("/connections/{socket}/terminate", self.terminate, answers={200: CLOSED}),
+            post("/connections/{socket}/reconnect", self.reconnect, answers={200: CLOSED}),
+            post("/users/{user}/terminate", self.terminate_user, answers={200: CLOSED_USER}),
+            post("/users/{user}/reconnect", self.reconnect_user, answers={200: CLOSED_USER}),
         )
 
     # -- who may see what
@@ -130,7 +166,7 @@ class LiveRoutes:
 
     async def session(self, asked: Asked) -> Answer:
         """Show who asks, and what they may do. Who has no key gets an answer, too: pages ask before they log in."""
-        Fields(asked, frozenset())
+        Fields(asked)
         admin = self._who(asked.headers)
         if admin is None:
             return Answer(200, {"name": None, "apps": [], "every_app": False, "scopes": [], "link": False})
@@ -151,12 +187,12 @@ class LiveRoutes:
 
     async def apps(self, asked: Asked) -> Answer:
         """List apps with their options and limits, never their secrets."""
-        Fields(asked, frozenset())
+        Fields(asked)
         return Answer(200, {"apps": [await self._app(app) for app in self._visible(asked.admin)]})
 
     async def app(self, asked: Asked) -> Answer:
         """Show one app."""
-        Fields(asked, frozenset())
+        Fields(asked)
         return Answer(200, await self._app(self._named(asked)))
 
     async def _app(self, app: App) -> dict[str, Any]:
@@ -172,8 +208,8 @@ class LiveRoutes:
 
     async def channels(self, asked: Asked) -> Answer:
         """List occupied channels whose names begin with ``prefix``, the largest first."""
-        fields = Fields(asked, frozenset({"prefix", "limit"}))
-        app, limit = self._named(asked), fields.number("limit", 50, MOST_CHANNELS)
+        fields = Fields(asked)
+        app, limit = self._named(asked), fields.number("limit")
         found = await self._node.channels(app, fields.text("prefix") or "")
         largest = sorted(found.items(), key=lambda one: (-one[1].subscription_count, one[0]))[:limit]
         shown = [{"channel": name, **asdict_of(stats)} for name, stats in largest]
@@ -183,8 +219,8 @@ class LiveRoutes:
 
     async def refusals(self, asked: Asked) -> Answer:
         """List the last refusals, newest first, each with its cause and what to change where."""
-        fields = Fields(asked, frozenset({"app_id", "limit"}))
-        limit, wanted = fields.number("limit", 50, 200), fields.text("app_id")
+        fields = Fields(asked)
+        limit, wanted = fields.number("limit"), fields.text("app_id")
         visible = {app.id for app in self._visible(asked.admin)}
         if EVERY_APP in asked.admin.apps:
             visible.add("")  # those who named no app that there is
@@ -227,7 +263,7 @@ class LiveRoutes:
 
     async def inspect(self, asked: Asked) -> Answer:
         """Find what a text means: a channel, a user, a socket, an app, a webhook, a delivery."""
-        fields = Fields(asked, frozenset({"q", "app_id"}))
+        fields = Fields(asked)
         text, wanted = fields.text("q"), fields.text("app_id")
         if text is None:
             raise Refused(422, "invalid_field", "q: is missing; name a channel, a user, a socket id, a webhook")
@@ -240,19 +276,19 @@ class LiveRoutes:
 
     async def overview(self, asked: Asked) -> Answer:
         """Show the figures of this server's last hour."""
-        Fields(asked, frozenset())
+        Fields(asked)
         _of_everything(asked.admin)
         return Answer(200, self._overview.document())
 
     async def cluster(self, asked: Asked) -> Answer:
         """Show the nodes of the cluster."""
-        Fields(asked, frozenset())
+        Fields(asked)
         _of_everything(asked.admin)
         return Answer(200, await self._cluster())
 
     async def configuration(self, asked: Asked) -> Answer:
         """Show what the configuration says that is no default, secrets as ``***``."""
-        Fields(asked, frozenset())
+        Fields(asked)
         _of_everything(asked.admin)
         return Answer(200, {"differences": self._configuration()})
 
@@ -260,7 +296,7 @@ class LiveRoutes:
 
     async def publish(self, asked: Asked) -> Answer:
         """Send an event to channels, and say how many got it."""
-        fields = Fields(asked, frozenset({"channel", "channels", "name", "data", "socket_id"}))
+        fields = Fields(asked)
         app = self._named(asked)
         one, several = fields.text("channel"), fields.words("channels")
         channels = list(dict.fromkeys([*([one] if one else []), *(several or [])]))
@@ -297,7 +333,7 @@ class LiveRoutes:
         return self._close(asked, reconnect=True)
 
     def _close(self, asked: Asked, *, reconnect: bool) -> Answer:
-        Fields(asked, frozenset())
+        Fields(asked)
         app = self._named(asked)
         if not self._node.view.close(app.id, asked.segments[0], reconnect=reconnect):
             raise Refused(404, "unknown_connection", "this connection is not on this server (any more)")
@@ -312,7 +348,7 @@ class LiveRoutes:
         return self._close_user(asked, reconnect=True)
 
     def _close_user(self, asked: Asked, *, reconnect: bool) -> Answer:
-        Fields(asked, frozenset())
+        Fields(asked)
         app, user_id = self._named(asked), asked.segments[0]
         if not valid_user_id(user_id):
             raise Refused(422, "invalid_field", "this is no id of a user")

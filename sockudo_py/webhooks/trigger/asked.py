@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -26,6 +26,19 @@ _FIELDS: Mapping[str, tuple[str, ...]] = {
     "data": ("data", "payload"),
 }
 _KNOWN = frozenset(name for names in _FIELDS.values() for name in names)
+_NAME = {"type": ["string", "null"], "minLength": 1, "maxLength": MOST_ID}
+# The fields as a JSON Schema; which names may not stand together, and which types are reserved, it does not say.
+BODY: Final[Mapping[str, Any]] = {
+    "title": "Trigger",
+    "type": "object",
+    "properties": {
+        **{name: {"type": "string", "pattern": f"^{EVENT_TYPE.pattern}$"} for name in _FIELDS["event_type"]},
+        **{name: _NAME for field in ("event_id", "user_id", "tenant_id") for name in _FIELDS[field]},
+        **{name: {} for name in _FIELDS["data"]},
+    },
+    "anyOf": [{"required": [name]} for name in _FIELDS["event_type"]],
+    "additionalProperties": False,
+}
 
 
 class NotTriggered(Exception):
