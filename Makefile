@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar o
 WORKERS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test faults cluster chaos soak autobahn check docs chart fmt lock bench bench-docs clean sbom
+.PHONY: help setup run test faults cluster chaos fuzz-api soak autobahn check docs chart fmt lock bench bench-docs clean sbom
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  %-10s %s\n", $$1, $$2}'
@@ -44,6 +44,9 @@ cluster: $(STAMP) ## the tests of several nodes over every kind of Redis, with a
 
 chaos: $(STAMP) ## an hour of random steps and faults on several nodes (CHAOS_SECONDS=n CHAOS_SEED=n)
 	$(BIN)/python -m tests.cluster.chaos --seconds $(or $(CHAOS_SECONDS),3600) $(if $(CHAOS_SEED),--seed $(CHAOS_SEED))
+
+fuzz-api: $(STAMP) ## some thousand made-up requests to all routes, held against docs/openapi.json (EXAMPLES=n SEED=n)
+	OPENAPI_EXAMPLES=$(or $(EXAMPLES),100) OPENAPI_SEED=$(SEED) $(BIN)/python -m pytest tests/e2e/test_openapi.py $(ARGS)
 
 soak: $(STAMP) ## ten minutes of random faults, with a line every ten seconds (SOAK_SECONDS=n SOAK_SEED=n)
 	$(BIN)/python -u -m tests.faults.soak

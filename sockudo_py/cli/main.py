@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 
 from sockudo_py import __version__
-from sockudo_py.cli import admin_key, check, health, live, show, start, telling, webhooks, worker
+from sockudo_py.cli import admin_key, check, health, live, openapi, show, start, telling, webhooks, worker
 from sockudo_py.cli.options import FAILED, UNUSABLE, examples
 from sockudo_py.errors import ConfigError, SockudoError
 
@@ -54,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     telling.add(commands)
     check.add(commands)
     show.add(commands)
+    openapi.add(commands)
     webhooks.add_commands(commands)
     live.add_commands(commands)
     worker.add(commands)

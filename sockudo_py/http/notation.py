@@ -102,3 +102,24 @@ def listed(name: str, says: str, *values: str, in_body: Schema | None = None) ->
     """Return a field that is a list of texts, in a query with commas between them."""
     one = words(values) if values else {**TEXT, "minLength": 1}
     return Param(name, says=f"{says} In a query with commas between them.", schema=TEXT, in_body=in_body or many(one))
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What the OpenAPI document says about a route of the HTTP API.
+
+    Args:
+        says: What it does.
+        answers: By status, the schema of each answer that is no error. A text is ``text/plain``, else it is JSON.
+        fields: Of the query; ``in_body`` stays unused.
+        headers: That have a meaning.
+        body: Schema of the body; a text is one of any kind.
+        example: A body.
+    """
+
+    says: str
+    answers: Mapping[int, Schema]
+    fields: tuple[Param, ...] = ()
+    headers: tuple[Param, ...] = ()
+    body: Schema | None = None
+    example: Mapping[str, Any] | str | None = None

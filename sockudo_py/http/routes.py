@@ -4,10 +4,12 @@ import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from sockudo_py.http import batches, channels, events, users
+from sockudo_py.http import batches, channels, described, events, users
 from sockudo_py.http.context import Call
+from sockudo_py.http.described import probe
 from sockudo_py.http.health import Health
 from sockudo_py.http.messages import ApiResponse
+from sockudo_py.http.notation import Said
 from sockudo_py.http.query import decode_segment
 from sockudo_py.memo import TwoGenerationCache
 
@@ -21,6 +23,7 @@ class Signed:
     method: str
     pattern: str
     handler: Callable[[Call], Answer]
+    said: Said
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,7 @@ class Open:
     method: str
     pattern: str
     handler: Callable[[Health, tuple[str, ...]], Answer]
+    said: Said
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,29 +43,36 @@ class ForOperators:
     method: str
     pattern: str
     handler: Callable[[Health, tuple[str, ...]], Answer]
+    said: Said
 
 
 Route = Signed | Open | ForOperators
 
 ROUTES: tuple[Route, ...] = (
-    Signed("POST", "/apps/{app_id}/events", events.publish),
-    Signed("POST", "/apps/{app_id}/batch_events", batches.publish_batch),
-    Signed("GET", "/apps/{app_id}/connections", users.connections),
-    Signed("GET", "/apps/{app_id}/channels", channels.channels),
-    Signed("GET", "/apps/{app_id}/channels/{channel}", channels.channel),
-    Signed("GET", "/apps/{app_id}/channels/{channel}/users", channels.users),
-    Signed("POST", "/apps/{app_id}/channels/{channel}/events", events.publish_deprecated),
-    Signed("POST", "/apps/{app_id}/users/{user_id}/terminate_connections", users.terminate),
-    Signed("POST", "/users/{user_id}/terminate_connections", users.terminate),  # where the Python SDK 3.3.4 posts to
-    Signed("POST", "/apps/{app_id}/users/{user_id}/force_reconnect", users.force_reconnect),
-    Open("GET", "/", lambda health, _: health.live()),
-    Open("OPTIONS", "/", lambda health, _: health.up()),  # HAProxy's check, where none is configured
-    Open("GET", "/ready", lambda health, _: health.ready()),
-    Open("GET", "/accept-traffic", lambda health, _: health.accept_traffic()),
-    Open("GET", "/up", lambda health, _: health.up()),
-    Open("GET", "/up/{app_id}", lambda health, segments: health.up_app(segments[0])),
-    Open("GET", "/live", lambda health, _: health.live()),
-    ForOperators("GET", "/usage", lambda health, _: health.usage()),
+    Signed("POST", "/apps/{app_id}/events", events.publish, described.PUBLISH),
+    Signed("POST", "/apps/{app_id}/batch_events", batches.publish_batch, described.PUBLISH_BATCH),
+    Signed("GET", "/apps/{app_id}/connections", users.connections, described.CONNECTIONS),
+    Signed("GET", "/apps/{app_id}/channels", channels.channels, described.LIST),
+    Signed("GET", "/apps/{app_id}/channels/{channel}", channels.channel, described.CHANNEL),
+    Signed("GET", "/apps/{app_id}/channels/{channel}/users", channels.users, described.USERS),
+    Signed("POST", "/apps/{app_id}/channels/{channel}/events", events.publish_deprecated, described.PUBLISH_DEPRECATED),
+    Signed("POST", "/apps/{app_id}/users/{user_id}/terminate_connections", users.terminate, described.TERMINATE),
+    # Where the Python SDK 3.3.4 posts to.
+    Signed("POST", "/users/{user_id}/terminate_connections", users.terminate, described.TERMINATE),
+    Signed("POST", "/apps/{app_id}/users/{user_id}/force_reconnect", users.force_reconnect, described.RECONNECT),
+    Open("GET", "/", lambda health, _: health.live(), probe("Answer a probe made for another server")),
+    Open("OPTIONS", "/", lambda health, _: health.up(), probe("Answer HAProxy's check, where none is configured")),
+    Open(
+        "GET",
+        "/ready",
+        lambda health, _: health.ready(),
+        probe("Say whether new clients may come"),
+    ),
+    Open("GET", "/accept-traffic", lambda health, _: health.accept_traffic(), probe("The same, as soketi calls it")),
+    Open("GET", "/up", lambda health, _: health.up(), probe("Say whether the server takes clients")),
+    Open("GET", "/up/{app_id}", lambda health, segments: health.up_app(segments[0]), probe("The same of one app")),
+    Open("GET", "/live", lambda health, _: health.live(), probe("Say whether the process answers")),
+    ForOperators("GET", "/usage", lambda health, _: health.usage(), described.USAGE),
 )
 
 PROBES = ("/", "/up", "/live", "/ready", "/accept-traffic")

@@ -205,6 +205,10 @@ DELIVERY: Final[Schema] = {
 RETRIED: Final = record("Retried", {"delivery_id": TEXT, "retry_of": TEXT, "webhook_id": TEXT})
 MATCHED: Final = record("", {"matched": NUMBER}, {"more": FLAG})
 REPLAYED: Final = record("", {"retried": NUMBER, "next_cursor": _MAYBE_TEXT})
+RESYNC: Final = record(
+    "Resync",
+    {"resync_id": TEXT, "webhook_id": TEXT, "channels": NUMBER, "members": NUMBER, "stamp": _MAYBE_MOMENT},
+)
 STATISTICS: Final = record(
     "Statistics",
     {

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import ConfigDict, Field, SecretStr, ValidationError
 
 from sockudo_py.config.endpoint import EndpointConfig, EndpointFields, EventType
 from sockudo_py.config.problems import show, translate
@@ -22,6 +22,17 @@ Events = Annotated[tuple[EventType, ...], Field(max_length=200)]
 
 class EndpointBody(EndpointFields):
     """An endpoint, as it is created or replaced. Exactly one of `url` and `lambda` is given."""
+
+    # What ``editing`` and ``named_once`` check.
+    model_config = ConfigDict(
+        json_schema_extra={
+            "oneOf": [
+                {"required": ["url"], "properties": {"url": {"type": "string"}}},
+                {"required": ["lambda"], "properties": {"lambda": {"type": "object"}}},
+            ],
+            "not": {"required": ["events", "event_types"]},
+        }
+    )
 
     app_id: Name | None = Field(default=None, description="The app; null: the one of the key, or of the path.")
     events: Events | None = Field(default=None, description="Another name of `event_types`.")

@@ -4,7 +4,9 @@ from collections.abc import Callable
 
 from sockudo_py.endpoints import Endpoint
 from sockudo_py.management.aliases import aliased
+from sockudo_py.management.answers import RESYNC
 from sockudo_py.management.audit import audit_line
+from sockudo_py.management.router import Route
 from sockudo_py.management.values import Answer, Asked, Fields, Refused, iso
 from sockudo_py.stores.endpoints.base import EndpointStore
 from sockudo_py.webhooks.resync import AlreadyRunning, Resync
@@ -23,11 +25,11 @@ class ResyncRoutes:
         self._find = find
         self._resync = resync
         self._store = store
-        self.table = tuple(aliased("POST", "/{id}/resync", self.resync))
+        self.table = tuple(aliased(Route("POST", "/{id}/resync", self.resync, answers={202: RESYNC}, tag="Deliveries")))
 
     async def resync(self, asked: Asked) -> Answer:
         """Tell an endpoint which channels are occupied and which members are there; answer when the queue has it."""
-        Fields(asked, frozenset())
+        Fields(asked)
         endpoint = self._find(asked)
         if self._resync is None:
             raise Refused(409, "no_webhooks", "this server sends no webhooks")

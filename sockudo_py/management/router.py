@@ -41,13 +41,14 @@ class Route:
         most_body: The most bytes that the body may have, else 413.
         links: Whether it is for tenants with a link, too; else there is no such route for them.
         fields: Of query or body, as ``values.Fields`` reads them; it refuses others.
+        headers: That have a meaning.
         body: The model that reads the body, or its schema; None: the body holds ``fields``, if anything.
         merges: The body is a merge patch (RFC 7396) of what the model describes.
         answers: By status, the schema of each answer that is no error; None: it has no content.
         example: A body.
         tag: The part of the API that it belongs to.
 
-    The last six, and the handler's docstring, are what the OpenAPI document says about the route.
+    The last seven, and the handler's docstring, are what the OpenAPI document says about the route.
     """
 
     method: str
@@ -58,6 +59,7 @@ class Route:
     most_body: int = MOST_BODY
     links: bool = True
     fields: tuple[Param, ...] = ()
+    headers: tuple[Param, ...] = ()
     body: type[Section] | Schema | None = None
     merges: bool = False
     answers: Mapping[int, Schema | None] = field(default_factory=dict)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from sockudo_py.apps.base import AppManager
+from sockudo_py.http.notation import Param
 from sockudo_py.limits.base import RateLimiter
 from sockudo_py.management.answers import TRIGGERED
 from sockudo_py.management.router import Route
@@ -43,6 +44,7 @@ class TriggerRoutes:
                 self.trigger,
                 access="signed",
                 most_body=most_body,
+                headers=(Param("Idempotency-Key", says="The same key gets the first answer again, for 24 hours."),),
                 body=BODY,
                 answers={202: TRIGGERED},
                 example={"event_type": "order.paid", "data": {"amount": "12.50"}},

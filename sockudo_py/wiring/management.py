@@ -1,7 +1,7 @@
 """The management API of a server: its routes, its keys, its store, and where it is served."""
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sockudo_py import logs
 from sockudo_py.adapters.base import Adapter
@@ -21,6 +21,8 @@ from sockudo_py.management.keys import AdminKeys
 from sockudo_py.management.letters import letters_of
 from sockudo_py.management.links import LinkRoutes
 from sockudo_py.management.managed import ManagedEndpoints
+from sockudo_py.management.openapi.document import document
+from sockudo_py.management.openapi.routes import OpenApiRoutes
 from sockudo_py.management.projects import ProjectRoutes
 from sockudo_py.management.queue import QueueRoutes
 from sockudo_py.management.resyncing import ResyncRoutes
@@ -145,7 +147,9 @@ class Management:
             trigger,
             CatalogueRoutes(webhooks.catalogue),
         ]
-        self._trigger_alone = Router([trigger], roots=())  # it is the applications', whatever operators may do
+        # It is the applications', whatever operators may do.
+        documented = OpenApiRoutes(lambda: self._trigger_alone.routes, config.url_prefix)
+        self._trigger_alone = Router([trigger, documented], roots=())
         self._access = PortAccess(
             self.keys,
             apps=apps,
@@ -166,7 +170,12 @@ class Management:
             limiter=limiter,
             board=board,
         )
-        self.router = Router([*groups, LinkRoutes(self._access.links, apps, store), *self.dashboard.groups])
+        groups += [
+            LinkRoutes(self._access.links, apps, store),
+            *self.dashboard.groups,
+            OpenApiRoutes(lambda: self.router.routes, config.url_prefix),
+        ]
+        self.router = Router(groups)
 
     async def start(self) -> None:
         """Open the store and take up what it has. The endpoints of the configuration are known. Raises SockudoError."""
@@ -177,6 +186,10 @@ class Management:
         """Follow the store no longer, and let go of it."""
         await self.managed.stop()
         await self._store.close()
+
+    def openapi(self) -> dict[str, Any]:
+        """Return the OpenAPI document."""
+        return document(self.router.routes, prefix=self._config.url_prefix)
 
     def use(self, config: Config) -> None:
         """Take up what a reload has changed."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from ipaddress import ip_network
 from pathlib import Path
+from typing import Any
 
 from sockudo_py import logs
 from sockudo_py.adapters.base import Restorable, Sweeping, Tells
@@ -256,6 +257,10 @@ class Server:
     def key_file(self) -> KeyFile | None:
         """The admin key of ``webhooks.admin.key_file``; None: there is none."""
         return self._management.key_file
+
+    def openapi(self) -> dict[str, Any]:
+        """Return the OpenAPI document, started or not."""
+        return self._management.openapi()
 
     @property
     def made(self) -> int:

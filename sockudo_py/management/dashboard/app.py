@@ -10,11 +10,10 @@ from aiohttp import web
 from sockudo_py.http.routes import cut_prefix, origin_form
 from sockudo_py.management.dashboard.files import read_files, security_headers
 from sockudo_py.management.keys import EVERY_APP, Admin
-from sockudo_py.management.live.console import Console, Filter
+from sockudo_py.management.live.console import LIVE, Console, Filter
 from sockudo_py.management.values import Refused
 
 ROOT: Final = "/dashboard"
-LIVE: Final = "/api/live"
 PAUSE: Final = 0.1  # seconds in which rows gather for one write
 LONGEST: Final = 600.0  # seconds of one stream; the browser comes back, and is asked again who it is
 BEAT: Final = 15.0  # seconds without a row after which a comment says that the stream lives
@@ -66,7 +65,7 @@ def mount(
         name = path.removeprefix(f"{ROOT}/") or "index.html"
         file = found.get("index.html" if name == "portal" else name)
         if file is None:
-            return web.Response(status=404, text="Not found\n", headers=headers)
+            return await handler(request)  # perhaps a route that has other methods
         if request.headers.get("If-None-Match") == file.etag:
             return web.Response(status=304, headers={**headers, "ETag": file.etag})
         return web.Response(body=file.body, headers={**headers, "ETag": file.etag, "Content-Type": file.content_type})

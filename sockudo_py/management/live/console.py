@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from sockudo_py.http.notation import TEXT, Param, Said
 from sockudo_py.logs import shortened
 from sockudo_py.tap import Row, Tap
 
@@ -15,6 +16,18 @@ MOST_WAITING: Final = 1000  # rows that wait for a browser which doesn't read th
 REMEMBERED: Final = 300  # rows kept for browsers that come back
 MOST_STREAMS: Final = 50
 _SHOWN: Final = 200  # characters of a name
+LIVE: Final = "/api/live"
+STREAM: Final = Said(
+    "Follow what happens, as server-sent events",
+    {200: TEXT},
+    fields=(
+        Param("app", says="Id of the app.", schema=TEXT),
+        Param("kinds", says="Kinds of rows, with commas between them.", schema=TEXT),
+        Param("channel", says="What names of channels begin with.", schema=TEXT),
+        Param("socket", says="Id of a connection.", schema=TEXT),
+        Param("user", says="Id of a user.", schema=TEXT),
+    ),
+)
 
 
 @dataclass(frozen=True, slots=True)
