@@ -15,7 +15,7 @@ from sockudo_py.edge.xhr.requests import problem_with as problem_with_head
 from sockudo_py.errors import Unavailable
 from sockudo_py.http.messages import ApiResponse, error
 from sockudo_py.protocol.app import App
-from sockudo_py.protocol.opening import Refusal
+from sockudo_py.protocol.opening import Refusal, origin_allowed
 from sockudo_py.xhr.client import XhrClient
 from sockudo_py.xhr.context import XhrContext
 from sockudo_py.xhr.frames import refusal_lines
@@ -93,6 +93,12 @@ class ReceiveLane(TakeOverLane):
         fields = head.fields
         address, over_tls = context.caller(transport, fields.forwarded_for, head.text(b"x-forwarded-proto"), secure)
         network = network_of(address)
+        if app is not None and not origin_allowed(app.allowed_origins, fields.origin):
+            # Only the refusal is readable: without it pusher-js would take the server for one that is away, for ever.
+            receiving = self._receiving(transport, head, path, None, secure=secure)
+            receiving.start(None, received)
+            self._open(receiving, head, path, app, address, network, secure=over_tls, claimed=False)
+            return
         newcomers = context.newcomers
         if newcomers.addresses and app is not None and (app.id, network) in newcomers.addresses:
             go_on = partial(self._receive, transport, head, path, app, secure=secure)
@@ -161,14 +167,15 @@ class ReceiveLane(TakeOverLane):
         network: str,
         *,
         secure: bool,
+        claimed: bool = True,
     ) -> None:
-        """Open a session, or say why there can be none."""
+        """Open a session, or say why there can be none. ``claimed``: this node has claimed it, where nodes do."""
         transports = self.transports
         make = partial(XhrClient, transports, path.session_id, TRANSPORTS[path.kind], marks_of(head))
         admitted = self._context.admission.admit(XhrAsked(head, path), app, make, secure, address, network)
         if isinstance(admitted, Refusal):
             receiving.finish(refusal_lines(admitted))
-            if self._relaying is not None and app is not None:
+            if claimed and self._relaying is not None and app is not None:
                 self._relaying.give_up((app.id, path.session_id))
         else:
             receiving.client = admitted
@@ -177,6 +184,7 @@ class ReceiveLane(TakeOverLane):
     def _receiving(
         self, transport: asyncio.Transport, head: Head, path: XhrPath, app: App | None, *, secure: bool
     ) -> Receiving:
+        """Return the answer to the request; pages of the app's origins may read it, without an app all pages."""
         cors = "".join(f"{name}: {value}\r\n" for name, value in cors_of(app, head.fields.origin))
         request = ReceiveRequest(
             streaming=path.kind == STREAMING,

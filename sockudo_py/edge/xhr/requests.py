@@ -97,11 +97,16 @@ def cors_of(app: App | None, origin: str | None) -> Headers:
     return (("Vary", "Origin"),)
 
 
-def preflight_of(app: App | None, origin: str | None) -> Headers:
-    """Return the headers of the answer to a preflight."""
+def preflight_of(app: App | None, origin: str | None, kind: str) -> Headers:
+    """Return the headers of the answer to a preflight.
+
+    Every page may ask to receive: one whose origin the app does not allow has to read that it is refused.
+    """
     headers = cors_of(app, origin)
     if headers[0][0] == "Vary":
-        return headers
+        if kind == SEND:
+            return headers
+        headers = cors_of(None, origin)
     return (
         *headers,
         ("Access-Control-Allow-Methods", "POST, OPTIONS"),

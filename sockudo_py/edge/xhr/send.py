@@ -58,7 +58,7 @@ class SendLane(AnswerLane):
         app = self._apps.by_key(path.app_key)
         origin = request.headers.get("origin")
         if request.method == "OPTIONS":
-            return ApiResponse(204, b"", headers=preflight_of(app, origin), own_cors=True)
+            return ApiResponse(204, b"", headers=preflight_of(app, origin, path.kind), own_cors=True)
         transports = self._transports
         transports.requests.add(SEND)
         headers = (_NO_STORE, *cors_of(app, origin))
