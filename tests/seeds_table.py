@@ -26,9 +26,6 @@ EVENTS = "conformance/pusher/test_N_webhook_events.py"
 DEAD = "conformance/queues/test_dead_letters.py"
 REDIS_OPERATOR = "faults/test_queue_redis_operator.py"
 
-_ROUTES = "needs the webhook management API, which is another issue"
-_NO_PHP = "the sample in PHP is not run: PHP is no part of the test set-up; it does what the Python one does"
-
 
 @dataclass(frozen=True, slots=True)
 class Item:
@@ -168,7 +165,7 @@ DOCUMENTS: dict[str, dict[str, Item]] = {
             "`X-Pusher-Key`, `X-Pusher-Signature`, with `sha256=` on request",
             BATCH,
             (REQUESTS, "test_210_the_sockudo_profile_prefixes_the_signature"),
-            left=f"Laravel's controller: {_NO_PHP}",
+            (RECEIVERS, "test_k10_laravels_controller_takes_a_live_batch"),
         ),
         "K11": item("success is 2xx within 10 s", SUCCESS, SECONDS, OTHERS_RETRY, TOO_LATE),
         "K12": item("retries after 1, 2, 4, 8, 16 s", SCHEDULE),
@@ -199,14 +196,14 @@ DOCUMENTS: dict[str, dict[str, Item]] = {
             (REDIS_OPERATOR, "test_the_traffic_says_webhook_for_those_who_monitor"),
         ),
         "K19": item(
-            "drivers: memory retries and keeps dead letters, is not durable; Redis is",
+            "drivers: memory retries and keeps dead letters, is not durable; Redis and SQS are",
             (WORKER, "test_n216_n218_a_failure_is_retried_on_schedule_and_ends_among_the_dead_letters"),
             (
                 "conformance/pusher/test_N_webhook_failures.py",
                 "test_221_after_a_crash_the_persistent_queue_delivers_what_was_waiting",
             ),
             ("faults/test_queue_redis.py", "test_all_that_was_appended_or_claimed_is_there_after_a_sigkill_of_redis"),
-            left="the SQS driver is another issue",
+            ("e2e/test_webhooks_sqs.py", "test_what_a_killed_server_had_not_delivered_another_delivers"),
         ),
         "K20": item(
             "Pusher's SDKs validate webhooks",
@@ -218,7 +215,11 @@ DOCUMENTS: dict[str, dict[str, Item]] = {
         ),
     },
     "S2 RealCast": {
-        "R1": item("signature verified by the samples in JavaScript and Python", REALCAST, left=_NO_PHP),
+        "R1": item(
+            "signature verified by the samples in JavaScript, Python and PHP",
+            REALCAST,
+            (RECEIVERS, "test_r1_realcasts_receiver_in_php_takes_every_event"),
+        ),
         "R2": item("`x-realcast-webhook-id`, the same on retries", REALCAST, SAME_IDS),
         "R3": item("3 retries after 1, 5, 25 s", SCHEDULE),
         "R4": item(

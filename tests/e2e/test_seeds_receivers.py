@@ -20,6 +20,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from sockudo_py.changes import Change, ChannelOccupied, ChannelVacated, ClientEventSent, MemberAdded, MemberRemoved
 from sockudo_py.receiver import verify
 from tests.support.node import installed_node
+from tests.support.php import php
 from tests.support.receiver import Received, Receiver
 from tests.support.seeds import APP, APP_SECRET, KEY, SECRET, STANDARD_SECRET, Site, live
 from tests.unit.webhooks import verifiers
@@ -124,6 +125,23 @@ async def test_k7_every_field_of_the_table_is_there(tmp_path: Path) -> None:
     assert json.loads(added["data"]) == {"user_id": "10", "user_info": {"name": "Ünï"}}
 
 
+@pytest.mark.parametrize("profile", [None, "sockudo"])
+async def test_k10_laravels_controller_takes_a_live_batch(tmp_path: Path, profile: str | None) -> None:
+    async with live(tmp_path, {"path": "/hook", "profile": profile}) as (site, receiver):
+        for change in CHANGES:
+            site.service.add(change)
+        [request] = await receiver.wait_for(1)
+    async with php(APP_SECRET) as post:
+        status, said = await post("/webhooks/sockudo", wire_names(request), request.body)
+        assert (status, said["said"]) == (200, "OK")
+        assert said["called"] == ["handleChannelOccupied", "handleMemberRemoved", "handleChannelVacated"]
+        assert [(row["channel"], row["user_id"]) for row in said["rows"]] == [("presence-a", "10")]
+        changed = request.body.replace(b"presence-a", b"presence-b", 1)
+        assert (await post("/webhooks/sockudo", wire_names(request), changed))[0] == 401
+    async with php("wrong") as post:
+        assert (await post("/webhooks/sockudo", wire_names(request), request.body))[0] == 401
+
+
 # -- S0
 
 
@@ -187,6 +205,19 @@ async def test_r1_r2_r9_realcasts_receivers_take_every_event(tmp_path: Path) -> 
         assert list(request.json()) == ["event", "timestamp", "data"]
     ids = [request.headers["x-realcast-webhook-id"] for request in requests]
     assert len(set(ids)) == len(ids)
+
+
+async def test_r1_realcasts_receiver_in_php_takes_every_event(tmp_path: Path) -> None:
+    webhook = {"path": "/hook", "profile": "realcast", "event_types": REALCAST_EVENTS}
+    async with live(tmp_path, webhook) as (site, receiver):
+        requests = await send_all(site, receiver, REALCAST_EVENTS, "/hook")
+    async with php(SECRET) as post:
+        for name, request in zip(REALCAST_EVENTS, requests, strict=True):
+            status, said = await post("/webhooks/realcast", wire_names(request), request.body)
+            assert (status, said["event"]) == (200, name)
+            assert (await post("/webhooks/realcast", wire_names(request), request.body + b" "))[0] == 401
+    async with php("wrong") as post:
+        assert (await post("/webhooks/realcast", wire_names(requests[0]), requests[0].body))[0] == 401
 
 
 async def test_r8_an_endpoint_gets_the_events_that_it_selected(tmp_path: Path) -> None:
