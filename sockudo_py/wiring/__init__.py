@@ -51,7 +51,8 @@ async def _serve(config: Config, banner: bool) -> int:
         ports = server.port, server.metrics_port
         lines = banner_lines(config, *ports, server.apps.all(), server.key_file, made=server.made)
         if banner:
-            print("\n".join([*lines, *key_lines(server.key_file)]), file=sys.stderr)  # noqa: T201
+            more = key_lines(config, server.port, server.key_file, server.login_link())
+            print("\n".join([*lines, *more]), file=sys.stderr)  # noqa: T201
         else:
             log.info("%s", "; ".join(" ".join(line.split()) for line in lines))
         await server.complete()

@@ -14,11 +14,18 @@ from sockudo_py.wiring.key_file import KeyFile
 EVERYWHERE = ("0.0.0.0", "::", "")  # noqa: S104 - nobody can connect to these
 
 
-def key_lines(file: KeyFile | None) -> list[str]:
-    """Return the line with an admin key that was made just now: for a terminal, never for a log."""
-    if file is None or not file.made:
-        return []
-    return [f"  {'admin key':<9} {file.key}  (shown this once; it is in {file.path})"]
+def key_lines(config: Config, port: int, file: KeyFile | None, login: str | None) -> list[str]:
+    """Return the lines for a terminal, never for a log: an admin key that was made just now, and a link that logs in.
+
+    ``login``: the token of a login link; None: there is none.
+    """
+    lines = []
+    if file is not None and file.made:
+        lines.append(f"  {'admin key':<9} {file.key}  (shown this once; it is in {file.path})")
+    if login is not None:
+        secure, place = "s" if config.ssl.enabled else "", f"{shown(_here(config.host), port)}{config.url_prefix}"
+        lines.append(f"  {'log in':<9} http{secure}://{place}/dashboard/#login={login}  (once, within ten minutes)")
+    return lines
 
 
 def banner_lines(
@@ -72,6 +79,8 @@ def banner_lines(
         closed = "closed: no admin key; `sockudo-py admin-key` makes one, and says where to put it"
         opened = f"http{secure}://{base}/api/webhooks ({keys} admin key{'' if keys == 1 else 's'}{in_file})"
         rows.append(("manage", opened if keys else closed))
+        if keys:
+            rows.append(("dashboard", f"http{secure}://{base}/dashboard/"))
     rows.append(
         (
             "drivers",

@@ -191,6 +191,10 @@ class Management:
         """Return the OpenAPI document."""
         return document(self.router.routes, prefix=self._config.url_prefix)
 
+    def login_link(self) -> str | None:
+        """Return the token of a link that logs in with the key of the file; None: there is no such file."""
+        return None if self.key_file is None else self._access.sessions.login_link(self.key_file.admin)
+
     def use(self, config: Config) -> None:
         """Take up what a reload has changed."""
         self._config = config

@@ -253,6 +253,10 @@ class Server:
         """The port of ``/metrics``; None when it is off."""
         return self._web.metrics_port
 
+    def login_link(self) -> str | None:
+        """Return the token of a link that logs in to the dashboard; None: there is no ``webhooks.admin.key_file``."""
+        return self._management.login_link()
+
     @property
     def key_file(self) -> KeyFile | None:
         """The admin key of ``webhooks.admin.key_file``; None: there is none."""
