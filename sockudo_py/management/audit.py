@@ -59,6 +59,7 @@ class AuditRoutes:
                 fields=(APP_ID, *PAGE),
                 answers={200: listed("audit", CHANGE)},
                 tag="Keys and changes",
+                links=False,
             ),
         )
 

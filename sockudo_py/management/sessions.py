@@ -63,9 +63,9 @@ class Sessions:
         """Return the session of the cookie in headers (lower-case names)."""
         for pair in headers.get("cookie", "").split(";"):
             name, _, token = pair.strip().partition("=")
-            if name == COOKIE:
-                admin = self._verified(token, "session")
-                return None if admin is None else self._session(admin, token)
+            # Other servers of this host, on other ports, and hosts beside it may have set cookies of this name, too.
+            if name == COOKIE and (admin := self._verified(token, "session")) is not None:
+                return self._session(admin, token)
         return None
 
     def end(self, token: str) -> None:

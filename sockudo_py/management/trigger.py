@@ -49,6 +49,7 @@ class TriggerRoutes:
                 answers={202: TRIGGERED},
                 example={"event_type": "order.paid", "data": {"amount": "12.50"}},
                 tag="Events",
+                links=False,
             ),
         )
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, Protocol
 
@@ -16,6 +17,8 @@ from sockudo_py.management.values import Refused
 ROOT: Final = "/dashboard"
 PAUSE: Final = 0.1  # seconds in which rows gather for one write
 LONGEST: Final = 600.0  # seconds of one stream; the browser comes back, and is asked again who it is
+STALLED: Final = 30.0  # seconds after which a browser that takes nothing is given up; it comes back by itself
+MOST_STREAMS_OF_A_KEY: Final = 25  # so that nobody takes the streams of all others
 BEAT: Final = 15.0  # seconds without a row after which a comment says that the stream lives
 _MOST_NAME: Final = 300
 
@@ -51,6 +54,7 @@ def mount(
     found = read_files()
     headers = security_headers(frame_ancestors)
     streams: set[asyncio.Task[None]] = set()
+    watching: Counter[str] = Counter()  # streams by the ident of the key
 
     @web.middleware
     async def dashboard(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -75,6 +79,9 @@ def mount(
             names = {name.lower(): value for name, value in request.headers.items()}
             admin = access.admit(None, names, remote(request))
             wanted = _wanted(admin, request.query)
+            ident = "" if admin is None else admin.ident
+            if watching[ident] >= MOST_STREAMS_OF_A_KEY:
+                raise Refused(503, "busy", "too many pages watch the live console with this key; close some")
             stream = console.watch(wanted, _number(request.headers.get("Last-Event-ID")))
             if stream is None:
                 raise Refused(503, "busy", "too many pages watch the live console; close some")
@@ -94,6 +101,7 @@ def mount(
         task = asyncio.current_task()
         if task is not None:
             streams.add(task)
+        watching[ident] += 1
         try:
             await response.prepare(request)
             await response.write(b"retry: 1000\n\n")
@@ -103,12 +111,17 @@ def mount(
                 parts = [f"id: {row.number}\ndata: {row.text}\n\n" for row in rows]
                 if left_out:
                     parts.append(f"event: left_out\ndata: {json.dumps({'rows': left_out})}\n\n")
-                await response.write("".join(parts or [": \n\n"]).encode())
+                async with asyncio.timeout(STALLED):
+                    await response.write("".join(parts or [": \n\n"]).encode())
                 await asyncio.sleep(PAUSE)
             await response.write_eof()
         except ConnectionError:  # the browser has gone
             pass
+        except TimeoutError:  # it is there and takes nothing, or it has gone without a word
+            if request.transport is not None:
+                request.transport.abort()
         finally:
+            watching[ident] -= 1
             console.leave(stream)
             if task is not None:
                 streams.discard(task)

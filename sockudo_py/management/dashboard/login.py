@@ -51,9 +51,12 @@ class LoginRoutes:
         """Begin a session: with an admin key, or with the token of a login link."""
         fields = Fields(asked)
         key, link = fields.text("key"), fields.text("link")
-        # Browsers name the page that sends the request: another site's must not log anybody in.
+        # Another site's page must not log anybody in. Browsers name the page that sends a request, but only where TLS
+        # or localhost protects it; everywhere they let other sites send forms and plain text, and no JSON.
         if asked.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
             raise Refused(403, "cross_site", "logins come from the dashboard itself only")
+        if asked.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+            raise Refused(415, "unsupported_type", "a login comes with Content-Type: application/json")
         counted = f"management:login:{asked.remote}"
         if not self._limiter.take(counted, TRIES, TRIES_WINDOW).allowed:
             raise Refused(429, "rate_limited", "too many logins; wait a minute", headers=(("Retry-After", "60"),))
