@@ -3,6 +3,7 @@
 import os
 import pty
 import re
+import select
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,8 +15,9 @@ from playwright.async_api import Browser
 from tests.support.chromium import a_page
 from tests.support.ports import free_ports
 
+DEADLINE = 60  # seconds for the next words
 pytestmark = pytest.mark.clients
-LINK = re.compile(rb"log in +(http://localhost:\d+/dashboard/#login=\S+)")
+LINK = re.compile(rb"log in +(http://[\w.:]+/dashboard/#login=\S+)")
 
 
 @pytest.fixture
@@ -32,6 +34,7 @@ def link(tmp_path: Path) -> Iterator[str]:
     said = b""
     try:
         while (found := LINK.search(said)) is None:
+            assert select.select([ours], [], [], DEADLINE)[0], said
             more = os.read(ours, 4096)
             assert more, said
             said += more
