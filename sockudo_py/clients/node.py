@@ -29,5 +29,8 @@ class ClientNode(Protocol):
     def relay(self, client: Sink, event: Relay, at_once: bool = False) -> None:
         """Carry out a client event; ``at_once`` says that it came alone. ``begin_work`` need not come before."""
 
+    def tell_closed(self, client: Sink, code: int, message: str) -> None:
+        """Take note that the transport itself closes the client, and what the client is told. May be called anytime."""
+
     def disconnect(self, client: Sink) -> None:
         """Forget the client and everything it held."""

@@ -121,6 +121,7 @@ class Node:
         self._refused = metrics.counter(
             "subscriptions_refused_total", "Subscriptions that were refused", ("app_id", "reason")
         )
+        self._errors = metrics.counter("client_errors_total", "Errors that clients were told", ("app_id", "code"))
         self._call_later = call_later
         self._max_connections = max_connections
         self._on_change = on_change
@@ -212,6 +213,11 @@ class Node:
             self._on_change(
                 ClientEventSent(app_id, channel, event.event, data, socket_id, user_id, payload, session.source)
             )
+
+    def tell_closed(self, client: Sink, code: int, message: str) -> None:
+        """Take note that the transport itself closes the client; the dashboard then knows why."""
+        self._errors.add(client.session.app.id, str(code))
+        trace.closed(self._tap, client, code, message)
 
     def disconnect(self, client: Sink) -> None:
         """Let a client that is gone leave everything; where many go, over some turns of the loop.
@@ -349,7 +355,8 @@ class Node:
     def _reply(self, client: Sink, effect: Reply) -> None:
         payload = effect.payload
         if payload.startswith(_ERROR):
-            trace.error(self._tap, client, payload)
+            code = trace.error(self._tap, client, payload)
+            self._errors.add(client.session.app.id, code)
         self._send(client, payload)
 
     def _send(self, client: Sink, payload: bytes) -> None:

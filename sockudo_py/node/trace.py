@@ -51,22 +51,33 @@ def client_event(tap: Tap, sink: Sink, channel: str, event: str, payload: bytes,
         )
 
 
-def error(tap: Tap, sink: Sink, payload: bytes) -> None:
-    """Tell of a ``pusher:error`` that a client gets."""
+def error(tap: Tap, sink: Sink, payload: bytes) -> str:
+    """Tell of a ``pusher:error`` that a client gets; return its code, ``none`` where it has none."""
     data = json.loads(payload)["data"]
     code, text = data["code"], str(data["message"])
+    _tell_error(tap, sink, "error" if code is None else str(code), text)
+    if logs.tracing:
+        session = sink.session
+        about = {"app_id": session.app.id, "socket_id": session.socket_id, "address": session.source.shown}
+        log.debug("client got an error", extra={**about, "code": code, "error": shortened(text, _SHOWN)})
+    return "none" if code is None else str(code)
+
+
+def closed(tap: Tap, sink: Sink, code: int, message: str) -> None:
+    """Tell that a transport closes a client, which is told this code and message."""
+    _tell_error(tap, sink, str(code), message)
+
+
+def _tell_error(tap: Tap, sink: Sink, reason: str, text: str) -> None:
     session = sink.session
     tap.refused(
         "message",
-        "error" if code is None else str(code),
+        reason,
         text,
         app_id=session.app.id,
         socket_id=session.socket_id,
         address=session.source.shown,
     )
-    if logs.tracing:
-        about = {"app_id": session.app.id, "socket_id": session.socket_id, "address": session.source.shown}
-        log.debug("client got an error", extra={**about, "code": code, "error": shortened(text, _SHOWN)})
 
 
 def refused(tap: Tap, sink: Sink, reason: str, channel: str, payload: bytes) -> None:

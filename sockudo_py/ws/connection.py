@@ -37,6 +37,8 @@ _GO_ON, _PEER_CLOSED, _FAILED = range(3)  # what reading came to
 
 _SLOW_CODE = 4100
 _SLOW_REASON = "Over capacity: messages were not read fast enough"
+_TOO_BIG_CODE = CloseCode.MESSAGE_TOO_BIG
+_TOO_BIG_REASON = "Message too big"
 _SLOW_FRAMES = text_frame(codec.error(_SLOW_CODE, _SLOW_REASON)) + close_frame(_SLOW_CODE, _SLOW_REASON)
 
 
@@ -202,6 +204,7 @@ class WebSocketConnection(asyncio.Protocol):
         log.info("socket %s is closed as a slow consumer", self.session.socket_id, extra=about)
         self._leave(_CLOSING, self._context.slow_timeout)
         self._transport.write(_SLOW_FRAMES)
+        self._context.node.tell_closed(self, _SLOW_CODE, _SLOW_REASON)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the node, once."""
@@ -284,6 +287,8 @@ class WebSocketConnection(asyncio.Protocol):
         finally:
             self._uncork(answers)
         if verdict != _GO_ON:
+            if verdict == _FAILED and reader.close_sent is not None and reader.close_sent.code == _TOO_BIG_CODE:
+                context.node.tell_closed(self, _TOO_BIG_CODE, _TOO_BIG_REASON)
             self._end(half=verdict == _FAILED)
 
     def _read_plain(self, data: bytes, start: int, answers: list[bytes]) -> int:

@@ -36,6 +36,7 @@ _SLOW_LINES: Final = frames.message_line(codec.error(_SLOW_CODE, _SLOW_REASON)) 
 )
 _TAKEN_LINE: Final = frames.close_line(int(ErrorCode.RECONNECT), "Another request has taken this session over")
 _TOO_BIG_CODE: Final = 1009
+_TOO_BIG_REASON: Final = "Message too big"
 _INTERNAL_CODE: Final = 1011
 
 
@@ -223,6 +224,7 @@ class XhrClient:
         self._drop_kept()
         self._last = _SLOW_LINES
         self._leave("slow")
+        self._context.node.tell_closed(self, _SLOW_CODE, _SLOW_REASON)
 
     # -- the node's side: hub.Sink --
 
@@ -336,7 +338,9 @@ class XhrClient:
                     break
                 taken += 1
                 if len(message) > limit or len(message.encode("utf-8", "surrogatepass")) > limit:
-                    self.close(_TOO_BIG_CODE, "Message too big")
+                    self._counters.connection_errors += 1
+                    context.node.tell_closed(self, _TOO_BIG_CODE, _TOO_BIG_REASON)
+                    self.close(_TOO_BIG_CODE, _TOO_BIG_REASON)
                     break
                 effects = session.receive(message, now)
                 if effects:

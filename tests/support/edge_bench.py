@@ -31,6 +31,7 @@ from sockudo_py.node import Node
 from sockudo_py.protocol.app import App, AppKey
 from sockudo_py.protocol.session import Settings
 from sockudo_py.relays.base import Relay
+from sockudo_py.tap import Tap
 from sockudo_py.ws.context import ConnectionContext
 from sockudo_py.xhr.context import XhrContext, XhrLimits
 from tests.support.changes import Changes
@@ -306,6 +307,7 @@ class Bench:
         self.loop = loop = FakeLoop()
         self.metrics = Metrics()
         self.changes = Changes()
+        self.tap = Tap(loop.clock)
         self.adapter = LocalAdapter(0.0, loop.call_later, loop.clock)
         self.node = Node(
             adapter=self.adapter,
@@ -316,6 +318,7 @@ class Bench:
             clock=loop.clock,
             max_connections=max_connections,
             on_change=self.changes,
+            tap=self.tap,
         )
         self.wheel = Wheel(loop.clock, loop.call_later)
         self.wheel.start()

@@ -321,6 +321,7 @@ def test_past_the_bound_a_client_that_does_not_read_is_closed(bench: Bench, kind
     assert bench.metrics.app(APP.id).slow_consumers_closed == 1
     assert bench.xhr.ended.values == {("slow",): 1}
     assert bench.xhr.sessions.kept_bytes == 0
+    assert [one.reason for one in bench.tap.recorder.refusals(APP.id)] == ["4100"]
     if kind == "xhr":
         receiver = Receiver(bench, kind)
         error, closed = receiver.lines()
@@ -395,6 +396,8 @@ def test_a_message_that_is_too_big_closes_with_1009() -> None:
     assert send(bench, ["é" * 501])[0] == 204
     assert stream.closing()[0] == 1009
     assert bench.node.connections() == 0
+    assert bench.metrics.app(APP.id).connection_errors == 1
+    assert [one.reason for one in bench.tap.recorder.refusals(APP.id)] == ["1009"]
 
 
 def test_a_client_that_asks_for_too_much_is_read_later() -> None:

@@ -359,6 +359,8 @@ def test_a_breach_of_the_framing_closes_with_its_code(bench: Bench, peer: Peer, 
     assert peer.closing()[0] == code
     assert peer.transport.eof  # half closed: a client that is still sending gets to read the close frame
     assert bench.metrics.app(APP.id).connection_errors == 1
+    told = [(one.reason, one.error) for one in bench.tap.recorder.refusals(APP.id)]
+    assert told == ([("1009", "Message too big")] if code == 1009 else [])  # for the dashboard
     peer.send(b"whatever" * 1000)
     assert peer.frames() == []
     other.send(PINGED)
@@ -504,6 +506,7 @@ def test_a_client_that_does_not_read_is_closed_and_counted(bench: Bench, peer: P
     assert peer.transport.unsent < 65_536 + 11_000  # the bound, and the message that went over it
     code, reason = peer.closing()
     assert code == 4100
+    assert [(one.reason, one.error) for one in bench.tap.recorder.refusals(APP.id)] == [("4100", reason)]
     assert "not read fast enough" in reason
     assert len(other.messages()) == 20
     bench.loop.advance(1.3)

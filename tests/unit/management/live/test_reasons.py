@@ -93,8 +93,37 @@ def test_the_expected_string_is_shown() -> None:
         ("Unknown auth_key: app shop has no such key", "request_key"),
         ("Unknown app: check the app id", "request_app"),
         ("Invalid signature: you should", "request_signature"),
+        ("Rate limit exceeded: too many requests from this address", "address_limit"),
+        ("Rate limit exceeded: app 3 may publish 10 per second", "rate_limit"),
+        ("The data content of this event exceeds the allowed maximum (10240 bytes)", "event_size"),
+        ("An event takes 1 to 100 channels, this one has 101", "event_size"),
+        ("A batch may hold at most 10 events, this one has 11", "event_size"),
+        ("Event 2 of the batch: Event name must have 1 to 200 characters", "event_size"),
         ("something else", "other"),
     ],
 )
 def test_requests(told: str, name: str) -> None:
     assert explain(refusal("request", "401", told), EVIDENCE).name == name
+
+
+@pytest.mark.parametrize(
+    ("told", "name"),
+    [
+        (errors.MESSAGES[errors.ErrorCode.CLIENT_EVENT_RATE], "client_event_rate"),
+        (errors.CLIENT_EVENTS_OFF, "client_events_off"),
+        (errors.CLIENT_EVENT_ON_PUBLIC, "client_event_channel"),
+        (errors.event_name_too_long(200), "client_event_size"),
+        (errors.event_data_too_big(10240), "client_event_size"),
+        (errors.not_subscribed("private-a"), "client_event_unsubscribed"),
+        (errors.watchlist_limit(100), "watchlist_size"),
+        (errors.AUTHORIZATION_TIMED_OUT, "unauthorized"),
+        (errors.NOT_JSON, "other"),
+    ],
+)
+def test_messages(told: str, name: str) -> None:
+    assert explain(refusal("message", "error", told), EVIDENCE).name == name
+
+
+def test_attempts_of_one_address_are_told_from_a_full_server() -> None:
+    told = "Over capacity: too many connection attempts from this address"
+    assert explain(refusal("connection", "4100", told), EVIDENCE).name == "address_limit"
