@@ -1,6 +1,7 @@
 """A receiver that lost its state is made right again, while clients come and go."""
 
 import asyncio
+import os
 import random
 from collections.abc import Iterator
 from functools import partial
@@ -18,7 +19,7 @@ from tests.support.server import Config, Server, TestApp, app_config, running, s
 APP = TestApp("shop", "shop-key", "shop-secret-1234")
 QUEUES: dict[str, Any] = {"memory": {"driver": "memory"}, "sqlite": {"driver": "sqlite"}}
 TYPES = ["channel_occupied", "channel_vacated", "member_added", "member_removed"]
-SEEDS = 5
+SEEDS = int(os.environ.get("RESYNC_SEEDS", "5"))  # `make resync` runs 100
 
 
 class Mirror:
