@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar o
 WORKERS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test faults cluster chaos fuzz-api soak autobahn check docs chart fmt lock bench bench-docs clean sbom resync
+.PHONY: help setup run test faults cluster chaos fuzz fuzz-api soak autobahn check docs chart fmt lock bench bench-docs clean sbom resync
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  %-10s %s\n", $$1, $$2}'
@@ -53,6 +53,11 @@ soak: $(STAMP) ## ten minutes of random faults, with a line every ten seconds (S
 
 autobahn: $(STAMP) ## Autobahn's cases against the WebSocket shell (ARGS='"6.*"' to choose; tests/autobahn/README.md)
 	$(BIN)/python -m tests.autobahn $(ARGS)
+
+fuzz: $(STAMP) ## fuzz for ten minutes (FUZZ_SECONDS=n; ARGS='frames heads' to choose; tests/fuzz/README.md)
+	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(PIP) --only-binary :all: --group fuzz \
+		|| echo "atheris can't be had for this Python: the changes are random"
+	$(BIN)/python -m tests.fuzz --seconds $(or $(FUZZ_SECONDS),600) $(ARGS)
 
 check: $(STAMP) ## lint, types and layers: what CI runs besides the tests
 	$(BIN)/ruff check .
@@ -99,6 +104,6 @@ bench-docs: bench ## ... and put tables and charts into docs/performance.md
 
 clean: ## remove everything that make made; the queue in data/ only with DATA=1
 	rm -rf $(VENV) site dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
-	rm -rf $(RESULTS) benchmarks/.peers tests/e2e/js/node_modules *.egg-info $(if $(DATA),data)
+	rm -rf $(RESULTS) benchmarks/.peers tests/e2e/js/node_modules tests/fuzz/found *.egg-info $(if $(DATA),data)
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
 	@test ! -e data || echo "data/ holds webhooks that were not delivered yet, and is left alone: make clean DATA=1 removes it, too"
