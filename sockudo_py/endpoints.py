@@ -29,6 +29,14 @@ class LambdaTarget:
 
 
 @dataclass(frozen=True, slots=True)
+class Feed:
+    """Events wait until the receiver reads them: ``retention`` seconds, and at most ``max_events`` of them."""
+
+    retention: float = 604_800.0
+    max_events: int = 100_000
+
+
+@dataclass(frozen=True, slots=True)
 class ChannelFilter:
     """Which channels an endpoint wants to hear of; all given conditions must hold. ``channel_pattern`` is a regex."""
 
@@ -107,7 +115,8 @@ class ClientCertificate:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Endpoint:
-    """One webhook endpoint. Its identity is ``uid``, never the URL. Exactly one of ``url`` and ``function`` is set.
+    """One webhook endpoint. Its identity is ``uid``, never the URL. It has one target:
+    ``url``, ``function`` or ``feed``.
 
     ``app_keys`` are the app's own key/secret pairs, oldest first: the Pusher profiles sign with the first one.
     """
@@ -118,6 +127,7 @@ class Endpoint:
     app_keys: tuple[AppKey, ...] = field(repr=False)
     url: str | None = None
     function: LambdaTarget | None = None
+    feed: Feed | None = None
     name: str = ""
     description: str = ""
     enabled: bool = True

@@ -30,6 +30,7 @@ from sockudo_py.endpoints import (
     ChannelFilter,
     ClientCertificate,
     Endpoint,
+    Feed,
     LambdaTarget,
     OAuth2,
     Preset,
@@ -228,6 +229,7 @@ def define_endpoint(
         app_keys=app.keys,
         url=endpoint.url,
         function=_target(endpoint),
+        feed=_feed(endpoint),
         name=endpoint.name,
         description=endpoint.description,
         enabled=endpoint.enabled,
@@ -332,6 +334,10 @@ def _oauth2(auth: AuthConfig | None) -> OAuth2 | None:
         audience=auth.audience,
         client_auth=auth.client_auth or "basic",
     )
+
+
+def _feed(endpoint: EndpointConfig) -> Feed | None:
+    return None if endpoint.feed is None else Feed(float(endpoint.feed.retention_s), endpoint.feed.max_events)
 
 
 def _secrets(endpoint: EndpointConfig) -> tuple[Secret, ...]:

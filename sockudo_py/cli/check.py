@@ -134,7 +134,7 @@ def _workers(config: Config) -> str:
 def _endpoint(endpoint: Endpoint) -> str:
     # Of the URL only the host: the path of some receivers is their secret.
     host = endpoint.url.split("/")[2] if endpoint.url else ""
-    target = f"lambda {endpoint.function.function_name}" if endpoint.function else host
+    target = f"lambda {endpoint.function.function_name}" if endpoint.function else "feed" if endpoint.feed else host
     state = "" if endpoint.enabled else ", disabled"
     events = ", ".join(sorted(endpoint.event_types)) or "no events"
     retries = number(len(endpoint.retry.schedule), "retry", "retries")

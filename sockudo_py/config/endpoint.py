@@ -77,6 +77,17 @@ class LambdaConfig(Section):
     )
 
 
+class FeedConfig(Section):
+    """A feed, which the receiver reads, instead of a URL."""
+
+    retention_s: Annotated[Positive, Field(le=31_536_000)] = Field(
+        default=604_800, description="Seconds that an event waits to be read; then it is a dead letter."
+    )
+    max_events: Positive = Field(
+        default=100_000, description="Events that wait at most; of more the oldest become dead letters."
+    )
+
+
 class FilterConfig(Section):
     """Which channels an endpoint wants to hear of. All conditions that are given must hold."""
 
@@ -198,7 +209,8 @@ class AuthConfig(Section):
 
 
 class EndpointFields(Section):
-    """What a webhook endpoint has, whether a file or the management API says it. One of `url` and `lambda` is given."""
+    """What a webhook endpoint has, whether a file or the management API says it. One of its targets is given:
+    `url`, `lambda` or `feed`."""
 
     name: str = Field(default="", max_length=200, description="For people.")
     description: str = Field(default="", max_length=2000, description="For people.")
@@ -206,6 +218,9 @@ class EndpointFields(Section):
     url: Annotated[HttpUrl | None, HIDDEN_PATH] = Field(default=None, description="Where events are posted to.")
     function: LambdaConfig | None = Field(
         default=None, alias="lambda", description="The AWS Lambda function to invoke."
+    )
+    feed: FeedConfig | None = Field(
+        default=None, description="Events wait here until the receiver reads them; `{}` takes the defaults."
     )
     event_types: Annotated[tuple[EventType, ...], Field(max_length=200)] = Field(
         default=(), description="Events to send; `*` is all but `connection_*`; an empty list is none. Also: `events`."
@@ -250,7 +265,7 @@ class EndpointFields(Section):
 
 
 class EndpointConfig(EndpointFields):
-    """A webhook endpoint. Exactly one of `url` and `lambda` is given."""
+    """A webhook endpoint. Exactly one of `url`, `lambda` and `feed` is given."""
 
     id: Positive | None = Field(default=None, description="Number in `/v1/webhooks`; null: made from `uid`.")
     uid: Annotated[Name, BeforeValidator(_endpoint_uid)] | None = Field(

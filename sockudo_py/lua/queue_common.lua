@@ -30,6 +30,7 @@
 -- P held          HASH    worker:class -> its leased jobs of that class; the fast ones are not counted
 -- P active        HASH    token -> job; a token is worker:sequence:number, and :class where that is not the fast one
 -- P leases        ZSET    token -> deadline ms
+-- P reader:<ep>   LIST    tokens of the jobs of a lane that are leased to a reader, in the order of the lane; expires
 -- P crashes       HASH    job id -> lease expiries in a row
 -- P rl:<ep>       ZSET    token -> claim ms, of the longest rate limit window
 -- P enq:<n>       SET     ids of the events appended in the n-th slice of time; expires

@@ -21,6 +21,7 @@ from sockudo_py.webhooks.endpoints.validation import EndpointRules, problems_of
 
 MOST_OF_AN_APP = 1000  # endpoints that the API makes for one app
 _TRIES = 20  # of a change that others keep overtaking
+_TARGETS = ("url", "lambda", "feed")
 _PREVIOUS = 3  # secrets that were replaced and may still sign
 
 Permits = Callable[[str], Awaitable[bool | None]]
@@ -269,9 +270,9 @@ def _spec(body: Mapping[str, Any], kept: Mapping[str, Any] | None = None) -> tup
         spec["headers"] = _unmasked("headers", spec["headers"], kept.get("headers") or {})
     if spec.get("auth") is not None:
         spec["auth"] = _unmasked("auth", spec["auth"], kept.get("auth") or {})
-    given = [name for name in ("url", "lambda") if spec.get(name) is not None]
+    given = [name for name in _TARGETS if spec.get(name) is not None]
     if len(given) != 1:
-        text = "give one of url and lambda, not both" if given else "give url, or lambda"
+        text = "give one of url, lambda and feed" if given else "give url, lambda or feed"
         raise Refused(422, "invalid_field", text, [FieldProblem("url", text)])
     return spec, None if model.secret is None else model.secret.get_secret_value()
 
@@ -294,10 +295,11 @@ def _merged(document: Document, body: Mapping[str, Any]) -> tuple[dict[str, Any]
     if unknown:
         read(EndpointBody, {name: patch[name] for name in unknown})  # refuses them, null or not
     whole = merged(document.spec, patch)
-    # A URL and a function exclude each other: naming the one takes the other's place.
-    for one, other in (("url", "lambda"), ("lambda", "url")):
-        if patch.get(one) is not None and other not in patch:
-            whole.pop(other, None)
+    # Targets exclude each other: naming one takes the place of the others.
+    if any(patch.get(name) is not None for name in _TARGETS):
+        for name in _TARGETS:
+            if name not in patch:
+                whole.pop(name, None)
     return _spec(whole, document.spec)
 
 
@@ -308,8 +310,8 @@ def _same_app(document: Document, body: Mapping[str, Any]) -> None:
         raise Refused(422, "invalid_field", f"{problem.field}: {problem.message}", [problem])
 
 
-def _target(spec: Mapping[str, Any]) -> tuple[object, object]:
-    return spec.get("url"), spec.get("lambda")
+def _target(spec: Mapping[str, Any]) -> tuple[object, ...]:
+    return spec.get("url"), spec.get("lambda"), spec.get("feed") is not None
 
 
 def _gone(uid: str) -> Refused:

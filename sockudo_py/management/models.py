@@ -21,7 +21,7 @@ Events = Annotated[tuple[EventType, ...], Field(max_length=200)]
 
 
 class EndpointBody(EndpointFields):
-    """An endpoint, as it is created or replaced. Exactly one of `url` and `lambda` is given."""
+    """An endpoint, as it is created or replaced. Exactly one of `url`, `lambda` and `feed` is given."""
 
     # What ``editing`` and ``named_once`` check.
     model_config = ConfigDict(

@@ -28,7 +28,6 @@ def shape(endpoint: Endpoint, document: Document | None, alias: Alias) -> dict[s
     """
     url = endpoint.url if document is not None else redact_url(endpoint.url)
     events = _events(endpoint, document)
-    function = endpoint.function
     rate = endpoint.rate_limit
     return {
         "id": endpoint.id if alias.wrapped else endpoint.uid,
@@ -37,7 +36,7 @@ def shape(endpoint: Endpoint, document: Document | None, alias: Alias) -> dict[s
         "app_id": endpoint.app_id,
         "name": endpoint.name,
         "description": endpoint.description,
-        **({"url": url} if function is None else {"lambda": asdict(function)}),
+        **_target(endpoint, url),
         "events": events,
         "event_types": events,
         "enabled": endpoint.enabled,
@@ -88,6 +87,14 @@ def _user(endpoint: Endpoint) -> str:
 def wrapped(shown: Mapping[str, Any], alias: Alias) -> dict[str, Any]:
     """Return an endpoint's JSON as the alias wraps it."""
     return {"webhook": dict(shown)} if alias.wrapped else dict(shown)
+
+
+def _target(endpoint: Endpoint, url: str | None) -> dict[str, Any]:
+    if endpoint.function is not None:
+        return {"lambda": asdict(endpoint.function)}
+    if endpoint.feed is not None:
+        return {"feed": {"retention_s": round(endpoint.feed.retention), "max_events": endpoint.feed.max_events}}
+    return {"url": url}
 
 
 def _events(endpoint: Endpoint, document: Document | None) -> list[str]:

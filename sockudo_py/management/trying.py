@@ -58,6 +58,9 @@ class TestRoutes:
         """Send one event, and say what came of it."""
         endpoint = self._find(asked)
         body = read(TestBody, asked.body)
+        if endpoint.feed is not None:
+            text = "a feed has no address to send a test to; trigger an event, and its reader gets it"
+            raise Refused(409, "feed", text)
         allowance = self._limiter.take(f"management:test:{endpoint.uid}", A_MINUTE, 60.0)
         if not allowance.allowed:
             seconds = str(max(1, -int(-allowance.retry_after // 1)))

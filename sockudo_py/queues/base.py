@@ -351,6 +351,20 @@ class Queue(Protocol):
 
 
 @runtime_checkable
+class ServesLanes(Protocol):
+    """What every queue but that of SQS can do besides: hand out one lane to a reader, in order."""
+
+    async def claim_lane(self, endpoint: str, limit: int, lease: float, size: int | None = None) -> list[Claim]:
+        """Lease the first ``limit`` jobs of a lane for ``lease`` seconds.
+
+        Neither a pause nor a rate limit nor the batching window holds them back, and whatever of the lane is leased
+        is taken back first, into its order: so a reader that begins anew gets what the last one did not acknowledge.
+        A job is no poison for it, however often its lease expired before. ``size``: how many events a job gathers at
+        most, if that is fewer than the lane's policy says.
+        """
+
+
+@runtime_checkable
 class ChoosesDead(Protocol):
     """What every queue but that of SQS can do besides: choose among its dead jobs.
 

@@ -24,6 +24,7 @@ from sockudo_py.webhooks.delivery.recorder import Recorder
 from sockudo_py.webhooks.delivery.worker import Worker, WorkerSettings
 from sockudo_py.webhooks.endpoints.registry import EndpointRegistry
 from sockudo_py.webhooks.endpoints.validation import EndpointRules
+from sockudo_py.webhooks.feeds.feeds import Feeds, FeedSettings
 from sockudo_py.webhooks.history.writer import INTERVAL, HistoryWriter
 from sockudo_py.webhooks.intake.dispatcher import Dispatcher
 from sockudo_py.webhooks.intake.ledger import Ledger
@@ -54,6 +55,7 @@ class DeliverySettings:
     spool: SpoolLimits = field(default_factory=SpoolLimits)
     rules: EndpointRules = field(default_factory=EndpointRules)
     health: HealthSettings = field(default_factory=HealthSettings)
+    feeds: FeedSettings = field(default_factory=FeedSettings)
     history: int = 1000  # attempts that are kept of each endpoint
     history_interval: float = INTERVAL
     slow_start: bool = True
@@ -150,11 +152,13 @@ class WebhookService:
             most_dead=self._settings.warn_dead_letters,
             dropped=lambda: sum(self._metrics.spool_dropped.values.values()),
         )
+        recorder = Recorder(self._metrics, self._stats, on_attempt=on_attempt, tap=tap, clock=clock)
+        self.feeds = Feeds(queue, self.registry, recorder, self._settings.feeds, clock=clock)
         self.worker = Worker(
             queue,
             self.registry,
             targets,
-            Recorder(self._metrics, self._stats, on_attempt=on_attempt, tap=tap, clock=clock),
+            recorder,
             self._settings.worker,
             health=EndpointHealth(queue, self.registry, self._metrics, self._settings.health, notices=self.notices),
             clock=clock,
@@ -190,6 +194,7 @@ class WebhookService:
             self.history.start()
         self.notices.start()
         await self.worker.start()
+        self.feeds.start()
         self._sampler = asyncio.create_task(self._sample(), name="webhook-sampler")
 
     async def stop(self) -> None:
@@ -208,6 +213,7 @@ class WebhookService:
             await self._recovery.stop()
         if self.resync is not None:
             self.resync.stop()
+        await self.feeds.stop()
         await self.trigger.stop()
         await self.dispatcher.stop(min(5.0, timeout))
         await self.worker.stop(max(0.0, timeout - (time.monotonic() - started)))

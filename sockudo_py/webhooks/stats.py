@@ -87,6 +87,8 @@ def describe_endpoint(endpoint: Endpoint) -> dict[str, Any]:
         shown["public_keys"] = keys
     if endpoint.function is not None:
         shown["lambda"] = {"function_name": endpoint.function.function_name, "region": endpoint.function.region}
+    elif endpoint.feed is not None:
+        shown["feed"] = {"retention_s": round(endpoint.feed.retention), "max_events": endpoint.feed.max_events}
     else:
         shown["url"] = redact_url(endpoint.url)
     return shown

@@ -35,6 +35,7 @@ from sockudo_py.webhooks.delivery.health import HealthSettings
 from sockudo_py.webhooks.delivery.worker import WorkerSettings
 from sockudo_py.webhooks.endpoints.guard import AddressGuard
 from sockudo_py.webhooks.endpoints.validation import EndpointRules, endpoint_problems
+from sockudo_py.webhooks.feeds.feeds import FeedSettings
 from sockudo_py.webhooks.service import DeliverySettings
 from sockudo_py.webhooks.spool.memory import SpoolLimits
 from sockudo_py.webhooks.targets.aws_lambda import LambdaInvoker
@@ -357,6 +358,9 @@ def make_queue(config: Config, metrics: Metrics, file: "SqliteFile | None" = Non
             assert_never(queue.driver)
 
 
+_NO_FEEDS = "SQS keeps no lane of which a reader could take the first events; set queue.driver to sqlite or redis"
+
+
 def endpoint_rules(config: Config) -> EndpointRules:
     """Return what endpoints may be, for ``start`` and ``check-config`` alike."""
     security = config.webhooks.security
@@ -366,6 +370,7 @@ def endpoint_rules(config: Config) -> EndpointRules:
         max_headers=security.max_custom_headers,
         max_header_value_bytes=security.max_header_value_bytes,
         allowed_functions=frozenset(security.allowed_functions),
+        feeds=_NO_FEEDS if config.queue.driver == "sqs" else None,
         functions=None if has_aws() else f"boto3 is not installed; install it: {INSTALL_AWS}",
     )
 
@@ -471,6 +476,17 @@ def admin_socket_path(config: Config) -> Path | None:
     return None
 
 
+def _feed_settings(config: Config) -> FeedSettings:
+    reliability = config.queue.reliability
+    room = reliability.memory_capacity if config.queue.driver == "memory" else reliability.max_queue_len
+    return FeedSettings(
+        lease=reliability.lease_duration_ms / 1000,
+        # Redis is asked each time, and others may have added something; elsewhere it is a look into this process.
+        poll=0.05 if config.queue.driver == "redis" else 0.02,
+        most=max(1, room // 4),  # the queue refuses events of a lane that holds half of it
+    )
+
+
 def delivery_settings(config: Config, rules: EndpointRules) -> DeliverySettings:
     """Return what the configuration says about delivery, in seconds."""
     webhooks, reliability = config.webhooks, config.queue.reliability
@@ -493,6 +509,7 @@ def delivery_settings(config: Config, rules: EndpointRules) -> DeliverySettings:
             else None,
             disable.failing_for_s if disable.enabled else None,
         ),
+        feeds=_feed_settings(config),
         history=webhooks.delivery.history,
         slow_start=webhooks.delivery.slow_start,
         reconnect_grace=max(webhooks.reconnect_grace_ms, webhooks.vacate_delay_ms) / 1000,

@@ -17,6 +17,7 @@ from sockudo_py.management.deliveries import DeliveryRoutes
 from sockudo_py.management.documents import Document
 from sockudo_py.management.editing import Editor
 from sockudo_py.management.endpoints import EndpointRoutes
+from sockudo_py.management.feeds import FeedRoutes
 from sockudo_py.management.keys import AdminKeys
 from sockudo_py.management.letters import letters_of
 from sockudo_py.management.links import LinkRoutes
@@ -141,6 +142,7 @@ class Management:
             ),
             DeliveryRoutes(past, endpoints.find, store),
             ResyncRoutes(endpoints.find, webhooks.resync if config.sends_webhooks else None, store),
+            FeedRoutes(webhooks.feeds if config.sends_webhooks else None, endpoints.find),
             statistics,
             QueueRoutes(letters, registry.all, figures=webhooks.figures, store=store, reader=reader),
             AuditRoutes(store),

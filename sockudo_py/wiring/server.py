@@ -350,6 +350,7 @@ class Server:
             opened.callback(self._certificates.stop)
         opened.push_async_callback(self._close_connections, edge)
         opened.push_async_callback(self._drain, edge)
+        opened.callback(self.webhooks.feeds.end)  # readers that wait for events would hold up the stop
         log.info("listening on %s", shown(config.host, self.port))
         self._say_room()
         self._opening = self._loop.create_task(self._open_rest())

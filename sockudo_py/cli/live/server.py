@@ -19,15 +19,31 @@ _TIMEOUT = 30.0  # seconds for an answer
 _QUIET = 60.0  # seconds in which a stream has to say that it lives
 
 
-def server_of(options: argparse.Namespace, env: Env) -> "LiveServer":
-    """Return the server that the options name. Raises ConfigError when none can be asked."""
+class Silent(SockudoError):
+    """The server gave no answer."""
+
+
+class Refusal(SockudoError):
+    """The server answered that it does not do it. ``code`` is for programs."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+
+
+def server_of(options: argparse.Namespace, env: Env, *, absent: bool = False) -> "LiveServer":
+    """Return the server that the options name. Raises ConfigError when none can be asked.
+
+    ``absent``: it need not run yet.
+    """
     if options.url is not None:
         return _by_url(options.url, env)
     from sockudo_py.wiring.drivers import admin_socket_path
 
     config = load(config_path(options), env)
     path = admin_socket_path(config)
-    if path is None or not path.exists():
+    if path is None or not (absent or path.exists()):
         where = "has no admin socket" if path is None else f"does not answer on {path}"
         raise ConfigError(
             [
@@ -81,7 +97,7 @@ class LiveServer:
         connection, response = self._send(method, path, query, body, _TIMEOUT)
         try:
             text = response.read()
-        except OSError as problem:
+        except (OSError, http.client.HTTPException) as problem:
             raise self._silent(problem) from problem
         finally:
             connection.close()
@@ -137,9 +153,9 @@ class LiveServer:
             return http.client.HTTPSConnection(self._host, self._port, timeout=timeout, context=context)
         return http.client.HTTPConnection(self._host, self._port, timeout=timeout)
 
-    def _silent(self, problem: Exception) -> SockudoError:
+    def _silent(self, problem: Exception) -> Silent:
         where = str(self._path) if self._path is not None else f"{self._host}:{self._port or ''}".rstrip(":")
-        return SockudoError(f"the server at {where} gave no answer: {problem}")
+        return Silent(f"the server at {where} gave no answer: {problem}")
 
 
 def _document(status: int, text: bytes) -> dict[str, Any]:
@@ -147,10 +163,12 @@ def _document(status: int, text: bytes) -> dict[str, Any]:
         document = json.loads(text) if text.strip() else {}
     except ValueError:
         document = None
+    if not isinstance(document, dict) and status >= http.client.INTERNAL_SERVER_ERROR:  # a proxy says so
+        raise Silent(f"the server can't be reached: status {status}")
     if not isinstance(document, dict):
         raise SockudoError(f"the answer (status {status}) is no JSON object: is this the URL of a sockudo_py server?")
     if status >= http.client.BAD_REQUEST:
         error = document.get("error")
-        message = error.get("message") if isinstance(error, dict) else None
-        raise SockudoError(str(message or f"status {status}"))
+        said = error if isinstance(error, dict) else {}
+        raise Refusal(status, str(said.get("code")), str(said.get("message") or f"status {status}"))
     return document

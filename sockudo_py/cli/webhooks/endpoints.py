@@ -116,6 +116,8 @@ def _state(one: Mapping[str, Any]) -> str:
 
 
 def _target(one: Mapping[str, Any]) -> str:
+    if "feed" in one:
+        return "feed"
     return f"lambda {one['lambda']['function_name']}" if "lambda" in one else str(one["url"])
 
 

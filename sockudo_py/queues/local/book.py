@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 
 from sockudo_py.queues import jobs
 from sockudo_py.queues.base import LaneDepth, LanePolicy
-from sockudo_py.queues.local.classes import CLASSES, PROBATION, SlotPolicy
+from sockudo_py.queues.local.classes import CLASSES, FAST, PROBATION, SlotPolicy
 from sockudo_py.queues.local.lanes import Entry, Fresh, Lane, Lanes
 
 _NEVER = sys.maxsize
+_READER = "reader"  # in place of a worker, for all that read lanes
 
 
 class Lease:
@@ -127,6 +128,30 @@ class LeaseBook:
                 if claim is not None:
                     claims.append(claim)
         return claims
+
+    def claim_lane(
+        self, endpoint: str, limit: int, lease_ms: int, now: int, size: int | None
+    ) -> tuple[list[tuple[str, Entry]], list[Entry]]:
+        """Take back what is leased of a lane, and lease its first ``limit`` jobs, as ``ServesLanes`` says.
+
+        Returns tokens and jobs, and the jobs that are leased no longer.
+        """
+        lane = self.lanes[endpoint]
+        before = [token for token, lease in self.active.items() if lease.entry.endpoint == endpoint]
+        back = [entry for token in reversed(before) if (entry := self.release(token, now)) is not None]
+        claims: list[tuple[str, Entry]] = []
+        while len(claims) < limit and (entry := self.lanes.pop(lane, size)) is not None:
+            entry.crashes = 0
+            token = f"{_READER}-{self._boot}:{next(self._serial)}"
+            self.active[token] = Lease(entry, _READER, now + lease_ms, FAST)
+            self._held.setdefault(_READER, [0] * CLASSES)[FAST] += 1
+            lane.fly(1, now)
+            claims.append((token, entry))
+        if claims:
+            self._expires = min(self._expires, now + lease_ms)
+        self.lanes.settle(lane, now)
+        leased = {id(entry) for _, entry in claims}
+        return claims, [entry for entry in back if id(entry) not in leased]
 
     def finish(self, token: str, now: int, good: bool | None) -> Entry | None:
         """End the lease of a job that was tried, and return the job; None when the lease is gone.

@@ -39,7 +39,7 @@ from sockudo_py.queues.waker import Waker
 
 
 class BookQueue(BookLanes):
-    """``Queue`` and ``ChoosesDead``, without ``durable`` and ``keeps_ledger``, which each driver sets.
+    """``Queue``, ``ServesLanes`` and ``ChoosesDead``, without ``durable`` and ``keeps_ledger``, which each driver sets.
 
     Args:
         store: Where the jobs are kept.
@@ -180,10 +180,26 @@ class BookQueue(BookLanes):
                     for token, _ in reversed(claims):
                         self._book.release(token, now)
                     raise
-        return [
-            Claim(token, entry.text if entry.own else jobs.revive(entry.text), entry.own, entry.fresh)
-            for token, entry in claims
-        ]
+        return _claimed(claims)
+
+    async def claim_lane(  # noqa: D102
+        self, endpoint: str, limit: int, lease: float, size: int | None = None
+    ) -> list[Claim]:
+        async with self._taking:
+            now = self._now()
+            claims, back = self._book.claim_lane(endpoint, limit, round(lease * 1000), now, size)
+            entries = [entry for _, entry in claims]
+            self._store.number(entries)
+            try:
+                if entries:
+                    await self._store.claim(entries)
+                for entry in back:
+                    await self._store.release(entry)
+            except BaseException:
+                for token, _ in reversed(claims):
+                    self._book.release(token, now)
+                raise
+        return _claimed(claims)
 
     async def ack(self, token: str) -> bool:  # noqa: D102
         return not await self.ack_all((token,))
@@ -319,3 +335,10 @@ class BookQueue(BookLanes):
     def _back(self, entry: Entry) -> None:
         """The store could not keep how a lease ended: the job is claimable again, delivered twice rather than lost."""
         self._book.lanes.put(entry, self._now(), head=True)
+
+
+def _claimed(claims: Sequence[tuple[str, Entry]]) -> list[Claim]:
+    return [
+        Claim(token, entry.text if entry.own else jobs.revive(entry.text), entry.own, entry.fresh)
+        for token, entry in claims
+    ]

@@ -195,17 +195,18 @@ class Lane:
         if self.claimed:
             self.claimed = deque(claim for claim in self.claimed if claim[1] != token)
 
-    def pop(self) -> Entry | None:
-        """Take the next job out of the lane: a whole one, or what has gathered, merged."""
+    def pop(self, most: int | None = None) -> Entry | None:
+        """Take the next job out of the lane: a whole one, or what has gathered, merged: at most ``most`` events."""
         if self.ready:
             return self.ready.popleft()
         if not self.fresh:
             return None
-        return _merged(*self._gather())
+        size = self.policy.size
+        return _merged(*self._gather(size if most is None else min(size, most)))
 
-    def _gather(self) -> tuple[list[Fresh], list[bytes]]:
+    def _gather(self, size: int) -> tuple[list[Fresh], list[bytes]]:
         """Take the events out of the lane that go together; return them, and their texts if there are several."""
-        fresh, size, most = self.fresh, self.policy.size, self.policy.max_bytes
+        fresh, most = self.fresh, self.policy.max_bytes
         if size == 1 or len(fresh) == 1 or fresh[0].solo:  # its text is not looked at: it may be poison
             return [fresh.popleft()], []
         gathered = list(islice(fresh, size))
@@ -295,9 +296,9 @@ class Lanes:
         self._count(lane, 1)
         self.settle(lane, now)
 
-    def pop(self, lane: Lane) -> Entry | None:
-        """Take the next job out of a lane."""
-        entry = lane.pop()
+    def pop(self, lane: Lane, most: int | None = None) -> Entry | None:
+        """Take the next job out of a lane, made of at most ``most`` events where it is new."""
+        entry = lane.pop(most)
         if entry is not None:
             self._count(lane, -entry.gathered)
         return entry

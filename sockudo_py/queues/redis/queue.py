@@ -250,6 +250,16 @@ class RedisQueue:
             self._waker.soon(due / 1000)
         return [Claim(pairs[at].decode(), jobs.revive(pairs[at + 1])) for at in range(0, len(pairs), 2)]
 
+    async def claim_lane(  # noqa: D102
+        self, endpoint: str, limit: int, lease: float, size: int | None = None
+    ) -> list[Claim]:
+        call = f"reader:{secrets.token_hex(8)}"
+        words = (endpoint, call, min(limit, _MOST_CLAIMED), round(lease * 1000), size or 0, self._failed_max_len)
+        trimmed, poisoned, *pairs = await self._call("lane_claim", *words)
+        self._count.trimmed.add(amount=trimmed)
+        self._count.poison.add(amount=poisoned)
+        return [Claim(pairs[at].decode(), jobs.revive(pairs[at + 1])) for at in range(0, len(pairs), 2)]
+
     async def ack(self, token: str) -> bool:  # noqa: D102
         return await self._answer("ack", token)
 

@@ -76,10 +76,11 @@ class Deliverer:
             self.recorder.orphan(job)
             await self._bury(token, claim.job, JobError(ENDPOINT_DELETED, "there is no such endpoint"), healthy=True)
             return False
-        if not endpoint.enabled:  # somebody disabled it during the claim
+        if not endpoint.enabled or endpoint.feed is not None:  # somebody disabled it, or made it a feed, meanwhile
             await self._settle(token, lambda: self._queue.pause(uid))
             endpoint = self._registry.by_uid(uid)
-            if endpoint is not None and endpoint.enabled:  # enabled again: its resume may have come before our pause
+            if endpoint is not None and endpoint.enabled and endpoint.feed is None:
+                # Enabled again: its resume may have come before our pause.
                 await self._settle(token, lambda: self._queue.resume(uid))
             await self._settle(token, lambda: self._queue.release(token))
             return False
@@ -95,7 +96,9 @@ class Deliverer:
     def ready(self, uid: str) -> Endpoint | None:
         """Return an endpoint that is known and enabled and about which there is nothing to look at first."""
         endpoint = self._registry.by_uid(uid)
-        return None if endpoint is None or not endpoint.enabled or self.health.troubled else endpoint
+        if endpoint is None or not endpoint.enabled or endpoint.feed is not None or self.health.troubled:
+            return None
+        return endpoint
 
     async def _deliver(self, claim: Claim, job: Job, endpoint: Endpoint) -> None:
         started, started_ms = time.perf_counter(), self._now_ms()

@@ -14,7 +14,7 @@ from sockudo_py.endpoints import Endpoint
 from sockudo_py.errors import Unavailable
 from sockudo_py.queues.base import Queue
 from sockudo_py.webhooks.delivery.breaker import Breakers, BreakerSettings
-from sockudo_py.webhooks.endpoints.registry import EndpointRegistry
+from sockudo_py.webhooks.endpoints.registry import EndpointRegistry, target_of
 from sockudo_py.webhooks.metrics import WebhookMetrics
 from sockudo_py.webhooks.operators.kinds import (
     CIRCUIT_OPENED,
@@ -151,7 +151,7 @@ class EndpointHealth:
         if endpoint is None:
             return
         uid = endpoint.uid
-        same_target = old is not None and new is not None and (old.url, old.function) == (new.url, new.function)
+        same_target = old is not None and new is not None and target_of(old) == target_of(new)
         if same_target and old is not None and new is not None and (old.enabled or not new.enabled):
             return
         self._failing_since.pop(uid, None)

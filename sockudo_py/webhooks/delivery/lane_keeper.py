@@ -8,7 +8,7 @@ from dataclasses import replace
 from sockudo_py.endpoints import Endpoint, gathers
 from sockudo_py.errors import Unavailable
 from sockudo_py.queues.base import ENDPOINT_DELETED, LanePolicy, Queue
-from sockudo_py.webhooks.endpoints.registry import GATHER, EndpointRegistry, patient
+from sockudo_py.webhooks.endpoints.registry import GATHER, EndpointRegistry, patient, target_of
 from sockudo_py.webhooks.waits import FIRST_WAIT, LONGEST_WAIT
 
 log = logging.getLogger(__name__)
@@ -98,7 +98,7 @@ class LaneKeeper:
     def _note(self, old: Endpoint | None, new: Endpoint | None) -> None:
         if new is not None:
             self._changed.add(new.uid)
-            moved = old is not None and (old.url, old.function) != (new.url, new.function)
+            moved = old is not None and target_of(old) != target_of(new)
             if moved or (old is not None and new.enabled and not old.enabled):
                 self._freed.add(new.uid)
             self._deleted.discard(new.uid)
@@ -159,7 +159,7 @@ class LaneKeeper:
             except BaseException:
                 self._freed.add(uid)
                 raise
-        if endpoint.enabled:
+        if endpoint.enabled and endpoint.feed is None:  # a feed's reader takes what waits, and no worker does
             await self._queue.resume(uid)
         else:
             await self._queue.pause(uid)

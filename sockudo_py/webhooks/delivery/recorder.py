@@ -66,6 +66,17 @@ class Recorder:
         if self._tap.on:
             tell_attempt(self._tap, attempt, endpoint)
 
+    def expired(self, attempt: Attempt, endpoint: Endpoint) -> None:
+        """Record a delivery that nobody has read in time. There may be many at once: the caller logs them together."""
+        error_class = attempt.outcome.error_class if isinstance(attempt.outcome, Failure) else ""
+        self._stats.failed(self._clock())
+        self.metrics.deliveries.add(endpoint.app_id, endpoint.uid, "failed")
+        self.metrics.dead_letters.add(endpoint.app_id, endpoint.uid, error_class)
+        if self._on_attempt is not None:
+            self._on_attempt(attempt, endpoint)
+        if self._tap.on:
+            tell_attempt(self._tap, attempt, endpoint)
+
     def orphan(self, job: Job) -> None:
         """Record a job whose endpoint is gone."""
         self._stats.failed(self._clock())

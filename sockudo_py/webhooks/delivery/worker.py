@@ -268,7 +268,7 @@ class Worker:
 
     def _takes(self, uid: str) -> bool:
         endpoint = self._registry.by_uid(uid)
-        return self._unknown.gone(uid) if endpoint is None else endpoint.enabled
+        return self._unknown.gone(uid) if endpoint is None else endpoint.enabled and endpoint.feed is None
 
     # -- delivering
 

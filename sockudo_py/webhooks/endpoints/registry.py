@@ -256,7 +256,8 @@ class EndpointRegistry:
 
 def target_of(endpoint: Endpoint) -> str:
     """Return a word for where an endpoint leads, which says nothing of it: URLs hold secrets."""
-    return hashlib.sha256(repr((endpoint.url, endpoint.function)).encode()).hexdigest()[:32]
+    target: tuple[object, ...] = (endpoint.url, endpoint.function)
+    return hashlib.sha256(repr(target if endpoint.feed is None else ("feed",)).encode()).hexdigest()[:32]
 
 
 def _routes(endpoints: Iterable[Endpoint], *, ledger: bool) -> Routes:

@@ -27,6 +27,7 @@ class EndpointRules:
     require_https: bool = False
     allowed_ports: Collection[int] | None = None
     functions: str | None = None  # why the server can invoke none of AWS Lambda; None: it can
+    feeds: str | None = None  # why the server can have no feeds; None: it can
     allowed_functions: Collection[str] = ()  # those that endpoints may invoke that are not the operator's own
     max_headers: int = MAX_HEADERS
     max_header_value_bytes: int = MAX_VALUE_BYTES
@@ -40,8 +41,12 @@ def endpoint_problems(endpoint: Endpoint, rules: EndpointRules = EndpointRules()
 
 def problems_of(endpoint: Endpoint, rules: EndpointRules = EndpointRules()) -> Iterable[str]:
     """Yield what is wrong with an endpoint, ``key: what and what to do``, without its name."""
-    if (endpoint.url is None) == (endpoint.function is None):
-        yield "give exactly one of url and lambda"
+    if sum(target is not None for target in (endpoint.url, endpoint.function, endpoint.feed)) != 1:
+        yield "give exactly one of url, lambda and feed"
+    if endpoint.feed is not None and rules.feeds is not None:
+        yield f"feed: {rules.feeds}"
+    if endpoint.feed is not None and endpoint.auth is not None:
+        yield "auth: is for requests to a url; the reader of a feed has a key of its own"
     if endpoint.url is not None:
         https = rules.require_https or endpoint.require_https
         yield from url_problems(endpoint.url, require_https=https, allowed_ports=rules.allowed_ports)

@@ -1,0 +1,1 @@
+"""Endpoints without an address: their receivers read what waits for them."""
