@@ -40,6 +40,7 @@ class FeedRoutes:
         try:
             page = await self._feeds.read(endpoint.uid, after, limit, float(timeout))
         except NotReadable as problem:
+            endpoint = self._find(replace(asked, segments=asked.segments[:1]))  # deleted meanwhile: refused
             raise Refused(409, "not_a_feed" if endpoint.feed is None else "not_readable", str(problem)) from problem
         except Taken as problem:
             raise Refused(409, "feed_taken", str(problem)) from problem

@@ -56,13 +56,14 @@ def _listen(options: argparse.Namespace, env: Env) -> int:
         return OK if gone else FAILED
     receiver = Receiver(_checked(options.forward))
     forwarder = Forwarder(webhook, receiver, _say)
-    before = signal.signal(signal.SIGTERM, _interrupt)
+    before = {number: signal.signal(number, _interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         forwarder.run()
     except KeyboardInterrupt:
         _say(f"ended; {forwarder.count} forwarded. What comes from now on waits in the feed")
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
         receiver.close()
     return OK
 

@@ -164,9 +164,9 @@ class Feeds:
         look = True
         while True:
             async with reading.lock:
+                endpoint = self._feed(uid)
                 if over.done() and not self._ended:
                     raise Taken("another reader has taken over this feed; only one can read it at a time")
-                endpoint = self._feed(uid)
                 if look or (await self._queue.lane(uid)).waiting:
                     items = await self._take(queue, endpoint, cursor.reader, limit)
                     if items:
