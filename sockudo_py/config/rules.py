@@ -72,9 +72,9 @@ def _one_target(raw: dict[str, Any]) -> Iterator[Problem]:
         for index, endpoint in enumerate(endpoints if isinstance(endpoints, list) else ()):
             if not isinstance(endpoint, dict):
                 continue
-            given = [name for name in ("url", "lambda") if endpoint.get(name) not in (None, "")]
+            given = [name for name in ("url", "lambda", "feed") if endpoint.get(name) not in (None, "")]
             if len(given) != 1:
-                text = "has both url and lambda" if given else "has neither url nor lambda"
+                text = f"has {' and '.join(given)}" if given else "has neither url nor lambda nor feed"
                 yield Problem((*loc, index), text, "give exactly one of them")
 
 

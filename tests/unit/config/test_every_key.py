@@ -77,7 +77,7 @@ def document(place: str, **key: Any) -> dict[str, Any]:
         name = part.removesuffix("[]")
         inner = dict(ENTRIES.get(path, {}))
         here[name] = [inner] if part.endswith("[]") else inner
-        if name == "lambda":
+        if name in ("lambda", "feed"):
             here.pop("url")
         here = inner
     if ".lambda." in place and last != "function_name":
@@ -130,7 +130,7 @@ def test_null_is_not_given(place: str) -> None:
     assert given == without
     if KEYS[place].is_required():
         assert [line for line in given[1] if line.endswith(": is missing; add it")]
-    elif place.rpartition(".")[2] != "url":  # one of url and lambda has to be there
+    elif place.rpartition(".")[2] != "url":  # one of url, lambda and feed has to be there
         assert given[1] == []
 
 

@@ -15,6 +15,7 @@ from sockudo_py.management import making
 from sockudo_py.management.audit import AuditRoutes
 from sockudo_py.management.editing import Editor
 from sockudo_py.management.endpoints import EndpointRoutes
+from sockudo_py.management.feeds import FeedRoutes
 from sockudo_py.management.keys import SOCKET_OWNER, Admin
 from sockudo_py.management.letters import letters_of
 from sockudo_py.management.managed import ManagedEndpoints
@@ -148,6 +149,7 @@ class Bench:
                 TestRoutes(endpoints.find, {"http": self.http, "lambda": NoTarget()}, limiter, self.store),
                 QueueRoutes(letters_of(self.queue), self.registry.all, store=self.store),
                 AuditRoutes(self.store),
+                FeedRoutes(None, endpoints.find),
             ]
         )
 

@@ -46,7 +46,7 @@ def test_who_is_not_trusted_invokes_only_functions_that_the_operator_allows(
 
 
 def test_there_must_be_somewhere_to_send_to() -> None:
-    assert problems(endpoint(url=None)) == ["give exactly one of url and lambda"]
+    assert problems(endpoint(url=None)) == ["give exactly one of url, lambda and feed"]
 
 
 def test_the_url_is_looked_at_under_the_operators_rules() -> None:
@@ -108,7 +108,7 @@ def test_a_custom_profile_needs_the_name_of_its_header() -> None:
 
 def test_the_name_that_the_operator_gave_is_used_in_messages() -> None:
     [problem] = endpoint_problems(endpoint(name="billing", url=None))
-    assert problem == "app app-1: webhook billing: give exactly one of url and lambda"
+    assert problem == "app app-1: webhook billing: give exactly one of url, lambda and feed"
 
 
 @pytest.mark.parametrize(
