@@ -76,6 +76,7 @@ _ENDPOINT: Final[Mapping[str, Schema]] = {
 _TARGET: Final[Mapping[str, Schema]] = {
     "url": TEXT,
     "lambda": OBJECT,
+    "feed": record("", {"retention_s": NUMBER, "max_events": NUMBER}),
     "auth": record("", {"type": words(get_args(AuthType))}, closed=False),
     "public_keys": many(TEXT),
 }
@@ -208,6 +209,28 @@ REPLAYED: Final = record("", {"retried": NUMBER, "next_cursor": _MAYBE_TEXT})
 RESYNC: Final = record(
     "Resync",
     {"resync_id": TEXT, "webhook_id": TEXT, "channels": NUMBER, "members": NUMBER, "stamp": _MAYBE_MOMENT},
+)
+FEED: Final = record(
+    "Feed",
+    {
+        "items": many(
+            record(
+                "",
+                {
+                    "delivery_id": TEXT,
+                    "cursor": TEXT,
+                    "events": NUMBER,
+                    "event_types": many(TEXT),
+                    "created_at": _MAYBE_MOMENT,
+                    "requests": many(record("", {"headers": many(many(TEXT)), "body": TEXT})),
+                },
+            )
+        ),
+        "start": TEXT,
+        "cursor": TEXT,
+        "retries_s": many(DECIMAL),
+        "request_timeout_ms": NUMBER,
+    },
 )
 STATISTICS: Final = record(
     "Statistics",

@@ -5,14 +5,25 @@ from dataclasses import replace
 from typing import Any
 
 from sockudo_py.endpoints import Endpoint
-from sockudo_py.management.aliases import ALIASES
+from sockudo_py.http.notation import Param, number
+from sockudo_py.management.aliases import aliased
+from sockudo_py.management.answers import FEED
 from sockudo_py.management.router import Route
 from sockudo_py.management.values import Answer, Asked, FieldProblem, Fields, Refused, iso
 from sockudo_py.webhooks.feeds.cursor import Cursor, read_cursor
 from sockudo_py.webhooks.feeds.feeds import MOST_READ, Feeds, Item, NotReadable, Taken
 
 LONGEST_POLL = 60  # seconds
-_USUAL = 20  # deliveries of an answer
+_FIELDS = (
+    Param("after", says="A cursor: everything up to it is acknowledged."),
+    number("limit", "Deliveries of the answer.", default=20, most=MOST_READ),
+    Param(
+        "timeout",
+        says="Seconds to wait for an event; missing: none.",
+        schema={"type": "integer", "minimum": 1, "maximum": LONGEST_POLL},
+        most=LONGEST_POLL,
+    ),
+)
 
 
 class FeedRoutes:
@@ -27,14 +38,19 @@ class FeedRoutes:
         self._feeds = feeds
         self._find = find
         # An acknowledgement takes events out of the feed: so the key needs the scope `write`, though it is a GET.
-        self.table = tuple(Route("GET", f"{alias.root}/{{id}}/feed", self.read, scope="write") for alias in ALIASES)
+        self.table = tuple(
+            aliased(
+                Route(
+                    "GET", "/{id}/feed", self.read, scope="write", fields=_FIELDS, answers={200: FEED}, tag="Deliveries"
+                )
+            )
+        )
 
     async def read(self, asked: Asked) -> Answer:
         """Acknowledge everything up to ``after``, and return what follows, as soon as there is something."""
         endpoint = self._find(replace(asked, segments=asked.segments[:1]))
-        fields = Fields(asked, frozenset({"after", "limit", "timeout"}))
-        after, limit = _cursor(fields.text("after")), fields.number("limit", _USUAL, MOST_READ)
-        timeout = fields.number("timeout", LONGEST_POLL, LONGEST_POLL) if fields.given("timeout") else 0
+        fields = Fields(asked)
+        after, limit, timeout = _cursor(fields.text("after")), fields.number("limit"), fields.number("timeout")
         if self._feeds is None:
             raise Refused(409, "not_a_feed", "this server sends no webhooks, so nothing waits to be read")
         try:

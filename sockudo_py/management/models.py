@@ -29,6 +29,7 @@ class EndpointBody(EndpointFields):
             "oneOf": [
                 {"required": ["url"], "properties": {"url": {"type": "string"}}},
                 {"required": ["lambda"], "properties": {"lambda": {"type": "object"}}},
+                {"required": ["feed"], "properties": {"feed": {"type": "object"}}},
             ],
             "not": {"required": ["events", "event_types"]},
         }
