@@ -175,18 +175,19 @@ def _sha256(value: SecretStr) -> SecretStr:
 UNSHOWN = "messages don't show the value"  # metadata
 HIDDEN_PATH = "the path is a secret"  # metadata of a URL that messages and pages show without its path
 
-Count = Annotated[int, BeforeValidator(_no_flag), Field(ge=0, le=MAX_COUNT)]
-Positive = Annotated[int, BeforeValidator(_no_flag), Field(ge=1, le=MAX_COUNT)]
+# Bounds stand before validators: JSON Schema knows them only so.
+Count = Annotated[int, Field(ge=0, le=MAX_COUNT), BeforeValidator(_no_flag)]
+Positive = Annotated[int, Field(ge=1, le=MAX_COUNT), BeforeValidator(_no_flag)]
 Workers = Annotated[int | Literal["auto"], BeforeValidator(_workers)]
-Port = Annotated[int, BeforeValidator(_no_flag), Field(ge=0, le=65535)]
-Milliseconds = Annotated[int, BeforeValidator(_no_flag), Field(ge=0, le=int(MAX_SECONDS * 1000))]
-PositiveMilliseconds = Annotated[int, BeforeValidator(_no_flag), Field(ge=1, le=int(MAX_SECONDS * 1000))]
-Seconds = Annotated[float, BeforeValidator(_no_flag), Field(ge=0, le=MAX_SECONDS, allow_inf_nan=False)]
-PositiveSeconds = Annotated[float, BeforeValidator(_no_flag), Field(gt=0, le=MAX_SECONDS, allow_inf_nan=False)]
-Kilobytes = Annotated[float, BeforeValidator(_no_flag), Field(gt=0, le=1024 * 1024, allow_inf_nan=False)]
-Share = Annotated[float, BeforeValidator(_no_flag), Field(ge=0, le=1, allow_inf_nan=False)]
-Percent = Annotated[float, BeforeValidator(_no_flag), Field(gt=0, le=100, allow_inf_nan=False)]
-Factor = Annotated[float, BeforeValidator(_no_flag), Field(ge=1, le=100, allow_inf_nan=False)]
+Port = Annotated[int, Field(ge=0, le=65535), BeforeValidator(_no_flag)]
+Milliseconds = Annotated[int, Field(ge=0, le=int(MAX_SECONDS * 1000)), BeforeValidator(_no_flag)]
+PositiveMilliseconds = Annotated[int, Field(ge=1, le=int(MAX_SECONDS * 1000)), BeforeValidator(_no_flag)]
+Seconds = Annotated[float, Field(ge=0, le=MAX_SECONDS, allow_inf_nan=False), BeforeValidator(_no_flag)]
+PositiveSeconds = Annotated[float, Field(gt=0, le=MAX_SECONDS, allow_inf_nan=False), BeforeValidator(_no_flag)]
+Kilobytes = Annotated[float, Field(gt=0, le=1024 * 1024, allow_inf_nan=False), BeforeValidator(_no_flag)]
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False), BeforeValidator(_no_flag)]
+Percent = Annotated[float, Field(gt=0, le=100, allow_inf_nan=False), BeforeValidator(_no_flag)]
+Factor = Annotated[float, Field(ge=1, le=100, allow_inf_nan=False), BeforeValidator(_no_flag)]
 Limit = Annotated[Positive | None, BeforeValidator(_no_limit)]  # null, 0 and -1: no limit
 Text = Annotated[str, Field(min_length=1, max_length=4096)]
 Name = Annotated[str, Field(min_length=1, max_length=200)]

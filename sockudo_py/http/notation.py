@@ -20,6 +20,10 @@ MOMENT: Final[Schema] = {"type": "string", "format": "date-time"}
 
 def maybe(schema: Schema) -> Schema:
     """Return the schema of such a value or null."""
+    if not schema:
+        return schema
+    if "anyOf" in schema:
+        return {**schema, "anyOf": [*schema["anyOf"], {"type": "null"}]}
     if isinstance(schema.get("type"), str) and "enum" not in schema and "title" not in schema:
         return {**schema, "type": [schema["type"], "null"]}
     return {"anyOf": [schema, {"type": "null"}]}
@@ -100,8 +104,12 @@ def moment(name: str, says: str) -> Param:
 
 def listed(name: str, says: str, *values: str, in_body: Schema | None = None) -> Param:
     """Return a field that is a list of texts, in a query with commas between them."""
-    one = words(values) if values else {**TEXT, "minLength": 1}
-    return Param(name, says=f"{says} In a query with commas between them.", schema=TEXT, in_body=in_body or many(one))
+    one: Schema = {**TEXT, "minLength": 1}
+    schema = TEXT
+    if values:
+        choice = "|".join(values)
+        one, schema = words(values), {**TEXT, "pattern": f"^({choice})(,({choice}))*$"}
+    return Param(name, says=f"{says} In a query with commas between them.", schema=schema, in_body=in_body or many(one))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field, SecretStr, ValidationError
 
 from sockudo_py.config.endpoint import EndpointConfig, EndpointFields, EventType
 from sockudo_py.config.problems import show, translate
-from sockudo_py.config.types import Count, HttpUrl, Name, Positive, Section
+from sockudo_py.config.types import HttpUrl, Name, Section
 from sockudo_py.management.values import FieldProblem, Refused
 
 MASK = "***"  # in place of a header's value; sent back, it stands for the value that is kept
@@ -46,7 +46,7 @@ class EndpointBody(EndpointFields):
 class RotateBody(Section):
     """A new secret."""
 
-    grace_s: Annotated[Count, Field(le=30 * 86400)] | None = Field(
+    grace_s: Annotated[int, Field(ge=0, le=30 * 86400)] | None = Field(
         default=None, description="Seconds that the old secret signs too; null: `webhooks.signature.rotation_grace_s`."
     )
     secret: Secret | None = Field(default=None, description="The new secret; null: the server makes one.")
@@ -72,7 +72,7 @@ class LinkBody(Section):
 
     app_id: Name | None = Field(default=None, description="The app; null: the one of the key.")
     scope: Literal["read", "write"] = Field(default="read", description="What it may do; `write` includes `read`.")
-    expires_s: Annotated[Positive, Field(le=86400)] = Field(default=3600, description="Seconds that it lasts.")
+    expires_s: Annotated[int, Field(ge=1, le=86400)] = Field(default=3600, description="Seconds that it lasts.")
 
 
 class NoBody(Section):

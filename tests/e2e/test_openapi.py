@@ -37,7 +37,7 @@ CHECKS = (
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
-    webhooks = managed(admin_key(), delivery={"history": 1000})
+    webhooks = managed(admin_key(), delivery={"history": 100_000})
     webhooks["admin"]["rate_limit"] = {"per_minute": 10_000_000}
     apps = [app_config(APP), app_config(OTHER)]
     with running(server_config(*apps, webhooks=webhooks), tmp_path) as found:
@@ -62,7 +62,7 @@ def stocked(server: Server) -> dict[str, Any]:
         "app_secret": APP.secret,
         "url": url,
         "spare": spare,
-        "ids": {**ids, "name": "channel_occupied"},
+        "ids": {**ids, "name": "channel_occupied", "channel": "presence-room"},
     }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from sockudo_py import __version__
-from sockudo_py.http.notation import Param, Schema
+from sockudo_py.http.notation import Param, Schema, maybe
 from sockudo_py.http.routes import ROUTES, ForOperators, Signed
 from sockudo_py.http.routes import Route as HttpRoute
 from sockudo_py.management.answers import ERROR
@@ -194,7 +194,7 @@ class _Writer:
         if not route.fields:
             return None
         fields = {
-            one.name: {**(one.schema if one.in_body is None else one.in_body), "description": one.says}
+            one.name: {**maybe(one.schema if one.in_body is None else one.in_body), "description": one.says}
             for one in route.fields
         }
         return {"type": "object", "properties": fields, "additionalProperties": False}

@@ -131,7 +131,7 @@ def _needs_other_characters(pattern: str) -> bool:
     if "|" in pieces or pattern.startswith("(?"):
         return False
     depth = 0
-    for piece, following in zip(pieces, (*pieces[1:], ""), strict=True):
+    for piece, following in zip(pieces, (*pieces[1:], ""), strict=False):  # an empty pattern has no pieces
         depth += piece.startswith("(") - (piece == ")")
         literal = (
             piece[-1] if len(piece) == 1 or (len(piece) == 2 and piece[0] == "\\" and not piece[1].isalnum()) else ""

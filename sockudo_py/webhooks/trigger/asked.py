@@ -27,7 +27,7 @@ _FIELDS: Mapping[str, tuple[str, ...]] = {
 }
 _KNOWN = frozenset(name for names in _FIELDS.values() for name in names)
 _NAME = {"type": ["string", "null"], "minLength": 1, "maxLength": MOST_ID}
-# The fields as a JSON Schema; which names may not stand together, and which types are reserved, it does not say.
+# The fields as a JSON Schema; which types are reserved, it does not say.
 BODY: Final[Mapping[str, Any]] = {
     "title": "Trigger",
     "type": "object",
@@ -37,6 +37,7 @@ BODY: Final[Mapping[str, Any]] = {
         **{name: {} for name in _FIELDS["data"]},
     },
     "anyOf": [{"required": [name]} for name in _FIELDS["event_type"]],
+    "allOf": [{"not": {"required": list(names)}} for names in _FIELDS.values()],
     "additionalProperties": False,
 }
 

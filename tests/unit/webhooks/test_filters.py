@@ -183,6 +183,7 @@ def test_a_filter_that_no_channel_can_pass_is_told(conditions: dict[str, Any]) -
         {"channel_prefix": "chat-ro", "channel_namespace": "chat", "channel_suffix": "room"},
         {"channel_prefix": "ab", "channel_suffix": "bc"},
         {"channel_suffix": "presence-x", "channel_type": "presence"},
+        {"channel_pattern": ""},
         {"channel_pattern": "^private-(a|b:c)"},
         {"channel_pattern": "a:?b"},
         {"channel_pattern": "[:a]"},
