@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar o
 WORKERS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test faults cluster chaos fuzz fuzz-api soak autobahn check docs chart fmt lock bench bench-docs clean sbom resync
+.PHONY: help setup run test faults cluster chaos fuzz fuzz-api soak autobahn check docs chart fmt lock bench bench-docs clean sbom resync screenshots
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  %-10s %s\n", $$1, $$2}'
@@ -67,6 +67,9 @@ check: $(STAMP) ## lint, types and layers: what CI runs besides the tests
 
 resync: $(STAMP) ## a receiver that lost its state equals the server after a resync: a hundred random histories
 	RESYNC_SEEDS=100 $(BIN)/python -m pytest -n $(WORKERS) tests/e2e/test_resync.py -k lost $(ARGS)
+
+screenshots: $(STAMP) ## make the pictures of the dashboard in docs/img anew
+	SCREENSHOTS=1 $(BIN)/python -m pytest -q tests/browser/test_screenshots.py
 
 sbom: $(STAMP) ## write sbom.json: the packages that the image installs (CycloneDX)
 	$(BIN)/python -m cyclonedx_py requirements requirements.lock --output-format JSON --output-file sbom.json
