@@ -100,6 +100,10 @@ class Stream:
                     await self._news.wait()
             except TimeoutError:
                 pass
+        return self.drain()
+
+    def drain(self) -> tuple[list[Shown], int]:
+        """Return the rows that came, and how many were left out, without waiting."""
         rows, self._waiting = list(self._waiting), deque()
         left_out, self.left_out = self.left_out, 0
         return rows, left_out
