@@ -22,7 +22,7 @@ DEATHS = int(os.environ.get("CLUSTER_DEATHS", "50"))
 
 @pytest.mark.slow
 @pytest.mark.parametrize("profile", sorted(FAULTS))
-def test_at_rest_everything_agrees(profile: str, tmp_path: Path) -> None:
+def test_18_at_rest_everything_agrees(profile: str, tmp_path: Path) -> None:
     seed = random.randrange(1 << 30)
     happened: list[str] = []
     problems = asyncio.run(play(tmp_path, seed, profile, SECONDS, happened.append))

@@ -1,7 +1,8 @@
 """What an adapter over Redis must survive: the tests that bugs and mutations of a first version asked for.
 
-The numbers are those of the specification's list; the tests 1, 16 and 17 are in tests/conformance/adapters, 2 and 13
-in tests/unit/links/test_redis_stream.py, 18 is tests/cluster/test_chaos.py.
+The numbers are those of the specification's list. Here are 03 to 05, 07 to 11, 14, 15, and the first ones of 06 and 12;
+in test_directed_nodes.py 01, 16, 17, and the rest of 06 and 12; in tests/unit/links/test_redis_stream.py 02 and 13; in
+test_chaos.py 18. tests/conformance/adapters asks for 01, 06, 16 and 17 of every shared adapter.
 """
 
 import asyncio

@@ -54,9 +54,9 @@ def test_the_directed_tests_pass_over_another_kind_of_redis(kind: str) -> None:
 
 def run(environment: Mapping[str, str], *more: str) -> None:
     """Run the directed tests."""
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/cluster/test_directed.py"]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     done = subprocess.run(
-        [*command, *more],
+        [*command, "tests/cluster/test_directed.py", "tests/cluster/test_directed_nodes.py", *more],
         cwd=ROOT,
         env=environment,
         capture_output=True,

@@ -1,6 +1,7 @@
 """Nodes in one process over one Redis, each with a connection of its own that can be cut."""
 
 import asyncio
+import os
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -18,6 +19,7 @@ from tests.conformance.adapters.driven import Driven, running
 NODE_TIMEOUT = 60.0  # seconds; those that matter pass by hand
 RESPONSE_TIMEOUT = 10.0
 PARTITIONS = 8
+PATIENCE = float(os.environ.get("TEST_PATIENCE", "60"))  # seconds: less where a test is expected to fail
 
 
 class OverRedis:
@@ -152,7 +154,7 @@ class OverRedis:
         self._cut.discard(self.links[self.nodes.index(node)])
 
 
-async def until(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+async def until(condition: Callable[[], bool], seconds: float = PATIENCE) -> None:
     """Wait for a condition."""
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 - many things may bring it about
