@@ -146,6 +146,7 @@ async def test_16_a_channel_of_four_members_never_has_a_fifth(private_redis: Red
         assert [type(outcome) for outcome in outcomes].count(ChannelFull) == 48
         assert max(sizes) == 4
         assert len(await nodes[0].adapter.members(APP, ROOM)) == 4
+        assert site.redis().hget(site.key("totals"), f"{APP}\0{ROOM}") == "12"
         await at_rest(site)
 
 
