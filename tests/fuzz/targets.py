@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import orjson
 from websockets.frames import Frame
 from websockets.protocol import OPEN
 
@@ -29,6 +30,8 @@ from sockudo_py.management import models
 from sockudo_py.management.values import Refused
 from sockudo_py.protocol import codec
 from sockudo_py.protocol.channels.table import classify, is_cached, is_private, valid_channel_name
+from sockudo_py.queues import jobs
+from sockudo_py.queues.base import Append, Claim
 from sockudo_py.webhooks.endpoints.filters import compile_filter, filter_problems
 from sockudo_py.ws.deflate import Compression
 from sockudo_py.ws.frames import FrameReader, FrameReaders, begins_plain, only_message, plain_messages
@@ -88,6 +91,30 @@ def requests(data: bytes) -> None:
     _BENCH.loop.advance(60)  # clients of HTTP transports get some seconds to come back
     _errors.check()
     assert (_BENCH.connections.open.count, _BENCH.node.connections()) == (0, 0)
+
+
+def known_requests(data: bytes) -> None:
+    """A connection's bytes for the first time, and again when the port has seen their like: the same comes of them."""
+    bench = Bench(limits=FrontLimits(max_head_bytes=2000, max_body_bytes=2000), transports=None)
+    answered = [_asked(bench, data) for _ in range(3)]
+    _errors.check()
+    assert answered == answered[:1] * 3
+
+
+def _asked(bench: Bench, stream: bytes) -> object:
+    peer = bench.dial()
+    _deliver(peer, stream, 1_000_000)
+    written, transport = peer.transport.take(), peer.transport
+    told = [(request.method, request.path, request.query, request.body) for request in bench.api.requests]
+    bench.api.requests.clear()
+    given_away = [each.received for each in bench.fallbacks]
+    bench.fallbacks.clear()
+    peer.lose()
+    return _SOCKET_ID.sub(b"", written), told, given_away, transport.closed, transport.eof
+
+
+# A greeting differs in its socket id, and so in its length.
+_SOCKET_ID = re.compile(rb'[0-9]+\.[0-9]+|\x81.(?=\{"event":"pusher:connection_established")', re.DOTALL)
 
 
 def frames(data: bytes) -> None:
@@ -280,6 +307,22 @@ def channel_names(data: bytes) -> None:
     assert json.loads(whole) == {"event": name, "data": name, "channel": name}
 
 
+def own_jobs(data: bytes) -> None:
+    """A job of our own events is what its text says, whether it was read or not."""
+    try:
+        if not isinstance(orjson.loads(data), dict):
+            return
+    except orjson.JSONDecodeError:
+        return
+    told = Append("e1", "wh", "app", b"{}", 7, own=True)
+    text = jobs.encode_events(told, (data, data))
+    assert jobs.decode(text, own=2) == jobs.decode(text)
+    assert jobs.decode(text, own=2).events() == jobs.decode(text).events()
+    made = jobs.fresh(told, (data, data))
+    fresh = jobs.encode_fresh(made)
+    assert jobs.of_claim(Claim("t", fresh, 2, made)) == jobs.of_claim(Claim("t", fresh, 2)) == jobs.decode(fresh)
+
+
 # -- configuration --
 
 
@@ -399,6 +442,7 @@ TARGETS: Final[Mapping[str, Target]] = {
     each.__name__: each
     for each in (
         requests,
+        known_requests,
         frames,
         deflated_frames,
         inflating,
@@ -411,6 +455,7 @@ TARGETS: Final[Mapping[str, Target]] = {
         channel_data,
         user_data,
         channel_names,
+        own_jobs,
         configurations,
         apps,
         environments,

@@ -156,6 +156,12 @@ def test_binary_messages_and_messages_after_one_another_are_read(reader: FrameRe
     ]
 
 
+def test_fragments_as_they_are_may_follow_a_compressed_message(reader: FrameReader) -> None:
+    data = deflated(b"hello")
+    compressed = frame(TEXT, data[:3], fin=False, rsv=4) + frame(0, data[3:])
+    assert reader.read(compressed + frame(TEXT, "as it", fin=False) + frame(0, " is")) == ["hello", "as it is"]
+
+
 def test_a_message_whose_block_says_that_it_is_the_last_is_read(reader: FrameReader) -> None:
     assert reader.read(frame(TEXT, bytes.fromhex("f348cdc9c9070000"), rsv=4)) == ["Hello"]  # RFC 7692, 7.2.3.4
     assert reader.read(frame(TEXT, bytes.fromhex("f248cdc9c90700"), rsv=4)) == ["Hello"]
