@@ -149,6 +149,7 @@ class HttpConnection(asyncio.Protocol):
     def on_timeout(self, queue: DeadlineQueue) -> None:
         """Answer a client that began a request and took too long; close the others."""
         self._queue = None
+        self._context.count_late(queue)
         if queue is self._context.unread or queue is self._context.leaving:
             self._abort()
         elif self._buffer or self._head is not None:
@@ -369,6 +370,7 @@ class HttpConnection(asyncio.Protocol):
 
     def _refuse(self, response: ApiResponse) -> None:
         """Answer with an error and close, but slowly: a client that is still sending gets to read it and no reset."""
+        self._context.refused.add(str(response.status))
         self._buffer, self._head = b"", None
         self._hold()
         if self._state == BUSY:

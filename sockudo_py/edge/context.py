@@ -107,6 +107,12 @@ class FrontContext:
         self.dropped = metrics.counter(
             "connections_dropped_total", "Connections dropped because too many were waiting for a request", ("waiting",)
         )
+        self.late = metrics.counter(
+            "connections_timed_out_total", "Connections closed because they took too long", ("waiting",)
+        )
+        self.refused = metrics.counter(
+            "http_refused_total", "Requests that were refused before they reached the API or a transport", ("status",)
+        )
         wheel, capacity = connections.wheel, limits.max_waiting
         self.heads = DeadlineQueue(wheel, limits.head_timeout, capacity)
         self.bodies = DeadlineQueue(wheel, limits.body_timeout, capacity)
@@ -168,9 +174,19 @@ class FrontContext:
 
     def count_dropped(self, queue: DeadlineQueue) -> None:
         """Count a connection that had to leave a queue because others came."""
-        for name, other in (("head", self.heads), ("body", self.bodies), ("idle", self.idle)):
-            if queue is other:
-                self.dropped.add(name)
+        name = self._name_of(queue)
+        if name is not None:
+            self.dropped.add(name)
+
+    def count_late(self, queue: DeadlineQueue) -> None:
+        """Count a connection that waited too long in a queue."""
+        name = self._name_of(queue)
+        if name is not None:
+            self.late.add(name)
+
+    def _name_of(self, queue: DeadlineQueue) -> str | None:
+        names = (("head", self.heads), ("body", self.bodies), ("idle", self.idle), ("unread", self.unread))
+        return next((name for name, other in names if queue is other), None)
 
 
 def _call_soon(call: Callable[[], None]) -> object:

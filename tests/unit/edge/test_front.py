@@ -465,6 +465,8 @@ def test_a_head_that_dribbles_is_given_up_however_often_a_byte_comes(bench: Benc
         client.send(b"A")
     bench.loop.advance(1.3)
     assert "within 10 seconds" in refused(client, 408)
+    assert bench.metrics.series["connections_timed_out_total"].values == {("head",): 1}
+    assert bench.metrics.series["http_refused_total"].values == {("408",): 1}
 
 
 def test_who_sends_nothing_is_closed_without_a_word(bench: Bench, client: Peer) -> None:
@@ -509,6 +511,7 @@ def test_an_idle_connection_is_closed_after_a_while(bench: Bench, client: Peer) 
     bench.loop.advance(0.4)
     assert client.transport.closed
     assert client.transport.take() == b""
+    assert bench.metrics.series["connections_timed_out_total"].values == {("idle",): 1}
 
 
 def test_a_client_that_does_not_read_is_not_served_on_and_then_dropped(bench: Bench, client: Peer) -> None:
@@ -522,6 +525,7 @@ def test_a_client_that_does_not_read_is_not_served_on_and_then_dropped(bench: Be
     assert not client.transport.aborted
     bench.loop.advance(0.4)
     assert client.transport.aborted
+    assert bench.metrics.series["connections_timed_out_total"].values == {("unread",): 1}
 
 
 @pytest.mark.parametrize("last", ["Connection: close", "half a connection", "a refusal", "idle"])
