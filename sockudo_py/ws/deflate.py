@@ -32,8 +32,7 @@ _NOTHING_MORE: Final = (b"", b"\x00", _TAIL, b"\x00" + _TAIL)  # after a block t
 _NAME: Final = ExtensionName("permessage-deflate")
 
 _REMEMBERED = 64  # offers, in each generation; browsers have a handful
-_REMEMBERED_BYTES = 512
-_MOST_OFFERS = 16  # that are looked at
+_LONGEST = 512  # bytes of an offer that is read; to read 15 KB of commas takes the library tens of milliseconds
 
 
 class Agreement:
@@ -72,20 +71,20 @@ class Compression:
 
         What can't be read or met is declined, as the RFC says; the connection then goes on without compression.
         """
+        if len(offered) > _LONGEST:
+            return None
         known = self._known.find(offered)
         if known is not None:
             return known
         agreement = self._agree(offered)
-        if agreement is not None and len(offered) <= _REMEMBERED_BYTES:
-            self._known.keep(offered, agreement)
-        return agreement
+        return None if agreement is None else self._known.keep(offered, agreement)
 
     def _agree(self, offered: str) -> Agreement | None:
         try:
             offers = parse_extension(offered)
         except InvalidHeader:
             return None
-        for name, parameters in offers[:_MOST_OFFERS]:
+        for name, parameters in offers:
             if name != _NAME:
                 continue
             for bits in (USUAL_BITS, LEAST_BITS):

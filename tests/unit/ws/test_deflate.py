@@ -86,7 +86,7 @@ def test_an_offer_is_met_without_context_takeover_and_with_one_of_two_windows(of
         "permessage-deflate; unheard_of",
         "permessage-deflate;;",
         ", ,; =\x00",
-        "x, " * 16 + "permessage-deflate",
+        "x, " * 200 + "permessage-deflate",
     ],
 )
 def test_what_can_not_be_met_is_declined(compression: Compression, offer: str) -> None:
