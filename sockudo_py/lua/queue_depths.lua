@@ -4,6 +4,7 @@
 -- KEYS[1], ARGV[1..2]  see queue_common.lua
 -- ARGV[3]  how many of the deepest lanes
 -- Returns {waiting, active, delayed, failed, age in ms of the oldest that waits in one of the 500 deepest lanes,
+--          paused ones apart,
 --          endpoint, waiting, in flight, gate ms, pace ms, endpoint, ...}; a gate is ms from now.
 -- include queue_common.lua
 
@@ -22,8 +23,10 @@ local answer = {
 }
 age(redis.call('LINDEX', P .. 'default', -1))
 for rank, ep in ipairs(redis.call('ZREVRANGE', P .. 'depth', 0, 499)) do
-  age(redis.call('LINDEX', P .. 'lane:' .. ep, 0))
-  age(redis.call('LINDEX', P .. 'gather:' .. ep, 0))
+  if redis.call('SISMEMBER', P .. 'paused', ep) == 0 then
+    age(redis.call('LINDEX', P .. 'lane:' .. ep, 0))
+    age(redis.call('LINDEX', P .. 'gather:' .. ep, 0))
+  end
   if rank <= tonumber(ARGV[3]) then
     local gate = tonumber(redis.call('HGET', P .. 'gates', ep) or 0)
     answer[#answer + 1] = ep

@@ -167,7 +167,9 @@ class LaneDepth:
 
 @dataclass(frozen=True, slots=True)
 class Depths:
-    """How many jobs (events, where they have not been merged yet) are where. ``oldest_waiting_ms`` is an age."""
+    """How many jobs (events, where they have not been merged yet) are where. ``oldest_waiting_ms`` is an age;
+    what a paused lane holds does not count for it.
+    """
 
     waiting: int = 0
     active: int = 0

@@ -240,9 +240,10 @@ class LeaseBook:
         return LaneDepth(endpoint, len(lane), lane.in_flight, gate, lane.pace or 0, max(0, lane.held - len(lane)))
 
     def deepest(self, number: int, now: int, wall: int) -> tuple[int, tuple[LaneDepth, ...]]:
-        """Return the age in ms of the oldest waiting entry, at the system's time ``wall``, and the deepest lanes."""
+        """Return the age in ms, at the time ``wall``, of the oldest entry of lanes that go on, and the deepest."""
         busy = sorted((lane for lane in self.lanes if len(lane)), key=len, reverse=True)
-        oldest = min((_created(entry) for lane in busy for entry in _heads(lane)), default=wall)
+        open_ = (lane for lane in busy if not lane.paused)
+        oldest = min((_created(entry) for lane in open_ for entry in _heads(lane)), default=wall)
         return max(0, wall - oldest), tuple(
             LaneDepth(lane.endpoint, len(lane), lane.in_flight, max(0, lane.gate - now), lane.pace or 0)
             for lane in busy[:number]

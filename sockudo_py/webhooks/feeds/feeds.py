@@ -286,7 +286,10 @@ class Feeds:
         while (await self._queue.lane(endpoint.uid)).waiting:
             now = self._now_ms()
             # One event each: those that come with an old one may be young.
-            read = await self._readable(await queue.claim_lane(endpoint.uid, limit, self._settings.lease, 1))
+            claims = await queue.claim_lane(endpoint.uid, limit, self._settings.lease, 1)
+            if not claims:
+                break
+            read = await self._readable(claims)
             young = [(claim, job) for claim, job in read if job.created_ms + round(feed.retention * 1000) > now]
             for claim, job in read:
                 if (claim, job) not in young:
@@ -322,10 +325,15 @@ class Feeds:
         return self._queue
 
     def _changed(self, old: Endpoint | None, new: Endpoint | None) -> None:
-        if old is not None and new is None:
-            reading = self._readings.pop(old.uid, None)
-            if reading is not None:
-                _finish(reading.over)
+        if old is None:
+            return
+        reading = self._readings.get(old.uid)
+        if reading is None:
+            return
+        reading.fresh_until = 0  # its retention may be another one
+        if new is None:
+            del self._readings[old.uid]
+            _finish(reading.over)
 
     def _now_ms(self) -> int:
         return int(self._clock() * 1000)

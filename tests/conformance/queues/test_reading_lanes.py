@@ -101,3 +101,12 @@ async def test_a_job_that_is_put_to_the_dead_letters_leaves_the_lane(queue: Queu
     assert await queue.fail(first.token, jobs.bury(first.job, 1_800_000_000_000, jobs.JobError("expired", "late")))
     assert ids(await read(queue)) == ["e2"]
     assert len(await queue.failed()) == 1
+
+
+async def test_what_is_paused_makes_no_queue_old(queue: Queue, driver: Driver) -> None:
+    await queue.append([event(1)])
+    driver.advance(100)
+    assert (await queue.depths()).oldest_waiting_ms >= 100_000
+    await queue.pause("wh_a")
+    depths = await queue.depths()
+    assert (depths.waiting, depths.oldest_waiting_ms) == (1, 0)
