@@ -69,6 +69,7 @@ _ENDPOINT: Final[Mapping[str, Schema]] = {
     "rate_limit": _RATE,
     "max_in_flight": _MAYBE_NUMBER,
     "ordering": TEXT,
+    "previous_secret_expires_at": _MAYBE_MOMENT,
     "source": words(("file", "api")),
     "created_at": _MAYBE_MOMENT,
     "updated_at": _MAYBE_MOMENT,
@@ -89,6 +90,24 @@ _FIGURES: Final[Mapping[str, Schema]] = {
     "last_success_at": _MAYBE_MOMENT,
     "last_failure_at": _MAYBE_MOMENT,
 }
+_LIST_FIGURES: Final = record(
+    "WebhookFigures",
+    {
+        "successful": NUMBER,
+        "failed": NUMBER,
+        "attempts": NUMBER,
+        "avg_duration_ms": NUMBER,
+        "p95_duration_ms": NUMBER,
+        "last_success_at": _MAYBE_MOMENT,
+        "last_failure_at": _MAYBE_MOMENT,
+        "consecutive_failures": NUMBER,
+        "circuit": words(("closed", "half_open", "open")),
+        "recent": {
+            **many({"type": "array"}),
+            "description": "The last attempts, oldest first: of each the milliseconds, and whether it was delivered.",
+        },
+    },
+)
 
 
 def _endpoint(name: str, wrapped: bool, fields: Mapping[str, Schema], optional: Mapping[str, Schema]) -> Schema:
@@ -105,7 +124,7 @@ class Shapes:
             return record("", {"webhook": shown}, more) if wrapped else shown
 
         webhook = _endpoint("Webhook", wrapped, {}, {})
-        self.list = listed("webhooks", webhook)
+        self.list = listed("webhooks", _endpoint("ListedWebhook", wrapped, {}, {"figures": _LIST_FIGURES}))
         self.one = webhook
         if wrapped:
             shown = _endpoint("WebhookWithFigures", wrapped, {}, _FIGURES)

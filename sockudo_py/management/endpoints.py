@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -19,7 +19,12 @@ from sockudo_py.management.shapes import shape, wrapped
 from sockudo_py.management.values import Answer, Asked, Fields, Refused, iso
 from sockudo_py.webhooks.endpoints.registry import EndpointRegistry
 
-_LIST = (APP_ID, Param("enabled", says="true: those that are on; false: those that are off.", schema=FLAG), *PAGE)
+_LIST = (
+    APP_ID,
+    Param("enabled", says="true: those that are on; false: those that are off.", schema=FLAG),
+    Param("figures", says="true: with what became of deliveries, and the last attempts.", schema=FLAG),
+    *PAGE,
+)
 _DROP = Param("drop", says="What waits becomes dead letters.", schema=words(["to_dlq"]))
 _EXAMPLE = {"url": "https://example.com/webhooks", "event_types": ["channel_occupied", "channel_vacated"]}
 
@@ -28,6 +33,8 @@ DROPPED = "endpoint_disabled"  # the class of dead letters that waited for an en
 Drop = Callable[[str, str], Awaitable[int]]
 # Returns of an endpoint what /v1 shows in "webhook" besides, and in "statistics".
 Figures = Callable[[Endpoint], Awaitable[tuple[Mapping[str, Any], Mapping[str, Any]]]]
+# Returns what a list with ``figures=true`` shows of each endpoint, by uid.
+ListFigures = Callable[[Sequence[str]], Awaitable[Mapping[str, Mapping[str, Any]]]]
 
 
 class EndpointRoutes:
@@ -60,6 +67,7 @@ class EndpointRoutes:
         self.figures = figures
         route = partial(Route, tag="Endpoints")
         changed = partial(route, body=EndpointBody, example=_EXAMPLE)
+        self.list_figures: ListFigures | None = None
         self.table = (
             *aliased(route("GET", "", self.list, fields=_LIST), lambda shapes: {200: shapes.list}),
             *aliased(route("GET", "/{id}", self.show), lambda shapes: {200: shapes.one}),
@@ -80,7 +88,7 @@ class EndpointRoutes:
         )
 
     async def list(self, asked: Asked) -> Answer:
-        """List endpoints: those of files last, else the newest first."""
+        """List endpoints: those of files last, else the newest first. ``figures=true`` adds what became of attempts."""
         fields = Fields(asked)
         app_id = app_of(asked.admin, asked.app_id or fields.text("app_id"))
         enabled = fields.flag("enabled") if fields.text("enabled") is not None else None
@@ -94,7 +102,12 @@ class EndpointRoutes:
         found = sorted(chosen, key=lambda pair: pair[0])
         rest = [pair for pair in found if behind is None or pair[0] > behind]
         alias = alias_of(asked.route)
-        shown = [shape(one, self._document(one.uid), alias) for _, one in rest[:limit]]
+        listed = [one for _, one in rest[:limit]]
+        shown = [shape(one, self._document(one.uid), alias) for one in listed]
+        if fields.flag("figures") and self.list_figures is not None:
+            figures = await self.list_figures([one.uid for one in listed])
+            for row, one in zip(shown, listed, strict=True):
+                row["figures"] = dict(figures[one.uid])
         more = _cursor(rest[limit - 1][0]) if len(rest) > limit else None
         return Answer(200, {"webhooks": shown, "next_cursor": more})
 

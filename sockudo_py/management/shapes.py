@@ -44,6 +44,7 @@ def shape(endpoint: Endpoint, document: Document | None, alias: Alias) -> dict[s
         "profile": endpoint.profile,
         "also_sign": list(endpoint.also_sign),
         "signed_with": "secret" if signs_itself(endpoint) else "app",
+        "previous_secret_expires_at": iso(_rotation_ends_ms(endpoint)),
         "filter": {name: value for name, value in asdict(endpoint.filter).items() if value is not None},
         "headers": {name: MASK for name, _ in endpoint.headers},
         "header_names": sorted(name for name, _ in endpoint.headers),
@@ -101,3 +102,8 @@ def _events(endpoint: Endpoint, document: Document | None) -> list[str]:
     """Return the types that it lists, in the order in which they were sent."""
     sent = None if document is None else document.spec.get("event_types")
     return list(sent) if isinstance(sent, list) else sorted(endpoint.event_types)
+
+
+def _rotation_ends_ms(endpoint: Endpoint) -> int:
+    """Return when the last of the earlier secrets ends, or ended, in Unix ms; 0: there is none."""
+    return max((int(one.expires_at * 1000) for one in endpoint.secrets if one.expires_at is not None), default=0)

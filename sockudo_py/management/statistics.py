@@ -1,8 +1,8 @@
 """The statistics of an endpoint, as the seeds' routes show them. Free of what carries them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from sockudo_py.endpoints import Endpoint
 from sockudo_py.management.aliases import aliased
@@ -12,6 +12,9 @@ from sockudo_py.management.values import Answer, Asked, Fields, iso
 from sockudo_py.queues.base import LaneDepth, Queue
 from sockudo_py.stores.history.figures import Figures
 from sockudo_py.webhooks.history.reader import HistoryReader
+from sockudo_py.webhooks.history.rows import read_details
+
+MOST_RECENT: Final = 30  # attempts of an endpoint whose times a list shows
 
 
 class StatisticsRoutes:
@@ -84,6 +87,34 @@ class StatisticsRoutes:
             "avg_duration_ms": str(figures.average_ms),
         }
         return webhook, statistics
+
+    async def of_list(self, uids: Sequence[str]) -> Mapping[str, Mapping[str, Any]]:
+        """Return what a list shows of each endpoint, and of its last attempts how long they took and what came of them.
+
+        ``recent``: the oldest first, of each ``[milliseconds, whether it was delivered]``. Raises ``Unavailable``.
+        """
+        kept = {} if self._reader is None else await self._reader.figures_of(uids)
+        recent = {} if self._reader is None else await self._reader.newest(uids, MOST_RECENT)
+        found = {}
+        for uid in uids:
+            figures = kept.get(uid) or Figures()
+            found[uid] = {
+                "successful": max(0, figures.successful),
+                "failed": max(0, figures.failed),
+                "attempts": figures.attempts,
+                "avg_duration_ms": figures.average_ms,
+                "p95_duration_ms": figures.percentile_ms(0.95),
+                "last_success_at": iso(figures.last_success_ms),
+                "last_failure_at": iso(figures.last_failure_ms),
+                "consecutive_failures": figures.consecutive_failures,
+                "circuit": self._circuit(uid),
+                "recent": [
+                    [read_details(one.details).total_ms, one.status == "delivered"]
+                    for one in reversed(recent.get(uid, ()))
+                    if not one.test
+                ],
+            }
+        return found
 
     async def _of(self, endpoint: Endpoint) -> tuple[Figures, LaneDepth]:
         figures = Figures() if self._reader is None else await self._reader.figures(endpoint.uid)

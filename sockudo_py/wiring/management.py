@@ -129,6 +129,7 @@ class Management:
         reader = None if past is None else past.reader
         statistics = StatisticsRoutes(reader, queue, webhooks.circuit, endpoints.find)
         endpoints.figures = statistics.beside
+        endpoints.list_figures = statistics.of_list
         groups: list[Group] = [
             endpoints,
             ProjectRoutes(self.managed, editor),

@@ -54,6 +54,7 @@ class HookReceiver:
         self._changed = threading.Condition()
         self._hooks: dict[str, list[Hook]] = defaultdict(list)
         self._answers: dict[str, list[int | float]] = defaultdict(list)
+        self._delays: dict[str, float] = {}
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -63,6 +64,7 @@ class HookReceiver:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 hook = Hook(self.path, tuple(self.headers.items()), body, time.monotonic())
                 answer = receiver._take(hook)
+                receiver._stopping.wait(receiver._delays.get(hook.path, 0))
                 if isinstance(answer, float):  # hang for so long, or until the receiver closes
                     receiver._stopping.wait(answer)
                     self.close_connection = True
@@ -109,6 +111,10 @@ class HookReceiver:
         """Answer the next requests to ``path`` so: an int is a status, a float is seconds of silence; then 200."""
         with self._changed:
             self._answers[path] = list(script)
+
+    def delay(self, path: str, seconds: float) -> None:
+        """Answer all requests to ``path`` so much later."""
+        self._delays[path] = seconds
 
     def hooks(self, path: str) -> list[Hook]:
         """Return the requests that came to ``path`` so far."""

@@ -86,3 +86,13 @@ class HistoryReader:
         """Return the statistics of an endpoint."""
         await self._writer.settle(_SETTLE)
         return (await self._history.figures((endpoint,))).get(endpoint) or Figures()
+
+    async def figures_of(self, endpoints: Sequence[str]) -> dict[str, Figures]:
+        """Return the statistics of these endpoints; one that has none yet is missing."""
+        await self._writer.settle(_SETTLE)
+        return await self._history.figures(endpoints)
+
+    async def newest(self, endpoints: Sequence[str], limit: int) -> dict[str, list[Kept]]:
+        """Return the last attempts of each of these endpoints, newest first."""
+        await self._writer.settle(_SETTLE)
+        return {one: await self._history.page(Scope(endpoint=one), None, limit) for one in endpoints}

@@ -75,6 +75,7 @@ class Bench:
         reader = past.reader if past is not None else None
         statistics = StatisticsRoutes(reader, self.queue, lambda uid: "closed", shown.find)
         shown.figures = statistics.beside
+        shown.list_figures = statistics.of_list
         self.routes = Router(
             [
                 shown,
@@ -416,6 +417,23 @@ async def test_d5_r10_statistics_have_the_keys_of_the_specification(bench: Bench
         "received": 21,
         "processed": 20,
     }
+
+
+async def test_a_list_shows_how_long_the_attempts_of_each_endpoint_took(bench: Bench) -> None:
+    for number in range(40):
+        bench.tried(f"d{number}", at=number)
+    bench.tried("t1", at=41, test=True)
+    bench.tried("f1", "failed", at=42)
+    listed = (await bench.get("/api/webhooks", figures="true"))["webhooks"]
+    figures = {one["uid"]: one["figures"] for one in listed}
+    assert set(figures) == {"wh_a", "wh_b", "wh_c"}
+    busy = figures["wh_a"]
+    assert (busy["successful"], busy["failed"], busy["avg_duration_ms"], busy["p95_duration_ms"]) == (41, 1, 20, 20)
+    assert (busy["circuit"], busy["consecutive_failures"]) == ("closed", 1)
+    assert busy["recent"] == [[20, True]] * 28 + [[20, False]]  # of the last 30 one was a test
+    assert figures["wh_b"]["recent"] == []
+    assert figures["wh_b"]["last_success_at"] is None
+    assert "figures" not in (await bench.get("/api/webhooks"))["webhooks"][0]
 
 
 async def test_i5_an_endpoint_with_statistics(bench: Bench) -> None:

@@ -150,6 +150,17 @@ export function Select({ value, onChange, options, ...rest }) {
   </select>`;
 }
 
+/** Whose rows a list shows. A key for some apps asks for one of them at a time, a key for every app may ask for all. */
+export function appOf(me, apps, chosen) {
+  return chosen || (me.every_app || apps.length < 2 ? undefined : apps[0]);
+}
+
+export function AppFilter({ me, apps, value, onChange, all = 'all apps' }) {
+  if (apps.length < 2) return null;
+  const options = [...(me.every_app ? [['', all]] : []), ...apps.map((one) => [one, one])];
+  return html`<div class="filter"><${Field} label="App">${(id) => html`<${Select} id=${id} value=${value || ''} onChange=${onChange} options=${options} />`}<//></div>`;
+}
+
 /** Rows that can be walked with j and k, and opened with Enter. */
 export function Rows({ columns, rows, keyOf, cells, detail, onOpen, label, opened }) {
   const [open, setOpen] = useState(opened || null);
@@ -193,7 +204,7 @@ export function Rows({ columns, rows, keyOf, cells, detail, onOpen, label, opene
 }
 
 /** Asks before something that can't be undone; `typed` is what has to be typed in. */
-export function Confirm({ title, children, action, typed, onDone, onClose }) {
+export function Confirm({ title, children, action, typed, disabled, onDone, onClose }) {
   const box = useRef(null);
   const [text, setText] = useState('');
   const [state, setState] = useState({ busy: false, problem: null });
@@ -217,7 +228,7 @@ export function Confirm({ title, children, action, typed, onDone, onClose }) {
       ${typed && html`<${Field} label=${`Type ${typed} to go on`} value=${text} autocomplete="off" onInput=${(event) => setText(event.target.value)} />`}
       <${Problem} problem=${state.problem} />
       <div class="row">
-        <button class=${typed ? 'destroys' : 'main-action'} disabled=${state.busy || (typed && text !== typed)}>${action}</button>
+        <button class=${typed ? 'destroys' : 'main-action'} disabled=${state.busy || disabled || (typed && text !== typed)}>${action}</button>
         <button type="button" onClick=${() => box.current.close()}>Cancel</button>
       </div>
     </form>
@@ -241,6 +252,18 @@ export function Chart({ values, second, label, unit = '', tall }) {
     </svg>
     ${tall && html`<span class="scale">${count(top)}${unit}</span>`}
   </div>`;
+}
+
+/** The times of the last attempts as bars, the oldest first; those that failed are hollow. `recent`: [ms, delivered] each; `top`: the milliseconds of the highest bar, one scale for all rows. */
+export function Bars({ recent, top }) {
+  const longest = Math.max(...recent.map(([ms]) => ms));
+  const failed = recent.filter(([, good]) => !good).length;
+  const said = `${recent.length - failed} of the last ${recent.length} succeeded, the longest took ${duration(longest)}`;
+  return html`<svg class="bars" viewBox="0 0 180 32" role="img" aria-label=${said}><title>${said}</title>
+    ${recent.map(([ms, good], at) => {
+      const height = Math.max(3, (ms / top) * 30);
+      return html`<rect class=${good ? 'good' : 'bad'} x=${at * 6 + 0.75} y=${31 - height} width="4" height=${height} rx="1" />`;
+    })}</svg>`;
 }
 
 let show = () => {};

@@ -16,6 +16,7 @@ export const resync = (id) => post(`${one(id)}/resync`);
 export const statsOf = (id) => get(`${one(id)}/stats`);
 export const deliveriesOf = (id, values) => get(`${one(id)}/deliveries${query(values)}`);
 export const readDelivery = (id, delivery) => get(`${one(id)}/deliveries/${part(delivery)}`);
+export const anyDelivery = (delivery) => get(`/api/webhooks/deliveries/${part(delivery)}`);
 export const retryDelivery = (id, delivery) => post(`${one(id)}/deliveries/${part(delivery)}/retry`);
 export const replay = (id, body) => post(`${one(id)}/replay`, body);
 export const queueStats = () => get('/api/webhooks/queue/stats');

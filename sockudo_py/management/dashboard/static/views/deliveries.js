@@ -1,13 +1,21 @@
 // View 6: deliveries and dead letters, with everything that was tried, and sending again.
 import { html, useState } from '../vendor/preact-htm.js';
 import { go, link, setQuery } from '../route.js';
-import { Badge, Confirm, Copy, Empty, Export, Field, Loaded, Problem, Raw, Rows, Select, Time, count, duration, toast, useLoaded } from '../parts.js';
-import { deliveriesOf, listFailed, logs, purgeFailed, readDelivery, readFailed, replay, retryDelivery, retryFailed } from '../webhooks_api.js';
+import { AppFilter, Badge, Confirm, Copy, Empty, Export, Field, Loaded, Problem, Raw, Rows, Select, Time, appOf, count, duration, toast, useLoaded } from '../parts.js';
+import { anyDelivery, deliveriesOf, listFailed, listWebhooks, logs, purgeFailed, readDelivery, readFailed, replay, retryDelivery, retryFailed } from '../webhooks_api.js';
 import { Exchange } from './webhooks.js';
 
 const STATUSES = ['', 'delivered', 'retrying', 'failed'].map((one) => [one, one || 'all']);
-const SINCE = [['', 'any time'], ['15', 'last 15 minutes'], ['60', 'last hour'], ['1440', 'last 24 hours'], ['10080', 'last 7 days']];
-const since = (minutes) => (minutes ? new Date(Date.now() - minutes * 60000).toISOString() : undefined);
+const SINCE = [['', 'any time'], ['15', 'last 15 minutes'], ['60', 'last hour'], ['today', 'today'], ['yesterday', 'yesterday and today'], ['1440', 'last 24 hours'], ['10080', 'last 7 days']];
+/** The time at which a range begins. Days are those of the browser's time zone. */
+function since(range) {
+  if (!range) return undefined;
+  if (range !== 'today' && range !== 'yesterday') return new Date(Date.now() - range * 60000).toISOString();
+  const day = new Date();
+  day.setHours(0, 0, 0, 0);
+  if (range === 'yesterday') day.setDate(day.getDate() - 1);
+  return day.toISOString();
+}
 
 /** A request as a command for a shell. Every word is quoted. */
 export function asCurl(url, headers, body) {
@@ -16,18 +24,18 @@ export function asCurl(url, headers, body) {
 }
 
 /** The deliveries of one webhook, or the last attempts of all. */
-export function Deliveries({ webhook, route, me }) {
+export function Deliveries({ webhook, route, me, app }) {
   const { status, type, cursor } = route.query;
   const id = webhook && (webhook.uid || webhook.id);
   const values = { status, event_type: type, limit: 50, cursor };
-  const state = useLoaded(() => (id ? deliveriesOf(id, values) : logs({ ...values, app_id: route.query.app })), [id, status, type, cursor, route.query.app], cursor ? 0 : 4000);
+  const state = useLoaded(() => (id ? deliveriesOf(id, values) : logs({ ...values, app_id: app })), [id, status, type, cursor, app], cursor ? 0 : 4000);
   const [asks, ask] = useState(false);
   const rowsOf = (value) => value.deliveries || value.logs || [];
   return html`<section class="card stack" aria-label="Deliveries">
     <div class="row between"><div class="row grow">
-      <div class="grow"><${Field} label="Status">${(field) => html`<${Select} id=${field} value=${status || ''} onChange=${(value) => setQuery({ status: value, cursor: '' })} options=${STATUSES} />`}<//></div>
-      <div class="grow"><${Field} label="Event type" value=${type || ''} onChange=${(event) => setQuery({ type: event.target.value.trim(), cursor: '' })} /></div></div>
-      <div class="row">${state.value && html`<${Export} rows=${rowsOf(state.value)} name="deliveries" />`}
+      <div class="filter"><${Field} label="Status">${(field) => html`<${Select} id=${field} value=${status || ''} onChange=${(value) => setQuery({ status: value, cursor: '' })} options=${STATUSES} />`}<//></div>
+      <div class="filter"><${Field} label="Event type" value=${type || ''} onChange=${(event) => setQuery({ type: event.target.value.trim(), cursor: '' })} /></div></div>
+      <div class="row low">${state.value && html`<${Export} rows=${rowsOf(state.value)} name="deliveries" />`}
         ${id && me.scopes.includes('write') && html`<button type="button" onClick=${() => ask(true)}>Send again …</button>`}</div></div>
     <${Loaded} state=${state}>${(value) => rowsOf(value).length === 0
       ? html`<${Empty} title="No delivery fits"><span>Attempts appear here as they are made.</span>${id && html`<a href=${link(['webhooks', id], { tab: 'test' })}>Send a test event</a>`}<//>`
@@ -68,61 +76,49 @@ function Detail({ row, webhook, me, again }) {
   }}<//>`;
 }
 
-/** Everything of a time range again: first the count, then the deed. */
+/** Everything of a time range again. What matches is counted before anything can be sent, and again after each change. */
 function Again({ webhook, onClose, again }) {
   const id = webhook.uid || webhook.id;
-  const [form, set] = useState({ minutes: '60', status: 'failed' });
-  const [found, setFound] = useState(null);
-  const [problem, setProblem] = useState(null);
-  const body = () => ({ since: since(form.minutes) || new Date(0).toISOString(), ...(form.status && { status: form.status }) });
-  const look = async () => {
-    setProblem(null);
-    try {
-      setFound(await replay(id, { ...body(), dry_run: true }));
-    } catch (trouble) {
-      setProblem(trouble);
-    }
-  };
-  const change = (values) => {
-    set({ ...form, ...values });
-    setFound(null);
-  };
-  return html`<${Confirm} title="Send again" action=${found ? `Send ${count(found.matched)} again` : 'Count first'} onClose=${onClose}
+  const [form, set] = useState({ range: '60', status: 'failed' });
+  const body = () => ({ since: since(form.range) || new Date(0).toISOString(), ...(form.status && { status: form.status }) });
+  const found = useLoaded(async () => ({ of: form, ...(await replay(id, { ...body(), dry_run: true })) }), [form.range, form.status]);
+  const matched = found.value && found.value.of === form && !found.problem ? found.value.matched : null;
+  return html`<${Confirm} title="Send again" action=${matched ? `Send ${count(matched)} again` : 'Send again'} disabled=${!matched} onClose=${onClose}
       onDone=${async () => {
-        if (!found) {
-          await look();
-          throw new Error('Check the number, then send.');
-        }
         const answer = await replay(id, body());
         toast(`${count(answer.retried)} sent again`);
         again();
       }}>
-    <${Field} label="Of which time">${(field) => html`<${Select} id=${field} value=${form.minutes} onChange=${(minutes) => change({ minutes })} options=${SINCE} />`}<//>
-    <${Field} label="Which">${(field) => html`<${Select} id=${field} value=${form.status} onChange=${(status) => change({ status })} options=${[['failed', 'those that failed'], ['delivered', 'those that were delivered'], ['', 'all']]} />`}<//>
-    ${found && html`<p role="status"><strong>${count(found.matched)}</strong> deliveries match.</p>`}
-    <${Problem} problem=${problem} />
+    <${Field} label="Of which time">${(field) => html`<${Select} id=${field} value=${form.range} onChange=${(range) => set({ ...form, range })} options=${SINCE} />`}<//>
+    <${Field} label="Which">${(field) => html`<${Select} id=${field} value=${form.status} onChange=${(status) => set({ ...form, status })} options=${[['failed', 'those that failed'], ['delivered', 'those that were delivered'], ['', 'all']]} />`}<//>
+    <p role="status">${matched === null ? (found.problem ? '' : 'Counting …') : matched === 0 ? 'No delivery matches.' : html`<strong>${count(matched)}</strong> ${matched === 1 ? 'delivery matches' : 'deliveries match'}. Nothing is sent yet.`}</p>
+    <${Problem} problem=${found.problem} />
   <//>`;
 }
 
 export function AllDeliveries({ route, me, apps }) {
   const { names } = route;
   if (names[1]) return html`<${ByIdent} id=${names[1]} me=${me} />`;
+  const app = appOf(me, apps, route.query.app);
   return html`<div class="stack"><div class="row between"><h1>Deliveries</h1><a href=${link('dead-letters')}>Dead letters</a></div>
-    ${apps.length > 1 && html`<div class="row"><div class="grow"><${Field} label="App">${(field) => html`<${Select} id=${field} value=${route.query.app || ''} onChange=${(app) => setQuery({ app, cursor: '' })} options=${[['', 'all apps'], ...apps.map((one) => [one, one])]} />`}<//></div></div>`}
-    <${Deliveries} route=${route} me=${me} /></div>`;
+    <${AppFilter} me=${me} apps=${apps} value=${app} onChange=${(value) => setQuery({ app: value, cursor: '' })} />
+    <${Deliveries} route=${route} me=${me} app=${app} /></div>`;
 }
 
 function ByIdent({ id, me }) {
-  const state = useLoaded(() => readFailed(id).catch(() => logs({ limit: 200 }).then((value) => value.logs.find((one) => one.id === id) || Promise.reject(new Error(`No delivery has the id ${id} (any more).`)))), [id]);
+  const state = useLoaded(() => anyDelivery(id).catch(() => readFailed(id)), [id]);
   return html`<div class="stack"><h1 class="mono">${id}</h1><${Loaded} state=${state}>${(value) => html`<section class="card"><${Detail} row=${{ attempt: value.attempts, ...value, id }} me=${me} again=${state.again} /></section>`}<//></div>`;
 }
 
-export function DeadLetters({ route, me }) {
-  const { webhook, since: minutes, cursor } = route.query;
+export function DeadLetters({ route, me, apps }) {
+  const { webhook, since: range, cursor } = route.query;
+  const app = appOf(me, apps, route.query.app);
+  const known = useLoaded(() => listWebhooks({ app_id: app, limit: 200 }), [app]);
+  const named = Object.fromEntries(((known.value && known.value.webhooks) || []).map((one) => [one.uid, one.name || one.uid]));
   const [asks, ask] = useState(null);
   const [chosen, setChosen] = useState([]);
-  const which = { webhookId: webhook, since: since(minutes) };
-  const state = useLoaded(() => listFailed({ ...which, limit: 50, cursor }), [webhook, minutes, cursor], cursor ? 0 : 5000);
+  const which = { webhookId: webhook, since: since(range), app_id: app };
+  const state = useLoaded(() => listFailed({ ...which, limit: 50, cursor }), [webhook, range, cursor, app], cursor ? 0 : 5000);
   const may = me.scopes.includes('write');
   const toggle = (id) => setChosen(chosen.includes(id) ? chosen.filter((one) => one !== id) : [...chosen, id]);
   const begin = async (what, body) => {
@@ -137,17 +133,18 @@ export function DeadLetters({ route, me }) {
   return html`<div class="stack">
     <div class="row between"><h1>Dead letters</h1>${state.value && html`<${Export} rows=${state.value.failed} name="dead-letters" />`}</div>
     <section class="card stack">
-      <div class="row between"><div class="row grow"><div class="grow"><${Field} label="Webhook id" value=${webhook || ''} onChange=${(event) => setQuery({ webhook: event.target.value.trim(), cursor: '' })} /></div>
-        <div class="grow"><${Field} label="Failed in">${(field) => html`<${Select} id=${field} value=${minutes || ''} onChange=${(value) => setQuery({ since: value, cursor: '' })} options=${SINCE} />`}<//></div></div>
-        ${may && html`<div class="row">
+      <div class="row between"><div class="row grow"><${AppFilter} me=${me} apps=${apps} value=${app} onChange=${(value) => setQuery({ app: value, webhook: '', cursor: '' })} />
+        <div class="filter"><${Field} label="Webhook">${(field) => html`<${Select} id=${field} value=${webhook || ''} onChange=${(value) => setQuery({ webhook: value, cursor: '' })} options=${[['', 'all webhooks'], ...Object.entries({ ...(webhook && { [webhook]: webhook }), ...named })]} />`}<//></div>
+        <div class="filter"><${Field} label="Failed in">${(field) => html`<${Select} id=${field} value=${range || ''} onChange=${(value) => setQuery({ since: value, cursor: '' })} options=${SINCE} />`}<//></div></div>
+        ${may && html`<div class="row low">
           ${chosen.length > 0 && html`<button type="button" class="main-action" onClick=${() => begin('retry', { ids: chosen })}>Send ${chosen.length} again …</button>`}
-          <button type="button" onClick=${() => begin('retry', clean(which))}>Send all again …</button>
-          <button type="button" class="destroys" onClick=${() => begin('purge', clean(which))}>Delete all …</button></div>`}</div>
+          <button type="button" disabled=${!state.value || !state.value.failed.length} onClick=${() => begin('retry', clean(which))}>Send all again …</button>
+          <button type="button" class="destroys" disabled=${!state.value || !state.value.failed.length} onClick=${() => begin('purge', clean(which))}>Delete all …</button></div>`}</div>
       <${Loaded} state=${state}>${(value) => value.failed.length === 0
         ? html`<${Empty} title="No dead letters"><span>Deliveries come here when every attempt has failed. Nothing is lost: they wait until you send or delete them.</span><code>sockudo-py webhooks failed</code><//>`
         : html`<${Rows} label="Dead letters" rows=${value.failed} keyOf=${(row) => row.id}
             columns=${[{ hidden: 'Choose' }, { name: 'Failed', class: 'nowrap' }, { name: 'Webhook' }, { name: 'Events', class: 'wide-only' }, { name: 'Error' }, { name: 'Attempts', class: 'right' }]}
-            cells=${(row) => [html`<input type="checkbox" aria-label=${`Choose ${row.id}`} checked=${chosen.includes(row.id)} onChange=${() => toggle(row.id)} />`, html`<${Time} at=${row.failed_at} />`, html`<a href=${link(['webhooks', row.webhook_id])}>${row.webhook_id}</a>`, html`<span class="small">${(row.event_types || []).join(', ')}</span>`, html`<span class="small">${row.error ? row.error.message || row.error.class : ''}</span>`, count(row.attempts)]}
+            cells=${(row) => [html`<input type="checkbox" aria-label=${`Choose ${row.id}`} checked=${chosen.includes(row.id)} onChange=${() => toggle(row.id)} />`, html`<${Time} at=${row.failed_at} />`, html`<a href=${link(['webhooks', row.webhook_id])}>${named[row.webhook_id] || row.webhook_id}</a>`, html`<span class="small">${(row.event_types || []).join(', ')}</span>`, html`<span class="small">${row.error ? row.error.message || row.error.class : ''}</span>`, count(row.attempts)]}
             detail=${(row) => html`<${Letter} row=${row} />`} />
           <div class="row">${cursor && html`<button type="button" onClick=${() => setQuery({ cursor: '' })}>Newest</button>`}${value.next_cursor && html`<button type="button" onClick=${() => setQuery({ cursor: value.next_cursor })}>Older</button>`}</div>`}<//>
     </section>

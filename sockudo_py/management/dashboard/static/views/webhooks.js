@@ -2,8 +2,8 @@
 import { html, useEffect, useState } from '../vendor/preact-htm.js';
 import { get, part } from '../api.js';
 import { go, link, setQuery } from '../route.js';
-import { Badge, Chart, Confirm, Copy, Empty, Export, Field, Loaded, Problem, Raw, Rows, Select, Time, count, duration, toast, useLoaded } from '../parts.js';
-import { catalogue, changeWebhook, createWebhook, deleteWebhook, deliveriesOf, disableWebhook, enableWebhook, listWebhooks, readDelivery, readWebhook, resync, rotateSecret, statsOf, testWebhook } from '../webhooks_api.js';
+import { AppFilter, Badge, Bars, Confirm, Copy, Empty, Export, Field, Loaded, Problem, Raw, Rows, Select, Time, count, appOf, duration, toast, useLoaded } from '../parts.js';
+import { catalogue, changeWebhook, createWebhook, deleteWebhook, disableWebhook, enableWebhook, listWebhooks, readDelivery, readWebhook, resync, rotateSecret, statsOf, testWebhook } from '../webhooks_api.js';
 import { Deliveries } from './deliveries.js';
 
 export const BUILT_IN = ['channel_occupied', 'channel_vacated', 'member_added', 'member_removed', 'client_event', 'cache_miss', 'subscription_count'];
@@ -28,37 +28,47 @@ export function Webhooks({ route, me, apps }) {
 }
 
 function List({ route, me, apps }) {
-  const { app } = route.query;
-  const state = useLoaded(() => listWebhooks({ app_id: app, limit: 200 }), [app], 10000);
+  const { cursor } = route.query;
+  const app = appOf(me, apps, route.query.app);
+  const state = useLoaded(() => listWebhooks({ app_id: app, limit: 50, cursor, figures: true }), [app, cursor], 15000);
   const add = link(['webhooks', 'new'], { app });
   return html`<div class="stack">
     <div class="row between"><h1>Webhooks</h1><div class="row">
       ${state.value && html`<${Export} rows=${state.value.webhooks} name="webhooks" />`}
       ${me.scopes.includes('write') && html`<a class="button main-action" href=${add}>Add webhook</a>`}</div></div>
-    ${apps.length > 1 && html`<div class="row"><div class="grow"><${Field} label="App">${(field) => html`<${Select} id=${field} value=${app || ''} onChange=${(value) => setQuery({ app: value })} options=${[['', 'all apps'], ...apps.map((one) => [one, one])]} />`}<//></div></div>`}
+    <${AppFilter} me=${me} apps=${apps} value=${app} onChange=${(value) => setQuery({ app: value, cursor: '' })} />
     <section class="card"><${Loaded} state=${state}>${(value) => value.webhooks.length === 0
       ? html`<${Empty} title="No webhook yet"><span>A webhook tells your backend when channels fill and empty, members come and go, and clients send events.</span>
           ${me.scopes.includes('write') ? html`<a class="button main-action" href=${add}>Add webhook</a>` : ''}<//>`
       : html`<${Rows} label="Webhooks" rows=${value.webhooks} keyOf=${(row) => row.uid || row.id} onOpen=${(row) => go(['webhooks', row.uid || row.id])}
-          columns=${[{ name: 'Name' }, { name: 'State' }, { name: 'Target' }, { name: 'Events', class: 'wide-only' }, { name: 'Last deliveries', class: 'wide-only' }]}
-          cells=${(row) => [html`<a href=${link(['webhooks', row.uid || row.id])}>${row.name || row.uid || row.id}</a><div class="muted small">${row.app_id}</div>`, html`<${State} webhook=${row} />`, html`<span class="mono small">${target(row)}</span>`, html`<span class="small">${events(row).join(', ') || 'none'}</span>`, html`<${Spark} id=${row.uid || row.id} />`]} />`}<//></section>
+          columns=${[{ name: 'Name' }, { name: 'State' }, { name: 'Time', class: 'right nowrap' }, { name: 'Last attempts', class: 'wide-only' }, { name: 'Succeeded', class: 'right wide-only' }, { name: 'Events', class: 'wide-only' }]}
+          cells=${(row) => [html`<a href=${link(['webhooks', row.uid || row.id])}>${row.name || row.uid || row.id}</a><div class="muted small">${row.app_id}</div><div class="mono small">${target(row)}</div>`,
+            html`<${State} webhook=${row} stats=${row.figures} />`,
+            row.figures.attempts ? html`<strong>${duration(row.figures.avg_duration_ms)}</strong><div class="small muted">p95 ${duration(row.figures.p95_duration_ms)}</div>` : html`<span class="muted">–</span>`,
+            row.figures.recent.length ? html`<${Bars} recent=${row.figures.recent} top=${Math.max(1, ...value.webhooks.flatMap((one) => one.figures.recent.map(([ms]) => ms)))} />` : html`<span class="muted small">none yet</span>`,
+            html`<${Share} figures=${row.figures} />`,
+            html`<span class="small">${events(row).join(', ') || 'none'}</span>`]} />
+        <div class="row">${cursor && html`<button type="button" onClick=${() => setQuery({ cursor: '' })}>Newest</button>`}${value.next_cursor && html`<button type="button" onClick=${() => setQuery({ cursor: value.next_cursor })}>More</button>`}</div>`}<//></section>
   </div>`;
 }
 
-function State({ webhook }) {
-  const stats = useLoaded(() => statsOf(webhook.uid || webhook.id).catch(() => null), [webhook.uid], 15000);
-  const state = stateOf(webhook, stats.value);
-  const since = stats.value && state === 'failing' && stats.value.last_success_at;
-  return html`<${Badge} of=${state} />${since && html`<div class="small muted">since <${Time} at=${since} /></div>`}${webhook.disabled_reason && html`<div class="small muted">${webhook.disabled_reason}</div>`}`;
+function State({ webhook, stats }) {
+  const state = stateOf(webhook, stats);
+  const since = stats && state === 'failing' && stats.last_success_at;
+  return html`<${Badge} of=${state} />${since && html`<div class="small muted">last success <${Time} at=${since} /></div>`}${webhook.disabled_reason && html`<div class="small muted">${webhook.disabled_reason}</div>`}`;
 }
 
-function Spark({ id }) {
-  const state = useLoaded(() => deliveriesOf(id, { limit: 50 }).catch(() => ({ deliveries: [] })), [id], 15000);
-  const rows = [...((state.value && state.value.deliveries) || [])].reverse();
-  if (!rows.length) return html`<span class="muted small">none yet</span>`;
-  const times = rows.map((row) => (row.timing && row.timing.total_ms) || 0);
-  const failed = rows.filter((row) => row.status === 'failed' || row.status === 'retrying').length;
-  return html`<${Chart} values=${times} label="Milliseconds of the last attempts" unit=" ms" /><span class="small muted">${rows.length - failed} of ${rows.length} succeeded</span>`;
+function LoadedState({ webhook }) {
+  const stats = useLoaded(() => statsOf(webhook.uid || webhook.id).catch(() => null), [webhook.uid], 15000);
+  return html`<${State} webhook=${webhook} stats=${stats.value} />`;
+}
+
+/** How many of the deliveries that are over were taken. */
+function Share({ figures }) {
+  const total = figures.successful + figures.failed;
+  if (!total) return html`<span class="muted">–</span>`;
+  const share = Math.floor((figures.successful / total) * 1000) / 10;
+  return html`${share} %<div class="small muted">of ${count(total)}</div>`;
 }
 
 // -- adding one, in three steps
@@ -150,7 +160,7 @@ function One({ id, route, me }) {
   const may = me.scopes.includes('write');
   return html`<${Loaded} state=${state}>${(webhook) => html`<div class="stack">
     <div class="row between top"><div><a class="small" href=${link('webhooks', { app: webhook.app_id })}>Webhooks</a><h1>${webhook.name || webhook.uid || webhook.id}</h1><div class="mono small muted">${target(webhook)}</div></div>
-      <div class="row"><${State} webhook=${webhook} />${may && html`<${Switch} webhook=${webhook} again=${state.again} />`}</div></div>
+      <div class="row"><${LoadedState} webhook=${webhook} />${may && html`<${Switch} webhook=${webhook} again=${state.again} />`}</div></div>
     <nav class="tabs" aria-label="Parts of this webhook">${TABS.map(([key, name]) => html`<a href=${link(['webhooks', id], { tab: key })} aria-current=${tab === key ? 'page' : undefined}>${name}</a>`)}</nav>
     ${tab === '' && html`<${Stats} webhook=${webhook} may=${may} />`}
     ${tab === 'test' && html`<${Test} webhook=${webhook} may=${may} />`}
@@ -289,13 +299,22 @@ function Settings({ webhook, may: allowed, again }) {
       <section class="card stack"><h2>Secret</h2>
         ${webhook.signed_with === 'app' ? html`<p class="muted">Signed with the app’s secret. To rotate it give the app a second key in the configuration.</p>` : html`
           <p class="muted">A new secret signs at once. The old one signs beside it until its time is over, so that receivers can change without losing a request.</p>
-          ${webhook.previous_secret_expires_at && html`<p>The old secret still signs; it ends <${Time} at=${webhook.previous_secret_expires_at} />.</p>`}
-          ${secret && html`<${SecretOnce} secret=${secret.secret} />${secret.previous_secret_expires_at && html`<p class="small">The old one ends <${Time} at=${secret.previous_secret_expires_at} />.</p>`}`}
+          ${new Date(webhook.previous_secret_expires_at) > new Date() && html`<p role="status">The old secret still signs; it ends <strong><${Time} at=${webhook.previous_secret_expires_at} /></strong>.</p>`}
+          ${secret && html`<${SecretOnce} secret=${secret.secret} />`}
           <div><button type="button" disabled=${!may} onClick=${() => ask('rotate')}>Rotate the secret …</button></div>`}
       </section>
       ${may && html`<section class="card stack"><h2>Delete</h2><p class="muted">What waits for it becomes dead letters.</p><div><button type="button" class="destroys" onClick=${() => ask('delete')}>Delete …</button></div></section>`}
     </div>
-    ${asks === 'rotate' && html`<${Confirm} title="Rotate the secret?" action="Rotate" onClose=${() => ask(null)} onDone=${async () => { setSecret(await rotateSecret(id, 86400)); again(); }}><p>The old secret goes on signing for 24 hours.</p><//>`}
+    ${asks === 'rotate' && html`<${Rotate} onClose=${() => ask(null)} onDone=${async (grace) => { setSecret(await rotateSecret(id, grace)); again(); }} />`}
     ${asks === 'delete' && html`<${Confirm} title="Delete this webhook?" action="Delete" typed=${webhook.name || id} onClose=${() => ask(null)} onDone=${async () => { await deleteWebhook(id); toast('Deleted'); go('webhooks', { app: webhook.app_id }); }}><p>Its waiting deliveries become dead letters of the class endpoint_deleted. Its history stays until it is too old.</p><//>`}
   </div>`;
+}
+
+const GRACE = [['86400', 'for 24 hours'], ['3600', 'for an hour'], ['604800', 'for 7 days'], ['0', 'not any more: it has leaked']];
+
+function Rotate({ onDone, onClose }) {
+  const [grace, set] = useState('86400');
+  return html`<${Confirm} title="Rotate the secret?" action="Rotate" onClose=${onClose} onDone=${() => onDone(Number(grace))}>
+    <${Field} label="The old secret goes on signing">${(field) => html`<${Select} id=${field} value=${grace} onChange=${set} options=${GRACE} />`}<//>
+    <p>${grace === '0' ? 'A receiver that checks with the old secret refuses requests until it has the new one. They are tried again meanwhile.' : 'Requests carry both signatures until then. The new secret is shown once, after this: put it into the receiver before the time is over.'}</p><//>`;
 }
