@@ -76,6 +76,15 @@ class ClientsView:
                     break
         return found
 
+    def sockets_of_members(self, app_id: str, channel: str) -> Mapping[str, list[str]]:
+        """Return the socket ids of the members of a presence channel that are on this node, by user id."""
+        found: dict[str, list[str]] = {}
+        for client in islice(self._hub.subscribers(app_id, channel), MOST_MEMBERS):
+            member = client.session.channels.get(channel)
+            if member is not None:
+                found.setdefault(member.user_id, []).append(client.session.socket_id)
+        return found
+
     def subscribers(self, app_id: str, channel: str, most: int) -> list[str]:
         """Return the socket ids of subscribers that are on this node."""
         return [client.session.socket_id for client in islice(self._hub.subscribers(app_id, channel), most)]

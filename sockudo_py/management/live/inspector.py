@@ -105,8 +105,17 @@ class Inspector:
         if kind.presence:
             ids = await self._node.members(app, name)
             known = self._node.view.members(app.id, name)
+            sockets = self._node.view.sockets_of_members(app.id, name)
             shown["user_count"] = len(ids)
-            shown["members"] = [{"user_id": one, "user_info": _json(known.get(one))} for one in ids[:MOST_SHOWN]]
+            shown["members"] = [
+                {
+                    "user_id": one,
+                    "user_info": _json(known.get(one)),
+                    "sockets": sockets.get(one, []),
+                    "signed_in": bool(self._node.view.connections_of(app.id, one)),
+                }
+                for one in ids[:MOST_SHOWN]
+            ]
         if cached is not None:
             shown["cached"] = cached
         return shown

@@ -26,6 +26,8 @@ export function whenEnded(callback) {
   onEnded = callback;
 }
 
+export const ended = () => onEnded();
+
 export async function call(method, path, body, options = {}) {
   const headers = { Accept: 'application/json' };
   if (body !== undefined) headers['Content-Type'] = 'application/json';

@@ -235,22 +235,25 @@ export function Confirm({ title, children, action, typed, disabled, onDone, onCl
   </dialog>`;
 }
 
-/** Small charts that can be read in grey: one line with an area, the second dashed. */
-export function Chart({ values, second, label, unit = '', tall }) {
+/** Small charts that can be read in grey: one line with an area, the second dashed. `span`: milliseconds from point to point. */
+export function Chart({ values, second, label, unit = '', tall, span }) {
   const width = 240;
   const height = 48;
-  const top = Math.max(1, ...values, ...(second || []));
+  const round = (value) => Math.round(value * 10) / 10;
+  const most = Math.max(...values, ...(second || []), 0);
+  const top = most || 1;
   const points = (list) => list.map((value, at) => `${list.length < 2 ? 0 : ((at / (list.length - 1)) * width).toFixed(1)},${(height - 2 - (value / top) * (height - 4)).toFixed(1)}`).join(' ');
   const last = values.length ? values[values.length - 1] : 0;
-  const said = `${label}: now ${count(last)}${unit}, at most ${count(top)}${unit}`;
+  const said = `${label}: now ${count(round(last))}${unit}, at most ${count(round(most))}${unit}`;
   return html`<div class=${tall ? 'chart' : ''}>
+    ${tall && html`<div class="scale" aria-hidden="true"><span>at most ${count(round(most))}${unit}</span><span>now ${count(round(last))}${unit}</span></div>`}
     <svg class="spark" viewBox=${`0 0 ${width} ${height}`} preserveAspectRatio="none" role="img" aria-label=${said}>
       <title>${said}</title>
       ${values.length > 1 && html`<polygon class="area" points=${`0,${height} ${points(values)} ${width},${height}`} />`}
       <polyline class="line" points=${points(values)} />
       ${second && html`<polyline class="second" points=${points(second)} />`}
     </svg>
-    ${tall && html`<span class="scale">${count(top)}${unit}</span>`}
+    ${span && values.length > 1 && html`<div class="scale" aria-hidden="true"><span>${duration(span * (values.length - 1))} ago</span><span>now</span></div>`}
   </div>`;
 }
 

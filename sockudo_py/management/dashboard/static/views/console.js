@@ -1,20 +1,22 @@
 // View 1, the live console, and view 2, the event creator beside it.
 import { html, useEffect, useRef, useState } from '../vendor/preact-htm.js';
-import { prefix, query, post, part } from '../api.js';
+import { ended, get, prefix, query, post, part } from '../api.js';
 import { setQuery, link } from '../route.js';
 import { Badge, Empty, Export, Field, Problem, Raw, Rows, Select, Time, nameOf } from '../parts.js';
 
 const KINDS = ['connect', 'disconnect', 'refuse', 'subscribe', 'unsubscribe', 'client_event', 'publish', 'webhook_queued', 'webhook_delivered', 'webhook_retrying', 'webhook_failed'];
 const MOST_ROWS = 500;
+const RETRY = 5000; // milliseconds after a refusal
 
 function useStream(filters, paused) {
   const [state, set] = useState({ rows: [], leftOut: 0, status: 'connecting' });
   const held = useRef([]);
   const pausedNow = useRef(paused);
   pausedNow.current = paused;
+  const [tries, turn] = useState(0);
   const address = `${prefix}/api/live${query(filters)}`;
   useEffect(() => {
-    set({ rows: [], leftOut: 0, status: 'connecting' });
+    set((old) => (tries ? { ...old, status: 'connecting' } : { rows: [], leftOut: 0, status: 'connecting' }));
     held.current = [];
     const source = new EventSource(address);
     let fresh = [];
@@ -32,7 +34,12 @@ function useStream(filters, paused) {
       }
     }, 150);
     source.onopen = () => set((old) => ({ ...old, status: 'live' }));
-    source.onerror = () => set((old) => ({ ...old, status: 'reconnecting' }));
+    source.onerror = () => {
+      const over = source.readyState === EventSource.CLOSED; // refused: the browser does not try again by itself
+      set((old) => ({ ...old, status: over ? 'refused' : 'reconnecting' }));
+      if (!over) return;
+      get('/api/session').then((me) => (me.name === null ? ended() : setTimeout(() => turn((old) => old + 1), RETRY))).catch(() => setTimeout(() => turn((old) => old + 1), RETRY));
+    };
     source.onmessage = (event) => fresh.push({ id: event.lastEventId, ...JSON.parse(event.data) });
     source.addEventListener('left_out', (event) => {
       missed += JSON.parse(event.data).rows;
@@ -41,7 +48,7 @@ function useStream(filters, paused) {
       clearInterval(flush);
       source.close();
     };
-  }, [address]);
+  }, [address, tries]);
   useEffect(() => {
     if (!paused && held.current.length) {
       const rows = held.current;
@@ -70,7 +77,7 @@ export function Console({ route, apps, me }) {
   return html`<div class="stack">
     <div class="row between"><h1>Live console</h1>
       <div class="row">
-        <span class="muted small" role="status">${{ live: 'live', connecting: 'connecting …', reconnecting: 'reconnecting …' }[state.status]}${paused ? ` · paused, ${state.held || 0} rows wait` : ''}</span>
+        <span class="muted small" role="status">${{ live: 'live', connecting: 'connecting …', reconnecting: 'reconnecting …', refused: 'refused: too many pages watch, or the server is stopping; trying again …' }[state.status]}${paused ? ` · paused, ${state.held || 0} rows wait` : ''}</span>
         <button type="button" onClick=${() => setQuery({ paused: paused ? '' : '1' })}>${paused ? 'Go on' : 'Pause'}</button>
         <button type="button" onClick=${clear}>Clear</button>
         <${Export} rows=${state.rows} name="console" />
@@ -92,7 +99,7 @@ export function Console({ route, apps, me }) {
           ? html`<${Empty} title="Nothing has happened yet"><span>Rows appear the moment clients connect, subscribe or get events.</span>
               <code>sockudo-py publish ${filters.app || apps[0] || 'APP'} my-channel my-event '{"hello":"world"}'</code><//>`
           : html`<${Rows} label="Events" rows=${state.rows} keyOf=${(row) => row.id}
-              columns=${[{ name: 'Time', class: 'nowrap' }, { name: 'What' }, { name: 'App', class: 'wide-only' }, { name: 'Where' }, { name: 'Detail', class: 'wide-only' }]}
+              columns=${[{ name: 'Time', class: 'nowrap' }, { name: 'What' }, { name: 'App', class: 'wide-only nowrap' }, { name: 'Where', class: 'name' }, { name: 'Detail', class: 'wide-only' }]}
               cells=${(row) => [html`<${Time} at=${row.at} clock />`, html`<${Badge} of=${row.kind} />`, row.app || '–', row.channel || row.socket || '–', html`<span class="small">${String(summary(row) ?? '').slice(0, 160)}</span>`]}
               detail=${(row) => html`<div class="stack tight">
                 <div class="row">

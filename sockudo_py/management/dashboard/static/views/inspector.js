@@ -71,11 +71,13 @@ function Channel({ one, may, me }) {
       <div><span class="muted small">Subscriptions</span><div class="figure">${count(one.subscription_count)}</div></div>
       ${one.presence && html`<div><span class="muted small">Members</span><div class="figure">${count(one.user_count)}</div></div>`}
     </div>
-    ${one.members && html`<h3>Members</h3><${Rows} label="Members" rows=${one.members} keyOf=${(row) => row.user_id} columns=${[{ name: 'User' }, { name: 'user_info' }]}
-        cells=${(row) => [html`<a href=${link('inspect', { q: row.user_id, app: one.app_id })}>${row.user_id}</a>`, row.user_info === null || row.user_info === undefined ? html`<span class="muted">on another node, or none</span>` : html`<code>${JSON.stringify(row.user_info)}</code>`]} />`}
+    ${one.members && html`<h3>Members</h3><${Rows} label="Members" rows=${one.members} keyOf=${(row) => row.user_id} columns=${[{ name: 'User' }, { name: 'user_info' }, { name: 'Connections on this server' }]}
+        cells=${(row) => [row.signed_in ? html`<a href=${link('inspect', { q: row.user_id, app: one.app_id })}>${row.user_id}</a>` : row.user_id,
+          row.user_info === null || row.user_info === undefined ? html`<span class="muted">${row.sockets.length ? 'none' : 'on another server'}</span>` : html`<code>${JSON.stringify(row.user_info)}</code>`,
+          html`<span class="chips">${row.sockets.map((id) => html`<a class="badge" href=${link('inspect', { q: id, app: one.app_id })}>${id}</a>`)}${row.sockets.length === 0 && html`<span class="muted">none</span>`}</span>`]} />`}
     ${one.cached && html`<h3>Remembered event</h3><${Raw} value=${one.cached} />`}
-    <h3>Subscribers on this server</h3>
-    <div class="chips">${one.subscribers_here.map((id) => html`<a class="badge" href=${link('inspect', { q: id, app: one.app_id })}>${id}</a>`)}${one.subscribers_here.length === 0 && html`<span class="muted">none</span>`}</div>
+    ${!one.members && html`<h3>Subscribers on this server</h3>
+    <div class="chips">${one.subscribers_here.map((id) => html`<a class="badge" href=${link('inspect', { q: id, app: one.app_id })}>${id}</a>`)}${one.subscribers_here.length === 0 && html`<span class="muted">none</span>`}</div>`}
     ${may && html`<details><summary>Send an event to this channel</summary><${Creator} apps=${me.apps} app=${one.app_id} channel=${one.channel} /></details>`}
     <p><a href=${link('console', { channel: one.channel, app: one.app_id })}>Follow it in the live console</a></p>
   </section>`;

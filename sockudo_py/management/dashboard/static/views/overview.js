@@ -16,10 +16,10 @@ export function Overview() {
         ['Messages from clients', rate('messages_in'), series('messages_in', true), '/s'],
         ['Events published', rate('published'), series('published', true), '/s'],
       ];
-      return html`<div class="cards">${cards.map(([label, now, values, unit]) => html`<section class="card" aria-label=${label}><span class="muted small">${label}</span><div class="figure">${count(Math.round(now * 10) / 10)}${unit}</div><${Chart} values=${values} label=${label} unit=${unit} /></section>`)}</div>
+      return html`<div class="cards">${cards.map(([label, now, values, unit]) => html`<section class="card" aria-label=${label}><span class="muted small">${label}</span><div class="figure">${count(Math.round(now * 10) / 10)}${unit}</div><${Chart} values=${values} label=${label} unit=${unit} span=${value.interval_s * 1000} /></section>`)}</div>
         <div class="cards two">
           <section class="card stack"><div class="head"><h2>Webhook deliveries</h2><a href=${link('deliveries')}>Deliveries</a></div>
-            <${Chart} tall values=${series('delivered', true)} second=${series('failed', true)} label="Deliveries" unit="/s" />
+            <${Chart} tall values=${series('delivered', true)} second=${series('failed', true)} label="Deliveries" unit="/s" span=${value.interval_s * 1000} />
             <div class="legend"><span><span class="key"></span>delivered</span><span><span class="key second"></span>failed for good</span></div></section>
           <section class="card stack"><div class="head"><h2>Webhook queue</h2><a href=${link('dead-letters')}>Dead letters</a></div>
             <dl class="pairs">
@@ -31,9 +31,9 @@ export function Overview() {
               <dt>p99 from event to answer</dt><dd>${value.samples.length && value.samples.at(-1).webhook_p99_ms ? `under ${duration(value.samples.at(-1).webhook_p99_ms)}` : '–'}</dd>
             </dl></section>
           <section class="card stack"><div class="head"><h2>Refusals</h2><a href=${link('why')}>Why?</a></div>
-            <${Chart} tall values=${series('refused', true)} label="Refusals" unit="/s" /></section>
+            <${Chart} tall values=${series('refused', true)} label="Refusals" unit="/s" span=${value.interval_s * 1000} /></section>
           <section class="card stack"><div class="head"><h2>New connections</h2></div>
-            <${Chart} tall values=${series('connected', true)} label="New connections" unit="/s" /></section>
+            <${Chart} tall values=${series('connected', true)} label="New connections" unit="/s" span=${value.interval_s * 1000} /></section>
         </div>
         ${value.grafana_url && html`<p><a href=${value.grafana_url} rel="noreferrer">Open in Grafana</a></p>`}
         <p class="muted small">This server’s last hour, a point every ${value.interval_s} seconds. A restart begins anew; Prometheus keeps more.</p>`;

@@ -299,7 +299,7 @@ function Settings({ webhook, may: allowed, again }) {
       <section class="card stack"><h2>Secret</h2>
         ${webhook.signed_with === 'app' ? html`<p class="muted">Signed with the app’s secret. To rotate it give the app a second key in the configuration.</p>` : html`
           <p class="muted">A new secret signs at once. The old one signs beside it until its time is over, so that receivers can change without losing a request.</p>
-          ${new Date(webhook.previous_secret_expires_at) > new Date() && html`<p role="status">The old secret still signs; it ends <strong><${Time} at=${webhook.previous_secret_expires_at} /></strong>.</p>`}
+          ${new Date(webhook.previous_secret_expires_at) > new Date() && html`<p role="status">The old secret signs, too, and ends <strong><${Time} at=${webhook.previous_secret_expires_at} /></strong></p>`}
           ${secret && html`<${SecretOnce} secret=${secret.secret} />`}
           <div><button type="button" disabled=${!may} onClick=${() => ask('rotate')}>Rotate the secret …</button></div>`}
       </section>

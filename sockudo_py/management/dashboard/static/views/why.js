@@ -2,17 +2,16 @@
 import { html } from '../vendor/preact-htm.js';
 import { get, query } from '../api.js';
 import { link, setQuery } from '../route.js';
-import { Copy, Empty, Field, Loaded, Select, Time, count, useLoaded } from '../parts.js';
+import { AppFilter, Copy, Empty, Loaded, Time, appOf, count, useLoaded } from '../parts.js';
 
 const WHAT = { connection: 'Connection refused', subscription: 'Subscription refused', message: 'Message refused', request: 'Backend’s request refused' };
 
-export function Why({ route, apps }) {
-  const { app } = route.query;
+export function Why({ route, me, apps }) {
+  const app = appOf(me, apps, route.query.app);
   const state = useLoaded(() => get(`/api/refusals${query({ app_id: app, limit: 100 })}`), [app], 3000);
   return html`<div class="stack">
-    <div class="row between"><h1>Why can’t my client connect or subscribe?</h1>
-      <div class="grow"><${Field} label="App">${(id) => html`<${Select} id=${id} value=${app || ''} onChange=${(value) => setQuery({ app: value })} options=${[['', 'all apps, and refusals that name none'], ...apps.map((one) => [one, one])]} />`}<//></div>
-    </div>
+    <h1>Why can’t my client connect or subscribe?</h1>
+    <${AppFilter} me=${me} apps=${apps} value=${app} all="all apps, and refusals that name none" onChange=${(value) => setQuery({ app: value })} />
     <${Loaded} state=${state}>${(value) => value.refusals.length === 0
       ? html`<div class="card"><${Empty} title="Nobody was refused"><span>The last refusals of each app appear here, with their cause and what to change. Try again with the client that fails, while this page is open.</span><//></div>`
       : value.refusals.map((one) => html`<${Refusal} key=${`${one.app_id}-${one.what}-${one.code}-${one.channel}-${one.address}`} one=${one} />`)}<//>
