@@ -9,7 +9,7 @@ from playwright.async_api import Browser, Page, expect
 from tests.browser.stage import SHOP, VIEWS, Stage, go
 from tests.support.chromium import a_page
 from tests.support.client import member
-from tests.support.management import KEY
+from tests.support.management import KEY, ask
 from tests.support.node import FOLDER, installed_node, program, scenario
 
 pytestmark = pytest.mark.clients
@@ -155,6 +155,7 @@ HOSTILE = '<img src=x onerror="window.hit=1"><script>window.hit=1</script>\'"&ja
 
 async def test_hostile_text_stays_text_in_every_view(browser: Browser, shop: Stage) -> None:
     async with shop.page(browser, "console") as (page, complaints), shop.client() as client:
+        await page.get_by_text("live", exact=True).wait_for()
         await client.subscribe("presence-hostile", member("evil", name=HOSTILE))
         await client.trigger("presence-hostile", "client-x" + HOSTILE, {"text": HOSTILE})
         await client.ask("private-wrong", auth=f"{HOSTILE}:00")
@@ -167,3 +168,26 @@ async def test_hostile_text_stays_text_in_every_view(browser: Browser, shop: Sta
             assert await page.evaluate("window.hit") is None, view
             assert await page.locator("main img[src=x], main script").count() == 0, view
         complaints.found = [one for one in complaints.found if "status of 404" not in one]  # there is no such webhook
+
+
+async def test_hostile_names_of_webhooks_and_errors_stay_text(browser: Browser, shop: Stage) -> None:
+    body = {"name": HOSTILE, "description": HOSTILE, "url": f"{shop.hooks.url}/hostile", "profile": "realcast"}
+    made = ask(shop.server, "POST", f"/apps/{SHOP.id}/webhooks", {**body, "event_types": ["*"]})
+    assert made.status == 201
+    uid = made.json["uid"]
+    shop.hooks.answer("/hostile", 400)
+    async with shop.page(browser, "console") as (page, _), shop.client() as client:
+        await page.get_by_text("live", exact=True).wait_for()
+        await client.subscribe("hostile-channel")
+        await page.get_by_text("webhook").first.wait_for()
+        for view in ("webhooks", f"webhooks/{uid}", f"webhooks/{uid}?tab=deliveries", f"webhooks/{uid}?tab=settings",
+                     "deliveries", "dead-letters", f"inspect?q={uid}"):  # fmt: skip
+            await go(page, view)
+            await page.wait_for_load_state("networkidle")
+            for row in await page.locator("tbody tr[tabindex]").all():
+                if view.endswith("deliveries") or view == "dead-letters":
+                    await row.click(position={"x": 3, "y": 3})
+            assert await page.evaluate("window.hit") is None, view
+            assert await page.locator("main img[src=x], main script").count() == 0, view
+        await go(page, "webhooks")
+        await expect(page.get_by_text(HOSTILE).first).to_be_visible()

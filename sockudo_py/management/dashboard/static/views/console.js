@@ -85,13 +85,13 @@ export function Console({ route, apps, me }) {
     </div>
     <div class="split">
       <section class="card stack" aria-label="What happens">
-        <div class="cards">
+        <div class="cards filters">
           <${Field} label="App">${(id) => html`<${Select} id=${id} value=${filters.app || ''} onChange=${(app) => setQuery({ app })} options=${[['', 'all apps'], ...apps.map((app) => [app, app])]} />`}<//>
           ${text('channel', 'Channel begins with', 'presence-')}
           ${text('socket', 'Socket', '123.456')}
           ${text('user', 'User', 'user id')}
         </div>
-        <div class="chips" role="group" aria-label="Kinds">
+        <div class="chips kinds" role="group" aria-label="Kinds">
           ${KINDS.map((kind) => html`<button type="button" class="chip" aria-pressed=${String(kinds.includes(kind))} onClick=${() => toggle(kind)}>${nameOf(kind)}</button>`)}
         </div>
         ${state.leftOut > 0 && html`<div class="notice warn" role="status"><span>More happens than is shown: ${state.leftOut.toLocaleString('en')} rows were left out. Narrow the filters to see all of what you look for.</span></div>`}
