@@ -55,6 +55,7 @@ class HookReceiver:
         self._hooks: dict[str, list[Hook]] = defaultdict(list)
         self._answers: dict[str, list[int | float]] = defaultdict(list)
         self._delays: dict[str, float] = {}
+        self._said: dict[str, tuple[bytes, dict[str, str]]] = {}
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -72,8 +73,12 @@ class HookReceiver:
                 self.send_response(answer)
                 if answer in (301, 302, 307):
                     self.send_header("Location", f"{receiver.url}/redirected")
-                self.send_header("Content-Length", "0")
+                said, headers = receiver._said.get(hook.path, (b"", {}))
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(said)))
                 self.end_headers()
+                self.wfile.write(said)
 
             def log_message(self, format: str, *args: object) -> None:
                 """Say nothing."""
@@ -115,6 +120,10 @@ class HookReceiver:
     def delay(self, path: str, seconds: float) -> None:
         """Answer all requests to ``path`` so much later."""
         self._delays[path] = seconds
+
+    def say(self, path: str, body: bytes, **headers: str) -> None:
+        """Answer all requests to ``path`` with this body and these headers."""
+        self._said[path] = (body, headers)
 
     def hooks(self, path: str) -> list[Hook]:
         """Return the requests that came to ``path`` so far."""
