@@ -219,7 +219,7 @@ class HttpConnection(asyncio.Protocol):
                 served += 1
                 if served >= _REQUESTS_PER_TURN and start < size and self._state == READING:
                     self._pause()
-                    asyncio.get_running_loop().call_soon(self._resume)
+                    context.call_soon(self._resume)
         except BadHead as problem:
             self._refuse(error(problem.status, str(problem)))
         except Exception:  # noqa: BLE001 - the top of what this client can cause

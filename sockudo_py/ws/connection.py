@@ -419,6 +419,6 @@ class WebSocketConnection(asyncio.Protocol):
         self.write = discard
         if self._held:  # but the client's part of the closing handshake has to be read, in a moment
             if not self._held & TURN:
-                asyncio.get_running_loop().call_soon(self.release, TURN)
+                self._context.turns.wait(self)
             self._held = TURN
         self._context.wheel.schedule(self, self._context.clock() + seconds)

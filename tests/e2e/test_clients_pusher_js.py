@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
-from tests.support.client import member
+from tests.support.client import eventually, member
 from tests.support.node import Program, program, scenario
 from tests.support.ports import free_ports
 from tests.support.server import TestApp, app_config, running, server_config, start
@@ -181,10 +182,17 @@ async def test_227_after_4200_pusher_js_tries_again_at_once(tmp_path: Path, tran
     with private_site(tmp_path) as site:
         async with program("client", scenario(site.server, site.app, hurry=0.05, transport=transport)) as client:
             await connected(client)
+            await eventually(lambda: listens(site), "the client to listen: between two polls it can't be told anything")
             site.server.terminate()
             error = await client.expect(on="error", code=4200)
             again = await client.expect(on="state", previous="connected", current="connecting")
             assert again["t"] - error["t"] < 15_000  # not the second of other closes, twenty times as long here
+
+
+def listens(site: Site) -> bool:
+    """Return whether the server has a connection of a client."""
+    connections = psutil.Process(site.server.process.pid).net_connections(kind="tcp")
+    return any(one.laddr.port == site.server.port and one.status == psutil.CONN_ESTABLISHED for one in connections)
 
 
 async def test_227_after_4100_pusher_js_tries_again_after_a_second(tmp_path: Path, transport: str) -> None:

@@ -68,7 +68,7 @@ def test_a_kill_right_after_an_answer_loses_nothing_of_it(queue: dict[str, Any],
             assert ask(server, "GET", "/api/webhooks/wh_file").json["enabled"] is False
             expected = ask(server, "POST", f"{path}/rotate-secret").json
             assert expected.pop("secret")
-            assert expected.pop("previous_secret_expires_at")
+            assert expected["previous_secret_expires_at"]
             pulse = ask(server, "PUT", "/api/v1/projects/3", {"webhook_url": url})
             assert pulse.status == 201
         if number == 4:

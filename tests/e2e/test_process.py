@@ -101,7 +101,7 @@ async def test_changes_of_apps_are_logged_one_by_one(tmp_path: Path) -> None:
     ("queue", "remedy"),
     [
         ({"driver": "sqlite", "sqlite": {"path": "/dev/null/q.sqlite3"}}, "queue.sqlite.path: /dev/null/q.sqlite3"),
-        ({"driver": "redis", "redis": {"url_override": "redis://127.0.0.1:1/0"}}, "or queue.redis.url_override"),
+        ({"driver": "redis", "redis": {"url_override": "redis://127.0.0.1:1/0"}}, "queue.redis.url_override"),
     ],
     ids=["sqlite", "redis"],
 )
@@ -121,6 +121,8 @@ async def test_debug_logs_what_clients_and_backends_do_and_why_they_are_refused(
         async with connected(server, APP) as client:
             await client.ask("private-room", auth=f"{APP.key}:wrong")
             await client.expect_refused("private-room")
+            await client.send({"event": "no-such-event", "data": {}})
+            await client.expect_error()
             await client.subscribe("private-room")
             await client.subscribe("presence-room", member("u1"))
             await client.trigger("private-room", "client-hello", {"secret": "of-the-client"})

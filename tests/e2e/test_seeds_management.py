@@ -201,11 +201,13 @@ async def test_i7_i10_a_test_by_number_and_not_for_strangers(server: Server, rec
         "webhook"
     ]
     number = str(made["id"])
-    status, tested = await asyncio.to_thread(run, server, IRISX_TEST, **{"123": number})
+    status, tested = await asyncio.to_thread(run, server, IRISX_TEST, **{"webhooks/123/": f"webhooks/{number}/"})
     assert (status, tested["success"]) == (200, True)
     [hook] = receiver.hooks("/i")
     assert hook.header("X-IRISX-Signature").startswith("sha256=")
-    status, refused = await asyncio.to_thread(run, server, IRISX_TEST, **{"123": number, "YOUR_API_KEY": OTHER})
+    status, refused = await asyncio.to_thread(
+        run, server, IRISX_TEST, **{"webhooks/123/": f"webhooks/{number}/", "YOUR_API_KEY": OTHER}
+    )
     assert (status, refused["error"]["code"]) == (404, "unknown_webhook")
     assert len(receiver.hooks("/i")) == 1
 

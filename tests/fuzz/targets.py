@@ -35,6 +35,7 @@ from sockudo_py.queues.base import Append, Claim
 from sockudo_py.webhooks.endpoints.filters import compile_filter, filter_problems
 from sockudo_py.ws.deflate import Compression
 from sockudo_py.ws.frames import FrameReader, FrameReaders, begins_plain, only_message, plain_messages
+from sockudo_py.ws.turns import Turns
 from sockudo_py.xhr.frames import BadBody, read_messages
 from tests.support.edge_bench import APP, KEY, SECRET, TEXT, Bench, Peer, frame, upgrade
 
@@ -54,24 +55,36 @@ class _Errors(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         self.told.append(self.format(record))
 
+    def forget(self) -> None:
+        """Forget what was said before, by what other tests of this process made."""
+        self.told.clear()
+
     def check(self) -> None:
         """Raise AssertionError with what was said."""
         told, self.told = self.told, []
         assert not told, told[0]
 
 
-_errors = _Errors()
-logging.getLogger("sockudo_py").addHandler(_errors)
-
-_BENCH = Bench(limits=FrontLimits(max_head_bytes=2000, max_body_bytes=2000), max_message_bytes=LIMIT)
-_DEFLATING = Bench(max_message_bytes=LIMIT, compress=True)
+errors = _Errors()
+logging.getLogger("sockudo_py").addHandler(errors)
 
 
-def _deliver(peer: Peer, stream: bytes, step: int) -> None:
+def _with_turns(bench: Bench) -> Bench:
+    """Return the bench; what doesn't fit into a turn of the loop goes on when its loop advances."""
+    bench.connections.turns = Turns(bench.loop.call_soon)
+    return bench
+
+
+_BENCH = _with_turns(Bench(limits=FrontLimits(max_head_bytes=2000, max_body_bytes=2000), max_message_bytes=LIMIT))
+_DEFLATING = _with_turns(Bench(max_message_bytes=LIMIT, compress=True))
+
+
+def _deliver(bench: Bench, peer: Peer, stream: bytes, step: int) -> None:
     for at in range(0, len(stream), step):
         if peer.transport.closed or not peer.transport.reading:
             break
         peer.transport.protocol.data_received(stream[at : at + step])
+        bench.loop.advance()
 
 
 def _pieces(data: bytes) -> tuple[int, bytes]:
@@ -86,10 +99,10 @@ def requests(data: bytes) -> None:
     """A connection's bytes, in pieces of a size; no error of the server's, and it is forgotten afterwards."""
     step, stream = _pieces(data)
     peer = _BENCH.dial()
-    _deliver(peer, stream, step)
+    _deliver(_BENCH, peer, stream, step)
     peer.lose()
     _BENCH.loop.advance(60)  # clients of HTTP transports get some seconds to come back
-    _errors.check()
+    errors.check()
     assert (_BENCH.connections.open.count, _BENCH.node.connections()) == (0, 0)
 
 
@@ -97,13 +110,13 @@ def known_requests(data: bytes) -> None:
     """A connection's bytes for the first time, and again when the port has seen their like: the same comes of them."""
     bench = Bench(limits=FrontLimits(max_head_bytes=2000, max_body_bytes=2000), transports=None)
     answered = [_asked(bench, data) for _ in range(3)]
-    _errors.check()
+    errors.check()
     assert answered == answered[:1] * 3
 
 
 def _asked(bench: Bench, stream: bytes) -> object:
     peer = bench.dial()
-    _deliver(peer, stream, 1_000_000)
+    _deliver(bench, peer, stream, 1_000_000)
     written, transport = peer.transport.take(), peer.transport
     told = [(request.method, request.path, request.query, request.body) for request in bench.api.requests]
     bench.api.requests.clear()
@@ -121,7 +134,7 @@ def frames(data: bytes) -> None:
     """What a WebSocket client sends: in pieces it is answered as it is in one piece."""
     step, stream = _pieces(data)
     whole, cut = _answers(_BENCH, stream, 1_000_000), _answers(_BENCH, stream, step)
-    _errors.check()
+    errors.check()
     assert cut == whole
 
 
@@ -129,7 +142,7 @@ def deflated_frames(data: bytes) -> None:
     """The same of a client that compresses."""
     step, stream = _pieces(data)
     whole, cut = _answers(_DEFLATING, stream, 1_000_000), _answers(_DEFLATING, stream, step)
-    _errors.check()
+    errors.check()
     assert cut == whole
 
 
@@ -137,7 +150,7 @@ def _answers(bench: Bench, stream: bytes, step: int) -> object:
     peer = bench.dial()
     peer.send(upgrade(f"/app/{KEY}?protocol=7", "Sec-WebSocket-Extensions: permessage-deflate"))
     peer.transport.take()
-    _deliver(peer, stream, step)
+    _deliver(bench, peer, stream, step)
     answers, transport = peer.transport.take(), peer.transport
     peer.lose()
     return answers, transport.closed, transport.eof
@@ -252,7 +265,7 @@ def _say(message: Mapping[str, Any] | bytes) -> None:
     peer.send(frame(TEXT, text))
     peer.frames()
     peer.lose()
-    _errors.check()
+    errors.check()
     assert _TALKING.node.connections() == 0
 
 
@@ -273,7 +286,7 @@ def _signed(data: bytes, make: Callable[[str, str], tuple[str, dict[str, Any]]])
     peer.send(frame(TEXT, json.dumps(message)))
     answered = peer.frames()
     peer.lose()
-    _errors.check()
+    errors.check()
     assert answered
     return answered
 
@@ -430,7 +443,7 @@ def xhr_sends(data: bytes) -> None:
     receiver.lose()
     sender.lose()
     bench.loop.advance(60)
-    _errors.check()
+    errors.check()
     assert bench.node.connections() == 0
 
 

@@ -13,6 +13,11 @@ from tests.fuzz.targets import TARGETS
 SECONDS = 1.5  # for each target, besides its corpus
 
 
+@pytest.fixture(autouse=True)
+def _only_own_errors() -> None:
+    targets.errors.forget()
+
+
 def test_each_target_has_its_corpus() -> None:
     assert {folder.name for folder in FOLDER.iterdir()} == set(TARGETS)
 

@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from sockudo_py.endpoints import Endpoint
 from sockudo_py.errors import Unavailable
@@ -43,6 +44,10 @@ class WorkerSettings:
     max_payload_bytes: int = 1_048_576
     deliveries_per_window: int | None = None  # requests of this process per ``rate_window``
     rate_window: float = 60.0
+
+
+# Makes the coroutine of a delivery when its task begins: one that is cancelled before has none that nobody awaits.
+_Delivery = Callable[[], Coroutine[None, None, None]]
 
 
 class Worker:
@@ -98,6 +103,7 @@ class Worker:
         self._active: dict[str, asyncio.Task[None] | Abort] = {}  # by the tokens of the leases
         self._wake = asyncio.Event()  # a slot is free, or it is the end
         self._stopping = False
+        self._cut_off = False  # what is still under way goes back to the queue as it is
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -128,6 +134,7 @@ class Worker:
                     "the webhook queue does not answer at shutdown; its last jobs wait for their leases to expire"
                 )
         await self._end_of_deliveries(deadline)
+        self._cut_off = True
         cut_off = list(self._active.values())
         for one in cut_off:
             if not isinstance(one, asyncio.Task):
@@ -275,23 +282,25 @@ class Worker:
     def _begin(self, claim: Claim) -> None:
         if self._rate is not None:
             self._rate.take(time.monotonic())
-        self._active[claim.token] = self._direct.begin(claim) or self._task(claim.token, self._carry(claim))
+        self._active[claim.token] = self._direct.begin(claim) or self._task(claim.token, partial(self._carry, claim))
 
-    def _task(self, token: str, delivery: Coroutine[None, None, None]) -> asyncio.Task[None]:
+    def _task(self, token: str, delivery: _Delivery) -> asyncio.Task[None]:
         return self._loop.create_task(self._handle(token, delivery), name="webhook-delivery")
 
     def _conclude(self, claim: Claim, endpoint: Endpoint, attempt: Attempt) -> None:
+        if self._cut_off:
+            return
         token = claim.token
-        self._active[token] = self._task(token, self._deliverer.conclude(claim, endpoint, attempt))
+        self._active[token] = self._task(token, partial(self._deliverer.conclude, claim, endpoint, attempt))
 
     async def _carry(self, claim: Claim) -> None:
         tried = await self._deliverer.carry(claim)
         if not tried and self._rate is not None:
             self._rate.give_back()
 
-    async def _handle(self, token: str, delivery: Coroutine[None, None, None]) -> None:
+    async def _handle(self, token: str, delivery: _Delivery) -> None:
         try:
-            await delivery
+            await delivery()
         except asyncio.CancelledError:
             if self._stopping:
                 raise  # stop() gives back what is still listed
