@@ -52,8 +52,12 @@ class Nodes:
         return events
 
     def of(self, channel: str) -> list[str]:
-        """Return the names of the events of a channel so far, in the order of their time."""
-        return [event["name"] for event in self.events() if event["channel"] == channel]
+        """Return the names of the events of a channel so far, in the order of their time.
+
+        Two nodes deliver, so the later one may arrive first.
+        """
+        events = sorted(self.events(), key=lambda event: int(event["time_ms"]))
+        return [event["name"] for event in events if event["channel"] == channel]
 
     def by_channel(self) -> dict[str, list[str]]:
         """Return the names of the events of each channel."""
