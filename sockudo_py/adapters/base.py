@@ -291,6 +291,14 @@ class Restorable(Protocol):
 
 
 @runtime_checkable
+class Measured(Protocol):
+    """An adapter of a cluster, with figures for operators."""
+
+    def usage(self) -> Mapping[str, float]:
+        """Return what this node knows of the cluster without asking anybody, by name: the section of ``/usage``."""
+
+
+@runtime_checkable
 class Sweeping(Protocol):
     """An adapter whose nodes take out what a dead one of them held."""
 

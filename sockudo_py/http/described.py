@@ -141,7 +141,7 @@ def probe(says: str) -> Said:
 
 
 USAGE: Final = Said(
-    "Show memory, connections and webhooks",
+    "Show memory, connections, the cluster and webhooks",
     {
         200: record(
             "Usage",
@@ -153,7 +153,7 @@ USAGE: Final = Said(
                 "channels": NUMBER,
                 "subscriptions": NUMBER,
             },
-            {"worker": TEXT, "webhooks": OBJECT},
+            {"worker": TEXT, "cluster": by_name(DECIMAL), "webhooks": OBJECT},
         )
     },
 )

@@ -33,6 +33,7 @@ class Health:
         checks: By the name of a part (``adapter``, ``queue``): a cheap question that answers False while the part is
             not healthy.
         webhooks: Returns the ``webhooks`` section of ``/usage``, with every secret redacted. May raise ``Unavailable``.
+        cluster: Returns the ``cluster`` section of ``/usage``; None: this node is alone.
         crowded: Returns what is past its high watermark.
         worker: The name of this process among those of a server; None: it is the only one.
         clock: A monotonic clock, for the uptime.
@@ -46,6 +47,7 @@ class Health:
         metrics: Metrics,
         checks: Mapping[str, Callable[[], bool]] | None = None,
         webhooks: Callable[[], Awaitable[Mapping[str, object]]] | None = None,
+        cluster: Callable[[], Mapping[str, float]] | None = None,
         crowded: Callable[[], list[str]] = list,
         worker: str | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -55,6 +57,7 @@ class Health:
         self._metrics = metrics
         self._checks = dict(checks or {})
         self._webhooks = webhooks
+        self._cluster = cluster
         self._crowded = crowded
         self._worker = worker
         self._clock = clock
@@ -131,6 +134,8 @@ class Health:
         }
         if self._worker is not None:
             usage["worker"] = self._worker
+        if self._cluster is not None:
+            usage["cluster"] = self._cluster()
         if self._webhooks is not None:
             try:
                 usage["webhooks"] = await self._webhooks()

@@ -136,17 +136,24 @@ def make_adapter(config: Config, loop: asyncio.AbstractEventLoop, metrics: Metri
 
 def _redis_adapter(config: Config, metrics: Metrics, shared: SharedRedis) -> Adapter:
     from sockudo_py.adapters.redis.adapter import RedisAdapter
-    from sockudo_py.adapters.redis.figures import show
+    from sockudo_py.adapters.redis.figures import DELIVERY_BUCKETS, show
     from sockudo_py.adapters.redis.partition import Timing
 
     settings, health = config.adapter.redis, config.adapter.cluster_health
     heartbeat_ms = health.heartbeat_interval_ms or health.node_timeout_ms / 4
+    delivery = metrics.histogram(
+        "cluster_delivery_seconds",
+        "Time from a publish on this node until a node has it from Redis, tried at each heartbeat",
+        (),
+        DELIVERY_BUCKETS,
+    )
     adapter = RedisAdapter(
         shared.of("adapter"),
         settings.prefix,
         Timing(config.webhooks.vacate_delay_ms / 1000, health.node_timeout_ms / 1000, heartbeat_ms / 1000),
         partitions=settings.partitions if settings.cluster_mode else None,
         connections=lambda: {app_id: counters.connections for app_id, counters in metrics.apps.items()},
+        delivered=lambda seconds: delivery.observe(value=seconds),
     )
     show(adapter.figures, metrics)
     return adapter

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sockudo_py import logs
-from sockudo_py.adapters.base import Restorable, Sweeping, Tells
+from sockudo_py.adapters.base import Measured, Restorable, Sweeping, Tells
 from sockudo_py.apps.base import AppChanged, AppDefinition
 from sockudo_py.apps.current import CurrentApps
 from sockudo_py.changes import Change, OnChange
@@ -170,6 +170,7 @@ class Server:
             },
             crowded=lambda: [] if watermarks is None else watermarks.past(self.node.connections()),
             webhooks=self._usage,
+            cluster=adapter.usage if isinstance(adapter, Measured) else None,
             worker=None if place is None else place.worker,
         )
         self._health = health

@@ -18,7 +18,7 @@ from sockudo_py.adapters.base import (
     SignOutDone,
 )
 from sockudo_py.adapters.redis.channels import pairs, roster_of
-from sockudo_py.adapters.redis.figures import Figures, together
+from sockudo_py.adapters.redis.figures import Figures, named, together
 from sockudo_py.adapters.redis.held import held_of
 from sockudo_py.adapters.redis.link import Link
 from sockudo_py.adapters.redis.partition import Partition, Timing
@@ -45,6 +45,7 @@ class RedisAdapter:
         timing: Delays.
         partitions: Into how many the state is split in a cluster; None: it is no cluster.
         connections: Returns how many clients of each app are connected to this node; the others hear of it.
+        delivered: Gets, at each heartbeat, the seconds that a message takes from here to a node.
     """
 
     alone = False
@@ -57,9 +58,11 @@ class RedisAdapter:
         *,
         partitions: int | None = None,
         connections: Callable[[], Mapping[str, int]] = dict,
+        delivered: Callable[[float], None] = lambda seconds: None,
     ) -> None:
         self._redis = redis
         self._connections = connections
+        self._delivered = delivered
         self._timing = timing
         self._links = []
         for number in range(partitions or 1):
@@ -83,6 +86,8 @@ class RedisAdapter:
             for link in self._links
         ]
         self._partitions[0].counts_connections = self._connections
+        for partition in self._partitions:
+            partition.observe_delivery = self._delivered
 
     async def open(self) -> None:
         """Connect, check the server and register. Raises ``Unavailable``, or ``SockudoError`` for one of no use."""
@@ -113,7 +118,11 @@ class RedisAdapter:
 
     def figures(self) -> Figures:
         """Return what operators see, of all partitions together."""
-        return together(partition.figures for partition in self._partitions)
+        return together(partition.look() for partition in self._partitions)
+
+    def usage(self) -> Mapping[str, float]:
+        """See ``Measured.usage``."""
+        return named(self.figures())
 
     def _of(self, app_id: str, name: str) -> Partition:
         """Return the partition of a channel or user."""

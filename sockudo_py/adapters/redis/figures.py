@@ -1,6 +1,6 @@
 """What operators see of a node in the cluster: plain counts, which the metrics read when they are asked for."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Final
 
@@ -9,7 +9,10 @@ from sockudo_py.metrics import Metrics
 
 @dataclass(slots=True)
 class Figures:
-    """Counts since the start, and what is so now. ``FIGURES`` has the meaning of each field."""
+    """Counts since the start, and what is so now. ``FIGURES`` has the meaning of each field but the last.
+
+    ``delivery_seconds`` is the latest of what the histogram ``cluster_delivery_seconds`` counts.
+    """
 
     published: int = 0
     publishes_lost: int = 0
@@ -28,6 +31,8 @@ class Figures:
     pending: int = 0
     outbox: int = 0
     hold_seconds: float = 0.0
+    lease_seconds: float = 0.0
+    delivery_seconds: float = 0.0
 
 
 # field: name, help. Names that end in _total are counters, the others gauges.
@@ -55,10 +60,17 @@ FIGURES: Final = {
     "pending": ("cluster_pending", "Vacates and removals that wait for the vacate delay, in the whole cluster"),
     "outbox": ("cluster_outbox", "Transitions that this node has been told of and the webhook queue has not stored"),
     "hold_seconds": ("cluster_hold_seconds", "Seconds for which doubtful transitions are still held back"),
+    "lease_seconds": (
+        "cluster_lease_seconds",
+        "Seconds after which the other nodes take this one out, unless Redis hears from it before",
+    ),
 }
+# Seconds: from a quarter of a millisecond to a second and more.
+DELIVERY_BUCKETS: Final = (0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
 
-
-_OF_ONE: Final = ("gaps", "gap_seconds", "swept_nodes", "sweeps_suffered", "nodes", "hold_seconds")
+# Of these the partition counts that has most of them ...
+_MOST: Final = ("gaps", "gap_seconds", "swept_nodes", "sweeps_suffered", "nodes", "hold_seconds", "delivery_seconds")
+_LEAST: Final = ("lease_seconds",)  # ... and of these the one that has least; the others are summed up
 
 
 def together(parts: Iterable[Figures]) -> Figures:
@@ -66,25 +78,29 @@ def together(parts: Iterable[Figures]) -> Figures:
 
     All partitions meet the same deaths and gaps: of these the one that met most counts.
     """
+    all_of_them = list(parts)
     whole = Figures()
-    for part in parts:
-        for field in fields(part):
-            ours, its = getattr(whole, field.name), getattr(part, field.name)
-            setattr(whole, field.name, max(ours, its) if field.name in _OF_ONE else ours + its)
+    for field in fields(Figures):
+        how = max if field.name in _MOST else min if field.name in _LEAST else sum
+        setattr(whole, field.name, how([getattr(part, field.name) for part in all_of_them] or [0]))
     return whole
+
+
+def named(figures: Figures) -> Mapping[str, float]:
+    """Return figures by name, as ``/usage`` shows them; seconds to the microsecond."""
+    return {field.name: round(getattr(figures, field.name), 6) for field in fields(figures)}
 
 
 def show(current: Callable[[], Figures], metrics: Metrics) -> None:
     """Have the metrics show the figures that a function returns."""
     shown = []
-    for field in fields(Figures):
-        name, text = FIGURES[field.name]
+    for field, (name, text) in FIGURES.items():
         series = metrics.counter(name, text) if name.endswith("_total") else metrics.gauge(name, text)
-        shown.append((field.name, series))
+        shown.append((field, series))
 
     def refresh() -> None:
         figures = current()
-        for name, series in shown:
-            series.set(value=getattr(figures, name))
+        for field, series in shown:
+            series.set(value=getattr(figures, field))
 
     metrics.before_scrape.append(refresh)

@@ -35,6 +35,7 @@ _log = logging.getLogger(__name__)
 _SWEEP_AT_ONCE: Final = 100  # entries that one beat takes apart
 _TOMBSTONE: Final = 1800.0  # seconds without Redis after which its tombstone of this node may be gone
 _SOON: Final = 0.005  # seconds after something is due: then it is due in Redis, too
+_ECHO: Final = b"e"  # the letter of a message to this node itself, which shows how long messages take
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +83,14 @@ class Partition:
         self._acks = Acks(link)
         self._beating = False
         self._beat_sent = 0.0
+        self._echo_sent: float | None = None
         self._timers = Timers()
         self._settled_at = self._loop.time()  # the last time that Redis answered a beat or a registration
         self.shift_ms = 0  # of Redis' clock, for tests
         self.ready = False
         self.stopped = False
         self.counts_connections: Callable[[], Mapping[str, int]] = dict
+        self.observe_delivery: Callable[[float], None] = lambda seconds: None
         link.start(self)
 
     # -- steps --
@@ -288,6 +291,8 @@ class Partition:
     def message(self, topic: bytes, payload: bytes) -> None:
         """Take what was published on a topic."""
         if payload[1:9] == self.node_id.encode():
+            if payload[:1] == _ECHO:
+                self._echoed()
             return
         try:
             envelope = decode(topic, payload)
@@ -319,6 +324,7 @@ class Partition:
             self._lost_at = self._loop.time()
         self.ready = False
         self._beating = False
+        self._echo_sent = None
         self._acks.lost()
         if self._registration is not None:
             self._registration.answer()
@@ -407,13 +413,29 @@ class Partition:
             return
         self._beating = True
         self._beat_sent = self._loop.time()
-        words: Words = ["HSET", b"conns:" + self.node_id.encode()]
+        name = self.node_id.encode()
+        if self._echo_sent is None and self._link.publish(b"to:" + name, _ECHO + name):
+            self._echo_sent = self._beat_sent
+        words: Words = ["HSET", b"conns:" + name]
         for app_id, count in self.counts_connections().items():
             words += [app_id, count]
         if len(words) > 2:
             self._link.ask(words, _ignored)
         lease = round(self._timing.node_timeout * 1000)
         self._script("beat", [lease, lease, _SWEEP_AT_ONCE], self._beat_answered)
+
+    def _echoed(self) -> None:
+        """A message to this node itself has come back: another node has got one of that moment, too."""
+        if self._echo_sent is not None:
+            self.figures.delivery_seconds = self._loop.time() - self._echo_sent
+            self.observe_delivery(self.figures.delivery_seconds)
+            self._echo_sent = None
+
+    def look(self) -> Figures:
+        """Return the figures as they are now."""
+        left = self._settled_at + self._timing.node_timeout - self._loop.time()
+        self.figures.lease_seconds = max(left, 0.0)
+        return self.figures
 
     def expire(self, nodes: Sequence[str]) -> bool:
         """See ``Sweeping.expire``: the leases of these nodes end, and a beat takes them out. False: Redis is away."""

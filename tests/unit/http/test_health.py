@@ -90,6 +90,11 @@ async def test_usage_shows_the_webhooks_section_as_it_is_given(world: World) -> 
     assert usage["webhooks"] == {"endpoints": [], "webhook_success_rate": "95%", "queue_depth": 12}
 
 
+async def test_usage_shows_the_figures_of_the_cluster_where_there_is_one(world: World) -> None:
+    health = Health(node=world.node, apps=world.apps, metrics=world.metrics, cluster=lambda: {"nodes": 3})
+    assert json.loads((await health.usage()).body)["cluster"] == {"nodes": 3}
+
+
 async def test_usage_is_answered_while_the_webhook_store_is_away(world: World) -> None:
     async def webhooks() -> Mapping[str, object]:
         raise Unavailable("redis://10.0.0.1: refused")
