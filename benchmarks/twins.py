@@ -5,13 +5,13 @@ process for one message or request, without sockets.
 """
 
 import json
-import re
-import subprocess
 import sys
 from collections.abc import Callable
 from typing import Any
 
-from sockudo_py.caches.memory_keys import MemoryKeys
+from benchmarks import paths
+from benchmarks.instructions import MANY, WARM, counted
+from benchmarks.paths import APP, ROOM
 from sockudo_py.changes import ClientEventSent
 from sockudo_py.edge import connection
 from sockudo_py.edge.http1 import head, responses
@@ -23,7 +23,6 @@ from sockudo_py.hub import hub
 from sockudo_py.metrics import Metrics
 from sockudo_py.node import node, subscriptions
 from sockudo_py.protocol import client_events, codec
-from sockudo_py.protocol.app import App, AppKey
 from sockudo_py.protocol.channels.table import classify
 from sockudo_py.queues import jobs
 from sockudo_py.queues.base import Append
@@ -33,80 +32,6 @@ from sockudo_py.webhooks.intake import event_builder
 from sockudo_py.webhooks.intake.receipts import Receipts
 from sockudo_py.webhooks.metrics import WebhookMetrics
 from sockudo_py.ws import connection as websocket
-from tests.support.api import auth_pairs, encode, signature
-from tests.support.edge_bench import KEY, SECRET, TEXT, Apps, Bench, Peer, frame, message, upgrade
-from tests.support.server import TestApp
-from tests.unit.protocol.speak import auth_for
-
-APP = App(
-    id="3",
-    keys=(AppKey(KEY, SECRET.encode()),),
-    client_events=True,
-    client_events_per_second=None,
-    subscribes_per_second=None,
-)
-ROOM = "private-room"
-WARM, MANY = 200, 1200
-
-
-def _signed_post(names: list[str]) -> bytes:
-    body = json.dumps({"name": "e", "data": json.dumps({"text": "hello" * 20}), "channels": names}).encode()
-    pairs = auth_pairs(TestApp("3", KEY, SECRET), body)
-    query = encode([*pairs, ("auth_signature", signature(SECRET, "POST", "/apps/3/events", pairs))])
-    lines = ["Host: localhost", "User-Agent: x", "Content-Type: application/json", f"Content-Length: {len(body)}"]
-    return "\r\n".join([f"POST /apps/3/events?{query} HTTP/1.1", *lines, "", ""]).encode() + body
-
-
-def _joined(bench: Bench, channel: str) -> Peer:
-    peer = bench.websocket()
-    data = {"channel": channel, "auth": auth_for(channel, socket_id=peer.socket_id)}
-    peer.send(message("pusher:subscribe", data=data))
-    assert peer.messages()[0]["event"] == "pusher_internal:subscription_succeeded"
-    return peer
-
-
-def _publishes(number: int, names: list[str], cut: int = 0) -> None:
-    bench = Bench(APP)
-    clock = bench.loop.clock  # valgrind would make every answer a slow one
-    bench.serve(api.Api(node=bench.node, apps=Apps(APP), metrics=bench.metrics, keys=MemoryKeys(clock), timer=clock))
-    reader = _joined(bench, ROOM)
-    peer, data = bench.dial(), _signed_post(names)
-    pieces = (data[:-cut], data[-cut:]) if cut else (data,)
-    for _ in range(number):
-        for piece in pieces:
-            peer.send(piece)
-        bench.loop.advance()
-        assert peer.transport.take().startswith(b"HTTP/1.1 200"), "the API refuses it"
-        assert reader.transport.take()
-
-
-def _client_events(number: int, at_once: int) -> None:
-    bench = Bench(APP)
-    sender, reader = _joined(bench, ROOM), _joined(bench, ROOM)
-    data = frame(TEXT, json.dumps({"event": "client-a", "channel": ROOM, "data": {"x": 1, "y": [2, 3]}})) * at_once
-    for _ in range(number):
-        sender.send(data)
-        bench.loop.advance()
-        assert reader.transport.take()
-
-
-def _connects(number: int) -> None:
-    bench = Bench(APP)
-    data = upgrade()
-    for _ in range(number):
-        peer = bench.dial()
-        peer.send(data)
-        peer.lose()
-
-
-def _subscribes(number: int) -> None:
-    bench = Bench(APP)
-    peer = bench.websocket()
-    on, off = message("pusher:subscribe", data={"channel": "a"}), message("pusher:unsubscribe", data={"channel": "a"})
-    for _ in range(number):
-        peer.send(on)
-        peer.send(off)
-        peer.transport.take()
 
 
 def _webhook_events(number: int, at_once: int) -> None:
@@ -191,31 +116,31 @@ _one = _off(websocket, "only_message", lambda data, most: None)
 _whole = _off(connection.HttpConnection, "_publish_known", lambda self, data: False)
 TEN = [ROOM, *(f"private-{number}" for number in range(9))]
 TWINS: dict[str, tuple[Callable[[int], None], Callable[[], None]]] = {
-    "only_message": (lambda n: _client_events(n, 1), _one),
+    "only_message": (lambda n: paths.client_events(n, 1), _one),
     "plain_messages, one": (
-        lambda n: _client_events(n, 1),
+        lambda n: paths.client_events(n, 1),
         _both(_one, _off(websocket, "plain_messages", lambda data, start, most, limit: ([], start))),
     ),
     "plain_messages, of 8": (
-        lambda n: _client_events(n, 8),
+        lambda n: paths.client_events(n, 8),
         _off(websocket, "plain_messages", lambda data, start, most, limit: ([], start)),
     ),
-    "is_private": (lambda n: _client_events(n, 1), _off(client_events, "is_private", _private)),
-    "is_cached, publish": (lambda n: _publishes(n, [ROOM]), _off(node, "is_cached", _cached)),
-    "is_cached, subscribe": (_subscribes, _off(subscriptions, "is_cached", _cached)),
-    "send at once": (lambda n: _client_events(n, 1), _off(hub.Hub, "publish", _wait)),
-    "_publish_known": (lambda n: _publishes(n, [ROOM]), _whole),
+    "is_private": (lambda n: paths.client_events(n, 1), _off(client_events, "is_private", _private)),
+    "is_cached, publish": (lambda n: paths.publishes(n, [ROOM]), _off(node, "is_cached", _cached)),
+    "is_cached, subscribe": (paths.subscribes, _off(subscriptions, "is_cached", _cached)),
+    "send at once": (lambda n: paths.client_events(n, 1), _off(hub.Hub, "publish", _wait)),
+    "_publish_known": (lambda n: paths.publishes(n, [ROOM]), _whole),
     "HeadReader.next": (
-        lambda n: _publishes(n, [ROOM], 20),
+        lambda n: paths.publishes(n, [ROOM], 20),
         _off(head.HeadReader, "next", _read_always),
     ),
     "is_signed_as_usual": (
-        lambda n: _publishes(n, [ROOM]),
+        lambda n: paths.publishes(n, [ROOM]),
         _off(api, "is_signed_as_usual", lambda request, app, now: False),
     ),
-    "Responses.usual": (lambda n: _publishes(n, [ROOM]), _off(responses.Responses, "usual", _render)),
-    "codec.event": (lambda n: _publishes(n, TEN), _off(codec, "event", _in_parts)),
-    "_open_known": (_connects, _off(handshake.Handshakes, "find", lambda self, data: None)),
+    "Responses.usual": (lambda n: paths.publishes(n, [ROOM]), _off(responses.Responses, "usual", _render)),
+    "codec.event": (lambda n: paths.publishes(n, TEN), _off(codec, "event", _in_parts)),
+    "_open_known": (paths.connects, _off(handshake.Handshakes, "find", lambda self, data: None)),
     "TextWriter.text": (lambda n: _webhook_events(n, 20), _off(events.TextWriter, "text", _plainly)),
     "own jobs": (lambda n: _decodes(n, 10), _off(jobs, "decode", lambda text, own: _decode(text))),
 }
@@ -225,12 +150,7 @@ def _count(name: str, way: str) -> float:
     """Return the instructions of one round."""
     found = []
     for number in (WARM, MANY):
-        command = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", sys.executable, "-m"]
-        command += ["benchmarks.twins", name, way, str(number)]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-        counted = re.search(r"Collected : (\d+)", done.stderr)
-        assert counted is not None, done.stderr
-        found.append(int(counted[1]))
+        found.append(counted([sys.executable, "-m", "benchmarks.twins", name, way, str(number)]))
     return (found[1] - found[0]) / (MANY - WARM)
 
 
