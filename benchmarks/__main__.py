@@ -18,13 +18,14 @@ from benchmarks.harness import Result, merged
 from benchmarks.machine import environment
 from benchmarks.subjects import Starter, own, peers
 from benchmarks.tables import busy_generator, table, write_json
+from benchmarks.workloads import ON_REQUEST as ON_REQUEST
 from benchmarks.workloads import WORKLOADS as WORKLOADS
 
 
 def main() -> int:
     """Run what was asked for."""
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
-    parser.add_argument("workload", nargs="*", choices=[*WORKLOADS, []], default=[])
+    parser.add_argument("workload", nargs="*", choices=[*WORKLOADS, *ON_REQUEST, []], default=[])
     parser.add_argument("--quick", action="store_true", help="a tenth of the work, once: for a first look")
     parser.add_argument("--repeat", type=int, default=3, help="repetitions of each row, interleaved (default 3)")
     parser.add_argument("--no-peers", action="store_true", help="sockudo_py and the floor only")

@@ -26,10 +26,10 @@ async def run(starter: Starter, scale: float) -> list[Result]:
 
 
 @contextmanager
-def crowd(port: int, count: int) -> Iterator[subprocess.Popen[bytes]]:
+def crowd(count: int, *ports: int) -> Iterator[subprocess.Popen[bytes]]:
     """Run ``benchmarks.crowd``; all its clients are there in the block."""
-    command = [sys.executable, "-m", "benchmarks.crowd", str(port), str(count)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE)
+    command = [sys.executable, "-m", "benchmarks.crowd", ",".join(map(str, ports)), str(count)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
         assert process.stdout is not None
         if process.stdout.readline() != b"ready\n":
@@ -51,7 +51,7 @@ def _avalanche(starter: Starter, number: signal.Signals, count: int) -> Result:
     with ExitStack() as stack:
         first = stack.enter_context(ExitStack())
         subject = first.enter_context(starter(Options(port=port)))
-        clients = stack.enter_context(crowd(port, count))
+        clients = stack.enter_context(crowd(count, port))
         begun = time.monotonic()
         os.kill(subject.pid, number)
         first.close()  # returns when it is gone

@@ -57,6 +57,7 @@ class Options:
     presence_members: int = 100
     webhooks: Webhooks | None = None
     port: int = 0  # 0: a free one
+    redis_port: int = 0  # of the Redis over which it is one of several nodes; 0: it is alone
     settled: bool = True  # wait until the server has nothing left to do from its start
     app: dict[str, Any] = field(default_factory=dict)
     server: dict[str, Any] = field(default_factory=dict)
@@ -117,6 +118,9 @@ def sockudo_py(options: Options = Options(), root: Path = ROOT, python: str = sy
         config["webhooks"] = {"batching": options.webhooks.batching, "vacate_delay_ms": 0}
         if options.webhooks.redis_port is not None:
             config["queue"] = {"driver": "redis", "redis": {"url_override": _redis_url(options.webhooks.redis_port)}}
+    if options.redis_port:
+        config["adapter"] = {"driver": "redis"}
+        config["database"] = {"redis": {"url": _redis_url(options.redis_port)}}
     with tempfile.TemporaryDirectory() as folder:
         path, log_path = Path(folder) / "config.json", Path(folder) / "log"
         path.write_bytes(orjson.dumps(config))
@@ -206,6 +210,15 @@ def sockudo(options: Options = Options()) -> Iterator[Subject]:
         if options.webhooks.redis_port is not None:
             config["queue"] = {"driver": "redis"}
             config["database"] = {"redis": {"host": "127.0.0.1", "port": options.webhooks.redis_port}}
+    if options.redis_port:  # as its own benchmark of nodes over Redis has it
+        place = {"url": _redis_url(options.redis_port)}
+        config["adapter"] = {
+            "driver": "redis",
+            "fallback_to_local": False,
+            "redis": {"redis_pub_options": place, "redis_sub_options": place},
+            "cluster_health": {"enabled": False},
+        }
+        config["idempotency"] = {"enabled": False}
     with tempfile.TemporaryDirectory() as folder:
         path, log_path = Path(folder) / "config.json", Path(folder) / "log"
         path.write_bytes(orjson.dumps(config))

@@ -1,5 +1,8 @@
 """The workloads, each a module of this folder, in the order in which they run."""
 
+# Several nodes over Redis; only where they are asked for.
+ON_REQUEST = ("cluster_messages", "cluster_avalanche")
+
 WORKLOADS = (
     "fanout",
     "hot",

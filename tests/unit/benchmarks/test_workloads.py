@@ -10,7 +10,7 @@ import benchmarks.__main__ as program
 from benchmarks import budgets, compare
 
 
-@pytest.mark.parametrize("name", program.WORKLOADS)
+@pytest.mark.parametrize("name", [*program.WORKLOADS, *program.ON_REQUEST])
 def test_each_workload_runs_over_a_starter_and_a_scale(name: str) -> None:
     run = importlib.import_module(f"benchmarks.{name}").run
     assert list(inspect.signature(run).parameters) == ["starter", "scale"]
