@@ -1,12 +1,12 @@
 """What happened: the facts that webhooks are made of.
 
-A ``Change`` is decided once per cluster by whoever made the step, and handed to ``on_change`` of the node.
-``source`` is the connection that caused the change, None when no client did or nobody knows; it bounds what a client
-can cause and is never told to anybody.
+The node that makes a step decides its ``Change``, once per cluster, and hands it to ``on_change``.
+``source`` is the connection that caused the change, None when no client did, or which one is unknown; it bounds what a
+client can cause and is never shown to anybody.
 
 A *transition* of a shared adapter has an ``id``, which names it in the whole cluster, and ``time_ms``, the Unix
-milliseconds at which it was decided: whoever tells of it, once or again, uses both. Without them, and for all other
-changes, the receiver stamps the change.
+milliseconds at which it was decided: every report of it, also a repeated one, uses both. The receiver stamps a
+transition without them, and every other change.
 """
 
 from collections.abc import Callable, Container
@@ -131,7 +131,7 @@ KINDS: Final[frozenset[type[Change]]] = frozenset(get_args(Change))
 
 
 class Wanted(Protocol):
-    """Which kinds of changes of which apps somebody wants to hear of. Others need not be made, nor handed on."""
+    """Which kinds of changes of which apps are wanted. Others need not be made, nor handed on."""
 
     def get(self, app_id: str, nothing: Container[type[Change]], /) -> Container[type[Change]]:
         """Return the kinds that are wanted of an app, ``nothing`` where none is. The next answer may differ."""

@@ -38,7 +38,7 @@ class Feed:
 
 @dataclass(frozen=True, slots=True)
 class ChannelFilter:
-    """Which channels an endpoint wants to hear of; all given conditions must hold. ``channel_pattern`` is a regex."""
+    """Which channels an endpoint wants; all given conditions must hold. ``channel_pattern`` is a regex."""
 
     channel_type: str | None = None
     channel_prefix: str | None = None

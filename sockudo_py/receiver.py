@@ -93,7 +93,7 @@ class Delivery:
     Args:
         profile: The one that it was checked with.
         id: Names this request; the same on every attempt. None when the sender gave none.
-        id_signed: Whether the signature covers ``id``. Where it does not, whoever replays a request can change it.
+        id_signed: Whether the signature covers ``id``. If not, an attacker can replay with another id.
         timestamp: Unix seconds when it was signed; for pulse and realcast when the event happened, as their signature
             covers no other time. None when the body has none.
         attempt: 1 for the first one; None when the sender gave none. Not signed.
@@ -260,7 +260,7 @@ def _signed(fields: Mapping[str, list[str]], name: str) -> str:
 def _secrets(
     scheme: _Scheme, fields: Mapping[str, list[str]], given: list[str], keys: Mapping[str, str] | None
 ) -> tuple[str | None, list[bytes]]:
-    """Return the app's key that the request names, and the HMAC keys of which one must have signed it."""
+    """Return the app's key that the request names, and the HMAC keys; one of them must have signed it."""
     if keys is not None and (given or not scheme.keyed):
         raise ValueError("keys: only for profiles pusher and sockudo, and instead of secret and secrets")
     key = _one(fields, "X-Pusher-Key") if scheme.keyed and (keys is not None or "x-pusher-key" in fields) else None

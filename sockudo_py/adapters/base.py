@@ -182,7 +182,7 @@ class Adapter(Protocol):
         """
 
     async def close(self) -> None:
-        """Let go of connections; what was stored until now is forgotten before."""
+        """Close the connections, after the transitions that webhooks have stored were removed."""
 
     def join(
         self,
@@ -197,7 +197,7 @@ class Adapter(Protocol):
         """Count one subscription of this node. With a member: as one more connection of that user.
 
         A user who is already a member is admitted past ``max_members``; the info shown is that of the user's first
-        connection. With ``tell_count`` other nodes that have subscribers hear of the new count.
+        connection. With ``tell_count`` other nodes that have subscribers learn the new count.
         """
 
     def leave(
@@ -232,11 +232,11 @@ class Adapter(Protocol):
     def put_off(self, waits: Callable[[Source], bool] | None) -> None:
         """Let vacates and removals that are due wait where ``waits`` says so of their source; None: no more.
 
-        They go on being pending, so whoever comes back cancels them. Those that wait are told by ``tell_put_off``.
+        They stay pending, so a client that comes back cancels them. Those that wait are told by ``tell_put_off``.
         """
 
     def tell_put_off(self, most: int) -> bool:
-        """Tell the oldest of what was put off; return whether there is more."""
+        """Tell the oldest changes that were put off; return whether there are more."""
 
     def healthy(self) -> bool:
         """Return False while the cluster can't be reached; cheap, asked by ``GET /up``."""

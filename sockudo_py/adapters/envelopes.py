@@ -1,4 +1,4 @@
-"""Envelopes as text between nodes: where each goes, and what it looks like there. Pure.
+"""Envelopes as text between nodes, and the topic of each. Pure.
 
 A *topic* says whom an envelope is for, with a NUL behind the app id: ``ch:APP CHANNEL`` is the subscribers of a
 channel, ``u:APP USER`` the signed-in connections of a user, ``w:APP USER`` those who watch a user. Channel names and
@@ -50,7 +50,7 @@ def user_topic(app_id: str, user_id: str) -> bytes:
 
 
 def watch_topic(app_id: str, user_id: str) -> bytes:
-    """Return the topic of those who watch a user."""
+    """Return the topic for the watchers of a user."""
     return b"w:%b\0%b" % (_bytes(app_id), _bytes(user_id))
 
 

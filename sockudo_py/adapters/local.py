@@ -24,7 +24,7 @@ from sockudo_py.changes import Change, ChannelOccupied, ChannelVacated, MemberAd
 from sockudo_py.protocol.effects import Member
 from sockudo_py.protocol.source import Source
 
-CHANGES_PER_TURN: Final = 500  # that are told in one turn of the loop when many are due: 5 ms
+CHANGES_PER_TURN: Final = 500  # told in one turn of the loop when many are due: 5 ms
 PUT_OFF_AT_MOST: Final = 1_000_000  # changes, 300 MB: a tenth of what their channels took before
 
 
@@ -58,7 +58,7 @@ class LocalAdapter:
 
         Args:
             vacate_delay: Seconds that a vacated channel or removed member may come back in; 0 tells of it at once.
-            call_later: Runs a function after so many seconds.
+            call_later: Runs a function after a number of seconds.
             clock: Seconds, never going back.
         """
         self._vacate_delay = vacate_delay
@@ -144,12 +144,12 @@ class LocalAdapter:
     def put_off(self, waits: Callable[[Source], bool] | None) -> None:
         """Let vacates and removals that are due wait where ``waits`` says so of their source; None: no more.
 
-        They go on being pending, so whoever comes back cancels them. Those that wait are told by ``tell_put_off``.
+        They stay pending, so a client that comes back cancels them. Those that wait are told by ``tell_put_off``.
         """
         self._waits = waits
 
     def tell_put_off(self, most: int) -> bool:
-        """Tell the oldest of what was put off; return whether there is more."""
+        """Tell the oldest changes that were put off; return whether there are more."""
         for _ in range(min(most, len(self._put_off))):
             _, change = self._put_off.popitem(last=False)
             self._on_change(change)
@@ -297,7 +297,7 @@ class LocalAdapter:
             self._arm(0.0)  # a crowd that was gone at once falls due at once
 
     def _tell_pending(self) -> bool:
-        """Tell some of what is pending; return whether there is more."""
+        """Tell some of the pending changes; return whether there are more."""
         for _ in range(min(CHANGES_PER_TURN, len(self._pending))):
             _, (_, change) = self._pending.popitem(last=False)
             self._on_change(change)

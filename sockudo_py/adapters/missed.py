@@ -14,9 +14,9 @@ _PAUSE: Final = 0.02  # ... and the seconds before the next ones
 
 
 class Missed:
-    """Changes that are told when their delay has passed, unless who is meant comes back.
+    """Changes that are told when their delay has passed, unless the channel or member comes back.
 
-    They may be many, and all fall due at once: so they are told in slices, each when ``ready`` says that there is room.
+    Many may fall due at once: they are told in slices, each when ``ready`` says that there is room.
     """
 
     def __init__(

@@ -1,6 +1,6 @@
 """Apps in a table of a database. All of them are in memory; changes of the table take effect while the server runs.
 
-Whoever asks for an app is answered from memory, so a database that is away costs nobody anything: the apps stay as they
+Every look-up is answered from memory, so a database that is away does no harm: the apps stay as they
 were, the log and a metric say so, and the server keeps trying. A row that can't be used keeps its last good version.
 """
 

@@ -176,9 +176,9 @@ def app_reader(
 def row_reader(
     config: Config, check: EndpointCheck | None = None
 ) -> Callable[[Mapping[str, object], str], tuple[AppDefinition, Sequence[str]]]:
-    """Return a function from a row of a table, and what it is called, to its app and warnings.
+    """Return a function that makes an app, with warnings, of a row of a table and the row's name.
 
-    It raises ConfigError. Endpoints of rows are not trusted: whoever may write rows need not be the operator.
+    It raises ConfigError. Endpoints of rows are not trusted: a tenant may be able to write rows.
     """
     names, lists = app_names(), app_lists()
 

@@ -115,7 +115,7 @@ class DynamoDbTable:
         plain = _Plain().deserialize
         more: dict[str, Any] = {}
         while not closed.is_set():
-            # Consistent: a scan that may show what was there before would turn an app back, and then forth again.
+            # Consistent: a stale scan would turn an app back to its old state, and the next one forth again.
             page = client.scan(TableName=self._table, ConsistentRead=True, **more)
             for item in page["Items"]:
                 row = {name: plain(value) for name, value in item.items()}

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 CHANNEL = "sockudo_py_apps"  # of the notifications; also the name of the trigger
 TRIAL = 1.0  # seconds for a notification to come back to us
-TOLD = 30.0  # seconds between looks while we are told of changes: no notification is delivered for certain
+TOLD = 30.0  # seconds between looks while notifications arrive: any of them may be lost
 CHUNK = 500  # rows asked for at once
 
 _ID_AND_HASH = "SELECT r.id::text, hashtextextended(r::text, 0) FROM {table} AS r"
@@ -85,7 +85,7 @@ class PostgresTable:
 
     async def look(self, known: Mapping[str, Hashable]) -> Look:
         """Return what is there, of one moment. Raises TableError."""
-        self._changed.clear()  # before we read: what changes from now on is told again
+        self._changed.clear()  # before the read: a later change sets it again
         try:
             self._told = self._reached and await self._connection.fetchval(_TRIGGER, self._quoted, CHANNEL)
             async with self._connection.transaction(isolation="repeatable_read", readonly=True):

@@ -23,7 +23,7 @@ class Cache(Protocol):
     """
 
     def store(self, app_id: str, channel: str, payload: bytes, ttl: float) -> None:
-        """Remember ``payload`` for ``ttl`` seconds, in place of what was there."""
+        """Remember ``payload`` for ``ttl`` seconds; it replaces the last one."""
 
     def fetch(self, app_id: str, channel: str, done: Callable[[CachedEvent | Unavailable | None], None]) -> None:
         """Answer the channel's event, or None. ``done`` is called exactly once, perhaps before this returns.

@@ -85,7 +85,7 @@ class RedisKeys(_Values):
     def claim(
         self, app_id: str, key: str, value: bytes, ttl: float, done: Callable[[bytes | Unavailable | None], None]
     ) -> None:
-        """Set it where it is not set, and get what it was."""
+        """Set the value if there is none; return the one before."""
 
         def answered(answer: Any) -> None:
             if isinstance(answer, ReplyError):

@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None, env: Mapping[str, str] | None =
         return FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:  # whoever read has read enough: `sockudo-py print-config | head`
+    except BrokenPipeError:  # the reader has enough: `sockudo-py print-config | head`
         _forget_output()
         return BROKEN_PIPE
     return code

@@ -31,7 +31,7 @@ def probe(config: Config, path: str, port: int | None, timeout: float) -> Iterat
 
 def _ask_port(config: Config, port: int, path: str, timeout: float) -> tuple[bool, str]:
     if port == 0:
-        return False, "port: is 0, so nobody knows which one the server has; give --port"
+        return False, "port: is 0, so the server's port can't be known; give --port"
     host = _EVERYWHERE.get(config.host, config.host)
     where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     if not config.ssl.enabled:

@@ -34,7 +34,7 @@ def servers(proc: Path = PROC) -> Iterator[Running]:
 
 
 def server(pid: int, proc: Path = PROC) -> Running | None:
-    """Return a server by its process; None: it is another program, or nobody."""
+    """Return a server by its process; None: it is another program, or has ended."""
     words = _words(pid, proc)
     arguments = _behind(words, "start")
     if arguments is None:

@@ -27,7 +27,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 
 
 def run(options: argparse.Namespace, env: Env) -> int:
-    """Print what was asked for."""
+    """Print the configuration, or the page that an option names."""
     # Here, not above: `start` has no use for it.
     from sockudo_py.config.migrating import page
     from sockudo_py.config.reference import example, reference

@@ -1,1 +1,1 @@
-"""Clients, whatever their transport: who is admitted, what they ask of the node, and the wheel that times them."""
+"""Clients of every transport: admission, the node's contract, and the wheel that times them."""

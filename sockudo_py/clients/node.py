@@ -30,7 +30,7 @@ class ClientNode(Protocol):
         """Carry out a client event; ``at_once`` says that it came alone. ``begin_work`` need not come before."""
 
     def tell_closed(self, client: Sink, code: int, message: str) -> None:
-        """Take note that the transport itself closes the client, and what the client is told. May be called anytime."""
+        """Take note that the transport itself closes the client, with this code and message. May be called anytime."""
 
     def disconnect(self, client: Sink) -> None:
         """Forget the client and everything it held."""

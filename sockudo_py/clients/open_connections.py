@@ -23,7 +23,7 @@ class OpenConnections:
             self._empty.set()
 
     async def empty(self, seconds: float) -> bool:
-        """Wait until nobody is left, for so long at most, and return whether that is so."""
+        """Wait until no connection is left, for at most this long; return whether that is so."""
         if self.count:
             self._empty = asyncio.Event()
             try:

@@ -45,7 +45,7 @@ class RedisAdapterConfig(Section):
     )
     response_timeout_ms: PositiveMilliseconds = Field(
         default=2000,
-        description="Milliseconds Redis has to answer; then the node connects anew.",
+        description="Milliseconds Redis has to answer; then the node reconnects.",
     )
 
     _tags = model_validator(mode="after")(_no_tag)

@@ -89,7 +89,7 @@ class FeedConfig(Section):
 
 
 class FilterConfig(Section):
-    """Which channels an endpoint wants to hear of. All conditions that are given must hold."""
+    """Which channels an endpoint wants. All given conditions must hold."""
 
     channel_type: Literal["public", "private", "presence", "encrypted", "private-encrypted", "cache"] | None = Field(
         default=None, description="Class of the channel."

@@ -31,7 +31,7 @@ def is_nothing(value: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Override:
-    """Variables, of which the first that is set and not empty counts; the keys it sets, and keys it ``drops``."""
+    """Variables (the first that is set and not empty counts), the keys they set, and the keys they ``drop``."""
 
     names: tuple[str, ...]
     keys: tuple[str, ...]

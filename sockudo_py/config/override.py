@@ -204,7 +204,7 @@ class Environment:
     def _leave_out_apps(self, raw: dict[str, Any], origins: Origins) -> None:
         apps, name = _get(raw, APPS), self.skips_inline_apps
         if name is not None and not self.has_app:
-            origins.moved[tuple(APPS.split("."))] = (name, ())  # whoever misses the apps shall know why
+            origins.moved[tuple(APPS.split("."))] = (name, ())  # an error about missing apps names it
         if name is not None and isinstance(apps, list) and apps:
             self._notes.append(f"environment variable {name}: leaves out the apps of the file ({len(apps)})")
             set_at(raw, APPS, [])

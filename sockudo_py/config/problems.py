@@ -82,7 +82,7 @@ class Origins:
         self.moved[new] = (source, old)
 
     def find(self, loc: Loc) -> tuple[str | None, Loc]:
-        """Return the variable (None: the file) and the place in the file of what is now at ``loc``."""
+        """Return the variable (None: the file) and the place in the file that the value at ``loc`` came from."""
         for length in range(len(loc), 0, -1):
             hit = self.moved.get(loc[:length])
             if hit is not None:
@@ -90,7 +90,7 @@ class Origins:
         return None, loc
 
     def place(self, loc: Loc) -> str:
-        """Return ``file: dotted.key[1].path`` of what is now at ``loc``, or the variable that it came from."""
+        """Return ``file: dotted.key[1].path`` of the value at ``loc``, or the variable that it came from."""
         moved, written = self.find(loc)
         variable = self.variable(loc)
         place = f"{self.file}: {show(written)}" if written else self.file

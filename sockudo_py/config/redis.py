@@ -43,7 +43,7 @@ class RedisTlsConfig(Section):
 
     enabled: bool = Field(default=False, description="Use TLS.")
     accept_invalid_certs: bool = Field(
-        default=False, description="Don't check the certificate: whoever is in between can read and change everything."
+        default=False, description="Don't check the certificate. A man in the middle can then change everything."
     )
     ca_path: Text | None = Field(default=None, description="File of the CA; null: those of the system.")
     client_cert_path: Text | None = Field(default=None, description="File of a client certificate.")

@@ -209,7 +209,7 @@ def _environment() -> Iterable[str]:
     yield ""
     yield "Variables of soketi and Sockudo that have no effect here are named in one warning when they are set, and so "
     yield "are unknown ones that begin with `SOKETI_` or `SOCKUDO_`. [Settings of others](moving/settings.md) "
-    yield "lists them all. The word `null` counts as not set, and so does a link to a service of Kubernetes "
+    yield "lists them all. The word `null` counts as not set; so does a link to a service of Kubernetes "
     yield "(`SOKETI_PORT=tcp://10.0.0.1:6001`)."
 
 

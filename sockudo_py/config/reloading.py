@@ -1,4 +1,4 @@
-"""Which keys a running server can take up anew, and what a changed configuration means for it."""
+"""Which keys a running server can reload, and what a changed configuration means for it."""
 
 from collections.abc import Iterator
 from typing import Any

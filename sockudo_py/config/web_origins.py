@@ -45,7 +45,7 @@ def web_origin(value: str) -> str:
     if port and not (port.isdecimal() and 0 < int(port) < 65536):
         raise ValueError("has an invalid port")
     port = port.lstrip("0")
-    if not scheme and port in _USUAL_PORTS.values():  # browsers leave it out, so the scheme says what was meant
+    if not scheme and port in _USUAL_PORTS.values():  # browsers leave it out, so the scheme decides
         scheme = next(name for name, usual in _USUAL_PORTS.items() if usual == port)
     if _USUAL_PORTS.get(scheme) == port:
         port = ""

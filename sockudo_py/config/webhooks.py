@@ -167,7 +167,7 @@ class AdminRateLimit(Section):
 class AdminConfig(Section):
     """The management API."""
 
-    enabled: bool = Field(default=True, description="Serve it on the port. Without keys it lets nobody in.")
+    enabled: bool = Field(default=True, description="Serve it on the port. Without keys it refuses everybody.")
     api_keys: tuple[AdminKey, ...] = Field(default=(), description="Who may use it.")
     key_file: Text | None = Field(
         default=None,
@@ -228,14 +228,14 @@ class WebhooksConfig(Section):
     reconnect_grace_ms: Milliseconds = Field(
         default=20000,
         description="Milliseconds that clients get to come back after a crash of the server, before `channel_vacated` "
-        "and `member_removed` are sent for those who are not back; `vacate_delay_ms`, if that is longer.",
+        "and `member_removed` are sent for those that did not come back; `vacate_delay_ms`, if that is longer.",
     )
     payload: Literal["seed", "pusher"] = Field(
         default="seed", description="`pusher` omits the per-event `time_ms` and the extras of member events."
     )
     operators: Annotated[tuple[EndpointConfig, ...], Field(max_length=20)] = Field(
         default=(),
-        description="Endpoints that hear of [trouble with webhooks](webhooks/operation.md#webhooks-for-operators). "
+        description="Endpoints for events about [trouble with webhooks](webhooks/operation.md#webhooks-for-operators). "
         "Each is as [an endpoint](#a-webhook-endpoint), with the profile `standard` and all events as defaults.",
     )
     security: SecurityConfig = Field(default=SecurityConfig(), description="Where requests may go.")

@@ -68,7 +68,7 @@ class HttpConnection(asyncio.Protocol):
         self._lane: AnswerLane | None = None  # of that request
         self._held = 0  # bytes in the buffer, as the context counts them
         self._queue: DeadlineQueue | None = None
-        self._stale = 0.0  # a wait that begins anew after this is entered in the queue again
+        self._stale = 0.0  # a wait that restarts after this is entered in the queue again
         self._peer: str | None = None
         self._task: asyncio.Task[None] | None = None
         self._blocked = False  # the client doesn't read its responses
@@ -104,7 +104,7 @@ class HttpConnection(asyncio.Protocol):
             self._abort()
 
     def eof_received(self) -> bool:
-        """Answer what was asked for completely, then close."""
+        """Answer all complete requests, then close."""
         self._half_closed = True
         if self._state == BUSY and not self._secure:
             return True
@@ -166,7 +166,7 @@ class HttpConnection(asyncio.Protocol):
     # -- the server's side --
 
     def close(self) -> None:
-        """Close after what was written, for which the client has some time."""
+        """Close after the pending output; the client has some time to read it."""
         if self._state < LEAVING:
             self._state = LEAVING
             self._transport.close()
@@ -328,7 +328,7 @@ class HttpConnection(asyncio.Protocol):
             self._transport.pause_reading()
 
     def _resume(self) -> None:
-        """Serve what was kept, unless something else still has to come first."""
+        """Serve the kept bytes, unless an answer must come first."""
         if self._state != BUSY or self._blocked or self._task is not None:
             return
         self._state = READING

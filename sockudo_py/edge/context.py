@@ -144,7 +144,7 @@ class FrontContext:
     def caller(
         self, transport: asyncio.Transport, forwarded_for: str | None, forwarded_proto: str | None, secure: bool
     ) -> tuple[str, bool]:
-        """Return the address of one who wants to be a client, and whether it came over TLS, as far as proxies tell.
+        """Return the address of a new client, and whether it came over TLS, as far as proxies say.
 
         Args:
             transport: Of the connection.

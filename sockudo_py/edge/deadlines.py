@@ -39,7 +39,7 @@ class DeadlineQueue:
     def __init__(self, wheel: Wheel, seconds: float, capacity: int) -> None:
         self.tick = 0
         self.seconds = seconds
-        self.grain = min(_GRAIN, seconds / 100)  # a wait that begins anew sooner than this need not be entered again
+        self.grain = min(_GRAIN, seconds / 100)  # a wait that restarts sooner than this is not entered again
         self._capacity = capacity
         self._wheel = wheel
         self._due: OrderedDict[Waiting, float] = OrderedDict()

@@ -68,7 +68,7 @@ class Newcomer(asyncio.Protocol):
 
     Args:
         newcomers: Where it waits.
-        address: For what it waits.
+        address: The noisy address that it waits for.
         transport: Its own.
         received: What came after the handshake's request.
         opens: Called with all that came after the request, to go on.
@@ -108,7 +108,7 @@ class Newcomer(asyncio.Protocol):
         self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        """Keep what comes; a client has no reason to send more before it is answered."""
+        """Keep what comes in; a client has no reason to send more before its answer."""
         self._received += data
         if len(self._received) > _MAX_BYTES:
             self._transport.pause_reading()

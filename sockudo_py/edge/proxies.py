@@ -66,7 +66,7 @@ class TrustedProxies:
         while chain and self.trusts(client):
             client = _plain(chain.pop())
             if not client:
-                return peer  # not an address: nobody knows what this proxy means
+                return peer  # not an address: the proxy's text is no help
         return client
 
 

@@ -72,7 +72,7 @@ class EdgeServer:
 
     @property
     def open(self) -> int:
-        """How many connections are open, but for those that another server goes on with."""
+        """How many connections are open, without those that another server has taken over."""
         return self._context.connections.open.count
 
     async def start(self) -> None:
@@ -107,7 +107,7 @@ class EdgeServer:
         """End every connection that is not with the fallback.
 
         Requests that are being answered get ``grace`` seconds, WebSocket connections what is left of them for their
-        closing handshakes. Whoever is still there is dropped. (Clients are told before, by ``Node.drain``.)
+        closing handshakes. Then the rest is dropped. (``Node.drain`` has told clients before.)
         """
         self.stop_accepting()
         context = self._context
@@ -123,7 +123,7 @@ class EdgeServer:
     def _front(self) -> asyncio.Protocol:
         """Return the protocol of a connection that the loop has accepted in this moment.
 
-        Not later: until the protocol hears of its connection others may have ended, and the lowest number that is free
+        Not later: until ``connection_made`` others may have ended, and the lowest number that is free
         would be one of theirs.
         """
         context = self._context

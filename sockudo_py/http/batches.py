@@ -90,7 +90,7 @@ async def _publish_keyed(call: Call, events: list[Event], keys: list[str | None]
 async def _claim(
     call: Call, events: list[Event], keys: list[str | None], claimed: dict[int, Keyed]
 ) -> ApiResponse | None:
-    """Claim the keys: those that nobody has used go to ``claimed``. Return the refusal of an event, or None."""
+    """Claim the keys: unused ones go to ``claimed``. Return the refusal of an event, or None."""
     seen: dict[str, Keyed] = {}
     wanted = [(key, at) for at, key in enumerate(keys) if key is not None]
     for key, at in sorted(wanted):  # in one order, so that two batches never wait for each other

@@ -70,7 +70,7 @@ class Health:
         self._leaving = True
 
     def stay(self) -> None:
-        """Don't say that this node drains: others on its port go on, and nobody needs to be sent elsewhere."""
+        """Don't say that this node drains: other workers on its port go on, so clients need no other server."""
         self._stays = True
 
     def ill(self) -> list[str]:

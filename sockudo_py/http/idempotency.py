@@ -137,7 +137,7 @@ class Idempotency:
         return self.in_the_end(_once(key, counters, publish))
 
     def in_the_end(self, work: Coroutine[None, None, ApiResponse]) -> Awaitable[ApiResponse]:
-        """Return an awaitable of the answer. The work goes on when nobody waits for it any more.
+        """Return an awaitable of the answer. The work goes on after its client has gone away.
 
         A client that went away will repeat its request.
         """

@@ -250,7 +250,7 @@ class Hub:
                     found.catch_up(client)
 
     def flush(self) -> None:
-        """Write everything that waits, whoever else would like a turn."""
+        """Write everything that waits, without a break for others."""
         while self._few or self._many:
             self._flush_some(self._few or self._many)
 

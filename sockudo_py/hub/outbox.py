@@ -26,7 +26,7 @@ class Cursor:
         self.held_bytes = 0
 
     def of(self, frames: list[bytes], base: int) -> list[bytes]:
-        """Return its part of ``frames``, the first of which has the number ``base``."""
+        """Return its part of ``frames``; the first of them has the number ``base``."""
         if not self.skips:
             return frames[max(self.since - base, 0) :]
         if len(frames) == 1 and self.skips[0] == base:  # the sender of a client event, at low load
@@ -38,9 +38,9 @@ class Cursor:
 class Flush:
     """A flush in progress: ``data`` on its way to ``left`` subscribers, slice by slice.
 
-    While nobody comes or goes it walks over the dict of subscribers itself: to copy that, to take from the copy and to
-    write would touch each of a thousand connections three times, and the kernel's work has each time driven them out
-    of the processor's caches.
+    While no subscriber comes or goes it walks over the dict of subscribers itself. Copying it, taking from the copy
+    and writing would touch each of a thousand connections three times, and each time the kernel's work has driven them
+    out of the processor's caches.
     """
 
     __slots__ = ("_rest", "_walk", "data", "left")
@@ -215,7 +215,7 @@ class Outbox:
     def send(self, data: bytes, count: int, excluded: Sink | None) -> int:
         """Write ``data``, which is ``count`` messages, to all but ``excluded``; return to how many.
 
-        For channels on which nothing waits and nobody has a share: what small ones nearly always need.
+        For channels on which nothing waits and no subscriber has a share: the usual case of small ones.
         """
         subscribers = self.subscribers
         written = len(subscribers) - (excluded in subscribers)

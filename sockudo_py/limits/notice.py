@@ -1,4 +1,4 @@
-"""What a limit by address refuses, in the log: clients are told at once, operators within a minute."""
+"""Logs what a limit by address refuses: clients learn it at once, operators within a minute."""
 
 import logging
 import time

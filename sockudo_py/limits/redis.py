@@ -1,7 +1,7 @@
 """Rate limits that several nodes keep together, in Redis.
 
 ``take`` never waits: it spends here, and every ``INTERVAL`` seconds all nodes hear what the others have spent. So a
-limit is exceeded by what they spend within that time at most. While Redis is away each node keeps its own view.
+limit is exceeded by no more than they spend within that time. While Redis is away each node keeps its own view.
 """
 
 import asyncio
@@ -85,7 +85,7 @@ class RedisRateLimiter:
             self._timer = self._loop.call_later(INTERVAL, self._settle)
 
     def _settle(self) -> None:
-        """Tell Redis what was spent, and hear what the others have spent."""
+        """Add what was spent here to Redis, and get what the others have spent."""
         self._timer = None
         now = self._clock()
         for name, shared in list(self._shared.items()):

@@ -22,8 +22,8 @@ _Work = Callable[[], None]
 class BatchThread(Generic[Item, Answer]):
     """Answers ``ask(item)`` by calls of ``together(items)`` in the thread, which returns an answer for each item.
 
-    When a call raises, so does every ``ask`` that was in it. ``most`` is how many items one call takes. All is called
-    from one loop.
+    When a call raises, every ``ask`` that was in it raises the same. ``most`` is how many items one call takes.
+    All calls come from one loop.
     """
 
     def __init__(self, together: Callable[[Sequence[Item]], Sequence[Answer]], most: int, name: str) -> None:

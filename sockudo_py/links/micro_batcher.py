@@ -13,7 +13,7 @@ Answer = TypeVar("Answer")
 class MicroBatcher(Generic[Item, Answer]):
     """Answers ``ask(item)`` by calls of ``together(items)``, which returns an answer for each item, in order.
 
-    When a call raises, so does every ``ask`` that was in it. ``most`` is how many items one call takes.
+    When a call raises, every ``ask`` that was in it raises the same. ``most`` is how many items one call takes.
     """
 
     def __init__(self, together: Callable[[Sequence[Item]], Awaitable[Sequence[Answer]]], most: int) -> None:
@@ -55,7 +55,7 @@ class MicroBatcher(Generic[Item, Answer]):
                 if not future.done():  # else its caller was cancelled
                     future.set_exception(copy_of(error) if isinstance(error, Unavailable) else error)
             if isinstance(error, Exception):
-                return  # those who asked have it
+                return  # the callers have the error
             raise
         for (_, future), answer in zip(batch, answers, strict=True):
             if not future.done():

@@ -75,7 +75,7 @@ def _with_includes(text: str) -> str:
 
 
 def meaning_of(error: Exception, owner: str, keys: str) -> tuple[str, str]:
-    """Return the kind of an error, for metrics, and what it means to whoever uses the link."""
+    """Return the kind of an error, for metrics, and what it means to users of the link."""
     if isinstance(error, NoMaster):
         return "connection", f"{error}; check {keys}"
     kind, meaning = next((kind, text) for cls, kind, text in _MEANINGS if isinstance(error, cls))
@@ -175,7 +175,7 @@ class RedisLink:
             self._wire = dial.result()
 
     async def call_replicated(self, replicas: int, script: Script, key: str, args: Sequence[Word]) -> Any:
-        """Run a script, and wait until that many replicas have what it wrote."""
+        """Run a script, and wait until that many replicas have its writes."""
         pipe = self._client.pipeline(transaction=False)
         pipe.eval(script.text, 1, key, *args)
         pipe.execute_command("WAIT", replicas, _WAIT_MS)
@@ -213,7 +213,7 @@ class RedisLink:
     async def _unavailable(self, error: Exception) -> Unavailable:
         kind, meaning = meaning_of(error, self._owner, self._keys)
         self._errors.add(kind)
-        if kind in ("readonly", "moved"):  # a failover: find the master anew
+        if kind in ("readonly", "moved"):  # a failover: look for the new master
             await self._pool.disconnect(inuse_connections=False)
             if self._wire is not None:
                 self._wire.close()

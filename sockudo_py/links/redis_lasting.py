@@ -1,6 +1,6 @@
-"""A stream to Redis that is made again whenever it is lost, and that several users share.
+"""A stream to Redis that reconnects by itself, and that several users share.
 
-A user that names a prefix hears of the connection and gets the messages of topics with its prefix. Others only ask.
+A user with a prefix learns of the connection and gets the messages of topics with its prefix. Others only ask.
 """
 
 import asyncio
@@ -132,7 +132,7 @@ class LastingRedis:
         return [await self.query(*words)]
 
     def way(self, prefix: bytes) -> "LastingRedis":
-        """Return what has all keys: this."""
+        """Return itself: one server has all keys."""
         return self
 
     def subscribe(self, topic: bytes) -> None:
@@ -150,7 +150,7 @@ class LastingRedis:
         return self._stream is not None and self._stream.publish(topic, payload)
 
     def fail(self, reason: str) -> None:
-        """Give the connection up, and begin anew."""
+        """Drop the connection and reconnect."""
         if self._stream is not None:
             self._stream.fail(reason)
 
@@ -161,7 +161,7 @@ class LastingRedis:
             self._now_ready()
 
     def refused(self, problem: str) -> None:
-        """What is there can't be used, and is not going to get better: whoever opens the link gets that as an error."""
+        """The server can't be used, now or later: ``open`` raises that."""
         self._refused = problem
         self._looked_at.set()
 

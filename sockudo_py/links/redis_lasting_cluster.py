@@ -112,7 +112,7 @@ class LastingCluster:
         return bool(self._masters)
 
     def refused(self, problem: str) -> None:
-        """A user can't be used with what it found there: whoever opens the connections gets that as an error."""
+        """A user can't use what it found there: ``open`` raises that."""
         self._refused = self._refused or problem
         self._looked_at.set()
 
@@ -169,7 +169,7 @@ class LastingCluster:
             way.user.message(topic[end:], payload)
 
     def lost(self, master: "_Master", reason: str) -> None:
-        """The connection to a master is gone: those who used it look for the owners of their slots."""
+        """The connection to a master is gone: its users look for the owners of their slots."""
         self._masters.pop(master.key, None)
         self._last_reason = f"{shown((master.host,))}: {reason}"
         self._stale = True
@@ -350,7 +350,7 @@ class _Heard:
 class ClusterWay:
     """A ``Way``: over the connection to the master that has the slot of a prefix.
 
-    A user who gives the connection up takes it from all who share it. So that it can't do so again and again, while its
+    A user who drops the connection takes it from all who share it. So that it can't do so repeatedly, while its
     slot is being moved, it gets one for itself.
     """
 
@@ -394,13 +394,13 @@ class ClusterWay:
         return self.master is not None and self.master.stream.publish(topic, payload)
 
     def fail(self, reason: str) -> None:
-        """Give the connection up, and begin anew."""
+        """Drop the connection and reconnect."""
         if self.master is not None:
             self.master.stream.fail(reason)
             self.alone = True
 
     def refused(self, problem: str) -> None:
-        """The user can't use what it found there: whoever opens the connections gets that as an error."""
+        """The user can't use what it found there: ``open`` of the connections raises that."""
         self._cluster.refused(problem)
 
     def is_ready(self, prefix: bytes) -> None:

@@ -37,7 +37,7 @@ Answer = TypeVar("Answer")
 
 
 class NoMaster(RedisConnectionError):
-    """Nobody can be asked, or nobody is the master. The text says which, and holds no secret."""
+    """No Sentinel or node answers, or none knows a master. The text says which, and holds no secret."""
 
 
 class Range(NamedTuple):

@@ -20,7 +20,7 @@ MOVED = (
 
 
 class User(Protocol):
-    """Who has to know when the connection comes and goes."""
+    """Learns when the connection comes and goes."""
 
     def connected(self, run_id: str) -> None:
         """The connection is there. ``run_id`` is another one after Redis was restarted or replaced.
@@ -29,10 +29,10 @@ class User(Protocol):
         """
 
     def lost(self) -> None:
-        """The connection is gone, and what was asked on it is not answered."""
+        """The connection is gone; its pending commands get no answers."""
 
     def message(self, topic: bytes, payload: bytes) -> None:
-        """Take what was published on a topic, which comes without the prefix."""
+        """Take a message; ``topic`` comes without the prefix."""
 
 
 class Way(Protocol):
@@ -66,7 +66,7 @@ class Way(Protocol):
         """The user can be used again."""
 
     def refused(self, problem: str) -> None:
-        """The user can't use what it found there: whoever opens the connections gets that as an error."""
+        """The user can't use what it found there: ``open`` of the connections raises that."""
 
 
 class Shared(Protocol):

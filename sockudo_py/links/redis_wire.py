@@ -107,7 +107,7 @@ class RedisWire(asyncio.Protocol):
         self._end(RedisConnectionError("the connection was closed"))
 
     def data_received(self, data: bytes) -> None:
-        """Hand answers to those who asked."""
+        """Hand answers to their callers."""
         self._reader.feed(data)
         try:
             while (answer := self._reader.gets()) is not _NOT_ALL:

@@ -124,7 +124,7 @@ class SqliteFile:
             raise SockudoError(f"{self._key}: {self.path}: {error.strerror}; {_REMEDY}") from error
 
     def _keep_private(self) -> None:
-        """Let nobody else read what is sent to receivers. SQLite gives its log files the mode of the file."""
+        """Make the file, which holds payloads of webhooks, private to its owner. SQLite's log files get its mode."""
         try:
             os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
         except OSError as error:

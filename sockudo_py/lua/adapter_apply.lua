@@ -7,7 +7,7 @@
 --          g c                                     the roster as it is before the operations behind it
 --          m c user n was socket info limit k      member on this node (n 1) or not (0); limit "": none; k: the joins that
 --                                                  are taken off the count below when the channel is full
---          c c n was tell                          n subscriptions on this node; tell 1: others hear of the new count
+--          c c n was tell                          n subscriptions on this node; tell 1: other nodes get the new count
 --          u user n                                signed in on this node (1) or not (0)
 --          w user                                  whether the user is signed in anywhere, after the operations before
 -- was: whether, or how many, the node believes that Redis knew before.
@@ -15,7 +15,7 @@
 
 local refusal = fence()
 if refusal then return { refusal } end
--- One that a connection left behind when it was lost: the node has registered since, and asks anew.
+-- A step of a connection that is lost: the node has registered since, and asks again.
 if tonumber(redis.call('HGET', P .. 'applied', node) or 0) >= tonumber(ARGV[6]) then return { 'STALE' } end
 redis.call('HSET', P .. 'applied', node, ARGV[6])
 

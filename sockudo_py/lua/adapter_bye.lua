@@ -2,7 +2,7 @@
 -- A node that stops. When it is the last one, all that is pending falls due; it is gone when nothing of it is left.
 --
 -- include adapter_common.lua
--- ARGV[6]  how much is told at once
+-- ARGV[6]  how many changes are told at once
 -- ARGV[7]  1: take the node out when nothing of it is left
 -- Answers {"OK", what is left of the node, ids and texts of transitions}.
 

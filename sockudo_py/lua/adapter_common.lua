@@ -48,14 +48,14 @@ local function counted(text)
   return #text .. ':' .. text
 end
 
--- Why this node may not go on: Redis has forgotten what it knew, or others have taken the node out. Else nil.
+-- Returns why this node may not go on (Redis has forgotten its state, or others have taken the node out), else nil.
 local function fence()
   if redis.call('HGET', META, 'epoch') ~= epoch then return 'LOST' end
   if not redis.call('ZSCORE', P .. 'nodes', node) then return 'DEAD' end
   return nil
 end
 
--- ms until which nobody is taken out and nothing is told that may be untrue; 0 when that is over.
+-- ms until which no node is taken out and no doubtful change is told; 0 when that is over.
 local function held()
   if not hold then
     hold = tonumber(redis.call('HGET', META, 'hold') or 0)
@@ -83,7 +83,7 @@ local function emit(kind, entry, info)
   events[#events + 1] = text
 end
 
--- Takes an entry out of what is in doubt; returns whether it was there.
+-- Takes an entry out of `doubt`; returns whether it was there.
 local function undoubt(entry)
   if doubted == nil then doubted = redis.call('EXISTS', P .. 'doubt') == 1 end
   if not doubted or redis.call('ZREM', P .. 'doubt', entry) == 0 then return false end

@@ -6,7 +6,7 @@
 -- ARGV[2]  which one; "" for all
 -- ARGV[3]  only packs before this place; 0: from the newest on
 -- ARGV[4]  how many at most, of each app
--- ARGV[5]  only those whose deliveries contain this text; "": any. It looks through all packs then
+-- ARGV[5]  only packs whose deliveries contain this text; "": any. It looks through all packs then
 -- Returns {place, ep, app, rows, whether its payloads are kept, place, ...}; packs of several apps are not in order.
 -- include history_common.lua
 

@@ -6,7 +6,7 @@
 -- ARGV[2]  rows of each endpoint that are kept
 -- ARGV[3]  bytes of payloads of each app that are kept
 -- ARGV[4]  how many packs; then of each: ep, app, count, newest ms, deliveries, rows, payloads
--- then     of each tally: ep, last success ms, last failure ms, streak, whether it begins anew, how many pairs,
+-- then     of each tally: ep, last success ms, last failure ms, streak, whether it begins at zero, how many pairs,
 --          and these: field, number to add
 -- Returns 1; 0: it was written before.
 -- include history_common.lua

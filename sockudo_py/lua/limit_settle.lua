@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- What nodes have spent of rate limits since the last time, and what all of them have spent in the current window.
 --
--- KEYS[1] the prefix of all keys. ARGV: for each limit its name, its window in ms, and what was spent.
+-- KEYS[1] the prefix of all keys. ARGV: for each limit its name, its window in ms, and how much was spent.
 -- P name:number  STRING  spent in the number-th window since 1970; expires after two windows
 -- Answers, for each: two fixed windows, the earlier one weighted by what of it lies in a window that ends now.
 

@@ -36,9 +36,9 @@
 -- P enq:<n>       SET     ids of the events appended in the n-th slice of time; expires
 -- P keys:<app>    HASH    digest of an idempotency key -> its value
 -- P keytimes:<app> ZSET   the same digest -> ms at which it was added
--- P epoch         STRING  made by the first claim, and anew after a FLUSHALL: whoever sees another one sends its policies
+-- P epoch         STRING  made by the first claim, and again after a FLUSHALL: a worker that sees a new one sends its policies
 -- P present:<server> HASH  the ledger of a server: id of an occupancy -> [app, channel, user or null, socket or null] as
---                         JSON, and for each endpoint that has yet to hear of its end a line break and its uid
+--                         JSON, and for each endpoint that still has to get its end a line break and its uid
 -- P servers       ZSET    server -> ms until which it counts as alive
 -- P runs          HASH    server -> which run of it has beaten last
 -- P claim:<worker> STRING "sequence token token ..." of the worker's last claim; expires

@@ -31,7 +31,7 @@ local function rule_of(text)
 end
 
 -- Read rule and app of these endpoints' lanes, once. A lane has all its fields from the beginning: a table that grows is
--- made anew each time.
+-- made again each time.
 local function glance(eps)
   local new
   for _, ep in ipairs(eps) do
@@ -218,7 +218,7 @@ end
 
 local PAGE = 200 -- entries of a lane that are read at once, or more where one job takes more
 
--- The next job of a lane, of which the call may take so many, and how many entries it is; nil when the lane is empty.
+-- Returns the next job of a lane, of at most the given number of entries, and how many it has; nil when the lane is empty.
 local function peek(lane, most)
   local whole_jobs = lane.ready > 0
   local list, past = whole_jobs and 'lane:' or 'gather:', whole_jobs and lane.past_ready or lane.past_gathered

@@ -6,7 +6,7 @@
 -- KEYS[1], ARGV[1..2]  see queue_common.lua
 -- ARGV[3]  1 at the start of a worker
 -- ARGV[4]  ms that a job is delayed, or a lane gated, at most
--- ARGV[5]  ms of a lease; whoever has a longer one renews it before
+-- ARGV[5]  ms of a lease; a holder of a longer one renews it before
 -- Returns {counters that were wrong, 1 when there is more to bound}.
 -- include queue_common.lua
 -- include queue_lanes.lua
@@ -102,7 +102,7 @@ for _, ep in ipairs(names) do
 end
 finish()
 
--- What lanes have in `delayed`, and what apps hold: counted anew where that is quick, else forgotten. Too low a count
+-- What lanes have in `delayed`, and what apps hold: counted again where that is quick, else forgotten. Too low a count
 -- only leaves a lane more room than it should have, and is right again when those jobs are gone.
 local function sum(key)
   local all = 0

@@ -255,7 +255,7 @@ local function count_rooms()
 end
 count_rooms()
 
--- The lanes of each class that are open, the one whose turn is next first; and when the first of the others opens.
+-- Returns the open lanes of each class, the one whose turn is next first; and when the first of the others opens.
 local lines = {}
 for class = 1, FAST do
   local line = { head = 1 }
@@ -343,7 +343,7 @@ local function serve(class, most)
   end
 end
 
--- The class of the lane that has waited longest, of those of which the worker may hold one more job.
+-- Returns the class whose lane has waited longest, among classes in which the worker may hold one more job.
 local function longest_waiting()
   local class, turn
   for c = 1, FAST do

@@ -56,7 +56,7 @@ class PortAccess:
     def admit(self, match: Match | None, headers: Mapping[str, str], remote: str) -> Admin | None:
         """Return who asks; None: it shows when the body has come, since the signature covers it.
 
-        ``match`` None: there is no such route, which only those are told who have a key. Raises Refused: 401, 429.
+        ``match`` None: there is no such route; only requests with a key learn that. Raises Refused: 401, 429.
         """
         if match is not None and match.route.access == "open":
             self._spend_address(remote)
@@ -118,7 +118,7 @@ class PortAccess:
 
 
 class SocketAccess:
-    """Lets in whoever may open the admin socket."""
+    """Lets in every user who may open the admin socket."""
 
     def __init__(self, owner: Admin) -> None:
         self._owner = owner

@@ -99,7 +99,7 @@ def whole(
 
 
 def pending(link: Link, payload: bytes | None) -> dict[str, Any]:
-    """Return a retry as JSON of which there was no attempt yet."""
+    """Return a retry that has no attempt yet, as JSON."""
     return {
         "id": link.delivery,
         "webhook_id": link.endpoint,

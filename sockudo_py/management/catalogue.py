@@ -51,7 +51,7 @@ class CatalogueRoutes:
         )
 
     async def list(self, asked: Asked) -> Answer:
-        """List the events that an app's endpoints may hear of: the server's own, then the registered ones by name."""
+        """List the events for an app's endpoints: the server's own, then the registered ones by name."""
         fields = Fields(asked)
         app_id, shape = self._asked(asked, fields)
         found = self._all(asked.admin, app_id)

@@ -201,7 +201,7 @@ class DeliveryRoutes:
         return Answer(202, {"retried": found.sent, "next_cursor": cursor})
 
     async def _audit(self, asked: Asked, action: str, app_id: str, uid: str | None, **facts: Any) -> None:
-        """Say in the log and in the audit what was done. It is done, whether the store takes the line or not."""
+        """Note a change in the log and in the audit. The change stands even when the store refuses the line."""
         log.info("management: %s", action, extra={"by": asked.admin.name, "webhook": uid, "app_id": app_id, **facts})
         if self._store is None:
             return

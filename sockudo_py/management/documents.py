@@ -1,7 +1,7 @@
 """What the endpoint store keeps of an endpoint, and of a switch that was made by hand or by the server. Pure.
 
 A row of an endpoint has its uid as key. A switch has ``override:`` and the uid of an endpoint; it is kept for endpoints
-of the configuration, whose file nobody rewrites, and for those that the server has disabled itself.
+of the configuration, whose file is never rewritten, and for those that the server has disabled itself.
 """
 
 from collections.abc import Mapping

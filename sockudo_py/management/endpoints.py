@@ -43,7 +43,7 @@ class EndpointRoutes:
     Args:
         registry: All that there are now.
         document: Returns what the API keeps of an endpoint; None: it stands in a file.
-        editor: Changes them; None: nobody may, as where a command looks into the queue and no server runs.
+        editor: Changes them; None: no changes, as for a command that looks into the queue while no server runs.
         drop: Makes dead letters of what waits for an endpoint, with this error class; returns how many.
         rotation_grace: Returns for how many seconds an old secret still signs, where the request says nothing.
         figures: What ``GET /v1/webhooks/{id}`` says of deliveries; None: nothing.

@@ -68,7 +68,7 @@ class AdminKeys:
 
 
 def new_key() -> str:
-    """Return an admin key that nobody has."""
+    """Return a new admin key."""
     return f"sk_{secrets.token_urlsafe(32)}"
 
 

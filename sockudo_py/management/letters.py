@@ -129,7 +129,7 @@ def _id(text: bytes) -> str:
 
 
 def describe(text: bytes, *, whole: bool = False) -> dict[str, Any]:
-    """Return a dead job as JSON, without its events unless it shall be ``whole``. One that is no job is in ``raw``."""
+    """Return a dead job as JSON, with its events only if ``whole``. An unreadable one is in ``raw``."""
     try:
         job = json.loads(text)
     except (ValueError, RecursionError):

@@ -32,7 +32,7 @@ Define = Callable[[Document, App], Endpoint]
 
 
 class ManagedEndpoints:
-    """Keeps the registry as the store says, on this server, whoever changes the store.
+    """Keeps this server's registry equal to the store, also when another server changes the store.
 
     A row that can't be read, or that makes no endpoint under the present rules, is logged and left out; the others
     count. While the store is away the registry stays as it is.
@@ -89,7 +89,7 @@ class ManagedEndpoints:
     # -- what is there
 
     def document(self, uid: str) -> Document | None:
-        """Return what is kept of an endpoint that the API has made."""
+        """Return the stored endpoint of this uid, if the API has made it."""
         return self._documents.get(uid)
 
     @property

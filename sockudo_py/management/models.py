@@ -1,4 +1,4 @@
-"""What bodies of the management API may hold. OpenAPI is made of these models, so what they say is what counts.
+"""What bodies of the management API may hold. The OpenAPI document is made of these models.
 
 Types are strict: ``"10"`` is no number, ``"yes"`` no flag. Fields that are not here are refused.
 """

@@ -173,7 +173,7 @@ class QueueRoutes:
         return which
 
     async def _note(self, admin: Admin, action: str, what: str, which: DeadLetters, count: int) -> None:
-        """Say in the log and in the audit what was done. It is done, whether the store takes the line or not."""
+        """Note a change in the log and in the audit. The change stands even when the store refuses the line."""
         chosen = {name: value for name, value in asdict(which).items() if value is not None}
         if which.ids is not None:
             chosen["ids"] = len(which.ids)
@@ -186,7 +186,7 @@ class QueueRoutes:
         try:
             await self._store.write((), line)
         except SockudoError as problem:
-            log.warning("the audit has no line of what was done just now: %s", problem)
+            log.warning("the audit lacks a line for the last change: %s", problem)
 
 
 def _scope_of(text: bytes) -> Scope:

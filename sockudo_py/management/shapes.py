@@ -18,7 +18,7 @@ from sockudo_py.webhooks.endpoints.keypairs import public_keys
 def shape(endpoint: Endpoint, document: Document | None, alias: Alias) -> dict[str, Any]:
     """Return an endpoint as JSON.
 
-    Of the URL of an endpoint that stands in a file only the origin is shown: whoever reads the API may be somebody else
+    Of the URL of an endpoint from a file only the origin is shown: a reader of the API may be somebody else
     than who wrote the file, and path and query are the secret of many receivers.
 
     Args:
@@ -65,7 +65,7 @@ def shape(endpoint: Endpoint, document: Document | None, alias: Alias) -> dict[s
 
 
 def _auth(endpoint: Endpoint) -> dict[str, Any]:
-    """Return how requests are authenticated, with a mask for what nobody may see."""
+    """Return how requests are authenticated, with secrets masked."""
     if endpoint.auth is None:
         return {}
     auth: dict[str, Any] = {"type": endpoint.auth}

@@ -117,7 +117,7 @@ class Fields:
         return value
 
     def word_or_words(self, name: str) -> list[str] | None:
-        """Return a list of texts, of which a body may give one alone without a list."""
+        """Return a list of texts; a body may give a single text without a list."""
         value = self._value(name)
         return [value] if isinstance(value, str) and value and name in self._body else self.words(name)
 

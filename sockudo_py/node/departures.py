@@ -16,7 +16,7 @@ class Departures:
     """Works off the ends of clients in the order in which they came, some steps in each turn of the loop.
 
     A proxy that goes down takes 5,000 clients with it in one turn, and each may hold 1,000 channels. To leave one
-    channel takes 10 us, so whoever connects or publishes in that moment would wait for tens of milliseconds.
+    channel takes 10 us, so a client that connects and a publish would wait for tens of milliseconds.
 
     Usually there are few, and they are gone at once: the steps are filled up again when they were used up.
     """
@@ -34,13 +34,13 @@ class Departures:
         self._armed = False
 
     def add(self, client: Sink) -> None:
-        """Let ``client`` leave everything, after those who came before."""
+        """Let ``client`` leave everything, after the clients that came before."""
         self._waiting.append(self._depart(client))
         if len(self._waiting) == 1:
             self._go_on()
 
     async def finish(self) -> None:
-        """Return when nobody waits any more; others have their turns of the loop meanwhile."""
+        """Return when all have left; other work gets its turns of the loop meanwhile."""
         while self._waiting:
             self._turn()
             await asyncio.sleep(0)

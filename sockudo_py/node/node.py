@@ -108,7 +108,7 @@ class Node:
             clock: Seconds, never going back.
             max_connections: Of this node, all apps together; None is no limit.
             on_change: Told of everything that webhooks may want to know, at once and in order.
-            wanted: Says which changes that the node itself makes ``on_change`` wants to hear of; None: all.
+            wanted: Which of the changes that the node itself makes ``on_change`` wants; None: all.
             on_full: Told when a client is refused because ``max_connections`` are here.
             watermarks: Say when no more clients are to be taken; None: there are none.
             tap: Told of what happens, where somebody follows.
@@ -260,7 +260,7 @@ class Node:
         for channel in channels if one else dict.fromkeys(channels):
             cached = is_cached(channel)
             if alone and not cached and channel not in here:
-                continue  # nobody gets it
+                continue  # it has no receiver
             payload = codec.server_event(event, data, channel) if parts is None else codec.event(channel, *parts)
             if cached:
                 self._cache.store(app_id, channel, payload, app.cache_ttl)

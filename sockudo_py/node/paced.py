@@ -9,7 +9,7 @@ _ROUNDING = 1e-6  # seconds
 
 
 class Paced:
-    """Holds each of them until the end of its last pause: several may be due from what was read in one piece.
+    """Holds each client until the end of its last pause: one read may cause several.
 
     Args:
         call_later: Runs a function after a number of seconds.

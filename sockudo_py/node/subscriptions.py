@@ -81,7 +81,7 @@ class Subscriptions:
         self._tell(app_id, channel, codec.member_removed(channel, user_id))
 
     def count_changed(self, app_id: str, channel: str, count: int) -> None:
-        """Tell the subscribers here of a count that a step of another node changed; webhooks hear of it there."""
+        """Send the subscribers here a count that a step of another node changed; that node makes the webhook."""
         if channel in self._hub.channels(app_id):
             self._counts.changed(app_id, channel, count, None)
 

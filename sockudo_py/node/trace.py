@@ -1,6 +1,6 @@
-"""What clients do, and what happens to them: for the log at level debug, and for those who follow the tap.
+"""What clients do, and what happens to them: for the log at level debug, and for the followers of the tap.
 
-Callers look at ``logs.tracing`` and at the tap first: here nobody asks again whether somebody wants to know.
+Callers look at ``logs.tracing`` and at the tap first; here neither is checked again.
 """
 
 import json
@@ -22,7 +22,7 @@ _MOST_DATA = 4096  # bytes of a message that those see who follow
 def client(
     tap: Tap, sink: Sink, kind: str, what: str, channel: str | None = None, user_id: str | None = None, **more: object
 ) -> None:
-    """Tell what a client did, or what happened to it. ``what`` says it in the log, ``kind`` to those who follow."""
+    """Report what a client did, or what happened to it. ``what`` is for the log, ``kind`` for followers."""
     session = sink.session
     if logs.tracing:
         named = {} if channel is None else {"channel": shortened(channel, _SHOWN)}
@@ -64,7 +64,7 @@ def error(tap: Tap, sink: Sink, payload: bytes) -> str:
 
 
 def closed(tap: Tap, sink: Sink, code: int, message: str) -> None:
-    """Tell that a transport closes a client, which is told this code and message."""
+    """Report that a transport closes a client with this code and message."""
     _tell_error(tap, sink, str(code), message)
 
 
@@ -108,7 +108,7 @@ def subscribed(tap: Tap, sink: Sink, channel: str, member: Member | None) -> Non
 def published(
     tap: Tap, app_id: str, channels: Sequence[str], event: str, data: str, exclude_socket: str | None
 ) -> None:
-    """Tell those who follow of a publish; the log has it from the HTTP API."""
+    """Report a publish to followers; the HTTP API logs it."""
     for channel in channels:
         tap.tell(
             "publish",

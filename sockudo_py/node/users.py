@@ -18,7 +18,7 @@ def user_channel(user_id: str) -> str:
 
 
 def _watch_channel(user_id: str) -> str:
-    """Return the channel, known to the hub only, of those who have the user on their watchlist."""
+    """Return the channel, known to the hub only, for the watchers of a user."""
     return f"#watchers-{user_id}"
 
 

@@ -1,4 +1,4 @@
-"""The control group of this process: where the kernel says what it may use."""
+"""The control group of this process: its limits as the kernel says them."""
 
 from pathlib import Path
 

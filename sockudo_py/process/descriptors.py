@@ -1,7 +1,7 @@
-"""The file descriptors of this process: a client takes one, and so does nearly everything else.
+"""The file descriptors of this process: a client takes one, and nearly everything else takes some, too.
 
 The kernel gives a new descriptor the lowest free number. So the number of a descriptor that was opened right after a
-connection shows how many are open, whoever opened them, and nobody has to count. When the number is too high, the
+connection shows how many are open in all, so nothing has to be counted. When the number is too high, the
 connection has to go.
 """
 
@@ -72,7 +72,7 @@ def lowest_free() -> int:
 class Descriptors:
     """Decides who may take the last descriptors, and warns when they run short.
 
-    From the lowest number up: the clients and whoever else connects; then the metrics port; the rest is the server's.
+    From the lowest number up: clients and other connections; then the metrics port; the rest is the server's.
 
     Args:
         limit: How many files may be open.

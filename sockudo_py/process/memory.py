@@ -13,7 +13,7 @@ _UNLIMITED: Final = 1 << 60  # version 1 writes a number near 2^63 where there i
 def memory_share(root: Path = ROOT) -> float | None:
     """Return the used share of the memory limit, from 0 to 1; None where it can't be known.
 
-    The limit is that of the control group (version 2, else 1), with what it counts, but for files that the kernel can
+    The limit is that of the control group (version 2, else 1), with what it counts, without files that the kernel can
     drop. Where the group has none, it is the resident memory of this process and the machine's memory.
 
     Args:

@@ -11,7 +11,7 @@ VARIABLE: Final = "NOTIFY_SOCKET"
 def notify(*lines: str) -> None:
     """Send lines such as ``READY=1`` to the service manager that started this process, if one wants to know.
 
-    It never blocks and never fails: nobody who listens is no reason not to serve.
+    It never blocks and never fails: the server runs without a listener, too.
     """
     address = os.environ.get(VARIABLE, "")
     if not address.startswith(("/", "@")):

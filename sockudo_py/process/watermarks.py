@@ -70,7 +70,7 @@ class Watermarks:
             self._handle.cancel()
 
     def past(self, connections: int) -> list[str]:
-        """Return what is past its high watermark, with so many clients here; nobody is to be added meanwhile."""
+        """Return what is past its high watermark with ``connections`` clients; then a load balancer should add none."""
         marks = self._connections
         if marks is not None:
             self._note("connections", marks, connections)

@@ -11,7 +11,7 @@ from sockudo_py.protocol.channels.table import ChannelClass
 from sockudo_py.protocol.effects import Effect, Member, RefuseSubscription, Reply
 from sockudo_py.protocol.signatures import channel_string, verify
 
-ErrorStyle = Literal["pusher", "soketi", "both"]  # the dialects in which a refused subscription is told
+ErrorStyle = Literal["pusher", "soketi", "both"]  # the forms of a refused subscription's error
 
 
 @dataclass(frozen=True, slots=True)

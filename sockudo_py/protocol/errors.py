@@ -1,4 +1,4 @@
-"""What clients are told when something is wrong: the table of codes, and the texts that have no code.
+"""Error codes and messages for clients: the table of codes, and the messages that have no code.
 
 The codes from 4000 to 4299 end the connection. What leaves it open carries the code ``null``, or one from 4300, because
 many clients hang up on any 4000-4099, whatever the server does.

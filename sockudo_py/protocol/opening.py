@@ -1,4 +1,4 @@
-"""Who may open a connection. A refusal is told in-band, after the WebSocket handshake: error first, then close."""
+"""Decides who may open a connection. Clients read a refusal in-band, after the handshake: error first, then close."""
 
 from dataclasses import dataclass
 from typing import Final

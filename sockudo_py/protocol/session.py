@@ -38,13 +38,13 @@ from sockudo_py.protocol.users import SignInRequest, read_sign_in
 class Settings:
     """What holds for the sessions of all apps."""
 
-    activity_timeout: float = 120.0  # seconds that clients are told, as the next whole second: then they ping
+    activity_timeout: float = 120.0  # seconds of silence before clients ping; they get whole ones
     ping_interval: float = 45.0  # seconds of silence before a ping; activity_timeout where that is shorter
     pong_timeout: float = 30.0  # seconds to answer it
     error_style: ErrorStyle = "both"
     strict_protocol: bool = False  # refuse connections that don't tell their protocol version
     silence: float = field(init=False)  # seconds after which a silent client is pinged
-    told_timeout: int = field(init=False)  # activity_timeout as clients are told it
+    told_timeout: int = field(init=False)  # activity_timeout as clients get it
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "silence", min(self.activity_timeout, self.ping_interval))
@@ -111,8 +111,8 @@ class Session:
         self.last_seen = now
         self.settings = settings
         self.opened_at = now
-        self.pinged_at: float | None = None  # when a ping went out that may still be unanswered
-        self.ws_pings = False  # the client itself pings by control frames, so it is pinged by nothing else
+        self.pinged_at: float | None = None  # when the last ping went out; None: it is answered
+        self.ws_pings = False  # the client pings by control frames, so the server uses these, too
         self.authorized = False  # the app's backend has signed something for it
         self.channels: dict[str, Member | None] = {}  # what is joined, with the member on presence channels
         self.joins = _NO_JOINS  # what is under way

@@ -1,6 +1,6 @@
 """Signatures: HMAC-SHA256 in lower-case hex over text exactly as it was received.
 
-What is signed never contains the secret, so it may be shown to whoever got the signature wrong.
+The signed text never contains the secret, so an error may show it to a client with a wrong signature.
 """
 
 import hmac

@@ -4,7 +4,7 @@ UNIX = "unix socket"  # in the log, where there is no address
 
 
 class Source:
-    """A connection, as what it caused names it: one object per connection, compared by identity. Nobody changes it.
+    """A connection, as what it caused names it: one object per connection, compared by identity, never changed.
 
     ``address`` is the client's, as far as proxies may tell it; of an IPv6 client its /64, which is what one client has;
     empty on a Unix socket.

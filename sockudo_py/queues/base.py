@@ -72,8 +72,8 @@ source_of: Callable[[Append], Source | None] = itemgetter(7)
 class Occupancy(NamedTuple):
     """A channel that is occupied or, with a ``user_id``, a member that is present: once, from first to last.
 
-    ``id`` is unique, and grows with time. ``owed``: the endpoints that have yet to hear of its end while others have
-    heard of it; none as long as nobody has.
+    ``id`` is unique, and grows with time. ``owed``: the endpoints that still have to get its end when others have got
+    it; empty before the first has.
     """
 
     id: str
@@ -127,7 +127,7 @@ class LanePolicy:
 
 
 class FreshJob(NamedTuple):
-    """What a job that was never tried is made of, for those who need not read its text for it."""
+    """The parts of a job that was never tried, for callers that need not read its text."""
 
     id: str
     endpoint: str
@@ -229,7 +229,7 @@ class Queue(Protocol):
     one.
     """
 
-    durable: bool  # what was appended survives a kill -9 of this process
+    durable: bool  # appended events survive a kill -9 of this process
     keeps_ledger: bool  # else ``append`` gets no entries, and ``inherit`` finds nothing
     at_once: int  # how many events one ``append`` takes as a whole or not at all
 

@@ -16,7 +16,7 @@ class QueueClock:
 
     def __init__(self, clock: Callable[[], float] | None = None) -> None:
         """``clock``: Unix seconds; None: the system's. One that is given can't be told from a jump when it goes on, so
-        it only goes on: what it is set back by is added from then on."""
+        it only goes forward: when the system clock is set back, the difference is added from then on."""
         self._clock = clock
         self._last = 0.0
         self._skew = time.time() - time.monotonic() if clock is None else 0.0

@@ -7,7 +7,7 @@ from sockudo_py.queues.base import Append, LedgerEntry, Occupancy
 
 
 def written(entries: Sequence[LedgerEntry], refused: Iterable[Append]) -> tuple[list[Occupancy], list[str]]:
-    """Return what is to be in the ledger from now on, and the ids of what is not."""
+    """Return the rows to add to the ledger or to change, and the ids of those to delete."""
     endpoints = {event.id: event.endpoint for event in refused}
     there: list[Occupancy] = []
     gone: list[str] = []

@@ -76,7 +76,7 @@ class Crew:
         Raises ConfigError or SockudoError with what the first one says that can't start.
 
         Args:
-            order: What each gets with ``start``, but for its name and its sockets.
+            order: What each worker gets with ``start``, without its name and its sockets.
         """
         self._order = dict(order)
         self._children.start()
@@ -176,7 +176,7 @@ class Crew:
     # -- ends --
 
     def _gone(self, seat: Seat, worker: WorkerProcess) -> None:
-        """Close the sockets of a worker that has ended, so that nobody is sent to it; start another one if need be."""
+        """Close the sockets of a worker that has ended, so that they get no clients; start another one if need be."""
         _close(worker)
         self._leaving.discard(worker)
         self._sums.ended(worker.figures)

@@ -39,7 +39,7 @@ class MetricsPort:
         config: Where, and how names begin.
         figures: Returns the figures.
         processes: Returns the process of each worker.
-        descriptors: Whether there is room for one who scrapes.
+        descriptors: Says whether there is room for one more scrape.
     """
 
     def __init__(self, config: Config, figures: Figures, processes: Processes, descriptors: Descriptors) -> None:
@@ -61,7 +61,7 @@ class MetricsPort:
         return sockets[0].getsockname()[1] if sockets else None
 
     async def listen(self) -> None:
-        """Take the port, if there shall be one, and answer there. Raises SockudoError."""
+        """Listen, if metrics are on. Raises SockudoError."""
         metrics = self._config.metrics
         if not metrics.enabled:
             return

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 SETTLED: Final = 60.0  # seconds; who has run for longer has not failed at its start
-LONGEST_PAUSE: Final = 30.0  # seconds between two starts of a worker that ends again and again
+LONGEST_PAUSE: Final = 30.0  # seconds between two starts of a worker that keeps ending
 MANY: Final = 3  # ends in a row
 
 
@@ -26,7 +26,7 @@ class Backoff:
 
     @property
     def loops(self) -> bool:
-        """Whether the worker ends again and again."""
+        """Whether the worker keeps ending soon after its starts."""
         return self.failures >= MANY
 
 

@@ -25,7 +25,7 @@ class SharedSockets:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._unix_files: list[UnixListener] = []
-        self._held: list[socket.socket] = []  # bound, so that nobody else takes the port when no worker has it
+        self._held: list[socket.socket] = []  # bound, so that no other program takes the port when no worker has it
         self.port = config.port
         self.unix: socket.socket | None = None
         self.admin: socket.socket | None = None

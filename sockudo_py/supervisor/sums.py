@@ -12,7 +12,7 @@ from sockudo_py.metrics import APP_METRICS, Metrics
 
 WORKER: Final = "worker"
 
-# Gauges (without prefix) of which each worker has a part.
+# Gauges (without prefix) that are sums: each worker has a part of the number.
 PARTS: Final = frozenset(
     {
         "connected",

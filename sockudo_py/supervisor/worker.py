@@ -1,4 +1,4 @@
-"""A worker as a process: a server that a supervisor has started, and that does what it says."""
+"""A worker as a process: a server that a supervisor has started and controls."""
 
 import asyncio
 import logging

@@ -31,7 +31,7 @@ class WorkerProcess:
         name: Of the worker; its successors have the same one.
         listeners: Its sockets of the port. They stay the caller's.
         content: The configuration that it starts with.
-        heard: Called when it has said something.
+        heard: Called after each message of the process.
     """
 
     def __init__(self, name: str, listeners: Sequence[socket.socket], content: str, heard: Callable[[], None]) -> None:
@@ -47,7 +47,7 @@ class WorkerProcess:
         self.figures: Families = {}  # as it gave them last
         self.nodes: list[str] = []  # the names that it has in the cluster
         self.ill: list[str] = []
-        self.told_ill = False  # what it knows of the others
+        self.told_ill = False  # whether it was last told that other workers are ill
         loop = asyncio.get_running_loop()
         self.settled: asyncio.Future[None] = loop.create_future()  # it is ready, or it has ended
         self.ended: asyncio.Future[None] = loop.create_future()
@@ -72,7 +72,7 @@ class WorkerProcess:
 
         Args:
             children: Starts it.
-            order: What it shall be; the numbers of its own sockets are added.
+            order: What it is to do; the numbers of its own sockets are added.
             shared: More sockets that it inherits.
         """
         mine, its = socket.socketpair()
@@ -173,7 +173,7 @@ class WorkerProcess:
 
     def _has_ended(self, code: int) -> None:
         self.code = code
-        if self._hears:  # what it has said last is still to be read
+        if self._hears:  # its last messages are still unread
             asyncio.get_running_loop().call_later(_LAST_WORDS, self._end)
         else:
             self._end()

@@ -1,4 +1,4 @@
-"""What happens on this node, told to those who follow it: live consoles and the flight recorder."""
+"""What happens on this node, for its followers: live consoles and the flight recorder."""
 
 from sockudo_py.tap.recorder import Recorder, Refusal
 from sockudo_py.tap.row import KINDS, Details, Row

@@ -11,7 +11,7 @@ from sockudo_py.tap.row import Row
 MOST_REFUSALS: Final = 100  # kept for each app; equal ones are counted in one
 MOST_APPS: Final = 1000
 MOST_TEXT: Final = 1200  # characters of what a client was told
-MOST_FLIGHTS: Final = 500  # connections of which rows are kept
+MOST_FLIGHTS: Final = 500  # connections whose rows are kept
 FLIGHT_BYTES: Final = 1024  # of rows for each of them
 FLIGHT_SECONDS: Final = 600.0  # after a refusal, or after somebody asked
 _LONGEST_ROW: Final = 300
@@ -103,7 +103,7 @@ class Recorder:
         self._keep(socket_id, watched=False)
 
     def watch(self, socket_id: str) -> None:
-        """Keep all rows of a connection from now on, what it sends and gets included: somebody asks for it."""
+        """Keep all rows of a connection from now on, with its messages: somebody looks at it."""
         self._keep(socket_id, watched=True)
 
     def _keep(self, socket_id: str, *, watched: bool) -> None:

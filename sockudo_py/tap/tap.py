@@ -12,8 +12,8 @@ Follower = Callable[[Row], None]
 class Tap:
     """Tells followers what happens.
 
-    Callers look first, since nobody follows nearly always: at ``on`` on hot paths, at ``cold`` where clients come, go,
-    subscribe and make mistakes. A refusal is told always: the recorder keeps the last ones.
+    Callers look first, since there is hardly ever a follower: at ``on`` on hot paths, at ``cold`` where clients come,
+    go, subscribe and make mistakes. A refusal is always reported: the recorder keeps the last ones.
     """
 
     __slots__ = ("_followers", "cold", "on", "recorder")

@@ -66,7 +66,7 @@ def encode(event: Event) -> bytes:
 
 
 class TextWriter:
-    """Writes ``encode(event_of(change, time_ms))`` in far less time, for the kinds of which there are many.
+    """Writes ``encode(event_of(change, time_ms))`` in far less time, for the frequent kinds.
 
     It remembers what stands around the name and the data of the last client event, and the last time.
     """

@@ -1,6 +1,6 @@
 """Resync: tell a receiver that lost its state which channels are occupied and which members are there.
 
-They are told as ordinary events with a mark, between ``resync_started`` and ``resync_completed``. What happens
+They are sent as ordinary events with a mark, between ``resync_started`` and ``resync_completed``. What happens
 meanwhile goes between them, as it does always: an event stands in the lane behind what was true before it. From the
 first to the last of them the lane keeps its order, so that a receiver that has come to ``resync_completed`` has heard
 of everything that is true, and can drop what it held and did not hear of.

@@ -65,7 +65,7 @@ class DeliverySettings:
 
 
 class WebhookService:
-    """Dispatcher, worker and what they need, over a queue that somebody else opens and closes.
+    """Dispatcher, worker and their helpers, over a queue that the server opens and closes.
 
     ``targets`` by name: "http", and "lambda" when endpoints with functions are allowed; closed by ``stop``.
     ``occupancy``: the adapter, if its occupancy ends with this process. Over a queue that keeps a ledger every end is

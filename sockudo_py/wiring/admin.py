@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MODE = 0o600  # whoever may open it may do everything: the user of the server, and root
+MODE = 0o600  # only the server's user and root: who may open it may do everything
 BACKLOG = 100  # connections that wait
 IDLE = 30.0  # seconds that a connection may ask for nothing
 SHUTDOWN = 1.0  # seconds at the stop for requests that are being answered

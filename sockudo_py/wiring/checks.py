@@ -82,7 +82,7 @@ def unwritable(path: Path, *, make_folders: bool = True) -> str | None:
     if not folder.is_dir():
         return f"{folder} is no folder"
     kernels = folder.resolve().parts[:2]
-    if kernels in (("/", "proc"), ("/", "sys")):  # root may write to them, and yet nobody makes a file there
+    if kernels in (("/", "proc"), ("/", "sys")):  # root may write to them, and yet no file can be made there
         return f"no file can be made in {''.join(kernels)}"
     return None if os.access(folder, os.W_OK | os.X_OK) else f"the folder {folder} can't be written: permission denied"
 

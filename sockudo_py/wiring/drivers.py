@@ -1,4 +1,4 @@
-"""Which drivers a configuration asks for. Each is imported inside its ``case``: nobody pays for what they don't use."""
+"""Which drivers a configuration asks for. Each is imported inside its ``case``, so unused ones cost nothing."""
 
 import asyncio
 import logging
@@ -365,7 +365,7 @@ def make_queue(config: Config, metrics: Metrics, file: "SqliteFile | None" = Non
             assert_never(queue.driver)
 
 
-_NO_FEEDS = "SQS keeps no lane of which a reader could take the first events; set queue.driver to sqlite or redis"
+_NO_FEEDS = "SQS can't serve the events of one endpoint in order; set queue.driver to sqlite or redis"
 
 
 def endpoint_rules(config: Config) -> EndpointRules:

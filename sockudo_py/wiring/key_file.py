@@ -60,7 +60,7 @@ def _make(path: Path, named: str) -> tuple[str, bool]:
             file.flush()
             os.fsync(file.fileno())
         try:
-            os.link(draft, path)  # nobody sees a file without the whole key
+            os.link(draft, path)  # no reader sees a file without the whole key
         except FileExistsError:
             return _read(path, named), False
     finally:

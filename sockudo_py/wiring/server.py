@@ -385,7 +385,7 @@ class Server:
             )
 
     def _full(self) -> None:
-        """Take note that a client was refused; where the configuration asks for that, it is no shortage."""
+        """Count a refused client as a shortage, unless the configuration asks for that limit."""
         wanted = self._config.max_connections
         if wanted is None or wanted > self._descriptors.clients:
             self._descriptors.client_refused()
@@ -417,15 +417,15 @@ class Server:
         return self._health.ill()
 
     def names(self) -> Sequence[str]:
-        """Return the names of this node in its cluster, for whoever sees this process end."""
+        """Return the names of this node in its cluster, for the supervisor, which sees this process end."""
         return self._adapter.names() if isinstance(self._adapter, Sweeping) else ()
 
     def expire(self, names: Sequence[str]) -> bool:
-        """Have other nodes count as dead, whose process has ended. Returns False when that can't be done now."""
+        """Declare other nodes dead, whose process has ended. Returns False when that can't be done now."""
         return isinstance(self._adapter, Sweeping) and self._adapter.expire(names)
 
     def retire(self) -> None:
-        """Let the next ``stop`` be that of a worker whose successor is there: nobody has to look for another server."""
+        """Make the next ``stop`` that of a worker with a successor: clients need not look for another server."""
         self._retires = True
         self._health.stay()
 
@@ -441,7 +441,7 @@ class Server:
         await self._opened.aclose()
 
     async def _end_opening(self) -> None:
-        """End what is still to come of the start: it may wait for better times."""
+        """Cancel the rest of the start, which may be waiting for free descriptors."""
         if self._opening is not None:
             self._opening.cancel()
             await asyncio.wait([self._opening])
@@ -545,17 +545,17 @@ class Server:
             log.warning("%s", self._config.problem("queue.driver", *NO_QUEUE))
 
     def hold(self, noise: Noise) -> None:
-        """Be the webhooks' brake: don't read who is noisy."""
+        """Be the webhooks' brake: stop reading noisy clients."""
         self._adapter.put_off(Leaves(noise, self.webhooks.dispatcher.nearly_full).wait)
         self.node.hold(noise.sources)
         self._newcomers.set(noise.addresses)
 
     def crowded(self, crowded: bool) -> None:
-        """Put off what clients leave behind, or no more: nobody is asked while there is room."""
+        """Put off the leaves of clients while the spool is crowded, and no longer."""
         self._adapter.put_off(Leaves(Noise(), self.webhooks.dispatcher.nearly_full).wait if crowded else None)
 
     def here(self, source: Source) -> bool:
-        """Return whether this connection is there still."""
+        """Return whether this connection is still open."""
         return self.node.here(source)
 
     def catch_up(self) -> bool:

@@ -1,7 +1,7 @@
 """What aiohttp serves: the requests that no other lane of the port takes, and the metrics port.
 
 Importing aiohttp is a good part of the whole start. So it is imported in a thread, once clients connect and backends
-publish already; whoever needs it meanwhile waits for that fraction of a second.
+publish already; a request that needs it meanwhile waits for that fraction of a second.
 """
 
 import asyncio

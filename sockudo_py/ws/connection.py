@@ -23,7 +23,7 @@ from sockudo_py.ws.turns import TURN
 
 log = logging.getLogger(__name__)
 
-# Reading: a client may send thousands of tiny frames in one packet; after so many the loop serves somebody else.
+# Reading: a client may send thousands of tiny frames in one packet; after these the loop serves other clients.
 _SLICE_BYTES = 2048
 _FRAMES_PER_TURN = 64
 _LARGE_ANSWER = 16_384  # bytes; 64 rosters of a presence channel are not kept for one ``send()``
@@ -84,10 +84,10 @@ class WebSocketConnection(asyncio.Protocol):
         self._counters = counters
         self._state = _OPEN
         self._reader: FrameReader | None = None
-        self._begun: bytearray | None = None  # a plain message of which the rest has not come
-        self._held = 0  # for which reasons nothing is read, as bits; then, and only then, the transport pauses
-        self._waiting = b""  # received, to be worked on when it is no longer held ...
-        self._done = 0  # ... but for so many bytes
+        self._begun: bytearray | None = None  # the beginning of a plain message
+        self._held = 0  # reasons to read nothing, as bits; while there is one, the transport pauses
+        self._waiting = b""  # received and not worked on yet ...
+        self._done = 0  # ... apart from this many bytes at its beginning
 
     def start(self, prelude: bytes, received: bytes) -> None:
         """Open the session of a client that the node has connected.
@@ -196,7 +196,7 @@ class WebSocketConnection(asyncio.Protocol):
         self._work(data)
 
     def pause_writing(self) -> None:
-        """Close a client that doesn't read: past the bound nothing waits for it, and nobody waits with it."""
+        """Close a client that doesn't read: past the bound nothing waits for it, so nothing delays the others."""
         if self._state != _OPEN:
             return
         self._counters.slow_consumers_closed += 1
@@ -240,7 +240,7 @@ class WebSocketConnection(asyncio.Protocol):
             self._crash()
 
     def _perform_corked(self, effects: list[Effect]) -> None:
-        """Carry out what one message led to, or none; what it writes to this client leaves together."""
+        """Carry out the effects of at most one message; all writes to this client leave together."""
         node = self._context.node
         answers: list[bytes] = []
         node.begin_work(alone=True)
@@ -329,7 +329,7 @@ class WebSocketConnection(asyncio.Protocol):
         return end
 
     def _read(self, reader: FrameReader, data: bytes, answers: list[bytes]) -> int:
-        """Make frames of ``data`` and do what they ask for, slice by slice. Return what became of the connection."""
+        """Read frames from ``data`` and handle them, slice by slice. Return the state of the connection."""
         begun = reader.frames_read
         try:
             return self._read_some(reader, data, answers, begun + _FRAMES_PER_TURN)
@@ -387,7 +387,7 @@ class WebSocketConnection(asyncio.Protocol):
         self._context.turns.wait(self)
 
     def _pour(self, answers: list[bytes]) -> None:
-        """Write what was answered so far; a client that doesn't read it is closed before it causes more."""
+        """Write the answers so far; close a client that doesn't read them before it causes more."""
         if self._state != _LOST:
             self._transport.write(answers[0] if len(answers) == 1 else b"".join(answers))
         answers.clear()

@@ -26,7 +26,7 @@ LEAST_BYTES: Final = 128  # shorter messages are not compressed: they would save
 
 _LEVEL = 6
 _MEMORY_LEVEL = 5  # with the usual window 32 KB while a message is compressed
-_MOST_BITS = 15  # of a client; what it takes less is read as well
+_MOST_BITS = 15  # of a client's window; smaller ones are read as well
 _TAIL = b"\x00\x00\xff\xff"  # RFC 7692, section 7.2: not sent, and put back before inflating
 _NOTHING_MORE: Final = (b"", b"\x00", _TAIL, b"\x00" + _TAIL)  # after a block that says it is the last
 _NAME: Final = ExtensionName("permessage-deflate")

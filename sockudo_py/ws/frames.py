@@ -25,7 +25,7 @@ _MASKED = 0x80
 _HEAD, _LENGTH, _REST = range(3)  # what of a frame the library reads next
 _KEPT = 16  # readers waiting for work; more were only needed for an instant
 
-# What the library says about a connection is told to the client or logged by the connection; left: its own faults.
+# The connection itself reports or logs what the library says about a peer. Left here are the library's own faults.
 _log = logging.getLogger(f"{__name__}.library")
 _log.setLevel(logging.ERROR)
 

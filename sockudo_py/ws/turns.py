@@ -21,7 +21,7 @@ class Turns:
 
     Without it the many would undo what the bound of each one is for: 1,500 connections with 64 messages each kept the
     loop busy for seconds. ``left`` is how many more messages this turn may take; whoever works on several takes them
-    off. It is filled up again only when it was used up: a message that comes alone asks nobody.
+    off. It is filled up again only when it was used up: a message that comes alone needs no turn.
 
     Args:
         call_soon: Runs a function in the next turn of the loop; None: the running loop's.

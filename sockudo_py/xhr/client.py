@@ -66,7 +66,7 @@ class XhrClient:
 
     Args:
         context: Shared by all.
-        session_id: As the client chose it: whoever knows it is the client.
+        session_id: As the client chose it. It is a secret: who knows it can act as the client.
         transport: ``xhr_streaming`` or ``xhr_polling``, for metrics and the log.
         marks: What all requests of the client have in common; a request with others is refused.
         session: Its session.
@@ -361,7 +361,7 @@ class XhrClient:
     # -- the wheel's side --
 
     def check(self, now: float) -> float | None:
-        """Do what is due: end a session that nobody holds, answer a poll, ask the session for signs of life."""
+        """Do what is due: end a session without a request, answer a poll, ask the client for a sign of life."""
         if self._state != _OPEN:
             self._forget()
             return None
@@ -374,7 +374,7 @@ class XhrClient:
             self._answer(receiver, frames.HEARTBEAT)
             listening = False
         if self._held or not listening:
-            self.session.last_seen = now  # it may be talking: nobody listens; or it can't hear
+            self.session.last_seen = now  # it may be talking unread; or it can't hear
         try:
             effects, due = self.session.check(now)
             if effects:

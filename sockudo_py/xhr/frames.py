@@ -44,7 +44,7 @@ def close_line(code: int, reason: str) -> bytes:
 
 
 def refusal_lines(refused: Refusal) -> bytes:
-    """Return what a client is told that can't have a session.
+    """Return the lines for a client that gets no session.
 
     The session is opened first: pusher-js takes a code before that for a failed transport, and tries again for ever.
     """

@@ -2,7 +2,7 @@
 
 A node passes such a request on to the session's node, and what that one answers back to the client: nodes speak to each
 other through a relay (``relays.base``). A message is a JSON array in a line, with bytes behind it where it needs some.
-The array's first item says what it is; then come the node that sends it and the number of the request there.
+The array's first item is the kind; then come the node that sends it and the number of the request there.
 """
 
 import asyncio
@@ -146,7 +146,7 @@ class ForwardedReceive:
         return None
 
     def abort(self) -> None:
-        """Drop the connection: its client connects anew."""
+        """Drop the connection: its client reconnects."""
         self._relaying.forget(self._number, self)
         self._receiving.abort()
 

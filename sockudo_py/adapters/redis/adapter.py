@@ -44,7 +44,7 @@ class RedisAdapter:
         prefix: Of all keys and topics.
         timing: Delays.
         partitions: Into how many the state is split in a cluster; None: it is no cluster.
-        connections: Returns how many clients of each app are connected to this node; the others hear of it.
+        connections: Returns how many clients of each app are connected to this node; other nodes get the numbers.
         delivered: Gets, at each heartbeat, the seconds that a message takes from here to a node.
     """
 

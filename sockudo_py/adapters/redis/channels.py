@@ -43,7 +43,7 @@ class Step:
 class Had:
     """What Redis has of this node, at a registration: subscriptions of a channel, and the users that are members of it.
 
-    ``lost``: it has forgotten what it knew. ``left``: this node left the channel, and that is not known to have been
+    ``lost``: Redis has forgotten its state. ``left``: this node left the channel, and that is not known to have been
     told; ``gone``: user_info by user id of members that left so.
     """
 
@@ -73,14 +73,14 @@ class Channel:
         self.own = 0
         self.told = 0
         self.total = 0
-        self.tell = False  # others hear of counts
+        self.tell = False  # other nodes get the new counts
         self.steps: deque[Step] = deque()
         self.subscribed = False
         self.members: dict[str, int] = {}  # connections here, by user id
         self.shown: dict[str, tuple[str, str]] = {}  # socket and user_info of a user's first connection here
         self.told_users: set[str] = set()
         self.roster: dict[str, str] | None = None  # of the whole cluster, kept while the node is subscribed
-        self.verify = False  # look at the roster anew
+        self.verify = False  # compare the roster again
 
     @property
     def entry(self) -> Entry:

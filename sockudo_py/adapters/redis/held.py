@@ -15,7 +15,7 @@ _AT_ONCE: Final = 500
 async def held_of(partition: Partition, app_id: str) -> AsyncIterator[tuple[int | None, list[Held]]]:
     """Yield what one partition has of an app, see ``Tells.held``. Raises ``Unavailable``."""
     moment = await partition.time_ms()
-    # Pending ends first: what comes back after that is among the names, which are read later.
+    # Pending ends first: a member that comes back after that is among the names, which are read later.
     pending = [entry for entry in await partition.ask("ZRANGE", "pending", 0, -1) if _app(entry) == app_id]
     infos = await _infos(partition, [entry for entry in pending if entry[:1] == b"m"])
     names = await partition.ask("ZRANGEBYLEX", f"names:{app_id}", b"-", b"+")

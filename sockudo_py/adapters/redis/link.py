@@ -36,7 +36,7 @@ class Link:
         self._redis.add(self._prefix, user)
 
     def script(self, script: Script, words: Sequence[Word], then: Answer) -> None:
-        """Run a script; ``then`` gets its answer. An error ends the connection: what it left is compared anew."""
+        """Run a script; ``then`` gets its answer. After an error the node reconnects and compares its state."""
 
         def answered(answer: Any) -> None:
             if isinstance(answer, ReplyError) and str(answer).startswith("NOSCRIPT"):
@@ -72,7 +72,7 @@ class Link:
         return self._redis.publish(self._prefix + topic, payload)
 
     def fail(self, reason: str) -> None:
-        """Give the connection up, and begin anew."""
+        """Drop the connection and reconnect."""
         self._redis.fail(reason)
 
     def is_ready(self) -> None:

@@ -9,7 +9,7 @@ NEWS: Final = (MemberCame, MemberWent, CountChanged, UserStatus)
 
 
 def take(state: State, topic: bytes, envelope: Envelope) -> Envelope | None:
-    """Take one of ``NEWS``; return what the clients of this node are to hear of it, None when it is no news to them."""
+    """Take one of ``NEWS``; return what to send to the clients of this node, None when it is no news to them."""
     if isinstance(envelope, UserStatus):
         return state.watched.changed(envelope.app_id, envelope.user_id, envelope.online)
     channel = state.channels.get(topic[3:])

@@ -289,7 +289,7 @@ class Partition:
     # -- messages --
 
     def message(self, topic: bytes, payload: bytes) -> None:
-        """Take what was published on a topic."""
+        """Take a message of a topic."""
         if payload[1:9] == self.node_id.encode():
             if payload[:1] == _ECHO:
                 self._echoed()
@@ -318,7 +318,7 @@ class Partition:
         self._register(run_id)
 
     def lost(self) -> None:
-        """The connection is gone. Steps wait; what was in flight is settled by the next registration."""
+        """The connection is gone. Steps wait; the next registration settles those in flight."""
         if self.ready:
             self.figures.gaps += 1
             self._lost_at = self._loop.time()
@@ -363,7 +363,7 @@ class Partition:
         _, epoch, applied, inventory, outbox, hold = answer
         if status == "LOST":
             self._log.warning(
-                "Redis has forgotten what this node told it: it is told again, without telling anybody else"
+                "Redis has forgotten what this node told it: the node tells it again, without webhooks and messages"
             )
         self._epoch = epoch.decode()
         self._registered = True
@@ -457,7 +457,7 @@ class Partition:
         if found:
             gone = "1 node of the cluster has" if found == 1 else f"{found} nodes of the cluster have"
             self._log.warning(
-                "%s ended, or did not answer for %g s: what it held is taken out", gone, self._timing.node_timeout
+                "%s ended, or did not answer for %g s: its clients are taken out", gone, self._timing.node_timeout
             )
         figures = self.figures
         figures.swept_nodes += found

@@ -13,7 +13,7 @@ MEMBERS_WAIT: Final = 30.0  # seconds, then presence joins and sign-ins are refu
 
 
 def give_up(state: State, flight: Batch | None, now: float) -> int:
-    """Answer what has waited for too long, also what was under way; return how many joins were confirmed alone."""
+    """Answer steps that have waited too long, sent or not; return how many joins were confirmed without Redis."""
     alone = 0
     plans = {made.channel: made for made in (flight.plans if flight is not None else ())}
     for channel in list(state.channels.values()):

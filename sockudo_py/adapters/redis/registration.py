@@ -11,7 +11,7 @@ from sockudo_py.adapters.redis.users import SignStep, User
 
 
 class Registration:
-    """What is left to compare. ``lost``: Redis has forgotten what it knew of this node.
+    """What is left to compare. ``lost``: Redis has forgotten its state of this node.
 
     Args:
         state: What is so here.

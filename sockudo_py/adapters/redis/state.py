@@ -20,7 +20,7 @@ class Batch:
     users: list[UserPlan] = field(default_factory=list)
     watched: list[tuple[str, str]] = field(default_factory=list)  # app and user: whether they are signed in
     watches: list[WatchStep] = field(default_factory=list)
-    gone: list[bytes] = field(default_factory=list)  # topics that nobody here wants afterwards
+    gone: list[bytes] = field(default_factory=list)  # topics to unsubscribe from afterwards
 
 
 class Departures:
@@ -127,7 +127,7 @@ class State:
             yield b"w:" + user_topic(app_id, user_id)[2:]
 
     def forget_channel(self, channel: Channel) -> bytes | None:
-        """Forget a channel that nobody here is on; return the topic that nobody wants any more."""
+        """Forget a channel without subscribers here; return the topic to unsubscribe from."""
         if channel.own or channel.steps:
             return None
         topic = None
@@ -140,7 +140,7 @@ class State:
         return topic
 
     def forget_user(self, user: User) -> bytes | None:
-        """Forget a user who is not signed in here; return the topic that nobody wants any more."""
+        """Forget a user who is not signed in here; return the topic to unsubscribe from."""
         if user.own or user.steps or self.users.get(user.key) is not user:
             return None
         del self.users[user.key]

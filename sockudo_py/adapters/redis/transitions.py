@@ -66,13 +66,13 @@ class PutOff:
         self._entries: OrderedDict[Entry, tuple[Outbox, Transition]] = OrderedDict()
 
     def add(self, entry: Entry, outbox: "Outbox", change: Transition) -> None:
-        """Put a transition off; the first ones are told when there are too many."""
+        """Put a transition off. When there are too many, the first ones are handed on."""
         self._entries[entry] = outbox, change
         if len(self._entries) > PUT_OFF_AT_MOST:
             self.tell(1)
 
     def pop(self, entry: Entry) -> Transition | None:
-        """Return what was put off about an entry, and forget it."""
+        """Return the transitions of an entry that were put off, and forget them."""
         found = self._entries.pop(entry, None)
         return None if found is None else found[1]
 
@@ -90,7 +90,7 @@ class PutOff:
 
 
 class Outbox:
-    """What this node has to hand on, and what it may forget.
+    """Which transitions this node has to hand on, and which it may forget.
 
     ``acknowledge`` takes the ids of those that are stored: they are to be deleted from the outbox in Redis.
     """
@@ -126,7 +126,7 @@ class Outbox:
         try:
             entry, change = read(ident, data, source)
         except ValueError:
-            self._stored(ident)  # another version's: nobody here can tell it
+            self._stored(ident)  # another version's: unknown here
             return
         if isinstance(change, ChannelOccupied | MemberAdded):
             missed = self._put_off.pop(entry)

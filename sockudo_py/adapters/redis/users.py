@@ -139,7 +139,7 @@ class Watched:
         return over
 
     def asked(self, app_id: str, user_id: str, online: bool) -> Envelope | None:
-        """Take what Redis says; return the news for those who have watched already."""
+        """Take what Redis says; return the news for users who have watched already."""
         key = app_id, user_id
         if key not in self._watchers:
             return None

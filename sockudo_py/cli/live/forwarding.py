@@ -64,7 +64,7 @@ class Receiver:
         except OSError:
             self.close()
             raise
-        # The receiver has closed the connection that was kept: so it is asked on a new one.
+        # The receiver has closed the kept connection: send on a new one.
         try:
             return self._post(headers, body, timeout)
         except (OSError, http.client.HTTPException) as problem:
@@ -100,13 +100,13 @@ class Receiver:
 
 
 class Forwarder:
-    """Reads a feed for ever, and posts what it gets.
+    """Reads a feed for ever, and posts its requests.
 
     Args:
         feed: Is read.
         receiver: Gets the requests.
         say: Gets the lines for a person.
-        sleep: Waits so many seconds.
+        sleep: Waits a number of seconds.
     """
 
     def __init__(self, feed: ReadsFeed, receiver: Posts, say: Say, sleep: Callable[[float], None] = time.sleep) -> None:
@@ -137,7 +137,7 @@ class Forwarder:
                 wait = waits[min(failures, len(waits)) - 1]
                 self._say(f"{_now()} {problem}; it is sent again in {wait:g} s (failure {failures})")
                 self._sleep(wait)
-                break  # and is read again: then it is signed anew
+                break  # the next read signs it again
 
     def _begin(self, webhook: Mapping[str, Any]) -> None:
         types = ", ".join(webhook["event_types"]) or "no events"

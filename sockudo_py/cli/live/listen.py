@@ -22,7 +22,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         description="Forward an app's webhooks to a receiver that the server can't reach, such as one on a laptop. The "
         "server keeps the events in a feed; this command reads it, and posts each request as the server would, signed. "
         "An event leaves the feed after the receiver has answered with 2xx; until then it is sent again, and those "
-        "behind it wait. Ctrl-C ends it; what comes meanwhile waits in the feed, which stays until --delete.",
+        "behind it wait. Ctrl-C ends it; events that come meanwhile wait in the feed, which stays until --delete.",
         **examples(
             "sockudo-py listen --app my-app --name laptop --forward http://localhost:3000/hook",
             "sockudo-py listen --app my-app --name laptop --forward http://localhost:3000/hook "

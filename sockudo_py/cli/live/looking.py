@@ -149,7 +149,7 @@ def _tail(options: argparse.Namespace, env: Env) -> int:
                 print(json.dumps(row), flush=True)
             else:
                 print(_line(row), flush=True)
-        time.sleep(_AGAIN)  # the server ended it: it does so now and then, and asks again who watches
+        time.sleep(_AGAIN)  # the server ends each stream after a while, so that it checks the key again
         _still(server)
 
 

@@ -115,12 +115,12 @@ def _document(status: int, document: Any) -> dict[str, Any]:
 
 @asynccontextmanager
 async def asking(config: Config, endpoints: Endpoints, *, writes: bool) -> AsyncIterator[Asking]:
-    """Yield whom to ask. Raises ConfigError when nobody can answer here.
+    """Yield a server or a queue to ask. Raises ConfigError when there is neither.
 
     Args:
         config: Of the server.
         endpoints: Returns those of the configuration, for when no server runs.
-        writes: Whether the queue shall be changed.
+        writes: Whether the command changes the queue.
     """
     from sockudo_py.wiring.drivers import admin_socket_path
 

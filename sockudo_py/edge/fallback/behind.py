@@ -23,7 +23,7 @@ class _Lengths:
 
 
 class Behind(asyncio.Protocol):
-    """Passes everything on to a protocol of aiohttp's, in pieces of which none goes beyond such an offer.
+    """Passes everything on to a protocol of aiohttp's, in pieces that keep within such an offer.
 
     aiohttp ignores ``Upgrade: h2c`` as it should, but also the bytes behind that request which it has received with it.
     So this protocol parses the stream as well, only to find where such a request ends. (It does not see the end of a

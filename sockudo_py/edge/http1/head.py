@@ -188,7 +188,7 @@ class HeadReader:
         fields = self._known.get(lines)
         if fields is None or fields.plain_length != len(body) or len(head) > self._limit - 4 or first[:6] != b"POST /":
             return None
-        if not ended:  # the empty line has still to come
+        if not ended:  # the empty line has not come yet
             return None
         target = first[5:]
         if target.translate(_VETTED) != target:

@@ -10,7 +10,7 @@ from sockudo_py.http.messages import ApiResponse, error, problem_with_coding
 
 
 class FallbackLane(TakeOverLane):
-    """Takes whatever comes, so it is the last.
+    """Takes every request, so it stands last.
 
     Args:
         make: Makes the other server's protocol of a connection (an aiohttp ``web.Server`` does).

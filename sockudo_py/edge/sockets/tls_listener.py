@@ -1,6 +1,6 @@
 """Accepts connections that begin with TLS.
 
-The event loop's own TLS servers tell nobody of a connection before its handshake is over: clients that never finish it
+The event loop's own TLS servers don't report a connection before its handshake is over: clients that never finish it
 would take the last descriptors of the process unseen. Here each is looked at when it is accepted.
 """
 
@@ -51,7 +51,7 @@ class TlsListener:
             self._loop.add_reader(listener.fileno(), self._accept, listener)
 
     def close(self) -> None:
-        """Stop accepting, and drop whoever has not finished its handshake."""
+        """Stop accepting, and drop connections that have not finished their handshake."""
         for listener in self._listeners:
             self._loop.remove_reader(listener.fileno())
             listener.close()

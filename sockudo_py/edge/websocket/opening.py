@@ -1,4 +1,4 @@
-"""From a WebSocket handshake to an open connection, or to one that is told in-band why it can't be."""
+"""Opens a WebSocket connection from its handshake, or tells it in-band why it is refused."""
 
 import asyncio
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The lanes of pusher-js's HTTP transports, and what they share."""
+"""Makes the lanes of pusher-js's HTTP transports, with their shared state."""
 
 import asyncio
 

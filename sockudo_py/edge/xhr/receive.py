@@ -23,7 +23,7 @@ from sockudo_py.xhr.receiving import ReceiveRequest, Receiving
 from sockudo_py.xhr.relaying import ANOTHERS, Relaying
 from sockudo_py.xhr.sessions import Key
 
-# no-transform: what compresses responses gathers them. nosniff: so does a browser that looks what they are.
+# no-transform: a proxy that compresses would gather chunks first. nosniff: so would a browser that guesses the type.
 _HEADERS: Final = (
     "Content-Type: application/javascript; charset=utf-8\r\nCache-Control: no-store, no-transform\r\n"
     "X-Accel-Buffering: no\r\nX-Content-Type-Options: nosniff\r\n"
@@ -31,7 +31,7 @@ _HEADERS: Final = (
 
 
 class ReceiveLane(TakeOverLane):
-    """Takes requests to receive, and whatever else is sent to the transports' paths that no other lane takes.
+    """Takes requests to receive, and all others on the transports' paths that no other lane takes.
 
     Args:
         context: The port's.
@@ -53,7 +53,7 @@ class ReceiveLane(TakeOverLane):
         return self._paths.read(head.path) is not None
 
     def refusal(self, head: Head) -> ApiResponse | None:
-        """Return the error for what is no sound request to receive."""
+        """Return the error for a request that does not fit."""
         path = self._paths.read(head.path)
         if head.method != b"POST":
             return error(405, "Method not allowed", ("Allow", "POST, OPTIONS"))
@@ -67,7 +67,7 @@ class ReceiveLane(TakeOverLane):
         path = self._paths.read(taken.head.path)
         if path is None:
             raise ValueError("not a path of the transports")
-        if taken.half_closed:  # nobody is there to receive
+        if taken.half_closed:  # the client can't receive
             self._context.connections.open.leave()
             taken.transport.abort()
             return
@@ -125,7 +125,7 @@ class ReceiveLane(TakeOverLane):
         """Open the session here when no node has it; else pass the request on to its node."""
         relaying = self._relaying
         if relaying is None:
-            raise ValueError("nobody was asked")
+            raise ValueError("there is no relay")
         key = (app.id, path.session_id)
         if isinstance(owner, Unavailable):
             receiving.fail()

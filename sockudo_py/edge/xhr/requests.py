@@ -58,7 +58,7 @@ class XhrPaths:
 class XhrAsked:
     """What the first receive request of a session asks for (``clients.admission.Asked``).
 
-    The path is shown in the log, so it lacks the session's id, by which whoever knows it is the client.
+    The log shows the path, so it lacks the session's id: who knows the id can act as the client.
     """
 
     __slots__ = ("app_key", "origin", "path", "protocol", "query")
@@ -100,7 +100,7 @@ def cors_of(app: App | None, origin: str | None) -> Headers:
 def preflight_of(app: App | None, origin: str | None, kind: str) -> Headers:
     """Return the headers of the answer to a preflight.
 
-    Every page may ask to receive: one whose origin the app does not allow has to read that it is refused.
+    Every page may ask to receive: a page whose origin the app does not allow must be able to read its refusal.
     """
     headers = cors_of(app, origin)
     if headers[0][0] == "Vary":

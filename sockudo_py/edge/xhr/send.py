@@ -20,7 +20,7 @@ _NO_STORE: Final = ("Cache-Control", "no-store")
 
 
 class SendLane(AnswerLane):
-    """Answers requests to send, quickly and with nothing, and preflights.
+    """Answers requests to send, at once and without a body, and preflights.
 
     Args:
         context: The port's.

@@ -18,7 +18,7 @@ ROOT: Final = "/dashboard"
 PAUSE: Final = 0.1  # seconds in which rows gather for one write
 LONGEST: Final = 600.0  # seconds of one stream; the browser comes back, and is asked again who it is
 STALLED: Final = 30.0  # seconds after which a browser that takes nothing is given up; it comes back by itself
-MOST_STREAMS_OF_A_KEY: Final = 25  # so that nobody takes the streams of all others
+MOST_STREAMS_OF_A_KEY: Final = 25  # so that one key can't take all streams
 BEAT: Final = 15.0  # seconds without a row after which a comment says that the stream lives
 _MOST_NAME: Final = 300
 

@@ -16,7 +16,7 @@ from sockudo_py.management.values import Answer, Asked, Fields, Refused
 log = logging.getLogger(__name__)
 
 TRIES: Final = 10  # logins of one address ...
-TRIES_WINDOW: Final = 60.0  # ... in so many seconds
+TRIES_WINDOW: Final = 60.0  # ... in this many seconds
 _LOGIN: Final = (Param("key", says="An admin key."), Param("link", says="The token of a login link."))
 
 

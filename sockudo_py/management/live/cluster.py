@@ -1,7 +1,7 @@
 """The dashboard over several nodes: one console for all of them, and a note of each.
 
 A node whose console somebody watches says so on the topic ``watch`` every few seconds. The others then send it what
-their taps tell, in batches and within a bound, on the topic ``rows``, until nobody has said so for a while.
+their taps tell, in batches and within a bound, on the topic ``rows``, until no dashboard has asked for a while.
 """
 
 import asyncio

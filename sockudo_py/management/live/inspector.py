@@ -1,4 +1,4 @@
-"""The inspector: what a channel, a user, a socket, an app, a webhook or a delivery is, from what was pasted."""
+"""The inspector: finds the channel, user, socket, app, webhook or delivery that a pasted text names."""
 
 import json
 import re

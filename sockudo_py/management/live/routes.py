@@ -165,7 +165,7 @@ class LiveRoutes:
         return app
 
     async def session(self, asked: Asked) -> Answer:
-        """Show who asks, and what they may do. Who has no key gets an answer, too: pages ask before they log in."""
+        """Show who asks, and what they may do. Without a key there is an answer, too: pages ask before a login."""
         Fields(asked)
         admin = self._who(asked.headers)
         if admin is None:
@@ -223,7 +223,7 @@ class LiveRoutes:
         limit, wanted = fields.number("limit"), fields.text("app_id")
         visible = {app.id for app in self._visible(asked.admin)}
         if EVERY_APP in asked.admin.apps:
-            visible.add("")  # those who named no app that there is
+            visible.add("")  # clients that named no known app
         if wanted is not None and wanted not in visible:
             raise Refused(404, "not_found", "there is no such app")
         evidence = Evidence(

@@ -34,7 +34,7 @@ class Lease:
 
 @dataclass(slots=True, eq=False)
 class Moved:
-    """What time has moved: jobs whose lease expired, those that did so too often, and those whose delay is over."""
+    """Jobs that time has moved: whose lease expired, expired too often, or whose delay is over."""
 
     returned: list[Entry] = field(default_factory=list)
     poisoned: list[Entry] = field(default_factory=list)

@@ -1,7 +1,7 @@
 """Classes of lanes, and how the slots of a worker are divided among them: why slow endpoints don't hold up fast ones.
 
-A slot that was given away comes back when the attempt has ended; nobody can take it back before. So slots are kept free
-*beforehand*: those whose answers take long may hold only so many, however many of them there are, and the fewer the
+A slot comes back when its attempt has ended; it can't be taken back before. So slots are kept free
+*beforehand*: lanes whose answers take long may hold only some slots, however many lanes there are, and the fewer the
 slower they are. An endpoint then waits for those of its own speed, and for no slower ones.
 
 Pure. ``lua/queue_common.lua`` and ``lua/queue_turn.lua`` say the same for Redis. docs/decisions/0010 has the figures.
@@ -42,7 +42,7 @@ class SlotPolicy:
     probation share, and then each class half of what the slower ones leave. So there are always slots that only faster
     lanes can get.
 
-    Some of these are a class's own: there it is served before all faster ones, so that nobody starves. Beyond, the
+    Some of these are a class's own: there it is served before all faster ones, so that no class starves. Beyond, the
     faster go first. ``turns`` says which classes are served after each other, and up to how many jobs each.
 
     With few slots (up to 8, or a share of nearly all) some classes have no slot of their own. Then all are served

@@ -185,7 +185,7 @@ class Lane:
         return until
 
     def note_claim(self, now: int, token: str) -> None:
-        """Count a claim for the rate limits, of which there is one."""
+        """Count a claim for the lane's rate limit."""
         while self.claimed and self.claimed[0][0] <= now - self.limits[-1][0]:
             self.claimed.popleft()
         self.claimed.append((now, token))
@@ -251,7 +251,7 @@ class Lanes:
         self._default = default
         self._lanes: dict[str, Lane] = {}
         self._apps: WeakValueDictionary[str, App] = WeakValueDictionary()
-        # By class; ``first`` says what holds. Where one is empty nobody need ask.
+        # By class; ``first`` says what holds. An empty one needs no check.
         self.heaps: tuple[list[tuple[int, int, Lane]], ...] = tuple([] for _ in range(CLASSES))
         self._serial = 0
         self.waiting = 0  # entries in all lanes

@@ -13,7 +13,7 @@ from sockudo_py.queues.local.lanes import Entry
 from sockudo_py.queues.local.store import LedgerChange, Saved
 from sockudo_py.queues.once import OnceBook, OnceKey
 
-_POLL = 3600.0  # seconds; nobody else can put anything here
+_POLL = 3600.0  # seconds; no other process can append
 
 
 class MemoryQueue(BookQueue):

@@ -25,12 +25,12 @@ class SeenIds:
         return len(self._ids)
 
     def add(self, ids: Collection[str], now: int, row: int = 0) -> None:
-        """Remember ids, none of which is known."""
+        """Remember ids that are not known yet."""
         self._ids.update(ids)
         self._calls.append((now, row, ids))
 
     def forget(self, now: int) -> int:
-        """Let go of what is older than the time to live, and of the oldest calls when there are over 200,000 ids.
+        """Forget what is older than the time to live, and the oldest calls when there are over 200,000 ids.
 
         Returns the row of the last call that went, 0 when none did.
         """

@@ -8,7 +8,7 @@ from sockudo_py.queues.base import Append, DeadLetters, Occupancy
 from sockudo_py.queues.local.lanes import Entry
 from sockudo_py.queues.once import OnceKey
 
-LedgerChange = tuple[Sequence[Occupancy], Sequence[str]]  # what is to be there from now on, and the ids of what is not
+LedgerChange = tuple[Sequence[Occupancy], Sequence[str]]  # rows to write, and ids of rows to delete
 
 
 class SavedJob(NamedTuple):
@@ -97,7 +97,7 @@ class JobStore(Protocol):
         """A lane is paused, or goes on."""
 
     async def tidy(self, now: int, old: int) -> None:
-        """Do what is to be done now and then. ``now``: ms of the queue's clock; ``old`` as for ``append``."""
+        """Do the housekeeping. ``now``: ms of the queue's clock; ``old`` as for ``append``."""
 
     async def find_dead(self, which: DeadLetters, offset: int, limit: int) -> list[bytes]:
         """As ``ChoosesDead``."""

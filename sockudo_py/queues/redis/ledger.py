@@ -14,7 +14,7 @@ from sockudo_py.queues.base import Append, LedgerEntry, Occupancy
 from sockudo_py.queues.redis.encoding import CHUNK, chunks
 
 _log = logging.getLogger(__name__)
-_ALIVE_MS = 30_000  # since its last beat, of which there is one every ten seconds
+_ALIVE_MS = 30_000  # since its last beat; it beats every ten seconds
 _NAMED = 5  # servers in a warning
 _STEADY = 3  # beats in a row that were answered: by then every server that is alive has reached Redis, too
 
@@ -43,7 +43,7 @@ class RedisLedger:
         self._key = f"{prefix}present:"
         self._servers = f"{prefix}servers"
         self._shares_clients = shares_clients
-        self._heard: dict[bytes, float] = {}  # until when each server counts as alive, as of the last look
+        self._heard: dict[bytes, float] = {}  # until when each server counts as alive, by the last look
         self._warned = False
         self._call = call
         self._command = command
@@ -51,7 +51,7 @@ class RedisLedger:
         self._beats = 0  # in a row
         self._begun = False
         self._has_twin = False
-        self._asked: tuple[str, dict[str, Occupancy]] | None = None  # what was to be taken over when Redis went away
+        self._asked: tuple[str, dict[str, Occupancy]] | None = None  # a take-over that Redis did not answer
         self._found: list[Occupancy] = []  # found before Redis went away, and not returned yet
 
     async def inherit(self) -> list[Occupancy]:

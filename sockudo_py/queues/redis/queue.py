@@ -282,7 +282,7 @@ class RedisQueue:
             endpoint = lane.decode()
             if len(self._aside()) < _MOST_ASIDE:
                 self._away[endpoint] = self._time() + away
-            else:  # too many to tell them in each call: keeps others away, too, but nobody busy
+            else:  # too many to list them in each call: this keeps other workers away, too
                 await self.gate(endpoint, away)
         return True
 

@@ -1,4 +1,4 @@
-"""Answers to jobs and claims, together in one script call at a time: what comes while one flies goes into the next."""
+"""Sends results of jobs, and claims, in one script call at a time; those that come meanwhile go into the next call."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -113,7 +113,7 @@ class Turns:
                 if not done.done():  # else its caller was cancelled
                     done.set_exception(copy_of(error) if isinstance(error, Unavailable) else error)
             if isinstance(error, Exception):
-                return  # those who asked have it
+                return  # the callers have the error
             raise
         for (_, done), answer in zip(everybody, [*said, found], strict=False):
             if not done.done():

@@ -71,7 +71,7 @@ def _jobs_of_version_1(db: sqlite3.Connection) -> None:
     fresh = db.execute("SELECT row, endpoint, solo, text FROM queue_jobs_1 WHERE state = ? ORDER BY row", (_FRESH,))
     for (endpoint, app_id), group in itertools.groupby(_events(fresh), key=itemgetter(0, 1)):
         rows = list(group)
-        if not app_id:  # no text of a job: whoever claims it says so
+        if not app_id:  # no text of a job: its claim reports that
             db.executemany(f"{keep} row = ?", [(row,) for _, _, row, _ in rows])
             continue
         at = 0

@@ -1,6 +1,6 @@
 """The dead jobs of the SQS driver, in a queue of their own.
 
-SQS has no way to look into a queue but to receive from it. So whoever looks hides the messages for a moment, reads
+SQS offers no way to look into a queue without receiving from it. So a look hides the messages for a moment, reads
 them all, and gives them back; two who look at once see a part each.
 """
 
@@ -59,7 +59,7 @@ class DeadJobs:
             return await self._delete(chosen, found)
 
     async def take(self, endpoint: str | None, limit: int, send: Callable[[Sequence[bytes]], Awaitable[None]]) -> int:
-        """Hand the oldest (of an endpoint) to ``send``, and delete what it has sent; returns how many."""
+        """Hand the oldest (of an endpoint) to ``send``, and delete those that it has sent; returns how many."""
         async with self._look() as found:
             chosen = [message for message in found if _is_of(message, endpoint)][:limit]
             await send([message.text for message in chosen])

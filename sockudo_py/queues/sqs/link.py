@@ -31,7 +31,7 @@ _UNFIT = frozenset({"InvalidMessageContents", "BatchRequestTooLong", "InvalidPar
 
 
 class SqsLink:
-    """Calls of SQS. Raises ``Unavailable`` for whatever goes wrong, but for what can't go right later.
+    """Calls of SQS. Raises ``Unavailable`` for every failure that may pass.
 
     Args:
         region: AWS region.
@@ -117,7 +117,7 @@ class SqsLink:
         return visible, delayed
 
     async def receive(self, url: str, *, hide: int, wait: int = 0) -> list[Message]:
-        """Return some messages, hidden from others for ``hide`` seconds; wait so many seconds for one."""
+        """Return some messages, hidden from others for ``hide`` seconds; wait up to ``wait`` seconds for one."""
         hidden_until = self._clock.steady() + hide * 1000  # counted from before the call: rather too short
         answer = await self.call(
             "receive_message",
@@ -131,7 +131,7 @@ class SqsLink:
         return [parse(raw, hidden_until) for raw in answer.get("Messages", ())]
 
     async def send(self, url: str, drafts: Sequence[Draft], sent: Callable[[Draft], None] | None = None) -> list[Draft]:
-        """Send; ``sent`` hears of each that SQS has. Returns those that SQS will never take.
+        """Send; ``sent`` gets each that SQS has taken. Returns those that SQS will never take.
 
         Raises Unavailable when some may not be there; all that are known to be have been told to ``sent``.
         """
@@ -149,7 +149,7 @@ class SqsLink:
         return await self._batch("delete_message_batch", url, [{"ReceiptHandle": handle} for handle in handles])
 
     async def hide(self, url: str, handles: Sequence[str], seconds: int) -> list[bool | Unavailable]:
-        """Hide received messages for so many seconds from now; 0: give them back. Answers as ``delete`` does."""
+        """Hide received messages for ``seconds`` from now; 0: give them back. Answers as ``delete`` does."""
         entries = [{"ReceiptHandle": handle, "VisibilityTimeout": seconds} for handle in handles]
         return await self._batch("change_message_visibility_batch", url, entries)
 

@@ -41,7 +41,7 @@ class SqsStore:
         max_crashes: A message that showed again more often is poison.
         metrics: Where to count.
         clock: The queue's.
-        longest_wait: Ms. No delayed job waits longer: the clock of whoever delayed it may have been ahead.
+        longest_wait: Ms. No delayed job waits longer: the clock of the server that delayed it may have been ahead.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class SqsStore:
             log.warning("webhook jobs that wait here show again later", extra={"error": str(error)})
 
     def poll(self) -> None:
-        """Begin to wait for messages, if there is room for some and nobody waits yet."""
+        """Begin to wait for messages, if there is room and no wait is under way."""
         if self.polling is None and (self.held.room > 0 or self.starved):
             self.polling = asyncio.create_task(self._poll(), name="webhook-sqs-poll")
 
@@ -111,7 +111,7 @@ class SqsStore:
         return Draft(text, state, due_ms, order=self._order)
 
     async def send(self, drafts: Sequence[Draft], sent: Callable[[Draft], None] | None = None) -> None:
-        """Send to the queue of jobs; ``sent`` hears of each that SQS has. Raises Unavailable."""
+        """Send to the queue of jobs; ``sent`` gets each that SQS has taken. Raises Unavailable."""
         self._refused(await self.link.send(self.url, drafts, sent))
 
     async def delete(self, held: ReceivedMessage) -> bool:
@@ -293,7 +293,7 @@ class SqsStore:
                 log.exception("keeping webhook messages hidden failed")
 
     async def _give_back(self) -> None:
-        """Let others have what waits here. What came before is sent anew: being given back is no crash."""
+        """Give back what waits here. A job with earlier receives is sent again: giving it back counts as no crash."""
         now = self._now()
         leased = {lease.entry for lease in self._book.active.values()}
         waiting = [held for held in self.held if held not in leased and held.hidden_until > now]

@@ -17,7 +17,7 @@ MOST_TEXT: Final = 1_048_576  # bytes of one row
 
 
 class Conflict(SockudoError):
-    """A row is not what it was when it was read. Nothing was written; read it again."""
+    """A row has changed since it was read. Nothing was written; read it again."""
 
 
 class StoreFull(SockudoError):

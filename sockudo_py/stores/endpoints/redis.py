@@ -1,7 +1,7 @@
 """The endpoint store in Redis 7.0 or later: the hash ``P endpoints``, P being the prefix of the queue.
 
 Beside it are ``P endpoints:version``, ``:number``, ``:audit`` (newest first) and ``:lines``. Changes are published on
-``P endpoints:changed``. One script does all that is written, so a change is whole, whoever else writes.
+``P endpoints:changed``. One script does each write as a whole, so writers can't mix.
 """
 
 from collections.abc import Sequence

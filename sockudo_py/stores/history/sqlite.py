@@ -299,7 +299,7 @@ class SqliteHistory:
             self._drop_empty(db, lane)
 
     def _drop_empty(self, db: sqlite3.Connection, lane: _Lane) -> None:
-        """Forget an endpoint of which nothing is kept."""
+        """Forget an endpoint that has no rows."""
         books = self._now(db)
         if lane.rows <= 0 and lane.figures is None:
             db.execute("DELETE FROM history_endpoints WHERE id = ?", (lane.id,))

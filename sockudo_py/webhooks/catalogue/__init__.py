@@ -1,1 +1,1 @@
-"""Which events there are, what they hold, and what requests with them look like in each profile."""
+"""The events there are: what they hold, and an example request in each profile."""

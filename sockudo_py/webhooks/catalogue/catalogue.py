@@ -10,7 +10,7 @@ from sockudo_py.webhooks.operators.kinds import KINDS
 
 
 class Catalogue:
-    """What there is to hear of, by app."""
+    """The events that endpoints can ask for, by app."""
 
     def __init__(self) -> None:
         self._apps: dict[str, Mapping[str, EventType]] = {}

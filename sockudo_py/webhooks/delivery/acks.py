@@ -1,4 +1,4 @@
-"""Tells the queue what was delivered: all that ended in one turn of the loop in one call."""
+"""Acknowledges deliveries to the queue: one call for all that ended in one turn of the loop."""
 
 import asyncio
 import logging

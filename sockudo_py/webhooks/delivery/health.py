@@ -28,7 +28,7 @@ from sockudo_py.webhooks.targets.base import FINAL, Failure
 log = logging.getLogger(__name__)
 
 GONE = 410
-FAILING_AFTER = 10  # failures in a row, after which operators are told
+FAILING_AFTER = 10  # failures in a row until operators get an event
 # Failures that say nothing about the endpoint: the job or this server is at fault.
 _NOT_ITS_FAULT = FINAL | {"internal"}
 
@@ -79,7 +79,7 @@ class EndpointHealth:
 
     @property
     def troubled(self) -> bool:
-        """Whether there is an endpoint that failed lately: else nobody need be told of a success."""
+        """Whether an endpoint failed lately: only then do successes matter here."""
         return bool(self._failing_since or self._failures) or self._breakers is not None
 
     async def succeeded(self, endpoint: Endpoint) -> None:

@@ -67,7 +67,7 @@ class LaneKeeper:
         for start in range(0, len(uids), _AT_ONCE):
             await asyncio.gather(*(self._set(uid) for uid in uids[start : start + _AT_ONCE]))
         for uid in await self._queue.paused_lanes():
-            # It was disabled, and removed while this process was down. Nobody else resumes it, and its jobs would stay.
+            # It was disabled, and removed while this process was down. If it stays paused, its jobs stay for ever.
             if self._registry.by_uid(uid) is None:
                 await self._queue.resume(uid)
                 log.info(

@@ -67,7 +67,7 @@ class Recorder:
             tell_attempt(self._tap, attempt, endpoint)
 
     def expired(self, attempt: Attempt, endpoint: Endpoint) -> None:
-        """Record a delivery that nobody has read in time. There may be many at once: the caller logs them together."""
+        """Record a delivery of a feed that was not read in time. They may be many: the caller logs them together."""
         error_class = attempt.outcome.error_class if isinstance(attempt.outcome, Failure) else ""
         self._stats.failed(self._clock())
         self.metrics.deliveries.add(endpoint.app_id, endpoint.uid, "failed")

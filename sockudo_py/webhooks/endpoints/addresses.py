@@ -12,7 +12,7 @@ def _networks(*texts: str) -> tuple[IPNetwork, ...]:
     return tuple(ipaddress.ip_network(text) for text in texts)
 
 
-# Metadata services hand out credentials to whoever asks: never a webhook receiver, not even for the operator.
+# Metadata services hand out credentials to anyone: never a webhook receiver, not even for the operator.
 METADATA = _networks(
     "169.254.0.0/16",  # RFC 3927: link-local, where clouds put their services
     "169.254.169.254/32",  # AWS EC2, "Access instance metadata"; Google, Azure, Oracle and most others likewise

@@ -1,4 +1,4 @@
-"""Which endpoints there are, and which of them want to hear of what."""
+"""Which endpoints there are, and which events each of them wants."""
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
@@ -38,7 +38,7 @@ class Route:
 class Audience:
     """The routes of one event in one app: at least one. ``has_channel``: the event is about a channel.
 
-    ``everybody``: the endpoints that are told of a channel that passes every filter. ``filters``: there are filters,
+    ``everybody``: the endpoints for a channel that passes every filter. ``filters``: there are filters,
     and channels to test. ``urgent``: an endpoint wants its events at once, and not gathered.
     """
 
@@ -51,7 +51,7 @@ class Audience:
     urgent: bool
 
     def hearing(self, channel: str) -> tuple[str, ...] | None:
-        """Return the endpoints that are told of a channel; None when not even the ledger is."""
+        """Return the endpoints that want a channel; None when not even the ledger wants it."""
         passing = [route for route in self.routes if route.test is None or route.test(channel)]
         return tuple(route.endpoint for route in passing if route.told) if passing else None
 
@@ -91,7 +91,7 @@ class EndpointRegistry:
     is not in it, so that it costs one look-up; the node looks before it makes a change. A disabled endpoint has no
     routes: what waits for it stays, nothing is added.
 
-    ``ledger``: what begins and what ends is noted, so whoever wants the one has a route for the other, too.
+    ``ledger``: beginnings and ends are both noted, so an endpoint that wants one has a route for the other, too.
     """
 
     def __init__(self, rules: EndpointRules | None = None, *, ledger: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""Checks an endpoint before it goes live, whoever made it. Pure."""
+"""Checks every endpoint before it goes live. Pure."""
 
 import re
 from collections.abc import Collection, Iterable

@@ -1,4 +1,4 @@
-"""How far a reader of a feed has come: a word that says so, and that nobody else need understand. Pure."""
+"""Cursors: how far a reader of a feed has come, as an opaque text. Pure."""
 
 import base64
 import binascii

@@ -27,7 +27,7 @@ from sockudo_py.webhooks.targets.base import Delivered, Failure, Request, Timing
 
 log = logging.getLogger(__name__)
 
-EXPIRED = "expired"  # the class of dead letters that waited too long, or of which there were too many
+EXPIRED = "expired"  # the class of dead letters that waited too long, or came when there were too many
 MOST_READ = 100  # deliveries of one answer
 MOST_BYTES = 2 * 1024 * 1024  # ... and the bytes of their bodies; the first one may have more
 _TRIES = 20  # of an acknowledgement that other readers keep overtaking
@@ -38,9 +38,9 @@ _TARGET = "feed"
 class FeedSettings:
     """How feeds are read. Seconds.
 
-    ``lease``: how long a reader has what it got for itself. ``poll``: between two looks into an empty lane. ``sweep``:
-    between two looks for what has waited too long. ``most``: how many events a feed may hold at most, whatever its
-    endpoint says; None: there is no such bound.
+    ``lease``: how long the events that a reader got are its own. ``poll``: between two looks into an empty lane.
+    ``sweep``: between two looks for what has waited too long. ``most``: how many events a feed may hold at most,
+    whatever its endpoint says; None: there is no such bound.
     """
 
     lease: float = 30.0
@@ -81,7 +81,7 @@ class _Reading:
     __slots__ = ("fresh_until", "lock", "over", "reader")
 
     def __init__(self) -> None:
-        self.lock = asyncio.Lock()  # of what is done with the lane
+        self.lock = asyncio.Lock()  # one request at a time works on the lane
         self.reader: str | None = None  # the latest; None: unknown
         self.over: asyncio.Future[None] | None = None  # done when the one that waits has to end
         self.fresh_until = 0  # Unix ms, before which nothing of it has waited too long
@@ -93,7 +93,7 @@ class Feeds:
     Args:
         queue: Where the lanes are.
         registry: Knows the endpoints.
-        recorder: Gets what was read, as attempts.
+        recorder: Records what was read as attempts.
         settings: How they are read.
         clock: Unix seconds.
     """

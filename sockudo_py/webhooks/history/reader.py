@@ -10,7 +10,7 @@ from sockudo_py.webhooks.history.writer import HistoryWriter
 
 _PAGE = 500  # rows that are looked at together
 _MOST_LOOKED = 10_000  # rows that one request looks at
-_SETTLE = 1.0  # seconds for what was not written yet
+_SETTLE = 1.0  # seconds in which pending rows are written
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 _PAGE = 500  # rows that are looked at together
 _TOGETHER = 100  # deliveries that are appended together
-_SETTLE = 1.0  # seconds for what was not written yet
+_SETTLE = 1.0  # seconds in which pending rows are written
 
 
 class Dead(Protocol):
@@ -80,7 +80,7 @@ class Redelivery:
         self._clock = clock
 
     async def payload(self, delivery: str, endpoint: str, attempts: Sequence[Kept]) -> bytes | None:
-        """Return the events of a delivery: from one of its attempts, or from its dead letter. None: nobody has them."""
+        """Return the events of a delivery: from one of its attempts, or from its dead letter. None: they are gone."""
         for found in await self._history.payloads([kept for kept in reversed(attempts) if kept.held]):
             if found is not None:
                 return found

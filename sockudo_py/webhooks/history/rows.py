@@ -33,7 +33,7 @@ _MOST_IDS = 100  # events of a delivery that are named
 _MOST_TYPES = 20  # of different events
 _LONGEST_NAME = 200  # characters of an event's id or type
 _SHORTEST_SECRET = 4  # bytes; anything shorter may stand anywhere
-_LONGEST_SECRET = 4096  # bytes: one that begins within what is kept of an answer is looked for as a whole
+_LONGEST_SECRET = 4096  # bytes: a secret that begins within the kept part of an answer is looked for as a whole
 _CLOSED = frozenset({"authorization", "proxy-authorization", "cookie"})
 _OWN = b'[{"name":"'
 _NAME = len(_OWN)
@@ -188,7 +188,7 @@ class _Sight:
     """What may be seen of an endpoint's requests.
 
     ``open_names`` are the headers whose values are ours: signatures, ids and times, nothing that somebody has given.
-    ``usual``: how many headers there are if there are no others; -1: always look. ``secrets``: what nobody may see.
+    ``usual``: how many headers there are if there are no others; -1: always look. ``secrets``: texts to mask.
     """
 
     open_names: frozenset[str]

@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 _LOOK_INTERVAL = 1.0  # seconds
 BATCH = 1000  # events handed to the queue in one call; those that were refused before come on top of it
 BEHIND = 1 / 16  # share of the spool from which on ...
-BATCH_BEHIND = 400  # ... it is so many: an endpoint with few events waits for two calls, and for what workers ask
+BATCH_BEHIND = 400  # ... this many: an endpoint with few events waits for two calls, and for the calls of workers
 
 
 class Dispatcher:
@@ -54,7 +54,7 @@ class Dispatcher:
         tap: Tap | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """``brake`` slows down those who fill the spool; ``tap`` is told of what the queue has taken."""
+        """``brake`` slows down those who fill the spool; ``tap`` hears what the queue has taken."""
         self._tap = Tap() if tap is None else tap
         self._queue = queue
         self._metrics = metrics
@@ -126,7 +126,7 @@ class Dispatcher:
 
     @property
     def unread(self) -> bool:
-        """Whether events that earlier shutdowns had to write down are still to come from the disk."""
+        """Whether the disk still holds events that earlier shutdowns wrote there."""
         return not self._disk.all_read
 
     def _begun(self, urgent: bool) -> None:
@@ -181,7 +181,7 @@ class Dispatcher:
             more = self._crowding.shrunk()
             if not (self._in_hand or self._entries):
                 if self._wake.is_set():
-                    self._wake.clear()  # before looking: what comes while the file is tidied sets it again
+                    self._wake.clear()  # before the look: an event that comes meanwhile sets it again
                     self._intake.settle()
                 self._in_hand = self._next()
                 if self._ledger is not None:
@@ -225,7 +225,7 @@ class Dispatcher:
             wait = min(wait * 2, LONGEST_WAIT)
 
     async def _look_at_the_disk(self, *, idle: bool) -> None:
-        """Tidy the spool files when what they held was taken; read more of them where memory has room.
+        """Tidy the spool files after their events were taken; read more of them where memory has room.
 
         Once a second is enough where there is always something to do.
         """

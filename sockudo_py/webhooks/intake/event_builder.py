@@ -58,7 +58,7 @@ class EventBuilder:
         self._ids = map(f"dl_{secrets.token_hex(8)}_".__add__, map(str, count()))
 
     def add(self, change: Change, stored: Callable[[], None] | None = None, /) -> None:
-        """Make an event for every endpoint that wants to hear of ``change``. Never blocks, never raises.
+        """Make an event of ``change`` for every endpoint that wants it. Never blocks, never raises.
 
         ``stored`` is called when the queue has them all, see ``OnChange``.
         """

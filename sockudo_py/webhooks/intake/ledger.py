@@ -66,10 +66,10 @@ class Ledger:
     def __init__(self, now_ms: int) -> None:
         self._there: dict[Key, _Record] = {}
         self._waiting: dict[str, _Record] = {}  # by the ids of events that were put and not taken yet
-        self._changed: dict[_Record, None] = {}  # what the store has to hear of, oldest first
+        self._changed: dict[_Record, None] = {}  # changes for the store, oldest first
         self._found: dict[
             str, tuple[_Record, tuple[str, ...]]
-        ] = {}  # by id: what was inherited and owed, until ``settle``
+        ] = {}  # by id: inherited records that are owed, until ``settle``
         self._prefix = f"{now_ms:012x}{secrets.token_hex(4)}"
         self._number = 0
 
@@ -115,11 +115,11 @@ class Ledger:
         return list(endings)
 
     def _strike_out(self, record: _Record) -> None:
-        """If it is over and everybody knows, have it struck out; what was never written need not be."""
+        """Delete a record that is over and that all endpoints know of; one that was never written needs no deletion."""
         if record.over and not record.endings and record.stored:
             self._changed[record] = None
 
-    # -- what the queue is told
+    # -- what the queue stores
 
     @property
     def changed(self) -> bool:
@@ -164,7 +164,7 @@ class Ledger:
         return make_entry((record.occupancy(rest), True, tuple(ids), new))
 
     def taken(self, events: Iterable[Append]) -> None:
-        """The queue has these events, and what was written with them."""
+        """The queue has these events and their records."""
         if not self._waiting:
             return
         for event in events:
@@ -226,7 +226,7 @@ class Ledger:
         return [record.occupancy() for record in missed], owed
 
     def _owe(self, record: _Record, endpoints: Collection[str]) -> list[Owed]:
-        """Note that these have to be told, besides those whose events were replayed; return what is to be made."""
+        """Note that these ends are due, besides those whose events were replayed; return those to make events of."""
         names = [one for one in endpoints if one not in record.replayed]
         ids = self._end(record, names)
         return [Owed(record.occupancy(), endpoint, ident) for endpoint, ident in zip(names, ids, strict=True)]

@@ -37,7 +37,7 @@ class Occupancies:
         self._clock = clock
 
     def begin(self, change: ChannelOccupied | MemberAdded, event_ids: Iterable[str]) -> None:
-        """Note a beginning, of which these events tell."""
+        """Note a beginning, which these events report."""
         if type(change) is MemberAdded:
             self._ledger.begin((change.app_id, change.channel, change.user_id), change.socket_id, event_ids)
         else:
@@ -49,7 +49,7 @@ class Occupancies:
         return self._ledger.end((change.app_id, change.channel, user_id), endpoints)
 
     def wanted(self, key: Key) -> Sequence[str] | None:
-        """Return the endpoints that want to hear of an end; None when nobody wants to hear of what is meant at all."""
+        """Return the endpoints that want the event of an end; None when no endpoint wants its kind at all."""
         app_id, channel, user_id = key
         audience = self._routes.get(app_id, {}).get(ChannelVacated if user_id is None else MemberRemoved)
         return None if audience is None else audience.hearing(channel)

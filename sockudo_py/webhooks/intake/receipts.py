@@ -18,7 +18,7 @@ class _Receipt:
 class Receipts:
     """Calls back once for each change, when all its events were taken by the queue, or dropped.
 
-    Not for events that a shutdown leaves behind: whoever made the change tells it again then.
+    Not for events that a shutdown leaves behind: the adapter tells the change again then.
     """
 
     def __init__(self) -> None:

@@ -31,7 +31,7 @@ class Recovery:
         dispatcher: Hands over what the ledger goes with.
         adapter: Takes who is missed as pending.
         registry: Whose changes decide what is worth noting.
-        grace: Seconds that those who are missed get to come back.
+        grace: Seconds that missed channels and members get to come back.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Recovery:
 
     def start(self) -> None:
         """Have those missed from now on. To be called before clients come."""
-        self._changed.clear()  # nobody is there yet
+        self._changed.clear()  # before the first client
         self._settle()
         self._task = asyncio.create_task(self._run(), name="webhook-recovery")
 
@@ -126,7 +126,7 @@ class Recovery:
         self._news.set()
 
     async def _review(self, app_id: str) -> None:
-        """Note what is there and wanted now, and forget what nobody wants any more."""
+        """Note what is occupied and wanted now, and forget what no endpoint wants any more."""
         await _in_turns(self._forget_unwanted(app_id))
         await _in_turns(self._note_wanted(app_id))
         self._dispatcher.wake()

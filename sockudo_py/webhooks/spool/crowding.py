@@ -1,4 +1,4 @@
-"""While the spool is crowded, those who fill it are not read: what clients cause is bounded by what the queue takes."""
+"""While the spool is crowded, the clients that fill it are not read: they cause no more than the queue takes."""
 
 import logging
 from collections.abc import Callable
@@ -15,7 +15,7 @@ BEGIN: Final = 1 / 2  # shares of the spool: at this one somebody looks who is n
 STEP: Final = 1 / 16  # ... once more at each such step above it, ...
 END: Final = 1 / 4  # ... and below this one everybody is read again
 LOOK_INTERVAL: Final = 0.25  # seconds; a look costs some milliseconds
-REVIEW_INTERVAL: Final = 15.0  # seconds after which those who are not noisy any more are read again
+REVIEW_INTERVAL: Final = 15.0  # seconds between looks for clients that can be read again
 RECENT_MS: Final = 60_000  # what is older says nothing about its client: the queue may be away for hours
 
 NOBODY: Final = Noise()
@@ -25,7 +25,7 @@ class Brake(Protocol):
     """What slows clients down."""
 
     def hold(self, noise: Noise) -> None:
-        """Hold those who are noisy from now on, and nobody else; put off what they leave behind."""
+        """Stop reading exactly these noisy clients; put off the leaves that they cause."""
 
     def crowded(self, crowded: bool) -> None:
         """It begins, before anybody is held, or it is over."""
@@ -34,7 +34,7 @@ class Brake(Protocol):
         """Return whether this connection is there still."""
 
     def catch_up(self) -> bool:
-        """Tell some of what was put off; return whether there is more."""
+        """Tell some of the changes that were put off; return whether there are more."""
 
 
 class Free:
@@ -61,7 +61,7 @@ class Crowding:
     Args:
         spool: Watched by its mark.
         metrics: Where to show how many they are.
-        brake: Slows down those who fill the spool.
+        brake: Slows down the clients that fill the spool.
         clock: Unix seconds.
     """
 
@@ -101,13 +101,13 @@ class Crowding:
     def shrunk(self) -> bool:
         """The spool may have less than before, or time has passed. Return whether to call again at once.
 
-        What was put off need not lead to events: no endpoint may want to hear of it.
+        Changes that were put off need not lead to events: perhaps no endpoint wants them.
         """
         if not self._crowded:
             return False
         now = self._clock()
         if self._spool.share < END:
-            if self._brake.catch_up():  # before anybody adds to it, but nobody waits longer than for a review
+            if self._brake.catch_up():  # before anything is added to it, and at least once a review
                 if abs(now - self._reviewed) >= REVIEW_INTERVAL:
                     self._reviewed = now
                     self._spool.mark = BEGIN
@@ -159,7 +159,7 @@ class Crowding:
         """Return whether the spool gets emptier when clients are held: not while the queue is away.
 
         Nor while most of what is here is for endpoints that are full and take nothing: they may be dead for hours. A
-        full endpoint that takes some events is only slower than those who flood it.
+        full endpoint that takes some events is only slower than the clients that flood it.
         """
         if self._away is not None and abs(now - self._away) >= REVIEW_INTERVAL:
             return False

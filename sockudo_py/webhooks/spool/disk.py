@@ -46,7 +46,7 @@ class SpoolDisk:
         self._read_back: list[Append] = []  # and not returned yet
         self._being_read = False  # a thread is reading what the caller of ``read`` does not have yet
         self.trimmed = False  # what had been taken is not on disk any more
-        self._working: asyncio.Task[Any] | None = None  # what was done last
+        self._working: asyncio.Task[Any] | None = None  # the last piece of work
 
     async def open(self, most: int, most_bytes: int) -> list[Append]:
         """Make the file of this process; return what ``read`` returns.
@@ -87,7 +87,7 @@ class SpoolDisk:
     async def tidy(self, left: Sequence[Append]) -> None:
         """Leave on disk only what is ``left``, so that a kill brings nothing back that the queue took.
 
-        That is done once, and again when nothing is left of what is there.
+        That happens once, and again when all of it has been read.
         """
         if self._path is None:
             return
@@ -201,7 +201,7 @@ class SpoolDisk:
         waiting = [event for event in left if event.id in on_disk]
         if waiting:
             if not self.trimmed:
-                self.trimmed = True  # also when it fails: don't try a full disk again and again
+                self.trimmed = True  # also when it fails: don't keep trying a full disk
                 self._rewrite(path, waiting)
             return
         self.trimmed = False

@@ -50,7 +50,7 @@ class SpoolFile:
         self.size = 0
 
     def there(self) -> bool:
-        """Return whether the file still has its name: if not, nobody finds what is written to it."""
+        """Return whether the file still has its name: otherwise no start finds it."""
         try:
             return os.path.samestat(os.stat(self.path), os.fstat(self._descriptor))
         except OSError:
@@ -78,7 +78,7 @@ class SpoolFile:
         return events, bad
 
     def append(self, events: Sequence[Append]) -> Written:
-        """Write events after what was read or written before: whole lines, as far as they fit."""
+        """Append events: whole lines, as far as they fit."""
         count = 0
         error: OSError | None = None
         while count < len(events) and error is None:
@@ -149,7 +149,7 @@ def adopt(path: Path) -> SpoolFile | None:
 
 
 def candidates(base: Path) -> list[Path]:
-    """Return the files that belong to ``base``, whoever uses them, the oldest first. Raises OSError."""
+    """Return the files that belong to ``base``, also those in use, the oldest first. Raises OSError."""
     found: list[tuple[int, Path]] = []
     try:
         with os.scandir(base.parent) as entries:

@@ -9,7 +9,7 @@ from pathlib import Path
 from sockudo_py.queues.base import Append, event_of
 from sockudo_py.webhooks.spool.noise import OVERHEAD, Cuts, size_of, totals_of
 
-_SPARE = 32  # so many times as much as a look for the noisy drops may be in the spool: a look costs 20 ms then
+_SPARE = 32  # a look for noisy clients may drop one part in 32 of the spool: it costs 20 ms then
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class Spool:
 
     @property
     def in_bytes(self) -> bool:
-        """Whether it is bytes, not events, of which it will have too many first."""
+        """Whether the limit of bytes will be reached before that of events."""
         return self._bytes * self._max_events > self.count * self._max_bytes
 
     @property
@@ -111,7 +111,7 @@ class Spool:
         """Drop the oldest events of the noisiest until the rest fits; return them.
 
         More goes than must, so that a flood does not have to look for the noisiest at every event: of the noisy a 32nd
-        of what may be here, where nobody is noisy a thousandth.
+        of what may be here, and where no client is noisy a thousandth.
         """
         dropped: list[Append] = []
         if self._calm <= 0:
@@ -212,7 +212,7 @@ class Spool:
         return events
 
     def _noisiest(self) -> deque[Append]:
-        """Return the fullest line of the app that has most."""
+        """Return the longest line of the app that has the most events."""
         lines = [line for line in (*self._lines.values(), *self._held.values()) if line]
         apps: Counter[str] = Counter()
         for line in lines:

@@ -44,7 +44,7 @@ class Noise:
 
 
 class Leaves:
-    """Says of whose leaves nobody is told for now: of the noisy, and of clients at noisy addresses but a few each.
+    """Says whose leaves wait for now: those of noisy clients, and of noisy addresses all but a few.
 
     A client that is gone can't be stopped any more, and what it leaves is as much as it ever subscribed to. When many
     are gone at once (a proxy went down), none of them need be noisy: so everybody's leaves wait when it is ``full``.
@@ -78,7 +78,7 @@ def size_of(event: Append) -> int:
 
 
 def totals_of(events: Iterable[Append], *, in_bytes: bool) -> dict[Source, int]:
-    """Return how many events, or bytes, each connection has. Those that nobody is known to have caused are left out."""
+    """Return how many events, or bytes, each connection has. Events of unknown cause are left out."""
     totals: dict[Source | None, int]
     if in_bytes:
         totals = defaultdict(int)
@@ -135,7 +135,7 @@ class Cuts:
     """What is to go of a spool that is too full: so much of each of the noisiest connections, then addresses.
 
     The largest are cut to a common level, so that all of them end up with the same share, and none below the share at
-    which it is noisy. Where that does not free ``need``, the rest is nobody's fault.
+    which it is noisy. Where that does not free ``need``, no connection is to blame for the rest.
     """
 
     __slots__ = ("_addresses", "_sources", "left")

@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 from sockudo_py.endpoints import ClientCertificate, LambdaTarget, OAuth2
 from sockudo_py.protocol.values import value
 
-# Nobody answered: every policy retries these.
+# No answer came: every policy retries these.
 NETWORK = frozenset(
     {
         "dns",

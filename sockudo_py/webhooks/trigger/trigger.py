@@ -73,7 +73,7 @@ class Trigger:
     async def fire(self, app_id: str, asked: Mapping[str, Any], key: str | None = None) -> Triggered:
         """Trigger the event that a JSON object describes, once per key, and answer when the queue has it.
 
-        The work goes on when nobody waits for it any more: a client that went away asks again.
+        The work goes on after its client has gone away: the client will ask again.
         Raises NotTriggered and Unavailable.
         """
         task = asyncio.get_running_loop().create_task(self._fire(app_id, read(asked, app_id), read_key(key)))
@@ -164,7 +164,7 @@ class Trigger:
 
 
 class _Once:
-    """A key of an app, and the fingerprint of what was asked under it."""
+    """An idempotency key of an app, and the fingerprint of its request."""
 
     def __init__(self, app_id: str, key: str, asked: Asked) -> None:
         self._app_id = app_id

@@ -15,7 +15,7 @@ class Timed(Protocol):
 
 
 class Deadlines:
-    """Calls ``time_out`` of those whose time is up, each at most once for each ``set``."""
+    """Calls ``time_out`` when time is up, at most once for each ``set``."""
 
     def __init__(self) -> None:
         self._due: dict[Timed, float] = {}  # of the loop's clock
@@ -23,7 +23,7 @@ class Deadlines:
         self._next = 0.0  # when the timer fires
 
     def set(self, one: Timed, seconds: float) -> None:
-        """Let it have so many seconds from now on."""
+        """Give it ``seconds`` from now on."""
         loop = asyncio.get_running_loop()
         due = self._due[one] = loop.time() + seconds
         if self._timer is None or due < self._next:
