@@ -68,7 +68,8 @@ class Traffic:
         status = "delivered" if good else "failed"
         timing = Timing(duration_ms, duration_ms)
         outcome = Delivered(200, timing, b"OK") if good else Failure("http_5xx", "the endpoint answered 503", 503)
-        self.counted.setdefault(of.uid, Tally(of.app_id)).add(status, 1, 0, duration_ms, self.now_ms + duration_ms)
+        counts = status, 1, 0, duration_ms, self.now_ms + duration_ms
+        self.counted.setdefault(of.uid, Tally(of.app_id)).add_all((counts,))
         return Attempt(
             job=job,
             number=1,

@@ -5,12 +5,14 @@ percentiles need no list of attempts: the buckets hold one millisecond each up t
 doubling. So a percentile is exact up to 127 ms, and at most 1.6 % too high above.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 _EXACT = 128  # ms with a bucket each
 _SHIFT = 6  # 64 buckets a doubling
+
+Counts = tuple[str, int, int, int, int]  # of one attempt: status, number and redrive as in ``Row``, duration and end
 
 
 def bucket_of(duration_ms: int) -> int:
@@ -44,23 +46,28 @@ class Tally:
     reset: bool = False  # there was a good one
     buckets: dict[int, int] = field(default_factory=dict)
 
-    def add(self, status: str, number: int, redrive: int, duration_ms: int, finished_ms: int) -> None:
-        """Add an attempt. ``status``, ``number`` and ``redrive`` are those of ``Row``."""
-        self.attempts += 1
-        self.duration_ms += duration_ms
-        bucket = duration_ms if duration_ms < _EXACT else bucket_of(duration_ms)
-        self.buckets[bucket] = self.buckets.get(bucket, 0) + 1
-        if redrive and number == 1:  # it had failed for good, and is not over any more
-            self.failed -= 1
-        if status == "delivered":
-            self.successful += 1
-            self.last_success_ms = finished_ms
-            self.streak, self.reset = 0, True
-            return
-        if status == "failed":
-            self.failed += 1
-        self.last_failure_ms = finished_ms
-        self.streak += 1
+    def add_all(self, attempts: Iterable[Counts]) -> None:
+        """Add attempts, in the order of their ends."""
+        buckets = self.buckets
+        number = total = 0
+        for status, attempt, redrive, duration_ms, finished_ms in attempts:
+            number += 1
+            total += duration_ms
+            bucket = duration_ms if duration_ms < _EXACT else bucket_of(duration_ms)
+            buckets[bucket] = buckets.get(bucket, 0) + 1
+            if redrive and attempt == 1:  # it had failed for good, and is not over any more
+                self.failed -= 1
+            if status == "delivered":
+                self.successful += 1
+                self.last_success_ms = finished_ms
+                self.streak, self.reset = 0, True
+            else:
+                if status == "failed":
+                    self.failed += 1
+                self.last_failure_ms = finished_ms
+                self.streak += 1
+        self.attempts += number
+        self.duration_ms += total
 
 
 @dataclass(slots=True)

@@ -82,15 +82,14 @@ class Kept(NamedTuple):
 _delivery_of, _finished_of = itemgetter(0), itemgetter(5)
 
 
-def pack(endpoint: str, app_id: str, rows: Sequence[Row], payloads: Iterable[bytes]) -> Pack:
-    """Return a pack of rows, the oldest first. ``payloads``: those of the rows that hold theirs."""
+def pack(endpoint: str, app_id: str, rows: Sequence[tuple[Any, ...]], payloads: Iterable[bytes]) -> Pack:
+    """Return a pack of rows, the oldest first: of plain tuples with the fields of ``Row``.
+
+    ``payloads``: those of the rows that hold theirs.
+    """
     names = "\n".join(map(_delivery_of, rows))
     newest = max(map(_finished_of, rows))
-    return Pack(endpoint, app_id, len(rows), newest, f"\n{names}\n", _json(rows), b"".join(payloads))
-
-
-def _json(rows: Sequence[Row]) -> bytes:
-    return orjson.dumps(list(map(tuple, rows)))  # it takes no subclasses of tuples
+    return Pack(endpoint, app_id, len(rows), newest, f"\n{names}\n", orjson.dumps(rows), b"".join(payloads))
 
 
 def unpack(place: int, endpoint: str, app_id: str, rows: bytes, *, there: bool) -> list[Kept]:

@@ -1,19 +1,18 @@
 """What the history keeps of an attempt. Pure.
 
 No secret is in it: of the headers only those that this server makes are written out, and where a receiver sends a
-secret back, its answer has asterisks in that place. ``row_of`` runs for nearly every delivery, so what depends on the
-endpoint alone is remembered, and the details are a list without names.
+secret back, its answer has asterisks in that place. ``fields_of`` runs for nearly every delivery, so what depends on
+the endpoint alone is remembered, and the details are a list without names.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from hashlib import sha256
-from typing import Any, cast
+from typing import Any
 
 from sockudo_py.endpoints import Endpoint
-from sockudo_py.stores.history.packs import Row
 from sockudo_py.webhooks.delivery.attempt import Attempt
 from sockudo_py.webhooks.endpoints.profiles import (
     BODY,
@@ -25,7 +24,7 @@ from sockudo_py.webhooks.endpoints.profiles import (
     scheme_headers,
     schemes_of,
 )
-from sockudo_py.webhooks.targets.base import Delivered, Request
+from sockudo_py.webhooks.targets.base import Failure, Request
 
 MASK = "***"
 MOST_ANSWER = 4096  # bytes
@@ -36,10 +35,7 @@ _SHORTEST_SECRET = 4  # bytes; anything shorter may stand anywhere
 _LONGEST_SECRET = 4096  # bytes: a secret that begins within the kept part of an answer is looked for as a whole
 _CLOSED = frozenset({"authorization", "proxy-authorization", "cookie"})
 _OWN = b'[{"name":"'
-_NAME = len(_OWN)
 _OWN_NAMES = re.compile(rb'\{"name":"(\w+)"')  # within strings of an event quotes are escaped
-# From the tuple of all fields, in half the time of ``Row(...)``.
-_row = cast("Callable[[tuple[Any, ...]], Row]", partial(tuple.__new__, Row))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,21 +69,22 @@ def read_details(details: Sequence[Any]) -> Details:
     return Details(*details)
 
 
-def row_of(attempt: Attempt, endpoint: Endpoint) -> Row:
-    """Return the row of an attempt. The payload is kept with the first attempt of a delivery, and with the last."""
+def fields_of(attempt: Attempt, sight: "Sight") -> tuple[Any, ...]:
+    """Return the fields of an attempt's ``Row``. The payload is kept with the first attempt of a delivery, and with the
+    last.
+    """
     job, outcome, request = attempt.job, attempt.outcome, attempt.request
-    number, status = attempt.number, attempt.status
+    number, status, started_ms = attempt.number, attempt.status, attempt.started_ms
     duration_ms = round(attempt.duration * 1000)
-    started_ms = attempt.started_ms
     created_ms = queued_from = job.created_ms
     finished_ms = started_ms + duration_ms
     text, timing = job.events_text, outcome.timing
     size = len(text)
     ids: list[str] | None = None
-    if job.own and text.startswith(_OWN):  # of built-in kinds: without ids, and the first one's time is the job's
-        count = job.own
+    count = job.own
+    if count and text.startswith(_OWN):  # of built-in kinds: without ids, and the first one's time is the job's
         if count == 1:
-            types = text[_NAME : text.index(b'"', _NAME)].decode()
+            types = text.split(b'"', 4)[3].decode()
         else:
             types = b"\n".join(dict.fromkeys(_OWN_NAMES.findall(text))).decode()
     else:
@@ -99,53 +96,58 @@ def row_of(attempt: Attempt, endpoint: Endpoint) -> Row:
         if type(time_ms) is int and 0 < time_ms < 2**53:
             created_ms = time_ms
     error_class = message = None
-    if not isinstance(outcome, Delivered):
+    if type(outcome) is Failure:
         error_class, message = outcome.error_class, outcome.message
     headers: Sequence[tuple[str, str]] = ()
     signed_bytes = signed_sha256 = None
-    sight = _sight(endpoint)
     if request is not None:
         headers = request.headers
         if len(headers) != sight.usual:  # there are others than ours, or a second signature
             headers = [(name, given if name in sight.open_names else MASK) for name, given in headers]
         signed = request.body if sight.template == BODY else _signed(sight.template, request)
         signed_bytes, signed_sha256 = len(signed), sha256(signed).hexdigest()
-    body = outcome.response_body
-    return _row(
+    answer, cut = "", outcome.response_truncated
+    if body := outcome.response_body:
+        if len(body) < _SHORTEST_SECRET:
+            answer = body.decode("utf-8", "replace")
+        else:
+            answer, cut = _answer(body, sight, request), cut or len(body) > MOST_ANSWER
+    queued_ms = None
+    if number == 1:
+        queued_ms = started_ms - queued_from if started_ms > queued_from else 0
+    return (
+        job.id,
+        status,
+        number,
+        job.redrives,
+        created_ms,
+        finished_ms,
+        attempt.test,
+        types,
+        size,
+        size if number == 1 or status != "retrying" else 0,
         (
-            job.id,
-            status,
-            number,
-            job.redrives,
-            created_ms,
-            finished_ms,
-            attempt.test,
-            types,
-            size,
-            size if number == 1 or status != "retrying" else 0,
-            (
-                attempt.max_attempts,
-                attempt.target,
-                ids,
-                count,
-                started_ms,
-                None if attempt.retry_in is None else finished_ms + round(attempt.retry_in * 1000),
-                outcome.status,
-                max(0, started_ms - queued_from) if number == 1 else None,
-                timing.dns_ms,
-                timing.connect_ms,
-                timing.tls_ms,
-                timing.ttfb_ms,
-                duration_ms,
-                error_class,
-                message,
-                _answer(body, sight, request) if body else "",
-                outcome.response_truncated or len(body) > MOST_ANSWER,
-                headers,
-                signed_bytes,
-                signed_sha256,
-            ),
-        )
+            attempt.max_attempts,
+            attempt.target,
+            ids,
+            count,
+            started_ms,
+            None if attempt.retry_in is None else finished_ms + round(attempt.retry_in * 1000),
+            outcome.status,
+            queued_ms,
+            timing.dns_ms,
+            timing.connect_ms,
+            timing.tls_ms,
+            timing.ttfb_ms,
+            duration_ms,
+            error_class,
+            message,
+            answer,
+            cut,
+            headers,
+            signed_bytes,
+            signed_sha256,
+        ),
     )
 
 
@@ -184,7 +186,7 @@ def _signed(template: str, request: Request) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class _Sight:
+class Sight:
     """What may be seen of an endpoint's requests.
 
     ``open_names`` are the headers whose values are ours: signatures, ids and times, nothing that somebody has given.
@@ -198,13 +200,14 @@ class _Sight:
 
 
 @lru_cache(maxsize=4096)
-def _sight(endpoint: Endpoint) -> _Sight:
+def sight_of(endpoint: Endpoint) -> Sight:
+    """Return what may be seen of an endpoint's requests."""
     schemes = schemes_of(endpoint)
     ours = {name for scheme in schemes for name in scheme_headers(scheme)}
     open_names = frozenset(name for name in ours if name.lower() not in _CLOSED) | SENT_WITH_ALL
     usual = len(SENT_WITH_ALL) + sum(_number(scheme) for scheme in schemes)
     secrets = {secret.value.encode() for secret in endpoint.secrets} | {key.secret for key in endpoint.app_keys}
-    return _Sight(
+    return Sight(
         open_names,
         -1 if endpoint.headers or not ours <= open_names else usual,
         schemes[0].content,
@@ -217,7 +220,7 @@ def _number(scheme: Scheme) -> int:
     return len(scheme_headers(scheme)) - (scheme.rotation == "previous")
 
 
-def _answer(body: bytes, sight: _Sight, request: Request | None) -> str:
+def _answer(body: bytes, sight: Sight, request: Request | None) -> str:
     secrets = sight.secrets
     if request is not None and len(request.headers) != sight.usual:
         given = {value.encode() for name, value in request.headers if name not in sight.open_names}

@@ -12,15 +12,16 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from operator import itemgetter
 
 from sockudo_py.endpoints import Endpoint
 from sockudo_py.errors import Unavailable
 from sockudo_py.stores.history.base import Batch, History
-from sockudo_py.stores.history.figures import Tally
+from sockudo_py.stores.history.figures import Counts, Tally
 from sockudo_py.stores.history.packs import Pack, pack
 from sockudo_py.webhooks.delivery.attempt import Attempt
-from sockudo_py.webhooks.history.rows import row_of
+from sockudo_py.webhooks.history.rows import fields_of, sight_of
 from sockudo_py.webhooks.metrics import WebhookMetrics
 
 log = logging.getLogger(__name__)
@@ -42,14 +43,27 @@ _Waiting = tuple[Attempt, Endpoint, int]  # with its weight
 
 
 class _Lane:
-    """What came from one endpoint since the last batch."""
+    """What came from one endpoint since the last batch. The first ``counted`` of the attempts are in the tally."""
 
-    __slots__ = ("add", "attempts", "tally")
+    __slots__ = ("attempts", "counted", "tally")
 
     def __init__(self, app_id: str) -> None:
         self.attempts: deque[_Waiting] = deque()
+        self.counted = 0
         self.tally = Tally(app_id)
-        self.add = self.tally.add
+
+    def count(self) -> Tally:
+        """Count what was not yet, all at once: that is cheaper than at each attempt. Returns the tally."""
+        self.tally.add_all(map(_counts_of, islice(self.attempts, self.counted, None)))
+        self.counted = len(self.attempts)
+        return self.tally
+
+    def drop_oldest(self) -> int:
+        """Forget the oldest attempt, but for the tally. Returns its weight."""
+        if not self.counted:
+            self.count()
+        self.counted -= 1
+        return self.attempts.popleft()[2]
 
 
 class HistoryWriter:
@@ -101,15 +115,13 @@ class HistoryWriter:
         lane = self._lanes.get(endpoint.uid)
         if lane is None:
             lane = self._lanes[endpoint.uid] = _Lane(endpoint.app_id)
-        duration_ms = round(attempt.duration * 1000)
-        job, attempts = attempt.job, lane.attempts
-        lane.add(attempt.status, attempt.number, job.redrives, duration_ms, attempt.started_ms + duration_ms)
-        request = attempt.request
-        size = _ROW_BYTES + len(job.events_text) + (0 if request is None else len(request.body))
+        attempts, request = lane.attempts, attempt.request
+        size = _ROW_BYTES + len(attempt.job.events_text) + (0 if request is None else len(request.body))
         if len(attempts) >= self._keep:  # it would be deleted as soon as it is written
-            self._bytes -= attempts.popleft()[2]
+            self._bytes -= lane.drop_oldest()
         elif self._rows >= self._most_rows or self._bytes + size > self._most_bytes:
             self._dropped += 1
+            lane.count().add_all((_counts_of((attempt, endpoint, size)),))
             return
         else:
             self._rows += 1
@@ -182,7 +194,7 @@ class HistoryWriter:
 
     async def _make(self, lanes: dict[str, _Lane]) -> None:
         """Make batches of what came; the first one has all the tallies."""
-        tallies = {endpoint: lane.tally for endpoint, lane in lanes.items()}
+        tallies = {endpoint: lane.count() for endpoint, lane in lanes.items()}
         packs: list[Pack] = []
         weight = 0
         for some in self._portions(list(lanes.values())):
@@ -283,10 +295,23 @@ def _ended(one: _Waiting) -> float:
 _weight_of = itemgetter(2)
 
 
+def _counts_of(one: _Waiting) -> Counts:
+    attempt = one[0]
+    duration_ms = round(attempt.duration * 1000)
+    return attempt.status, attempt.number, attempt.job.redrives, duration_ms, attempt.started_ms + duration_ms
+
+
 def _packed(some: Sequence[_Waiting]) -> Pack:
-    rows = [row_of(attempt, endpoint) for attempt, endpoint, _ in some]
-    payloads = [one[0].job.events_text for one, row in zip(some, rows, strict=True) if row[9]]
     endpoint = some[0][1]
+    sight, of = sight_of(endpoint), endpoint
+    rows, payloads = [], []
+    for attempt, of_attempt, _ in some:
+        if of_attempt is not of:  # it was changed meanwhile
+            sight, of = sight_of(of_attempt), of_attempt
+        fields = fields_of(attempt, sight)
+        rows.append(fields)
+        if fields[9]:
+            payloads.append(attempt.job.events_text)
     return pack(endpoint.uid, endpoint.app_id, rows, payloads)
 
 

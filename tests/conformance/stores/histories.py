@@ -127,7 +127,7 @@ def packed(rows: Sequence[Written], together: int = 1) -> list[Pack]:
     for start in range(0, len(rows), together):
         some = rows[start : start + together]
         payloads = [one.payload for one in some if one.row.held]
-        packs.append(pack(some[0].endpoint, some[0].app_id, [one.row for one in some], payloads))
+        packs.append(pack(some[0].endpoint, some[0].app_id, [tuple(one.row) for one in some], payloads))
     return packs
 
 
@@ -139,8 +139,7 @@ async def keep(history: History, *rows: Written, together: int = 1, tallies: Map
 def tally(rows: Sequence[tuple[str, int, int, int, int]], app_id: str = "app") -> Tally:
     """Return the sum of attempts: status, number, redrive, duration and end."""
     made = Tally(app_id)
-    for one in rows:
-        made.add(*one)
+    made.add_all(rows)
     return made
 
 

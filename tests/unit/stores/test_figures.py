@@ -34,8 +34,7 @@ def test_figures_equal_a_recount(attempts: list[tuple[str, int, int, int, int]],
     figures = Figures()
     for start in range(0, len(attempts), portion):
         tally = Tally("app")
-        for attempt in attempts[start : start + portion]:
-            tally.add(*attempt)
+        tally.add_all(attempts[start : start + portion])
         figures.add(tally)
         figures = Figures.load(figures.dump())
     again = [one for one in attempts if one[2] and one[1] == 1]

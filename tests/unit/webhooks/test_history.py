@@ -15,8 +15,9 @@ from sockudo_py.errors import Unavailable
 from sockudo_py.metrics import Metrics
 from sockudo_py.stores.history.base import Batch, Bounds, Scope
 from sockudo_py.stores.history.memory import MemoryHistory
+from sockudo_py.stores.history.packs import Row
 from sockudo_py.webhooks.delivery.attempt import Attempt, requests_for
-from sockudo_py.webhooks.history.rows import _sight, ids_of, read_details, row_of
+from sockudo_py.webhooks.history.rows import fields_of, ids_of, read_details, sight_of
 from sockudo_py.webhooks.history.writer import HistoryWriter
 from sockudo_py.webhooks.metrics import WebhookMetrics
 from sockudo_py.webhooks.targets.base import Delivered, Failure, Outcome, Timing
@@ -45,6 +46,10 @@ def attempt(
 
 
 # -- rows
+
+
+def row_of(one: Attempt, of: Endpoint) -> Row:
+    return Row(*fields_of(one, sight_of(of)))
 
 
 def test_a_row_says_what_was_sent_and_what_came_back() -> None:
@@ -90,9 +95,9 @@ def test_the_usual_headers_of_a_profile_are_known_by_their_number(profile: Any) 
     for also in ((), ("standard",)):
         of = endpoint(profile=profile, secrets=(secret,), also_sign=also)
         request = requests_for(of, job(), NOW)[0]
-        assert len(request.headers) == _sight(of).usual
+        assert len(request.headers) == sight_of(of).usual
     of = endpoint(profile=profile, secrets=(secret,), headers=HEADERS)
-    assert _sight(of).usual == -1
+    assert sight_of(of).usual == -1
 
 
 def test_a_signature_in_a_header_that_holds_secrets_does_not_stand() -> None:
