@@ -38,6 +38,8 @@ _TAKEN_LINE: Final = frames.close_line(int(ErrorCode.RECONNECT), "Another reques
 _TOO_BIG_CODE: Final = 1009
 _TOO_BIG_REASON: Final = "Message too big"
 _INTERNAL_CODE: Final = 1011
+_REQUEST_BYTES: Final = 512  # that a request to send takes besides its body while it waits
+_MESSAGE_BYTES: Final = 64  # that each of its messages takes besides its text
 
 
 class Receiver(Protocol):
@@ -59,6 +61,9 @@ class Receiver(Protocol):
 
     def abort(self) -> None:
         """Drop the connection."""
+
+
+Waiting = tuple[list[str], int, "asyncio.Future[None] | None"]  # messages, what they take, who waits for them
 
 
 class XhrClient:
@@ -137,7 +142,7 @@ class XhrClient:
         self._unsure = False  # messages went out that may not have been read
         self._doubtful = False  # ... and their response broke off
         self._held = 0  # for which reasons nothing is read, as bits
-        self._inbox: deque[tuple[list[str], asyncio.Future[None] | None]] | None = None  # not worked on yet
+        self._inbox: deque[Waiting] | None = None  # not worked on yet
         self._inbox_bytes = 0
 
     # -- receive requests --
@@ -291,6 +296,7 @@ class XhrClient:
             self._heartbeat()
             return True
         if self._held or self._inbox:
+            size += _REQUEST_BYTES + _MESSAGE_BYTES * len(messages)
             if self._inbox_bytes + size > self._context.limits.max_kept_bytes:
                 return False
             done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -303,7 +309,7 @@ class XhrClient:
 
     def _put_off(self, messages: list[str], size: int, done: "asyncio.Future[None] | None") -> None:
         self._inbox = deque() if self._inbox is None else self._inbox
-        self._inbox.append((messages, done))
+        self._inbox.append((messages, size, done))
         self._inbox_bytes += size
 
     def _heartbeat(self) -> None:
@@ -314,15 +320,16 @@ class XhrClient:
 
     def _work_off(self) -> None:
         while self._inbox and not self._held:
-            messages, done = self._inbox.popleft()
+            messages, size, done = self._inbox.popleft()
             rest = self._work(messages)
             if rest and self._inbox is not None:
-                self._inbox.appendleft((rest, done))
+                self._inbox.appendleft((rest, size, done))
                 return
+            self._inbox_bytes -= size
             if done is not None and not done.done():
                 done.set_result(None)
         if not self._inbox:
-            self._inbox, self._inbox_bytes = None, 0
+            self._inbox, self._inbox_bytes = None, 0  # also where the session has ended meanwhile
 
     def _work(self, messages: list[str]) -> list[str]:
         """Do what messages ask for; return those that have to wait because the client asked for too much."""
@@ -398,6 +405,7 @@ class XhrClient:
         if self._state == _OPEN:
             self._state = _GONE
             self._drop_kept()
+            self._context.wheel.cancel(self)  # which would keep it until its time comes
             self._context.sessions.remove(self)
             self._context.forgotten(self.key)
             self._gone("evicted")
@@ -544,7 +552,7 @@ class XhrClient:
         """Let go of the requests to send that wait."""
         inbox, self._inbox = self._inbox, None
         self._inbox_bytes = 0
-        for _, done in inbox or ():
+        for _, _, done in inbox or ():
             if done is not None and not done.done():
                 done.set_result(None)
 

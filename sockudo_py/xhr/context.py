@@ -95,6 +95,9 @@ class XhrContext:
         self.ended = metrics.counter(
             "http_transport_sessions_ended_total", "Sessions of HTTP transports that ended", ("reason",)
         )
+        self.refused = metrics.counter(
+            "http_transport_refused_total", "Requests that an HTTP transport did not take", ("code",)
+        )
         self.passed_on = metrics.counter(
             "http_transport_requests_passed_on_total",
             "Requests of HTTP transports whose session was at another node",

@@ -115,8 +115,8 @@ class Receiving(asyncio.Protocol):
         if not stays:
             self._close()
         elif self._state == _ANSWERED and not self._blocked:
-            if self._received:
-                self._go_on()
+            if self._received:  # not within this call: polls may stand behind each other by the thousand
+                self._context.call_soon(self._go_on)
             else:
                 self._context.idle.enter(self, self._context.clock())
 
@@ -244,6 +244,8 @@ class Receiving(asyncio.Protocol):
 
     def _go_on(self) -> None:
         """Give the connection back to the port: the next request has come, so the response was read."""
+        if self._state != _ANSWERED or self._blocked:  # it has changed since the loop's last turn
+            return
         received, self._received = self._received, b""
         self._depart()
         self._transport.resume_reading()
@@ -253,6 +255,7 @@ class Receiving(asyncio.Protocol):
     def _depart(self) -> None:
         self._state = _AWAY
         self._received = b""
+        self.client = None  # a client knows its last request: a cycle would keep both until the collector runs
         self._context.idle.leave(self)
         self._context.unread.leave(self)
 

@@ -296,6 +296,7 @@ class Relaying:
         if client is None:
             self._relay.send(node_id, _message(["none", self._relay.node_id, number]))
         elif client.marks != marks:
+            self.context.refused.add(str(ANOTHERS.code))
             lines = refusal_lines(ANOTHERS)
             self._relay.send(node_id, _message(["end", self._relay.node_id, number], lines))
         else:

@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from sockudo_py.edge.context import FrontLimits
+from sockudo_py.xhr.client import XhrClient
 from sockudo_py.xhr.context import XhrLimits
+from sockudo_py.xhr.frames import read_messages
 from tests.e2e.test_edge_server import Runner, client_tls, server_tls
 from tests.support.client import eventually
 from tests.support.edge_bench import APP, KEY
 from tests.support.edge_stage import LOOPS, Peer, Stage, on_stage, stage
+from tests.support.weigh import scales
 
 SESSION = "123/abcdefgh"
 
@@ -219,7 +222,7 @@ async def test_a_stop_tells_streams_and_polls(stage: Stage) -> None:
     await asyncio.wait_for(poll.ended(), 10)
 
 
-@on_stage(transports=XhrLimits(max_kept_bytes=1000))
+@on_stage(transports=XhrLimits(max_kept_bytes=3000))
 async def test_a_client_that_is_held_is_answered_when_it_is_read_again(stage: Stage) -> None:
     stream = await (await Stream.open(stage)).greeted()
     (client,) = stage.node._hub.sockets(APP.id).values()
@@ -230,6 +233,7 @@ async def test_a_client_that_is_held_is_answered_when_it_is_read_again(stage: St
         await sender.send(request("xhr_send", json.dumps([message]).encode()))
         await asyncio.sleep(0)
     assert (await senders[2].response())[0] == 429  # past what may wait
+    assert transports_of(stage).refused.values == {("429",): 1}
     client.release(1)
     for sender in senders[:2]:
         assert (await sender.head())[0] == 204
@@ -237,3 +241,19 @@ async def test_a_client_that_is_held_is_answered_when_it_is_read_again(stage: St
     while heard.count("subscription_succeeded") < 2:
         heard += "".join(await stream.lines())
     assert '\\"c\\"' not in heard
+
+
+@on_stage(transports=XhrLimits(max_kept_bytes=100_000))
+async def test_requests_to_send_that_wait_take_no_more_than_their_bound_however_small_they_are(stage: Stage) -> None:
+    await (await Stream.open(stage)).greeted()
+    (client,) = stage.node._hub.sockets(APP.id).values()
+    assert isinstance(client, XhrClient)
+    for body in (b'["x"]', b"[" + b'"xy",' * 99 + b'"xy"]'):
+        client.hold(1)
+        with scales() as weight:
+            waiting = []
+            while (done := client.take(read_messages(body), len(body))) is not False:
+                waiting.append(done)
+            assert len(waiting) > 10
+            assert weight() < 100_000
+        client._answer_inbox()

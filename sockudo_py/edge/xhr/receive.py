@@ -85,7 +85,7 @@ class ReceiveLane(TakeOverLane):
             receiving = self._receiving(transport, head, path, app, secure=secure)
             if client.marks != marks_of(head):
                 receiving.start(None, received)
-                receiving.finish(refusal_lines(ANOTHERS))
+                receiving.finish(self._anothers())
             else:
                 receiving.start(client, received)
                 client.attach(receiving)
@@ -145,10 +145,14 @@ class ReceiveLane(TakeOverLane):
         if client is None:
             open_here()
         elif client.marks != marks_of(head):
-            receiving.finish(refusal_lines(ANOTHERS))
+            receiving.finish(self._anothers())
         else:
             receiving.client = client
             client.attach(receiving)
+
+    def _anothers(self) -> bytes:
+        self.transports.refused.add(str(ANOTHERS.code))
+        return refusal_lines(ANOTHERS)
 
     def _nobody_has(self, receiving: Receiving, key: Key, open_here: Callable[[], None]) -> None:
         """Open the session here: the node that had it is gone, or has forgotten it."""

@@ -63,30 +63,29 @@ class SendLane(AnswerLane):
         transports.requests.add(SEND)
         headers = (_NO_STORE, *cors_of(app, origin))
         if app is None:
-            return _answer(NO_SESSION, headers)
+            return self._answer(NO_SESSION, headers)
         if not origin_allowed(app.allowed_origins, origin):
-            return _answer(OTHER_ORIGIN, headers)
+            return self._answer(OTHER_ORIGIN, headers)
         key = (app.id, path.session_id)
         client: XhrClient | None = transports.sessions.get(key)
         if client is None and self._relaying is not None:
             return self._pass_on(self._relaying, key, origin, request.body, headers)
         outcome = work_on(client, origin, request.body)
-        return _answer(outcome, headers) if isinstance(outcome, tuple) else _later(outcome, headers)
+        return self._answer(outcome, headers) if isinstance(outcome, tuple) else self._later(outcome, headers)
 
     async def _pass_on(
         self, relaying: Relaying, key: Key, origin: str | None, body: bytes, headers: Headers
     ) -> ApiResponse:
-        return _answer(await relaying.send(key, origin, body) or NO_SESSION, headers)
+        return self._answer(await relaying.send(key, origin, body) or NO_SESSION, headers)
 
+    async def _later(self, done: "asyncio.Future[None]", headers: Headers) -> ApiResponse:
+        await done
+        return self._answer(DONE, headers)
 
-async def _later(done: "asyncio.Future[None]", headers: Headers) -> ApiResponse:
-    await done
-    return _answer(DONE, headers)
-
-
-def _answer(outcome: Outcome, headers: Headers) -> ApiResponse:
-    status, message = outcome
-    if status == 204:
-        return ApiResponse(status, b"", headers=headers, own_cors=True)
-    refused = error(status, message, *headers)
-    return ApiResponse(refused.status, refused.body, refused.content_type, refused.headers, own_cors=True)
+    def _answer(self, outcome: Outcome, headers: Headers) -> ApiResponse:
+        status, message = outcome
+        if status == 204:
+            return ApiResponse(status, b"", headers=headers, own_cors=True)
+        self._transports.refused.add(str(status))
+        refused = error(status, message, *headers)
+        return ApiResponse(refused.status, refused.body, refused.content_type, refused.headers, own_cors=True)

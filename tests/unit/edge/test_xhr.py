@@ -1,6 +1,7 @@
 """The HTTP transports of pusher-js at the port: requests in, lines out. The node behind it is the real one."""
 
 import dataclasses
+import gc
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -14,6 +15,7 @@ from sockudo_py.protocol.app import App
 from sockudo_py.protocol.errors import ErrorCode
 from sockudo_py.protocol.opening import refusal
 from sockudo_py.protocol.session import Settings
+from sockudo_py.xhr.client import XhrClient
 from sockudo_py.xhr.context import XhrLimits
 from tests.support.edge_bench import APP, KEY, XHR_LIMITS, Bench, Peer
 from tests.support.xhr import Response
@@ -355,6 +357,7 @@ def test_another_client_can_not_take_a_session_over(bench: Bench) -> None:
     publish(bench, "still here")
     assert [message["data"] for message in stream.messages()] == ["still here"]
     assert send(bench, [], "Origin: https://evil.example")[0] == 403
+    assert bench.xhr.refused.values == {("4200",): 3, ("403",): 1}
 
 
 def test_a_session_belongs_to_its_app() -> None:
@@ -377,6 +380,7 @@ def test_a_request_to_send_with_an_unsound_body_is_refused_and_the_session_goes_
     peer = bench.dial()
     peer.send(request("xhr_send", body))
     assert peer.response()[0] == status
+    assert bench.xhr.refused.values == ({} if status == 204 else {(str(status),): 1})
     stream.lines()
     publish(bench, "x")
     assert len(stream.messages()) == 1
@@ -476,6 +480,19 @@ def test_a_restart_tells_streams_and_polls_to_come_back_at_once(bench: Bench) ->
     assert stream.peer.transport.closed
 
 
+@pytest.mark.parametrize("key", [KEY, "unknown"])
+def test_a_thousand_polls_behind_each_other_are_answered_one_by_one(
+    bench: Bench, key: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    peer = bench.dial()
+    peer.send(b"".join(request("xhr", session=f"1/sess{number:04d}", key=key) for number in range(1000)))
+    for _ in range(1000):
+        bench.loop.advance()
+    assert peer.transport.take().count(b"HTTP/1.1 200 OK") == 1000
+    assert bench.node.connections() == (1000 if key == KEY else 0)
+    assert caplog.records == []
+
+
 def test_a_stream_that_is_sent_a_lot_is_dropped(bench: Bench) -> None:
     stream = Receiver(bench, "xhr_streaming")
     stream.lines()
@@ -502,6 +519,21 @@ def test_sessions_that_are_abandoned_are_bounded() -> None:
         bench.loop.advance()
     assert len(bench.xhr.sessions) == bench.node.connections() == 10
     assert bench.xhr.ended.values == {("evicted",): 40}
+
+
+@KINDS
+def test_of_a_session_that_was_evicted_nothing_is_left_even_before_the_collector_runs(kind: str) -> None:
+    app = dataclasses.replace(APP)
+    bench = Bench(app)
+    bench.xhr.sessions._app_capacity = 10
+    gc.disable()
+    try:
+        for number in range(50):
+            Receiver(bench, kind, session=f"{number}/abcdefgh").peer.lose()
+            bench.loop.advance()
+        assert sum(isinstance(each, XhrClient) and each.session.app is app for each in gc.get_objects()) == 10
+    finally:
+        gc.enable()
 
 
 def test_the_wheel_takes_all_of_them_at_the_end(bench: Bench) -> None:

@@ -170,6 +170,8 @@ def test_another_origin_and_other_marks_are_refused_elsewhere_too(nodes: Two) ->
     nodes.settle()
     assert receiver.closing()[0] == 4200
     assert nodes.one.node.connections() == 1
+    assert nodes.one.xhr.refused.values == {("4200",): 1}
+    assert nodes.two.xhr.refused.values == {("403",): 1}
 
 
 def test_a_session_that_nobody_has_can_not_be_sent_to(nodes: Two) -> None:
