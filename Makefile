@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar o
 WORKERS ?= auto
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test faults cluster chaos fuzz fuzz-api soak autobahn check docs chart fmt lock bench bench-docs clean sbom resync screenshots
+.PHONY: help setup run test faults cluster chaos fuzz fuzz-api soak autobahn check docs chart fmt lock bench bench-docs clean sbom resync screenshots abuse
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  %-10s %s\n", $$1, $$2}'
@@ -50,6 +50,9 @@ fuzz-api: $(STAMP) ## some thousand made-up requests to all routes, held against
 
 soak: $(STAMP) ## ten minutes of random faults, with a line every ten seconds (SOAK_SECONDS=n SOAK_SEED=n)
 	$(BIN)/python -u -m tests.faults.soak
+
+abuse: $(STAMP) ## open and leave 100,000 sessions, with slow and endless requests beside them: what memory and others feel
+	$(BIN)/python -m tests.faults.abuse $(ARGS)
 
 autobahn: $(STAMP) ## Autobahn's cases against the WebSocket shell (ARGS='"6.*"' to choose; tests/autobahn/README.md)
 	$(BIN)/python -m tests.autobahn $(ARGS)
