@@ -87,7 +87,7 @@ async def test_client_events_and_messages_to_users_cross_nodes(three: Nodes) -> 
 
 async def test_fifty_sockets_on_two_nodes_occupy_a_channel_once_and_vacate_it_once(counting: Nodes) -> None:
     at = [number % 2 for number in range(50)]
-    channels = [f"c-{number}" for number in range(20)]
+    channels = [f"c-{number}" for number in range(100)]
     async with clients(counting, *at) as crowd:
         for channel in channels:
             await asyncio.gather(*(client.ask(channel) for client in crowd))
@@ -99,6 +99,40 @@ async def test_fifty_sockets_on_two_nodes_occupy_a_channel_once_and_vacate_it_on
         pairs = {channel: ["channel_occupied", "channel_vacated"] for channel in channels}
         await told(lambda: len(counting.events()) >= 2 * len(channels), "each channel is vacated")
         assert {channel: sorted(names) for channel, names in counting.by_channel().items()} == pairs
+
+
+async def test_a_user_on_two_nodes_is_added_once_and_removed_once(three: Nodes) -> None:
+    async with clients(three, 0, 1) as (here, there):
+        await asyncio.gather(*(client.ask("presence-room", member("ann")) for client in (here, there)))
+        for client in (here, there):
+            await client.barrier()
+        assert three.api(2).users("presence-room") == ["ann"]
+        await asyncio.gather(*(client.unsubscribe("presence-room") for client in (here, there)))
+        await told(lambda: len(three.events()) >= 4, "the channel is vacated")
+        assert sorted(three.of("presence-room")) == sorted(
+            ["channel_occupied", "member_added", "member_removed", "channel_vacated"]
+        )
+
+
+async def test_who_returns_on_another_node_within_the_delay_was_never_away(
+    private_redis: RedisServer, tmp_path: Path
+) -> None:
+    with nodes(2, private_redis, tmp_path, vacate_ms=60_000) as site:
+
+        def pending() -> set[int]:
+            return {json.loads(server.get("/usage")[1])["cluster"]["pending"] for server in site.servers}
+
+        async with clients(site, 0, 1) as (here, there):
+            await here.subscribe("presence-room", member("ann"))
+            await here.subscribe("lonely")
+            await told(lambda: len(site.events()) == 3, "she is there")
+            await here.unsubscribe("presence-room")
+            await here.unsubscribe("lonely")
+            await told(lambda: pending() == {3}, "she is gone for the time being")
+            await there.subscribe("presence-room", member("ann"))
+            await there.subscribe("lonely")
+            await told(lambda: pending() == {0}, "what was pending is called off")
+            assert sorted(event["name"] for event in site.events()) == [*["channel_occupied"] * 2, "member_added"]
 
 
 async def test_a_killed_node_is_swept_for_clients_counts_and_webhooks(three: Nodes) -> None:
