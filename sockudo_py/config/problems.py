@@ -44,6 +44,11 @@ TEXTS: Mapping[str, tuple[str, str]] = {
     "string_pattern_mismatch": ("has characters or a shape that are not allowed here", "it must match {pattern}"),
 }
 
+# What is said in place of "must not be empty" where one is too few.
+_AT_LEAST: Mapping[str, str] = {
+    "string_too_short": "must have {min_length} characters or more",
+    "too_short": "must have {min_length} entries or more",
+}
 
 # What else to do where a word is none of those that may stand there.
 _REMEDIES: Mapping[str, str] = {
@@ -199,6 +204,10 @@ def _text(details: ErrorDetails, model: type[BaseModel]) -> tuple[str, str]:
     if kind == "value_error":
         text, _, remedy = str(context.get("error", "is not valid")).partition("; ")
         return text, remedy
+    if kind in ("too_short", "too_long") and not isinstance(details["input"], (list, tuple, dict)):
+        kind = f"string_{kind}"  # a secret
+    if kind in _AT_LEAST and context.get("min_length", 1) > 1:
+        return _AT_LEAST[kind].format(**context), ""
     if kind not in TEXTS:
         return details["msg"], ""
     text, remedy = TEXTS[kind]

@@ -9,13 +9,14 @@ from sockudo_py.http.auth import authenticate
 from sockudo_py.http.messages import ApiRequest
 from sockudo_py.http.query import TooManyParameters, read_signed
 from sockudo_py.limits.base import RateLimiter, RequestLimit
-from sockudo_py.management.keys import Admin, AdminKeys
-from sockudo_py.management.links import Links
+from sockudo_py.management.keys import Admin, AdminKeys, given_key
+from sockudo_py.management.links import PREFIX, Links
 from sockudo_py.management.router import Match
 from sockudo_py.management.sessions import CSRF_HEADER, Sessions
 from sockudo_py.management.values import Refused
 
 NOBODY = Admin(b"", frozenset(), frozenset(), "anybody")
+_ENDED = "this link is not valid (any more): it has ended, or the key that made it is gone; ask for another one"
 _HOW_TO_OPEN = "no admin key is configured; `sockudo-py admin-key` makes one"
 
 
@@ -68,7 +69,10 @@ class PortAccess:
         self._spend_address(remote)
         if match is not None and match.route.access == "signed" and not _has_key(headers):
             return None
-        raise _unauthorized("an admin key is missing, or unknown" if self.keys else _HOW_TO_OPEN)
+        if not self.keys:
+            raise _unauthorized(_HOW_TO_OPEN)
+        link = (given_key(headers) or "").startswith(PREFIX)
+        raise _unauthorized(_ENDED if link else "an admin key is missing, or unknown")
 
     def known(self, headers: Mapping[str, str]) -> Admin | None:
         """Return whose key, link or session is in headers (lower-case names)."""

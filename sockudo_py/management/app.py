@@ -17,6 +17,7 @@ from sockudo_py.management.values import Answer, Asked, Refused
 
 MOST_HELD = 64 * 1024 * 1024  # bytes of all bodies that are being received, together
 NO_CONTENT = 204
+MOST_DEEP = 500  # objects and lists within each other in a body: all that is made of it must fit into Python's stack
 BODY_TIMEOUT = 10.0  # seconds in which a body has to arrive
 _CODES: Mapping[int, str] = {408: "timeout", 413: "too_large", 415: "unsupported_encoding", 503: "busy"}
 
@@ -109,7 +110,19 @@ def _parsed(raw: bytes) -> dict[str, Any]:
         raise Refused(400, "malformed", "the body is not valid JSON") from None
     if not isinstance(body, dict):
         raise Refused(400, "malformed", "the body must be a JSON object")
+    if raw.count(b"{") + raw.count(b"[") > MOST_DEEP and _depth(body, MOST_DEEP + 1) > MOST_DEEP:
+        raise Refused(400, "malformed", f"the body is nested more than {MOST_DEEP} deep")
     return body
+
+
+def _depth(value: object, most: int) -> int:
+    """Return how deep a JSON value is nested, or ``most`` where that is less."""
+    depth, level = 0, [value]
+    while level and depth < most:
+        inner = [one for one in level if isinstance(one, (dict, list))]
+        level = [deeper for one in inner for deeper in (one.values() if isinstance(one, dict) else one)]
+        depth += bool(inner)
+    return depth
 
 
 def _response(answer: Answer) -> web.Response:

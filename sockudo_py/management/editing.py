@@ -1,5 +1,6 @@
 """Changes of endpoints: made, replaced, merged, switched, given another secret, deleted."""
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
@@ -71,6 +72,7 @@ class Editor:
         self._permits = permits
         self._sends = sends
         self._clock = clock
+        self._creating = asyncio.Lock()
 
     async def create(
         self, by: Admin, app_id: str, profile: ProfileName, body: Mapping[str, Any], uid: str | None = None
@@ -80,16 +82,17 @@ class Editor:
         Raises Refused, and Conflict when ``uid`` is taken.
         """
         app = self._app(app_id)
-        if len(self._managed.documents(app_id)) >= MOST_OF_AN_APP:
-            raise Refused(422, "too_many_webhooks", f"the app has {MOST_OF_AN_APP} webhooks already; delete some")
+        self._room(app_id)
         spec, given = _spec(body)
         now_ms = self._now_ms()
         draft = Document(uid or new_uid(now_ms), 1, app_id, profile, spec, (), now_ms, now_ms)
         draft, secret = self._with_secret(draft, app, given)
         warnings = await self._check(draft, app)
-        document = replace(draft, number=await self._number())
-        line = audit_line(by.name, "create", app_id=app_id, webhook_id=document.uid, fields=body)
-        await self._managed.write([Write(document.uid, 0, document.encoded())], line)
+        async with self._creating:
+            self._room(app_id)  # others have made some meanwhile
+            document = replace(draft, number=await self._number())
+            line = audit_line(by.name, "create", app_id=app_id, webhook_id=document.uid, fields=body)
+            await self._managed.write([Write(document.uid, 0, document.encoded())], line)
         return Edited(self._made(document.uid), secret, warnings, created=True)
 
     async def update(self, by: Admin, uid: str, body: Mapping[str, Any], *, merge: bool) -> Edited:
@@ -186,6 +189,10 @@ class Editor:
         if app is None:
             raise Refused(404, "not_found", "there is no such app")
         return app
+
+    def _room(self, app_id: str) -> None:
+        if len(self._managed.documents(app_id)) >= MOST_OF_AN_APP:
+            raise Refused(422, "too_many_webhooks", f"the app has {MOST_OF_AN_APP} webhooks already; delete some")
 
     def _document(self, uid: str) -> Document:
         document = self._managed.document(uid)

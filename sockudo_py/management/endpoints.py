@@ -1,7 +1,5 @@
 """The management routes about endpoints. Free of what carries them."""
 
-import base64
-import json
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -9,6 +7,7 @@ from typing import Any
 from sockudo_py.endpoints import Endpoint
 from sockudo_py.http.notation import FLAG, Param, words
 from sockudo_py.management.aliases import Alias, alias_of, aliased
+from sockudo_py.management.cursors import read_cursor, write_cursor
 from sockudo_py.management.documents import Document
 from sockudo_py.management.editing import Edited, Editor
 from sockudo_py.management.models import EndpointBody, NoBody, RotateBody, read
@@ -93,7 +92,7 @@ class EndpointRoutes:
         app_id = app_of(asked.admin, asked.app_id or fields.text("app_id"))
         enabled = fields.flag("enabled") if fields.text("enabled") is not None else None
         limit, cursor = fields.number("limit"), fields.text("cursor")
-        behind = None if cursor is None else _place(cursor)
+        behind = None if cursor is None else read_cursor(cursor)
         chosen = (
             (self._order(one), one)
             for one in self._registry.all()
@@ -108,7 +107,7 @@ class EndpointRoutes:
             figures = await self.list_figures([one.uid for one in listed])
             for row, one in zip(shown, listed, strict=True):
                 row["figures"] = dict(figures[one.uid])
-        more = _cursor(rest[limit - 1][0]) if len(rest) > limit else None
+        more = write_cursor(rest[limit - 1][0]) if len(rest) > limit else None
         return Answer(200, {"webhooks": shown, "next_cursor": more})
 
     async def show(self, asked: Asked) -> Answer:
@@ -237,17 +236,3 @@ class Listed:
     def by_uid(self, uid: str) -> Endpoint | None:
         """Return the one with this uid."""
         return next((one for one in self._endpoints() if one.uid == uid), None)
-
-
-def _cursor(place: tuple[int, str]) -> str:
-    return base64.urlsafe_b64encode(json.dumps(place).encode()).decode().rstrip("=")
-
-
-def _place(cursor: str) -> tuple[int, str]:
-    try:
-        number, uid = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-    except (ValueError, TypeError):
-        number, uid = None, None
-    if not isinstance(number, int) or isinstance(number, bool) or not isinstance(uid, str):
-        raise Refused(400, "invalid_cursor", "cursor: is none that this server has given")
-    return number, uid

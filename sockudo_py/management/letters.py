@@ -1,11 +1,10 @@
 """Dead letters as the management routes see them: of any queue, page by page, and as JSON."""
 
-import base64
-import binascii
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
+from sockudo_py.management.cursors import read_cursor, write_cursor
 from sockudo_py.management.values import Refused, iso
 from sockudo_py.queues import jobs
 from sockudo_py.queues.base import ALL_DEAD, ChoosesDead, DeadLetters, Depths, Queue
@@ -88,7 +87,7 @@ async def page(letters: Letters, which: DeadLetters, limit: int, cursor: str | N
     some = texts[:limit]
     if len(texts) <= limit:
         return some, None
-    return some, _write(offset + limit, _id(some[-1]))
+    return some, write_cursor((offset + limit, _id(some[-1])))
 
 
 async def _behind(
@@ -109,16 +108,9 @@ async def _behind(
     return place
 
 
-def _write(place: int, last: str) -> str:
-    return base64.urlsafe_b64encode(json.dumps([place, last]).encode()).decode().rstrip("=")
-
-
 def _read(cursor: str) -> tuple[int, str]:
-    try:
-        place, last = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-    except (ValueError, TypeError, binascii.Error):
-        place, last = None, None
-    if not isinstance(place, int) or isinstance(place, bool) or not 0 <= place < 2**31 or not isinstance(last, str):
+    place, last = read_cursor(cursor)
+    if not 0 <= place < 2**31:
         raise Refused(400, "invalid_cursor", "cursor: is none that this server has given")
     return place, last
 

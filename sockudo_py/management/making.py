@@ -60,8 +60,9 @@ def refuse(problems: Iterable[str]) -> None:
     code = "invalid_field"
     if any(one.message == _HTTPS for one in found):
         code = "https_required"
-    elif any(one.message.startswith(_FORBIDDEN) for one in found):
-        raise blocked()
+    for one in found:
+        if code != "https_required" and one.message.startswith(_FORBIDDEN):
+            raise blocked(one.field)
     said = "; ".join(f"{one.field}: {one.message}" if one.field else one.message for one in found)
     raise Refused(422, code, said, found)
 

@@ -1,6 +1,8 @@
 """The route for test deliveries: one attempt at once, outside the queue and the statistics."""
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 
 from sockudo_py.endpoints import Endpoint
 from sockudo_py.event_types import EventType
@@ -19,6 +21,8 @@ from sockudo_py.webhooks.delivery.testing import attempt
 from sockudo_py.webhooks.targets.base import Target
 
 A_MINUTE = 10  # tests of one endpoint: who may send them can scan ports
+AT_ONCE = 10  # tests of one app: each holds a connection of the admin, and one of the receiver
+LONGEST = 30.0  # seconds; endpoints may wait for years, and whoever sends a test waits for its end
 
 
 class TestRoutes:
@@ -50,6 +54,7 @@ class TestRoutes:
         self._limiter = limiter
         self._store = store
         self._keep = keep
+        self._running: Counter[str] = Counter()  # by app
         self.table = tuple(
             aliased(Route("POST", "/{id}/test", self.test, body=TestBody, answers={200: TRIED}, tag="Endpoints"))
         )
@@ -66,9 +71,18 @@ class TestRoutes:
             seconds = str(max(1, -int(-allowance.retry_after // 1)))
             text = f"{A_MINUTE} tests a minute are allowed for each webhook"
             raise Refused(429, "rate_limited", text, headers=(("Retry-After", seconds),))
-        line = audit_line(asked.admin.name, "test", app_id=endpoint.app_id, webhook_id=endpoint.uid)
-        await self._store.write((), line)
-        outcome = await attempt(endpoint, self._targets, body.event_type, catalogue=self._catalogue, keep=self._keep)
+        if self._running[endpoint.app_id] >= AT_ONCE:
+            text = f"{AT_ONCE} tests of this app are under way; wait for their ends"
+            raise Refused(429, "rate_limited", text, headers=(("Retry-After", "1"),))
+        self._running[endpoint.app_id] += 1
+        try:
+            line = audit_line(asked.admin.name, "test", app_id=endpoint.app_id, webhook_id=endpoint.uid)
+            await self._store.write((), line)
+            hasty = replace(endpoint, request_timeout=min(endpoint.request_timeout, LONGEST))
+            outcome = await attempt(hasty, self._targets, body.event_type, catalogue=self._catalogue, keep=self._keep)
+        finally:
+            self._running[endpoint.app_id] -= 1
+            self._running += Counter()  # forgets those at 0
         if outcome.error_class == "blocked_address":
             raise blocked()
         error = None

@@ -36,6 +36,7 @@ FIXED = {
     "messages of a request to send": frames.MOST_MESSAGES,
     "endpoints of an app that the API makes": editing.MOST_OF_AN_APP,
     "tests of an endpoint a minute": trying.A_MINUTE,
+    "tests of an app under way": trying.AT_ONCE,
     "logins of an address a minute": login.TRIES,
     "pages that watch the live console": console.MOST_STREAMS,
     "rows a second of a live console": console.ROWS_PER_SECOND,

@@ -80,6 +80,14 @@ def test_nobody_learns_anything_without_a_key(server: Server, path: str) -> None
         assert ask(server, method, path, None)[0] == 401
 
 
+def test_whose_link_has_ended_is_told_so(server: Server) -> None:
+    link = ask(server, "POST", "/api/portal_links", body='{"app_id": "3"}')[1]["token"]
+    assert ask(server, "GET", "/api/webhooks", key=link)[0] == 200
+    status, ended, _ = ask(server, "GET", "/api/webhooks", key=link + "0")
+    assert status == 401
+    assert "this link is not valid (any more)" in ended["error"]["message"]
+
+
 def test_scopes_and_apps(server: Server) -> None:
     assert ask(server, "GET", "/api/webhooks", READER)[0] == 200
     status, document, _ = ask(server, "DELETE", "/api/webhooks/queue/failed", READER)

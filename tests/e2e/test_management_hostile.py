@@ -1,6 +1,7 @@
 """What strangers and other tenants send to the management API: nothing breaks, nothing of others is seen or changed."""
 
 import asyncio
+import base64
 import json
 import re
 import socket
@@ -103,6 +104,8 @@ BODIES = [
     b'{"url": 1e400}',
     b'{"url": ' + b"9" * 100_000 + b"}",
     b'{"filter": ' + b'{"a":' * 5000 + b"1" + b"}" * 5000 + b"}",
+    b'{"filter": ' + b'{"a":' * 1000 + b"1" + b"}" * 1000 + b"}",  # orjson reads it, json does not write it
+    b'{"name": ' + b"[" * 1000 + b"]" * 1000 + b"}",
     b'{"url": "https://127.0.0.1:9/", "headers": {"": "x"}}',
     b'{"url": "https://127.0.0.1:9/", "headers": {"x": null}}',
     b'{"url": "https://127.0.0.1:9/", "headers": []}',
@@ -150,6 +153,30 @@ def test_odd_bodies_never_break_anything(server: Server, body: bytes) -> None:
         if said.status >= 400:
             assert said.code
     assert ask(server, "DELETE", f"/api/webhooks/{uid}").status == 204
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/webhooks", "/api/webhooks/queue/failed", "/api/webhooks/logs", "/api/webhooks/audit"]
+)
+@pytest.mark.parametrize(
+    "text",
+    [b"[" * 3000, b"[1e400, ''x'']", b"[-1, ''x'']", b"{}", b"[" + b"9" * 5000 + b", ''x'']", b"[true, ''x'']"],
+    ids=lambda text: repr(text[:8]),
+)
+def test_cursors_that_no_page_has_given_are_refused(server: Server, path: str, text: bytes) -> None:
+    cursor = base64.urlsafe_b64encode(text.replace(b"''", b'"')).decode().rstrip("=")
+    said = ask(server, "GET", f"{path}?cursor={cursor}")
+    if (path, text[:2]) == ("/api/webhooks", b"[-"):  # a place like those of pages
+        assert said.status == 200
+    else:
+        assert (said.status, said.code) == (400, "invalid_cursor")
+
+
+def test_an_event_that_is_nested_deeply_is_refused(server: Server) -> None:
+    for deep in (500, 1000):
+        data = b'{"channel": "a", "name": "b", "data": ' + b"[" * deep + b"]" * deep + b"}"
+        status, body = raw(server, b"POST /api/apps/3/events", data)
+        assert status == 400, body
 
 
 def test_a_body_that_lies_about_its_length_or_is_compressed_is_refused(server: Server) -> None:

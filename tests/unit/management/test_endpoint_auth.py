@@ -90,6 +90,7 @@ async def test_no_token_url_may_lead_to_addresses_that_are_forbidden(bench: Benc
     ):
         answer = await bench.ask(method, path, body)
         assert answer.status == 422, url
+        assert {problem["field"] for problem in answer.document["error"]["fields"]} == {"auth.token_url"}
     endpoint = bench.registry.by_uid(made["uid"])
     assert endpoint is not None
     assert endpoint.oauth2 is None

@@ -1,5 +1,6 @@
 """The management routes that change endpoints: bodies, secrets, addresses, keys of other tenants."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -93,6 +94,25 @@ async def test_an_app_has_a_bounded_number_of_endpoints(bench: Bench, monkeypatc
     answer = await bench.ask("POST", "/apps/1/webhooks", {"url": URL})
     assert code(answer) == (422, "too_many_webhooks")
     await bench.made(target="/apps/2/webhooks")
+
+
+async def test_those_who_make_endpoints_at_once_do_not_exceed_the_bound(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sockudo_py.management.editing.MOST_OF_AN_APP", 3)
+    body = {"url": URL, "app_id": "1"}
+    answers = await asyncio.gather(*(bench.ask("POST", "/api/webhooks", body) for _ in range(12)))
+    assert sorted(answer.status for answer in answers) == [201] * 3 + [422] * 9
+    assert len(bench.registry.by_app("1")) == 3
+
+
+async def test_what_is_said_of_a_secret_that_is_too_short_or_too_long(bench: Bench) -> None:
+    for secret, text in (
+        ("x" * 15, "must have 16 characters or more"),
+        ("x" * 5000, "must not be longer than 4096 ch"),
+    ):
+        answer = await bench.ask("POST", "/api/webhooks", {"url": URL, "app_id": "1", "secret": secret})
+        assert answer.document["error"]["message"].startswith(f"secret: {text}")
 
 
 async def test_what_may_surprise_is_said_in_warnings(bench: Bench) -> None:
