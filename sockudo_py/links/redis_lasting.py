@@ -6,10 +6,11 @@ A user with a prefix learns of the connection and gets the messages of topics wi
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from functools import partial
 from typing import Any
 
-from sockudo_py.errors import SockudoError, Unavailable
+from sockudo_py.errors import Unavailable
+from sockudo_py.links.redis_commands import Commands, answer_to, away, refusal
+from sockudo_py.links.redis_opening import Opening
 from sockudo_py.links.redis_shared import FIRST_PAUSE, LONGEST_PAUSE, WARN_EVERY, User, fields
 from sockudo_py.links.redis_stream import Answer, Listener, RedisStream, ReplyError
 from sockudo_py.links.redis_wire import Word
@@ -44,19 +45,14 @@ class LastingRedis:
         self._stream: RedisStream | None = None
         self._users: dict[bytes, User] = {}
         self._unready: set[bytes] = set()
-        self._commands: dict[int, Answer] = {}
-        self._numbers = 0
+        self._commands = Commands()
         self._reconnecting: asyncio.Task[None] | None = None
         self._pause = FIRST_PAUSE
         self._lost_at: float | None = None
         self._warned_at = float("-inf")
         self._ready = False
-        self._looked_at = asyncio.Event()  # the server can be used, or can't
-        self._refused = ""  # why the server can't be used
+        self._opening = Opening(name)
         self._last_reason = ""
-        self._holders = 0
-        self._opened = False
-        self._closed = False
 
     def add(self, prefix: bytes, user: User) -> None:
         """Name a user. A prefix ends with the end of its hash tag and a colon, ``}:``."""
@@ -68,34 +64,19 @@ class LastingRedis:
         Each call needs one of ``close``; only the first connects. Raises ``Unavailable``, or ``SockudoError`` for a
         server that can't be used.
         """
-        self._holders += 1
-        if self._opened:
-            return
-        self._opened = True
-        await self._try()
-        try:
-            async with asyncio.timeout(self.timeout * 2):
-                await self._looked_at.wait()
-        except TimeoutError:
-            self._closed = True
-            raise Unavailable(f"{self.name} does not answer; {self._last_reason}") from None
-        if self._refused:
-            self._closed = True
-            raise SockudoError(f"{self.name}: {self._refused}")
+        await self._opening.open(self._try, self.timeout * 2, lambda: f"does not answer; {self._last_reason}")
 
     async def close(self) -> None:
         """Close the connection, when nobody else holds it open."""
-        self._holders -= 1
-        if self._holders > 0:
+        if not self._opening.leave():
             return
-        self._closed = True
         if self._reconnecting is not None:
             self._reconnecting.cancel()
             await asyncio.wait({self._reconnecting})
         if self._stream is not None:
             self._stream.close()
             self._stream = None
-        self._end_commands()
+        self._commands.end(self.name)
 
     @property
     def ready(self) -> bool:
@@ -110,21 +91,15 @@ class LastingRedis:
     def command(self, *words: Word, then: Answer) -> None:
         """Send a command; ``then`` gets the answer, or ``Unavailable``, exactly once."""
         if not self.ready:
-            then(Unavailable(f"{self.name} is away"))
+            then(away(self.name))
             return
-        self._numbers += 1
-        self._commands[self._numbers] = then
-        self.send(*words, then=partial(self._answered, self._numbers))
+        self.send(*words, then=self._commands.add(then))
 
     async def query(self, *words: Word) -> Any:
         """Return the answer to a command. Raises ``Unavailable``."""
-        answer: asyncio.Future[Any] = self._loop.create_future()
-        self.command(*words, then=lambda found: None if answer.done() else answer.set_result(found))
-        found = await answer
-        if isinstance(found, Unavailable):
-            raise found
+        found = await answer_to(lambda then: self.command(*words, then=then))
         if isinstance(found, ReplyError):
-            raise Unavailable(f"{self.name} answered with an error: {str(found)[:200]}")
+            raise refusal(self.name, found)
         return found
 
     async def query_each(self, *words: Word) -> list[Any]:
@@ -162,8 +137,7 @@ class LastingRedis:
 
     def refused(self, problem: str) -> None:
         """The server can't be used, now or later: ``open`` raises that."""
-        self._refused = problem
-        self._looked_at.set()
+        self._opening.refuse(problem)
 
     # -- what the stream says --
 
@@ -179,16 +153,13 @@ class LastingRedis:
         self._stream = None
         self._last_reason = reason
         self._ready = False
-        now = self._loop.time()
         if self._lost_at is None:
-            self._lost_at = now
-        if now - self._warned_at >= WARN_EVERY and not self._closed:
-            self._warned_at = now
-            _log.warning("the connection to %s is lost: %s; trying again", self.name, reason)
-        self._end_commands()
+            self._lost_at = self._loop.time()
+        self._warn("the connection to %s is lost: %s; trying again", reason)
+        self._commands.end(self.name)
         for user in self._users.values():
             user.lost()
-        if not self._closed and self._reconnecting is None:
+        if not self._opening.closed and self._reconnecting is None:
             self._reconnecting = asyncio.create_task(self._reconnect())
 
     async def _reconnect(self) -> None:
@@ -199,11 +170,15 @@ class LastingRedis:
                 try:
                     await self._try()
                 except Unavailable as error:
-                    if self._loop.time() - self._warned_at >= WARN_EVERY:
-                        self._warned_at = self._loop.time()
-                        _log.warning("%s is away: %s", self.name, error)
+                    self._warn("%s is away: %s", error)
         finally:
             self._reconnecting = None
+
+    def _warn(self, text: str, reason: object) -> None:
+        now = self._loop.time()
+        if now - self._warned_at >= WARN_EVERY and not self._opening.closed:
+            self._warned_at = now
+            _log.warning(text, self.name, reason)
 
     async def _try(self) -> None:
         stream = await self._connect(self)
@@ -222,7 +197,7 @@ class LastingRedis:
             self.refused(problem)
             self.fail(problem)
             return
-        self._refused = ""
+        self._opening.problem = ""
         self._unready = set(self._users)
         for user in self._users.values():
             user.connected(info.get("run_id", ""))
@@ -232,16 +207,8 @@ class LastingRedis:
     def _now_ready(self) -> None:
         self._pause = FIRST_PAUSE
         self._ready = True
-        self._looked_at.set()
+        self._opening.settle()
         if self._lost_at is not None:
             away = self._loop.time() - self._lost_at
             self._lost_at = None
             _log.info("%s is back after %.1f s", self.name, away)
-
-    def _answered(self, number: int, answer: Any) -> None:
-        self._commands.pop(number)(answer)
-
-    def _end_commands(self) -> None:
-        commands, self._commands = self._commands, {}
-        for then in commands.values():
-            then(Unavailable(f"{self.name} is away"))

@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
-from sockudo_py.errors import SockudoError, Unavailable
+from sockudo_py.errors import Unavailable
 from sockudo_py.links.redis_address import Host, shown
+from sockudo_py.links.redis_commands import Commands, answer_to, away, refusal
 from sockudo_py.links.redis_masters import Range, slot_of
+from sockudo_py.links.redis_opening import Opening
 from sockudo_py.links.redis_shared import FIRST_PAUSE, LONGEST_PAUSE, MOVED, WARN_EVERY, User, fields
 from sockudo_py.links.redis_stream import Answer, Listener, RedisStream, ReplyError
 from sockudo_py.links.redis_wire import Word
@@ -54,14 +56,10 @@ class LastingCluster:
         self._by_slot: dict[int, ClusterWay] = {}
         self._masters: dict[tuple[Host, ClusterWay | None], _Master] = {}
         self._tending: asyncio.Task[None] | None = None
-        self._looked_at = asyncio.Event()  # all users can be used, or some server can't
-        self._refused = ""
+        self._opening = Opening(name)
         self._last_reason = "it was not tried"
         self._warned_at = float("-inf")
         self._lost_at: float | None = None
-        self._holders = 0
-        self._opened = False
-        self._closed = False
 
     def way(self, prefix: bytes) -> "ClusterWay":
         """Return the way to the server that has the keys with a prefix, which has a hash tag."""
@@ -77,34 +75,22 @@ class LastingCluster:
         Each call needs one of ``close``; only the first connects. Raises ``Unavailable``, or ``SockudoError`` for a
         server that can't be used.
         """
-        self._holders += 1
-        if self._opened:
-            return
-        self._opened = True
+        await self._opening.open(self._begin, self.timeout * 3, lambda: f"can't be used: {self._last_reason}")
+
+    async def _begin(self) -> None:
         self._tend()
-        try:
-            async with asyncio.timeout(self.timeout * 3):
-                await self._looked_at.wait()
-        except TimeoutError:
-            self._closed = True
-            raise Unavailable(f"{self.name} can't be used: {self._last_reason}") from None
-        if self._refused:
-            self._closed = True
-            raise SockudoError(f"{self.name}: {self._refused}")
 
     async def close(self) -> None:
         """Close the connections, when nobody else holds them open."""
-        self._holders -= 1
-        if self._holders > 0:
+        if not self._opening.leave():
             return
-        self._closed = True
         if self._tending is not None:
             self._tending.cancel()
             await asyncio.wait({self._tending})
         masters, self._masters = self._masters, {}
         for master in masters.values():
             master.stream.close()
-            master.end_commands(self.name)
+            master.commands.end(self.name)
 
     @property
     def ready(self) -> bool:
@@ -113,8 +99,7 @@ class LastingCluster:
 
     def refused(self, problem: str) -> None:
         """A user can't use what it found there: ``open`` raises that."""
-        self._refused = self._refused or problem
-        self._looked_at.set()
+        self._opening.refuse(self._opening.problem or problem)
 
     def command(self, *words: Word, then: Answer) -> None:
         """Send a command; ``then`` gets the answer, or ``Unavailable``, exactly once."""
@@ -123,7 +108,7 @@ class LastingCluster:
         way = self._by_slot.get(slot)
         master = way.master if way is not None else self._owner(slot)
         if master is None:
-            then(Unavailable(f"{self.name} is away"))
+            then(away(self.name))
             self._tend()
         else:
             master.command(words, partial(self._answered, then))
@@ -135,15 +120,11 @@ class LastingCluster:
     async def query_on(self, master: "_Master | None", words: tuple[Word, ...]) -> Any:
         """Return the answer of a master to a command. Raises ``Unavailable``."""
         if master is None:
-            raise Unavailable(f"{self.name} is away")
-        answer: asyncio.Future[Any] = self._loop.create_future()
-        master.command(words, lambda found: None if answer.done() else answer.set_result(found))
-        found = await answer
-        if isinstance(found, Unavailable):
-            raise found
+            raise away(self.name)
+        found = await answer_to(partial(master.command, words))
         if isinstance(found, ReplyError):
             self._answered(_nobody, found)
-            raise Unavailable(f"{self.name} answered with an error: {str(found)[:200]}")
+            raise refusal(self.name, found)
         return found
 
     def _answered(self, then: Answer, answer: Any) -> None:
@@ -175,16 +156,16 @@ class LastingCluster:
         self._stale = True
         self._lost_at = self._lost_at or self._loop.time()
         self._warn("the connection to a master of %s, %s, is lost: %s", self.name, shown((master.host,)), reason)
-        master.end_commands(self.name)
+        master.commands.end(self.name)
         for way in list(self._ways.values()):
             if way.master is master:
                 way.lost(self._loop.time())
         self._tend()
 
     def is_ready(self) -> None:
-        """A way is."""
+        """A way can be used."""
         if all(way.ready for way in self._ways.values()) and self._complete():
-            self._looked_at.set()
+            self._opening.settle()
             if self._lost_at is not None:
                 _log.info("all of %s is back after %.1f s", self.name, self._loop.time() - self._lost_at)
                 self._lost_at = None
@@ -192,7 +173,7 @@ class LastingCluster:
     # -- connecting --
 
     def _tend(self) -> None:
-        if self._opened and not self._closed and self._tending is None:
+        if self._opening.opened and not self._opening.closed and self._tending is None:
             self._tending = asyncio.create_task(self._tend_on())
 
     def _complete(self) -> bool:
@@ -243,7 +224,7 @@ class LastingCluster:
             elif not users and master.host not in hosts:
                 self._masters.pop(master.key)
                 master.stream.close()
-                master.end_commands(self.name)
+                master.commands.end(self.name)
 
     async def _give(self, key: "tuple[Host, ClusterWay | None]", ways: "list[ClusterWay]") -> None:
         master = self._masters.get(key)
@@ -297,7 +278,7 @@ class LastingCluster:
 
     def _warn(self, text: str, *words: object) -> None:
         now = self._loop.time()
-        if now - self._warned_at >= WARN_EVERY and not self._closed:
+        if now - self._warned_at >= WARN_EVERY and not self._opening.closed:
             self._warned_at = now
             _log.warning(text, *words)
 
@@ -309,8 +290,7 @@ class _Master:
     key: "tuple[Host, ClusterWay | None]"
     stream: RedisStream
     run_id: str = ""
-    _commands: dict[int, Answer] = field(default_factory=dict)
-    _numbers: int = 0
+    commands: Commands = field(default_factory=Commands)
 
     @property
     def host(self) -> Host:
@@ -318,19 +298,7 @@ class _Master:
 
     def command(self, words: tuple[Word, ...], then: Answer) -> None:
         """Send a command; ``then`` gets the answer, or ``Unavailable``, exactly once."""
-        self._numbers += 1
-        number = self._numbers
-        self._commands[number] = then
-        self.stream.ask(*words, then=partial(self._take, number))
-
-    def _take(self, number: int, answer: Any) -> None:
-        self._commands.pop(number)(answer)
-
-    def end_commands(self, name: str) -> None:
-        """Answer what will not be answered any more."""
-        commands, self._commands = self._commands, {}
-        for then in commands.values():
-            then(Unavailable(f"{name} is away"))
+        self.stream.ask(*words, then=self.commands.add(then))
 
 
 class _Heard:

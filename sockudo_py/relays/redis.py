@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from sockudo_py.errors import Unavailable
+from sockudo_py.links.redis_commands import refusal
 from sockudo_py.links.redis_shared import Shared
 from sockudo_py.links.redis_stream import ReplyError
 from sockudo_py.relays.base import KEPT, Found, Listener
@@ -95,7 +96,7 @@ class RedisRelay:
 def _found(then: Found) -> Callable[[Any], None]:
     def found(answer: Any) -> None:
         if isinstance(answer, ReplyError):
-            then(Unavailable(f"Redis answered with an error: {str(answer)[:200]}"))
+            then(refusal("Redis", answer))
         elif isinstance(answer, bytes):
             then(answer.decode("ascii", "replace"))
         else:

@@ -3,9 +3,7 @@
 import secrets
 from typing import Any, Final
 
-from sockudo_py.errors import Unavailable
 from sockudo_py.links.redis_shared import Shared
-from sockudo_py.links.redis_stream import ReplyError
 from sockudo_py.relays.board import Message
 
 _NOTES: Final = b"nodes"
@@ -67,8 +65,6 @@ class RedisBoard:
     async def read(self) -> dict[str, bytes]:
         """See ``Board.read``."""
         found = await self._way.query("HGETALL", self._prefix + _NOTES)
-        if isinstance(found, ReplyError):
-            raise Unavailable(f"Redis answered with an error: {str(found)[:200]}")
         if isinstance(found, list):
             found = dict(zip(found[::2], found[1::2], strict=True))
         return {name.decode("ascii", "replace"): note for name, note in found.items()}

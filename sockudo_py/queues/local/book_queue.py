@@ -8,6 +8,7 @@ import asyncio
 import itertools
 import sys
 from collections.abc import Callable, Sequence
+from typing import TypedDict
 
 from sockudo_py.metrics import Metrics
 from sockudo_py.queues import jobs
@@ -38,6 +39,18 @@ from sockudo_py.queues.once import OnceKey
 from sockudo_py.queues.waker import Waker
 
 
+class BookOptions(TypedDict, total=False):
+    """Arguments of ``BookQueue`` that its drivers hand on as they are."""
+
+    metrics: Metrics | None
+    clock: Callable[[], float] | None
+    slots: int
+    probation_share: float
+    max_crash_redeliveries: int
+    dedup_ttl: float
+    default_policy: LanePolicy | None
+
+
 class BookQueue(BookLanes):
     """``Queue``, ``ServesLanes`` and ``ChoosesDead``, without ``durable`` and ``keeps_ledger``, which each driver sets.
 
@@ -61,14 +74,14 @@ class BookQueue(BookLanes):
         store: JobStore,
         poll: float,
         *,
-        metrics: Metrics | None,
-        clock: Callable[[], float] | None,
-        slots: int,
-        probation_share: float,
         max_queue_len: int,
-        max_crash_redeliveries: int,
-        dedup_ttl: float,
-        default_policy: LanePolicy | None,
+        metrics: Metrics | None = None,
+        clock: Callable[[], float] | None = None,
+        slots: int = 80,
+        probation_share: float = 0.5,
+        max_crash_redeliveries: int = 5,
+        dedup_ttl: float = 300.0,
+        default_policy: LanePolicy | None = None,
     ) -> None:
         book = LeaseBook(SlotPolicy(slots, probation_share), max_crash_redeliveries, default_policy or LanePolicy())
         super().__init__(book, Waker(poll), clock)

@@ -3,12 +3,12 @@
 import itertools
 import sys
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Unpack
 
-from sockudo_py.metrics import Metrics
 from sockudo_py.queues import jobs
-from sockudo_py.queues.base import Append, DeadLetters, LanePolicy, Occupancy
-from sockudo_py.queues.local.book_queue import BookQueue
+from sockudo_py.queues.base import Append, DeadLetters, Occupancy
+from sockudo_py.queues.local.book_queue import BookOptions, BookQueue
 from sockudo_py.queues.local.lanes import Entry
 from sockudo_py.queues.local.store import LedgerChange, Saved
 from sockudo_py.queues.once import OnceBook, OnceKey
@@ -31,28 +31,11 @@ class MemoryQueue(BookQueue):
     def __init__(
         self,
         *,
-        metrics: Metrics | None = None,
-        clock: Callable[[], float] | None = None,
-        slots: int = 80,
-        probation_share: float = 0.5,
         max_queue_len: int = 100_000,
         failed_max_len: int = 10_000,
-        max_crash_redeliveries: int = 5,
-        dedup_ttl: float = 300.0,
-        default_policy: LanePolicy | None = None,
+        **options: Unpack[BookOptions],
     ) -> None:
-        super().__init__(
-            NoStore(failed_max_len),
-            _POLL,
-            metrics=metrics,
-            clock=clock,
-            slots=slots,
-            probation_share=probation_share,
-            max_queue_len=max_queue_len,
-            max_crash_redeliveries=max_crash_redeliveries,
-            dedup_ttl=dedup_ttl,
-            default_policy=default_policy,
-        )
+        super().__init__(NoStore(failed_max_len), _POLL, max_queue_len=max_queue_len, **options)
 
 
 class NoStore:

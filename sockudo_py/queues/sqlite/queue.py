@@ -4,13 +4,12 @@ The books (``book.py``) are in memory; every step is written to the file before 
 made again from the file at start. Jobs that were in flight when the process died come back then, as after a lost lease.
 """
 
-from collections.abc import Callable
 from pathlib import Path
+from typing import Unpack
 
 from sockudo_py.links.sqlite import SqliteFile
-from sockudo_py.metrics import Metrics
-from sockudo_py.queues.base import LONGEST_WAIT, LanePolicy
-from sockudo_py.queues.local.book_queue import BookQueue
+from sockudo_py.queues.base import LONGEST_WAIT
+from sockudo_py.queues.local.book_queue import BookOptions, BookQueue
 from sockudo_py.queues.sqlite.store import SqliteStore
 
 _POLL = 0.25  # seconds; as the other durable driver
@@ -36,16 +35,10 @@ class SqliteQueue(BookQueue):
         path: str | Path | SqliteFile,
         *,
         sync: bool = False,
-        metrics: Metrics | None = None,
-        clock: Callable[[], float] | None = None,
-        slots: int = 80,
-        probation_share: float = 0.5,
         max_queue_len: int = 1_000_000,
         failed_max_len: int = 0,
-        max_crash_redeliveries: int = 5,
-        dedup_ttl: float = 300.0,
-        default_policy: LanePolicy | None = None,
         longest_wait: float = LONGEST_WAIT,
+        **options: Unpack[BookOptions],
     ) -> None:
         if not isinstance(path, SqliteFile):
             path = SqliteFile(Path(path), key="queue.sqlite.path", sync=sync)
@@ -53,12 +46,6 @@ class SqliteQueue(BookQueue):
         super().__init__(
             SqliteStore(self._file, failed_max_len, round(longest_wait * 1000)),
             _POLL,
-            metrics=metrics,
-            clock=clock,
-            slots=slots,
-            probation_share=probation_share,
             max_queue_len=max_queue_len,
-            max_crash_redeliveries=max_crash_redeliveries,
-            dedup_ttl=dedup_ttl,
-            default_policy=default_policy,
+            **options,
         )

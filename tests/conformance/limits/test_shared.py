@@ -45,7 +45,7 @@ async def test_without_redis_each_node_keeps_its_own_view() -> None:
     await one.open()
     redis = one._redis
     assert isinstance(redis, LastingRedis)
-    redis._closed = True
+    redis._opening.closed = True
     redis.fail("it is gone")
     assert [one.take("k", 3, HOUR).allowed for _ in range(5)] == [True, True, True, False, False]
     await asyncio.sleep(0)
