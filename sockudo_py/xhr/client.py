@@ -59,6 +59,12 @@ class Receiver(Protocol):
     def flushed(self) -> bool:
         """Return whether all that was written has left this process."""
 
+    def give_up_unread(self) -> None:
+        """Drop an answer that was not read to its end, and call ``XhrClient.broken``.
+
+        Its client asks anew all the same; who did so again and again would fill the memory with answers.
+        """
+
     def abort(self) -> None:
         """Drop the connection."""
 
@@ -170,6 +176,8 @@ class XhrClient:
                 before.abort()
             else:
                 before.finish(_TAKEN_LINE)
+        if self._answered is not None:
+            self._answered.give_up_unread()
         context.sessions.leave(self)
         self._receiver, self._answered = receiver, None
         self._sent = 0

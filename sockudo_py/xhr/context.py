@@ -46,6 +46,7 @@ class XhrContext:
         connections: The port's.
         idle: Where connections wait for their next request.
         unread: Where connections wait whose clients don't read.
+        count_late: Called with the queue in which a connection waited too long.
         count_dropped: Called with the queue in which a connection had to make room for another.
         give_back: Lets the port go on with a connection, and with what came on it.
         date: Returns the line of a response that says when it is.
@@ -65,6 +66,7 @@ class XhrContext:
         connections: OpenConnections,
         idle: Waits,
         unread: Waits,
+        count_late: Callable[[Any], None],
         count_dropped: Callable[[Any], None],
         give_back: Callable[[asyncio.Transport, bool, bytes], None],
         date: Callable[[], str],
@@ -79,6 +81,7 @@ class XhrContext:
         self.connections = connections
         self.idle = idle
         self.unread = unread
+        self.count_late = count_late
         self.count_dropped = count_dropped
         self.give_back = give_back
         self.date = date

@@ -51,6 +51,7 @@ class Receiving(asyncio.Protocol):
     """
 
     __slots__ = (
+        "__weakref__",
         "_asked",
         "_begun",
         "_blocked",
@@ -134,6 +135,13 @@ class Receiving(asyncio.Protocol):
         """Return whether all that was written has left this process."""
         return self._transport.get_write_buffer_size() == 0
 
+    def give_up_unread(self) -> None:
+        """See ``client.Receiver``."""
+        client = self.client
+        if self._state in (_ANSWERED, _ENDED) and client is not None and not self.flushed():
+            self.abort()
+            client.broken(self)
+
     def abort(self) -> None:
         """Drop the connection."""
         if self._state != _AWAY:
@@ -199,8 +207,10 @@ class Receiving(asyncio.Protocol):
 
     def on_timeout(self, queue: Any) -> None:
         """No further request came in time, or a client did not read."""
+        self._context.count_late(queue)
         if queue is self._context.idle:
-            self._transport.close()
+            self._state = _ENDED
+            self._close()  # it may have to be dropped: less than a transport tells of may still be unsent
         else:
             self._transport.abort()
 

@@ -54,6 +54,9 @@ class RemoteReceiver:
         """Return True: the other node tells when something could not be sent."""
         return True
 
+    def give_up_unread(self) -> None:
+        """Do nothing: where the answer is, ``Relaying.receive`` sees to it."""
+
     def abort(self) -> None:
         """See ``Receiver.abort``."""
         self._send("abort")
@@ -168,6 +171,7 @@ class Relaying:
         self._receives: dict[int, ForwardedReceive] = {}
         self._sends: dict[int, asyncio.Future[Outcome]] = {}
         self._remotes: WeakValueDictionary[tuple[str, int], RemoteReceiver] = WeakValueDictionary()
+        self._newest: WeakValueDictionary[Key, Receiving] = WeakValueDictionary()  # of each session
         self._passed = context.passed_on
         context.forgotten = self._release
         relay.start(self)
@@ -192,6 +196,10 @@ class Relaying:
     ) -> None:
         """Pass a receive request on; ``nobody`` is called when its session is not at that node any more."""
         self._passed.add("receive")
+        before = self._newest.get(key)
+        if before is not None:
+            before.give_up_unread()
+        self._newest[key] = receiving
         number = self._next()
         forwarded = self._receives[number] = ForwardedReceive(self, owner, number, receiving, nobody)
         receiving.client = forwarded

@@ -40,6 +40,7 @@ def xhr_lanes(
         connections=connections.open,
         idle=context.idle,
         unread=context.unread,
+        count_late=context.count_late,
         count_dropped=context.count_dropped,
         give_back=give_back,
         date=context.responses.date,

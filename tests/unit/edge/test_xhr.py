@@ -335,6 +335,39 @@ def test_past_the_bound_a_client_that_does_not_read_is_closed(bench: Bench, kind
         assert receiver.peer.transport.aborted
 
 
+def test_who_asks_again_without_having_read_the_answer_can_not_pile_answers_up(bench: Bench) -> None:
+    poll = subscribed(bench, "xhr")
+    poll = Receiver(bench, "xhr", peer=poll.peer)
+    poll.peer.transport.stuck = True
+    publish(bench, "x" * 9000)
+    bench.loop.advance()
+    assert poll.peer.transport.unsent
+    again = Receiver(bench, "xhr")
+    assert poll.peer.transport.aborted
+    assert again.closing()[0] == 4200, "what was in the answer is lost, so the client has to connect anew"
+
+
+def test_who_has_read_the_answer_may_ask_again_on_another_connection(bench: Bench) -> None:
+    poll = subscribed(bench, "xhr")
+    again = Receiver(bench, "xhr")
+    assert again.lines() == []
+    assert not poll.peer.transport.closed
+    publish(bench, "hello")
+    assert [message["data"] for message in again.messages()] == ["hello"]
+
+
+def test_a_connection_whose_last_answer_is_not_read_is_dropped_however_short_that_is(bench: Bench) -> None:
+    poll = subscribed(bench, "xhr")
+    poll = Receiver(bench, "xhr", peer=poll.peer)
+    poll.peer.transport.stuck = True
+    publish(bench, "x")
+    bench.loop.advance(bench.context.limits.idle_timeout + 1)
+    assert poll.peer.transport.closed
+    assert bench.context.late.values == {("idle",): 2}, "the one that subscribed is idle, too"
+    bench.loop.advance(XHR_LIMITS.close_timeout + 2)
+    assert poll.peer.transport.aborted
+
+
 def test_all_sessions_together_keep_no_more_than_their_bound() -> None:
     bench = Bench()
     bench.xhr.sessions._most_bytes = 10_000

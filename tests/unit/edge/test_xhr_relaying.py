@@ -109,6 +109,18 @@ def test_a_stream_that_broke_off_elsewhere_is_not_resumed(nodes: Two) -> None:
     assert receiver.closing()[0] == 4200
 
 
+def test_unread_answers_do_not_pile_up_elsewhere_either(nodes: Two) -> None:
+    poll = on_channel(nodes, "xhr")
+    poll.peer.transport.stuck = True
+    publish(nodes.one, "x" * 9000)
+    nodes.settle()
+    assert poll.peer.transport.unsent
+    again = Receiver(nodes.two, "xhr")
+    assert poll.peer.transport.aborted
+    nodes.settle()
+    assert again.closing()[0] == 4200
+
+
 def test_the_session_of_a_node_that_is_gone_is_opened_anew(nodes: Two) -> None:
     on_channel(nodes, "xhr")
     del nodes.wire.relays["one"]
