@@ -61,7 +61,7 @@ class Noting:
 def config(port: int, driver: str, folder: Path) -> dict[str, Any]:
     """Return a server's configuration without endpoints."""
     app = {"id": "1", "key": "k", "secret": "s" * 16, "max_subscribes_per_second": 0, "subscribe_burst": 0}
-    admin = {"api_keys": [{"sha256": hashlib.sha256(KEY.encode()).hexdigest()}], "rate_limit": None}
+    admin = {"api_keys": [{"sha256": hashlib.sha256(KEY.encode()).hexdigest()}], "rate_limit": {"per_minute": 0}}
     return {
         "host": "127.0.0.1",
         "port": port,

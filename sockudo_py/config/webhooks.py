@@ -8,6 +8,7 @@ from sockudo_py.config.endpoint import EndpointConfig, RetryOverrides
 from sockudo_py.config.types import (
     Cidr,
     Count,
+    Limit,
     Milliseconds,
     Name,
     Port,
@@ -161,7 +162,7 @@ class AdminKey(Section):
 class AdminRateLimit(Section):
     """How much each key of the management API may ask."""
 
-    per_minute: Positive | None = Field(default=600, description="Requests a minute; null: any number.")
+    per_minute: Limit = Field(default=600, description="Requests a minute; 0, -1: any number.")
 
 
 class AdminConfig(Section):
@@ -174,9 +175,7 @@ class AdminConfig(Section):
         description="File (mode 0600) with one more key, for everything. The start makes it when it is missing, and "
         "shows the key this once; `make run` names `data/admin-key`.",
     )
-    rate_limit: AdminRateLimit | None = Field(
-        default=AdminRateLimit(), description="How much each key may ask; null: any number."
-    )
+    rate_limit: AdminRateLimit = Field(default=AdminRateLimit(), description="How much each key may ask.")
     frame_ancestors: tuple[Annotated[Text, Field(pattern=r"^(https?://[^\s;,'\"]+|'self')$")], ...] = Field(
         default=(),
         description="Origins such as `https://example.com` whose pages may show the dashboard in a frame.",

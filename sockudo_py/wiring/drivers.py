@@ -117,8 +117,8 @@ def admin_key_file(config: Config) -> KeyFile | None:
 
 def admin_limit(config: Config) -> RequestLimit | None:
     """Return how much each admin key may ask; None: any number."""
-    limit = config.webhooks.admin.rate_limit
-    return None if limit is None or limit.per_minute is None else RequestLimit(limit.per_minute)
+    limit = config.webhooks.admin.rate_limit.per_minute
+    return None if limit is None else RequestLimit(limit)
 
 
 def make_adapter(config: Config, loop: asyncio.AbstractEventLoop, metrics: Metrics, shared: SharedRedis) -> Adapter:

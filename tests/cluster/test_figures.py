@@ -11,6 +11,7 @@ from sockudo_py.adapters.base import Measured
 from tests.cluster.in_process import Site
 from tests.cluster.site import NODE_TIMEOUT_MS, Nodes, clients, nodes
 from tests.conformance.adapters.over_redis import until
+from tests.docs.pages import blocks, page
 from tests.support.client import eventually
 from tests.support.redis_server import RedisServer
 
@@ -33,13 +34,15 @@ async def test_usage_and_metrics_show_the_cluster(two: Nodes) -> None:
         await eventually(lambda: usage()["nodes"] == 2, "both nodes")
         await eventually(lambda: usage()["delivery_seconds"] > 0, "a message that came back")
         shown = usage()
+        answer = page("cluster.md").split("as `cluster`:")[1]
+        assert set(shown) == set(json.loads(blocks(answer, "text")[0]))
         assert shown["published"] >= 1
         assert shown["batches"] >= 1
         assert shown["transitions"] == 1  # the channel was occupied by the node that ann is on
         assert shown["gaps"] == 0
         assert 0 < shown["lease_seconds"] <= NODE_TIMEOUT_MS / 1000
-        page = two.servers[0].get("/metrics", two.servers[0].metrics_port)[1].decode()
-        (count,) = (line for line in page.splitlines() if line.startswith("sockudo_cluster_delivery_seconds_count"))
+        text = two.servers[0].get("/metrics", two.servers[0].metrics_port)[1].decode()
+        (count,) = (line for line in text.splitlines() if line.startswith("sockudo_cluster_delivery_seconds_count"))
         assert float(count.rpartition(" ")[2]) >= 1
 
 

@@ -17,6 +17,15 @@ def test_every_part_stands_in_a_document() -> None:
     assert used == set(PARTS)
 
 
+def test_no_key_promises_something_for_null_where_null_means_the_default() -> None:
+    rows = [
+        line.split(" | ") for line in (DOCS / "configuration.md").read_text().splitlines() if line.startswith("| `")
+    ]
+    keys = [row for row in rows if len(row) >= 4]  # key, values, default, meaning
+    assert len(keys) > 300
+    assert [key[0] for key in keys if key[2] != "`null`" and "null:" in key[3]] == []
+
+
 def test_no_mark_is_misspelt() -> None:
     for path in DOCS.rglob("*.md"):
         text = path.read_text()

@@ -30,7 +30,7 @@ def receiver() -> Iterator[HookReceiver]:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     section = managed(admin_key(), admin_key(STRANGER, apps=["4"]), admin_key(READER, scopes=["read"]))
-    section["admin"]["rate_limit"] = None
+    section["admin"]["rate_limit"] = {"per_minute": 0}
     apps = [app_config(TestApp()), app_config(TestApp("4", "k4", "s4"))]
     with running(server_config(*apps, webhooks=section), tmp_path_factory.mktemp("server")) as server:
         yield server

@@ -8,6 +8,7 @@ import ssl
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
@@ -133,6 +134,15 @@ class HookReceiver:
     def events(self, path: str) -> list[dict[str, Any]]:
         """Return all events that came to ``path`` so far, in order."""
         return [event for hook in self.hooks(path) for event in hook.events]
+
+    def wait_until(
+        self, path: str, enough: Callable[[list[Hook]], bool], what: str, deadline: float = DEADLINE
+    ) -> list[Hook]:
+        """Return the requests to ``path`` once ``enough`` says so. Some may be copies: delivery is at least once."""
+        with self._changed:
+            came = self._changed.wait_for(lambda: enough(self._hooks[path]), deadline)
+            assert came, f"{what} did not come within {deadline} s: {[hook.body for hook in self._hooks[path]]}"
+            return list(self._hooks[path])
 
     def wait_for(self, path: str, count: int, deadline: float = DEADLINE) -> list[Hook]:
         """Return the requests to ``path`` once there are ``count`` of them; fails after ``deadline`` seconds."""

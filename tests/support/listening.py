@@ -19,7 +19,7 @@ DEADLINE = 30.0
 def feeding(queue: dict[str, Any], **settings: Any) -> dict[str, Any]:
     """Return the configuration of a server whose API makes feeds over this queue."""
     webhooks = managed(**{"batching": {"enabled": True, "duration": 20}, **settings.pop("webhooks", {})})
-    webhooks["admin"] = {"api_keys": [admin_key(), admin_key("key-of-4", apps=["4"])], "rate_limit": None}
+    webhooks["admin"] = {"api_keys": [admin_key(), admin_key("key-of-4", apps=["4"])], "rate_limit": {"per_minute": 0}}
     apps = [app_config(APP), app_config(TestApp("4", "k4", "s4"))]
     return server_config(*apps, queue={"reliability": {"shutdown_timeout_ms": 500}, **queue}, webhooks=webhooks)
 

@@ -116,3 +116,34 @@ async def test_without_a_server_they_are_dropped_in_the_end(later: DeferredServe
     with contextlib.suppress(ConnectionResetError):  # an end of the stream says the same
         assert await reader.read() == b""
     writer.close()
+
+
+@on_both_loops
+async def test_one_who_is_accepted_as_the_server_comes_is_served(later: DeferredServer, port: int) -> None:
+    def make() -> asyncio.Protocol:
+        protocol = later()
+        later.open(Echo)  # the loop tells the protocol of its connection in a later turn
+        return protocol
+
+    server = await asyncio.get_running_loop().create_server(make, "127.0.0.1", 0)
+    reader, writer = await dial(server.sockets[0].getsockname()[1], b"x")
+    assert await reader.readexactly(3) == b"<x>"
+    assert waiting(later) == 0
+    writer.close()
+    server.close()
+
+
+@on_both_loops
+async def test_one_who_is_accepted_as_the_server_stops_is_dropped(later: DeferredServer, port: int) -> None:
+    def make() -> asyncio.Protocol:
+        protocol = later()
+        later.close()
+        return protocol
+
+    server = await asyncio.get_running_loop().create_server(make, "127.0.0.1", 0)
+    reader, writer = await dial(server.sockets[0].getsockname()[1], b"x")
+    with contextlib.suppress(ConnectionResetError):
+        assert await reader.read() == b""
+    assert waiting(later) == 0
+    writer.close()
+    server.close()
