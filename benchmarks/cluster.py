@@ -24,8 +24,8 @@ from sockudo_py.adapters.base import Publication
 from sockudo_py.adapters.redis.adapter import RedisAdapter
 from sockudo_py.adapters.redis.partition import Timing
 from sockudo_py.adapters.redis.servers import problem_of
-from sockudo_py.links.redis_lasting import LastingRedis
-from sockudo_py.links.redis_stream import dialer
+from sockudo_py.links.redis.lasting import LastingRedis
+from sockudo_py.links.redis.stream import dialer
 from sockudo_py.protocol.effects import Member
 from sockudo_py.protocol.source import Source
 

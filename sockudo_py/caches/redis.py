@@ -10,9 +10,9 @@ from typing import Any
 
 from sockudo_py.caches.base import CachedEvent
 from sockudo_py.errors import Unavailable
-from sockudo_py.links.redis_address import tagged
-from sockudo_py.links.redis_shared import Shared
-from sockudo_py.links.redis_stream import ReplyError
+from sockudo_py.links.redis.address import tagged
+from sockudo_py.links.redis.shared import Shared
+from sockudo_py.links.redis.stream import ReplyError
 
 _log = logging.getLogger(__name__)
 

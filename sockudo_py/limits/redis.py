@@ -11,10 +11,10 @@ from typing import Any, Final
 from sockudo_py.errors import Unavailable
 from sockudo_py.limits.base import Allowance
 from sockudo_py.limits.memory import MemoryRateLimiter
-from sockudo_py.links.redis import Script
-from sockudo_py.links.redis_address import partition_of
-from sockudo_py.links.redis_shared import Shared
-from sockudo_py.links.redis_stream import ReplyError
+from sockudo_py.links.redis.address import partition_of
+from sockudo_py.links.redis.link import Script
+from sockudo_py.links.redis.shared import Shared
+from sockudo_py.links.redis.stream import ReplyError
 
 INTERVAL: Final = 0.1  # seconds
 _AT_ONCE: Final = 500  # limits that one call settles

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from sockudo_py.errors import Unavailable
-from sockudo_py.links.redis_commands import refusal
-from sockudo_py.links.redis_shared import Shared
-from sockudo_py.links.redis_stream import ReplyError
+from sockudo_py.links.redis.commands import refusal
+from sockudo_py.links.redis.shared import Shared
+from sockudo_py.links.redis.stream import ReplyError
 from sockudo_py.relays.base import KEPT, Found, Listener
 
 _TOPIC: Final = b"node:"

@@ -3,7 +3,7 @@
 import secrets
 from typing import Any, Final
 
-from sockudo_py.links.redis_shared import Shared
+from sockudo_py.links.redis.shared import Shared
 from sockudo_py.relays.board import Message
 
 _NOTES: Final = b"nodes"

@@ -265,7 +265,7 @@ def make_endpoint_store(config: Config, metrics: Metrics, file: "SqliteFile | No
                 raise RuntimeError("there is a file where something is kept in SQLite")
             return SqliteEndpoints(file)
         case "redis":
-            from sockudo_py.links.redis import RedisLink
+            from sockudo_py.links.redis.link import RedisLink
             from sockudo_py.queues.metrics import QueueMetrics
             from sockudo_py.stores.endpoints.redis import RedisEndpoints
 

@@ -35,7 +35,7 @@ def make_history(config: Config, metrics: Metrics) -> History | None:
 
             return SqliteHistory(Path(f"{queue.sqlite.path}.history"), bounds)
         case "redis":
-            from sockudo_py.links.redis import RedisLink
+            from sockudo_py.links.redis.link import RedisLink
             from sockudo_py.stores.history.redis import RedisHistory
 
             link = RedisLink(

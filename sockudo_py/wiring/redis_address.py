@@ -8,7 +8,7 @@ from sockudo_py.config import Config
 from sockudo_py.config.model import RedisUser
 from sockudo_py.config.redis import RedisTlsConfig
 from sockudo_py.errors import ConfigError
-from sockudo_py.links.redis_address import Host, RedisAddress, Sentinels, Tls
+from sockudo_py.links.redis.address import Host, RedisAddress, Sentinels, Tls
 
 _SENTINEL_KEYS: Final = (
     "database.redis.sentinels, database.redis.name, database.redis.sentinel_username and "

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from sockudo_py.config import Config
 from sockudo_py.config.model import RedisUser
-from sockudo_py.links.redis_address import RedisAddress
+from sockudo_py.links.redis.address import RedisAddress
 from sockudo_py.wiring.redis_address import address_of_driver, keys_of_driver
 
 if TYPE_CHECKING:
-    from sockudo_py.links.redis_shared import Shared
+    from sockudo_py.links.redis.shared import Shared
 
 
 @runtime_checkable
@@ -36,9 +36,9 @@ class SharedRedis:
 
     def _make(self, address: RedisAddress, user: RedisUser) -> "Shared":
         from sockudo_py.adapters.redis.servers import problem_of, problem_of_node
-        from sockudo_py.links.redis_lasting import LastingRedis
-        from sockudo_py.links.redis_lasting_cluster import LastingCluster
-        from sockudo_py.links.redis_stream import dialer, dialer_of_masters, slots_of
+        from sockudo_py.links.redis.lasting import LastingRedis
+        from sockudo_py.links.redis.lasting_cluster import LastingCluster
+        from sockudo_py.links.redis.stream import dialer, dialer_of_masters, slots_of
 
         timeout = self._config.adapter.redis.response_timeout_ms / 1000
         owner, keys = user.replace("_", " "), keys_of_driver(self._config, user)

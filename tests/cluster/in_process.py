@@ -5,7 +5,7 @@ from typing import Any
 from redis import Redis
 
 from sockudo_py.changes import Transition
-from sockudo_py.links.redis_address import RedisAddress
+from sockudo_py.links.redis.address import RedisAddress
 from tests.conformance.adapters.over_redis import OverRedis, until
 from tests.support.redis_server import RedisServer
 

@@ -11,7 +11,7 @@ import pytest
 from sockudo_py.adapters.base import Joined, SignedIn, UserStatus
 from sockudo_py.adapters.redis.spread import number_of
 from sockudo_py.errors import SockudoError, Unavailable
-from sockudo_py.links.redis_address import RedisAddress
+from sockudo_py.links.redis.address import RedisAddress
 from sockudo_py.protocol.effects import Member
 from sockudo_py.queues.base import Append, LanePolicy
 from sockudo_py.queues.redis.queue import RedisQueue

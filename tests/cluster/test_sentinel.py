@@ -10,7 +10,7 @@ import pytest
 
 from sockudo_py.adapters.base import Joined
 from sockudo_py.errors import Unavailable
-from sockudo_py.links.redis_address import RedisAddress, Sentinels
+from sockudo_py.links.redis.address import RedisAddress, Sentinels
 from sockudo_py.protocol.effects import Member
 from sockudo_py.queues.base import Append, LanePolicy
 from sockudo_py.queues.redis.queue import RedisQueue

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from sockudo_py.errors import SockudoError, Unavailable
-from sockudo_py.links.redis_address import RedisAddress
+from sockudo_py.links.redis.address import RedisAddress
 from sockudo_py.metrics import Metrics
 from sockudo_py.queues import jobs
 from sockudo_py.queues.base import Append, Claim, LanePolicy

@@ -12,7 +12,7 @@ import pytest
 
 from sockudo_py.endpoints import RetryPolicy
 from sockudo_py.errors import Unavailable
-from sockudo_py.links.redis_address import RedisAddress
+from sockudo_py.links.redis.address import RedisAddress
 from sockudo_py.metrics import Metrics
 from sockudo_py.queues.base import Append, Claim
 from sockudo_py.queues.redis.queue import RedisQueue

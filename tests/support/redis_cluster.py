@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from redis.exceptions import RedisError
 
-from sockudo_py.links.redis_address import RedisAddress
-from sockudo_py.links.redis_masters import slot_of
+from sockudo_py.links.redis.address import RedisAddress
+from sockudo_py.links.redis.masters import slot_of
 from tests.support.ports import free_port
 from tests.support.redis_sentinel import wait_until
 from tests.support.redis_server import RedisServer

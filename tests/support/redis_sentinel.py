@@ -12,7 +12,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError, ResponseError
 from redis.retry import Retry
 
-from sockudo_py.links.redis_address import RedisAddress, Sentinels
+from sockudo_py.links.redis.address import RedisAddress, Sentinels
 from tests.support.ports import free_port
 from tests.support.redis_server import RedisServer, require_redis_binary
 

@@ -21,7 +21,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 
-from sockudo_py.links.redis_address import RedisAddress
+from sockudo_py.links.redis.address import RedisAddress
 from tests.support.ports import free_port
 
 START_SECONDS = 60.0  # a loaded machine

@@ -5,7 +5,7 @@
 
 import hashlib
 
-from sockudo_py.links.redis import Script
+from sockudo_py.links.redis.link import Script
 
 NOW = 1_800_000_000.0  # Unix seconds
 _TIME = "redis.call('TIME')"

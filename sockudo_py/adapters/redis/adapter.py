@@ -28,7 +28,7 @@ from sockudo_py.adapters.redis.teller import Teller
 from sockudo_py.adapters.redis.transitions import Outbox, PutOff, text
 from sockudo_py.changes import OnChange
 from sockudo_py.errors import SockudoError, Unavailable
-from sockudo_py.links.redis_shared import Shared
+from sockudo_py.links.redis.shared import Shared
 from sockudo_py.protocol.effects import Member
 from sockudo_py.protocol.source import Source
 

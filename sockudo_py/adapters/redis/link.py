@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from sockudo_py.links.redis import Script
-from sockudo_py.links.redis_shared import User, Way
-from sockudo_py.links.redis_stream import Answer, ReplyError
-from sockudo_py.links.redis_wire import Word
+from sockudo_py.links.redis.link import Script
+from sockudo_py.links.redis.shared import User, Way
+from sockudo_py.links.redis.stream import Answer, ReplyError
+from sockudo_py.links.redis.wire import Word
 
 
 class Scripts(dict[str, Script]):

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from sockudo_py.adapters.base import SignedIn, SignInDone
 from sockudo_py.adapters.redis.partition import Partition
 from sockudo_py.errors import Unavailable
-from sockudo_py.links.redis_address import partition_of
+from sockudo_py.links.redis.address import partition_of
 
 
 def number_of(app_id: str, name: str, partitions: int) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from sockudo_py.errors import Unavailable
-from sockudo_py.links.redis_wire import Word
+from sockudo_py.links.redis.wire import Word
 from sockudo_py.logs import quoted
 from sockudo_py.queues.base import Append, LedgerEntry, Occupancy
 from sockudo_py.queues.redis.encoding import CHUNK, chunks

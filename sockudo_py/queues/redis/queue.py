@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from sockudo_py.errors import SockudoError, Unavailable
-from sockudo_py.links.redis import RedisLink, Script
-from sockudo_py.links.redis_address import RedisAddress, address_of
-from sockudo_py.links.redis_wire import Word
+from sockudo_py.links.redis.address import RedisAddress, address_of
+from sockudo_py.links.redis.link import RedisLink, Script
+from sockudo_py.links.redis.wire import Word
 from sockudo_py.metrics import Metrics
 from sockudo_py.queues import jobs
 from sockudo_py.queues.base import (

@@ -6,7 +6,7 @@ from typing import Any
 
 from sockudo_py.errors import Unavailable
 from sockudo_py.links.micro_batcher import copy_of
-from sockudo_py.links.redis_wire import Word
+from sockudo_py.links.redis.wire import Word
 
 _MOST_ANSWERS = 500  # in one script call
 _PATIENCE = 0.001  # seconds that answers wait for a claim to go with

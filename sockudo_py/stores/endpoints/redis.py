@@ -6,8 +6,8 @@ Beside it are ``P endpoints:version``, ``:number``, ``:audit`` (newest first) an
 
 from collections.abc import Sequence
 
-from sockudo_py.links.redis import RedisLink, Script
-from sockudo_py.links.redis_wire import Word
+from sockudo_py.links.redis.link import RedisLink, Script
+from sockudo_py.links.redis.wire import Word
 from sockudo_py.stores.endpoints.base import (
     MOST_AUDITED,
     MOST_ROWS,

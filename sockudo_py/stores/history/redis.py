@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
 
-from sockudo_py.links.redis import RedisLink, Script
-from sockudo_py.links.redis_wire import Word
+from sockudo_py.links.redis.link import RedisLink, Script
+from sockudo_py.links.redis.wire import Word
 from sockudo_py.stores.history.base import Batch, Bounds, Link, Scope
 from sockudo_py.stores.history.figures import Figures
 from sockudo_py.stores.history.packs import Kept, unpack, wanted

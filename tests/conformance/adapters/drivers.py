@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from sockudo_py.adapters.local import LocalAdapter
-from sockudo_py.links.redis_address import RedisAddress
+from sockudo_py.links.redis.address import RedisAddress
 from tests.conformance.adapters.driven import APP as APP
 from tests.conformance.adapters.driven import Driven as Driven
 from tests.conformance.adapters.driven import running

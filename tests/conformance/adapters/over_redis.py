@@ -10,10 +10,10 @@ from sockudo_py.adapters.redis.adapter import RedisAdapter
 from sockudo_py.adapters.redis.partition import Partition, Timing
 from sockudo_py.adapters.redis.servers import problem_of, problem_of_node
 from sockudo_py.errors import Unavailable
-from sockudo_py.links.redis_address import Host, RedisAddress, address_of
-from sockudo_py.links.redis_lasting import LastingRedis
-from sockudo_py.links.redis_lasting_cluster import LastingCluster
-from sockudo_py.links.redis_stream import Listener, RedisStream, dialer, dialer_of_masters, slots_of
+from sockudo_py.links.redis.address import Host, RedisAddress, address_of
+from sockudo_py.links.redis.lasting import LastingRedis
+from sockudo_py.links.redis.lasting_cluster import LastingCluster
+from sockudo_py.links.redis.stream import Listener, RedisStream, dialer, dialer_of_masters, slots_of
 from tests.conformance.adapters.driven import Driven, running
 
 NODE_TIMEOUT = 60.0  # seconds; those that matter pass by hand

@@ -11,10 +11,10 @@ from sockudo_py.caches.memory import MemoryCache
 from sockudo_py.caches.memory_keys import MemoryKeys
 from sockudo_py.caches.redis import RedisCache, RedisKeys
 from sockudo_py.errors import Unavailable
-from sockudo_py.links.redis_lasting import LastingRedis
-from sockudo_py.links.redis_lasting_cluster import LastingCluster
-from sockudo_py.links.redis_shared import Shared
-from sockudo_py.links.redis_stream import dialer, dialer_of_masters, slots_of
+from sockudo_py.links.redis.lasting import LastingRedis
+from sockudo_py.links.redis.lasting_cluster import LastingCluster
+from sockudo_py.links.redis.shared import Shared
+from sockudo_py.links.redis.stream import dialer, dialer_of_masters, slots_of
 from tests.support.fake_loop import FakeLoop
 from tests.support.redis_cluster import RedisClusterServers
 from tests.support.redis_server import RedisServer

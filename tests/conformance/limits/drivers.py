@@ -7,9 +7,9 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from sockudo_py.limits.base import RateLimiter
 from sockudo_py.limits.memory import MemoryRateLimiter
 from sockudo_py.limits.redis import RedisRateLimiter
-from sockudo_py.links.redis_lasting import LastingRedis
-from sockudo_py.links.redis_lasting_cluster import LastingCluster
-from sockudo_py.links.redis_stream import dialer, dialer_of_masters, slots_of
+from sockudo_py.links.redis.lasting import LastingRedis
+from sockudo_py.links.redis.lasting_cluster import LastingCluster
+from sockudo_py.links.redis.stream import dialer, dialer_of_masters, slots_of
 from tests.support.fake_loop import FakeLoop
 from tests.support.redis_cluster import RedisClusterServers
 from tests.support.redis_server import RedisServer

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from sockudo_py.limits.redis import RedisRateLimiter
-from sockudo_py.links.redis_lasting import LastingRedis
+from sockudo_py.links.redis.lasting import LastingRedis
 from tests.conformance.adapters.over_redis import until
 from tests.conformance.limits.drivers import over_cluster, over_redis
 

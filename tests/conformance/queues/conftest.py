@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sockudo_py.links.redis_address import RedisAddress
+from sockudo_py.links.redis.address import RedisAddress
 from sockudo_py.queues.base import Append, Claim, LanePolicy, Queue
 from sockudo_py.queues.local.queue import MemoryQueue
 from sockudo_py.queues.redis.queue import RedisQueue

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sockudo_py.links.redis import RedisLink
+from sockudo_py.links.redis.link import RedisLink
 from sockudo_py.links.sqlite import SqliteFile
 from sockudo_py.metrics import Metrics
 from sockudo_py.queues.metrics import QueueMetrics

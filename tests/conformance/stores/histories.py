@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pytest
 
-from sockudo_py.links.redis import RedisLink
+from sockudo_py.links.redis.link import RedisLink
 from sockudo_py.metrics import Metrics
 from sockudo_py.queues.metrics import QueueMetrics
 from sockudo_py.stores.history.base import Batch, Bounds, History, Scope

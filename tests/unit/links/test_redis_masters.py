@@ -7,8 +7,8 @@ from functools import partial
 
 import pytest
 
-from sockudo_py.links.redis_address import Host, RedisAddress, Sentinels
-from sockudo_py.links.redis_masters import BySentinels, BySlot, NoMaster, Range, SlotMap, slot_of
+from sockudo_py.links.redis.address import Host, RedisAddress, Sentinels
+from sockudo_py.links.redis.masters import BySentinels, BySlot, NoMaster, Range, SlotMap, slot_of
 from tests.support.ports import free_port
 
 SECRET = "only-for-this-test"

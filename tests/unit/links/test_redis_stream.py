@@ -6,7 +6,7 @@ from typing import Any
 import hiredis
 import pytest
 
-from sockudo_py.links.redis_stream import RedisStream
+from sockudo_py.links.redis.stream import RedisStream
 
 
 class Transport:

@@ -11,7 +11,7 @@ from redis.exceptions import OutOfMemoryError, ReadOnlyError, RedisError, Respon
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from sockudo_py.errors import Unavailable
-from sockudo_py.links.redis import RedisLink, Script
+from sockudo_py.links.redis.link import RedisLink, Script
 from sockudo_py.metrics import Metrics
 
 SCRIPT = Script("queue_depths")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sockudo_py.errors import Unavailable
-from sockudo_py.links.redis_wire import Word
+from sockudo_py.links.redis.wire import Word
 from sockudo_py.queues.redis.turns import Turns
 
 

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from sockudo_py.errors import Unavailable
-from sockudo_py.links.redis_stream import Answer, ReplyError
+from sockudo_py.links.redis.stream import Answer, ReplyError
 
 
 class Commands:

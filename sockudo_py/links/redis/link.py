@@ -1,6 +1,6 @@
 """The way to Redis: few connections, no hidden repeats, scripts by their digest, every error as ``Unavailable``.
 
-Scripts go over one connection of our own (``redis_wire.py``), everything else over redis-py's.
+Scripts go over one connection of our own (``wire.py``), everything else over redis-py's.
 """
 
 import asyncio
@@ -29,12 +29,12 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from sockudo_py.errors import Unavailable
-from sockudo_py.links.redis_address import RedisAddress, address_of
-from sockudo_py.links.redis_masters import NoMaster, finder_of, pool_of
-from sockudo_py.links.redis_wire import RedisWire, Word
+from sockudo_py.links.redis.address import RedisAddress, address_of
+from sockudo_py.links.redis.masters import NoMaster, finder_of, pool_of
+from sockudo_py.links.redis.wire import RedisWire, Word
 from sockudo_py.metrics import Series
 
-_LUA = Path(__file__).parents[1] / "lua"
+_LUA = Path(__file__).parents[2] / "lua"
 _INCLUDE = re.compile(r"^-- include (\w+)\.lua\n", re.MULTILINE)
 _WAIT_MS = 100  # for replicas, when asked to wait for them
 # error class -> kind for metrics, what it means; the first that fits

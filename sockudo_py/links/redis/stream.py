@@ -16,10 +16,10 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
 from sockudo_py.errors import Unavailable
-from sockudo_py.links.redis import meaning_of
-from sockudo_py.links.redis_address import Host, RedisAddress, address_of, shown
-from sockudo_py.links.redis_masters import AtHost, Range, SlotMap, finder_of, pool_of
-from sockudo_py.links.redis_wire import Word, opened
+from sockudo_py.links.redis.address import Host, RedisAddress, address_of, shown
+from sockudo_py.links.redis.link import meaning_of
+from sockudo_py.links.redis.masters import AtHost, Range, SlotMap, finder_of, pool_of
+from sockudo_py.links.redis.wire import Word, opened
 
 ReplyError = hiredis.ReplyError
 Answer = Callable[[Any], None]  # takes the answer; an error is a hiredis.ReplyError

@@ -2,8 +2,8 @@
 
 from typing import Any, Protocol
 
-from sockudo_py.links.redis_stream import Answer
-from sockudo_py.links.redis_wire import Word
+from sockudo_py.links.redis.stream import Answer
+from sockudo_py.links.redis.wire import Word
 
 WARN_EVERY = 30.0  # seconds between two lines of the log about the same trouble
 FIRST_PAUSE = 0.02  # seconds between two attempts to connect ...

@@ -19,8 +19,8 @@ from redis.exceptions import AuthenticationError, AuthorizationError, NoPermissi
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from sockudo_py.links.redis_address import Host, RedisAddress, Sentinels, shown
-from sockudo_py.links.redis_wire import opened
+from sockudo_py.links.redis.address import Host, RedisAddress, Sentinels, shown
+from sockudo_py.links.redis.wire import opened
 
 _AT_ONCE: Final = 8  # servers that are asked together
 _OTHERS: Final = 0.1  # seconds that the others have, once one has answered

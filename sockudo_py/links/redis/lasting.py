@@ -9,11 +9,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from sockudo_py.errors import Unavailable
-from sockudo_py.links.redis_commands import Commands, answer_to, away, refusal
-from sockudo_py.links.redis_opening import Opening
-from sockudo_py.links.redis_shared import FIRST_PAUSE, LONGEST_PAUSE, WARN_EVERY, User, fields
-from sockudo_py.links.redis_stream import Answer, Listener, RedisStream, ReplyError
-from sockudo_py.links.redis_wire import Word
+from sockudo_py.links.redis.commands import Commands, answer_to, away, refusal
+from sockudo_py.links.redis.opening import Opening
+from sockudo_py.links.redis.shared import FIRST_PAUSE, LONGEST_PAUSE, WARN_EVERY, User, fields
+from sockudo_py.links.redis.stream import Answer, Listener, RedisStream, ReplyError
+from sockudo_py.links.redis.wire import Word
 
 _log = logging.getLogger(__name__)
 
