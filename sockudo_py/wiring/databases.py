@@ -3,8 +3,8 @@
 import ssl
 from typing import Any
 
-from sockudo_py.apps.database import DatabaseApps, Place, Read
-from sockudo_py.apps.table import Table
+from sockudo_py.apps.databases.database import DatabaseApps, Place, Read
+from sockudo_py.apps.databases.table import Table
 from sockudo_py.config import Config
 from sockudo_py.errors import ConfigError
 from sockudo_py.metrics import Metrics
@@ -29,7 +29,7 @@ def _table(config: Config) -> tuple[Table, str, int, float]:
     manager, database = config.app_manager, config.database
     match manager.driver:
         case "postgres":
-            from sockudo_py.apps.postgres import PostgresTable
+            from sockudo_py.apps.databases.postgres import PostgresTable
 
             postgres = database.postgres
             table: Table = PostgresTable(
@@ -43,7 +43,7 @@ def _table(config: Config) -> tuple[Table, str, int, float]:
             )
             return table, postgres.table_name, postgres.response_timeout_ms, manager.postgres.poll_interval
         case "mysql":
-            from sockudo_py.apps.mysql import MysqlTable
+            from sockudo_py.apps.databases.mysql import MysqlTable
 
             mysql = database.mysql
             table = MysqlTable(
@@ -58,7 +58,7 @@ def _table(config: Config) -> tuple[Table, str, int, float]:
             )
             return table, mysql.table_name, mysql.response_timeout_ms, manager.mysql.poll_interval
         case "dynamodb":
-            from sockudo_py.apps.dynamodb import DynamoDbTable
+            from sockudo_py.apps.databases.dynamodb import DynamoDbTable
 
             dynamodb = database.dynamodb
             table = DynamoDbTable(

@@ -17,7 +17,7 @@ LATER = (
 UNUSED = (
     "asyncpg",
     "asyncmy",
-    "sockudo_py.apps.database",
+    "sockudo_py.apps.databases.database",
     "boto3",
     "botocore",
     "redis",

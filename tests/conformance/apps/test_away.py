@@ -10,7 +10,7 @@ import pytest
 import trustme
 from moto.server import ThreadedMotoServer
 
-from sockudo_py.apps.postgres import CHANNEL
+from sockudo_py.apps.databases.postgres import CHANNEL
 from sockudo_py.errors import ConfigError
 from tests.conformance.apps.conftest import Watch
 from tests.conformance.apps.drivers import InDynamoDb, InMariaDb, InPostgres, Store, Watched
@@ -175,7 +175,7 @@ async def test_notifications_that_a_pooler_swallows_are_noticed_and_the_table_is
     store: InPostgres, watch: Watch, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    monkeypatch.setattr("sockudo_py.apps.postgres.TOLD", 3600.0)
+    monkeypatch.setattr("sockudo_py.apps.databases.postgres.TOLD", 3600.0)
     await store.write(app("1"))
     with pooler(store.server.port, store.database) as port:
         with_settings(store, "postgres", port=port)

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from sockudo_py.apps import database
 from sockudo_py.apps.base import AppChanged, AppDefinition
 from sockudo_py.apps.config import ConfigApps
 from sockudo_py.apps.current import CurrentApps
-from sockudo_py.apps.database import DatabaseApps, Place
-from sockudo_py.apps.table import Look, Row, TableError, versions_of
+from sockudo_py.apps.databases import database
+from sockudo_py.apps.databases.database import DatabaseApps, Place
+from sockudo_py.apps.databases.table import Look, Row, TableError, versions_of
 from sockudo_py.errors import ConfigError
 from sockudo_py.metrics import Metrics
 from sockudo_py.protocol.app import App, AppKey

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sockudo_py.apps.base import AppChanged, AppDefinition
-from sockudo_py.apps.keeper import Keeper, Outcome
+from sockudo_py.apps.databases.keeper import Keeper, Outcome
 from sockudo_py.endpoints import Endpoint
 from sockudo_py.protocol.app import App, AppKey
 

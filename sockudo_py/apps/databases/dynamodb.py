@@ -13,7 +13,7 @@ from boto3.dynamodb.types import TypeDeserializer
 from botocore import exceptions as aws
 from botocore.config import Config
 
-from sockudo_py.apps.table import Look, Row, TableError, versions_of
+from sockudo_py.apps.databases.table import Look, Row, TableError, versions_of
 
 CONNECT_TIMEOUT = 5.0
 ANSWER_TIMEOUT = 10.0  # seconds for one page

@@ -14,7 +14,7 @@ from typing import Any
 import asyncmy
 from asyncmy.errors import MySQLError
 
-from sockudo_py.apps.table import Look, Row, TableError, versions_of
+from sockudo_py.apps.databases.table import Look, Row, TableError, versions_of
 
 CHUNK = 500  # rows asked for at once
 ACCESS_DENIED, NO_DATABASE_ACCESS, UNKNOWN_DATABASE, NO_SUCH_TABLE, NO_SUCH_COLUMN, NO_TABLE_ACCESS = (

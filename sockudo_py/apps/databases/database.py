@@ -13,8 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from sockudo_py.apps.base import AppChanged, AppDefinition, AppManager
-from sockudo_py.apps.keeper import Keeper, Outcome
-from sockudo_py.apps.table import Look, Row, Table, TableError
+from sockudo_py.apps.databases.keeper import Keeper, Outcome
+from sockudo_py.apps.databases.table import Look, Row, Table, TableError
 from sockudo_py.errors import ConfigError
 from sockudo_py.metrics import Metrics
 from sockudo_py.protocol.app import App

@@ -1,6 +1,6 @@
 """A table of apps in PostgreSQL.
 
-Where our trigger is on the table (``sql/postgres.sql``), the database tells of changes by NOTIFY. Whether that reaches
+Where our trigger is on the table (``apps/sql/postgres.sql``), the database tells of changes by NOTIFY. Whether that reaches
 us is tried out when we connect: a pooler in between may swallow it. Each look is one snapshot of the table.
 """
 
@@ -13,7 +13,7 @@ from typing import Any
 
 import asyncpg
 
-from sockudo_py.apps.table import Look, Row, TableError, versions_of
+from sockudo_py.apps.databases.table import Look, Row, TableError, versions_of
 
 log = logging.getLogger(__name__)
 
