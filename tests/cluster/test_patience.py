@@ -1,10 +1,10 @@
 """What joins and sign-ins get that wait for a Redis that is away."""
 
 from sockudo_py.adapters.base import Joined
-from sockudo_py.adapters.redis.channels import Step
-from sockudo_py.adapters.redis.patience import JOINS_WAIT, MEMBERS_WAIT, give_up
-from sockudo_py.adapters.redis.state import State
-from sockudo_py.adapters.redis.users import SignStep
+from sockudo_py.adapters.redis.view.channels import Step
+from sockudo_py.adapters.redis.view.patience import JOINS_WAIT, MEMBERS_WAIT, give_up
+from sockudo_py.adapters.redis.view.state import State
+from sockudo_py.adapters.redis.view.users import SignStep
 from sockudo_py.errors import Unavailable
 from sockudo_py.protocol.effects import Member
 from sockudo_py.protocol.source import Source

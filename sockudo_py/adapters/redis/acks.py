@@ -4,7 +4,7 @@ from functools import partial
 from typing import Any, Final
 
 from sockudo_py.adapters.redis.link import Link
-from sockudo_py.adapters.redis.transitions import Outbox
+from sockudo_py.adapters.redis.view.transitions import Outbox
 
 _AT_ONCE: Final = 1000
 

@@ -17,7 +17,6 @@ from sockudo_py.adapters.base import (
     SignInDone,
     SignOutDone,
 )
-from sockudo_py.adapters.redis.channels import pairs, roster_of
 from sockudo_py.adapters.redis.figures import Figures, named, together
 from sockudo_py.adapters.redis.held import held_of
 from sockudo_py.adapters.redis.link import Link
@@ -25,7 +24,8 @@ from sockudo_py.adapters.redis.partition import Partition, Timing
 from sockudo_py.adapters.redis.servers import policy_problem
 from sockudo_py.adapters.redis.spread import SignIn, number_of
 from sockudo_py.adapters.redis.teller import Teller
-from sockudo_py.adapters.redis.transitions import Outbox, PutOff, text
+from sockudo_py.adapters.redis.view.channels import pairs, roster_of
+from sockudo_py.adapters.redis.view.transitions import Outbox, PutOff, text
 from sockudo_py.changes import OnChange
 from sockudo_py.errors import SockudoError, Unavailable
 from sockudo_py.links.redis.shared import Shared

@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 from sockudo_py.adapters.base import Held
-from sockudo_py.adapters.redis.channels import pairs, roster_of
 from sockudo_py.adapters.redis.partition import Partition
-from sockudo_py.adapters.redis.transitions import text
+from sockudo_py.adapters.redis.view.channels import pairs, roster_of
+from sockudo_py.adapters.redis.view.transitions import text
 
 _AT_ONCE: Final = 500
 

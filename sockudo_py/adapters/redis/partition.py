@@ -14,18 +14,18 @@ from typing import Any, Final
 
 from sockudo_py.adapters.base import Envelope, JoinDone, LeaveDone, Message, SignInDone, SignOutDone
 from sockudo_py.adapters.envelopes import BadEnvelope, decode, encode, watch_topic
-from sockudo_py.adapters.redis import news, patience
 from sockudo_py.adapters.redis.acks import Acks
-from sockudo_py.adapters.redis.batches import STEPS_AT_MOST, Batches, step_of
-from sockudo_py.adapters.redis.channels import Channel, Step, Words, pairs
 from sockudo_py.adapters.redis.figures import Figures
 from sockudo_py.adapters.redis.link import Link, Scripts
-from sockudo_py.adapters.redis.registration import Registration
-from sockudo_py.adapters.redis.state import Batch, State
 from sockudo_py.adapters.redis.teller import Teller
 from sockudo_py.adapters.redis.timers import Timers
-from sockudo_py.adapters.redis.transitions import PUT_OFF_AT_MOST, Entry, Outbox, PutOff
-from sockudo_py.adapters.redis.users import SignStep, User, WatchStep
+from sockudo_py.adapters.redis.view import news, patience
+from sockudo_py.adapters.redis.view.batches import STEPS_AT_MOST, Batches, step_of
+from sockudo_py.adapters.redis.view.channels import Channel, Step, Words, pairs
+from sockudo_py.adapters.redis.view.registration import Registration
+from sockudo_py.adapters.redis.view.state import Batch, State
+from sockudo_py.adapters.redis.view.transitions import PUT_OFF_AT_MOST, Entry, Outbox, PutOff
+from sockudo_py.adapters.redis.view.users import SignStep, User, WatchStep
 from sockudo_py.errors import Unavailable
 from sockudo_py.protocol.effects import Member
 from sockudo_py.protocol.source import Source

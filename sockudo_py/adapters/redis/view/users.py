@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sockudo_py.adapters.base import Envelope, SignedIn, SignInDone, SignOutDone, UserStatus
-from sockudo_py.adapters.redis.channels import Words
+from sockudo_py.adapters.redis.view.channels import Words
 
 
 @dataclass(slots=True, eq=False)

@@ -4,8 +4,8 @@ from collections import deque
 from typing import Final
 
 from sockudo_py.adapters.base import Joined
-from sockudo_py.adapters.redis.channels import Channel, Step
-from sockudo_py.adapters.redis.state import Batch, State
+from sockudo_py.adapters.redis.view.channels import Channel, Step
+from sockudo_py.adapters.redis.view.state import Batch, State
 from sockudo_py.errors import Unavailable
 
 JOINS_WAIT: Final = 5.0  # seconds, then those of plain channels are confirmed by what is known here

@@ -20,7 +20,7 @@ from sockudo_py.adapters.base import (
     MemberCame,
     MemberWent,
 )
-from sockudo_py.adapters.redis.transitions import Entry, text
+from sockudo_py.adapters.redis.view.transitions import Entry, text
 from sockudo_py.protocol.effects import Member
 from sockudo_py.protocol.source import Source
 

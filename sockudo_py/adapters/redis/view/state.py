@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from sockudo_py.adapters.envelopes import channel_topic, user_topic
-from sockudo_py.adapters.redis.channels import Channel, Plan
-from sockudo_py.adapters.redis.transitions import Entry, text
-from sockudo_py.adapters.redis.users import User, UserPlan, Watched, WatchStep
+from sockudo_py.adapters.redis.view.channels import Channel, Plan
+from sockudo_py.adapters.redis.view.transitions import Entry, text
+from sockudo_py.adapters.redis.view.users import User, UserPlan, Watched, WatchStep
 from sockudo_py.protocol.source import Source
 
 

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from typing import Final
 
 from sockudo_py.adapters.envelopes import watch_topic
-from sockudo_py.adapters.redis.channels import Channel, Plan, plan
-from sockudo_py.adapters.redis.registration import Registration
-from sockudo_py.adapters.redis.state import Batch, State
-from sockudo_py.adapters.redis.transitions import Entry, text
-from sockudo_py.adapters.redis.users import User, WatchStep, plan_user
+from sockudo_py.adapters.redis.view.channels import Channel, Plan, plan
+from sockudo_py.adapters.redis.view.registration import Registration
+from sockudo_py.adapters.redis.view.state import Batch, State
+from sockudo_py.adapters.redis.view.transitions import Entry, text
+from sockudo_py.adapters.redis.view.users import User, WatchStep, plan_user
 from sockudo_py.protocol.source import Source
 
 STEPS_AT_MOST: Final = 300  # of a batch

@@ -4,10 +4,10 @@ from collections import deque
 from collections.abc import Mapping
 
 from sockudo_py.adapters.base import Left
-from sockudo_py.adapters.redis.channels import Channel, Had, Step, plan
-from sockudo_py.adapters.redis.state import Batch, State
-from sockudo_py.adapters.redis.transitions import text
-from sockudo_py.adapters.redis.users import SignStep, User
+from sockudo_py.adapters.redis.view.channels import Channel, Had, Step, plan
+from sockudo_py.adapters.redis.view.state import Batch, State
+from sockudo_py.adapters.redis.view.transitions import text
+from sockudo_py.adapters.redis.view.users import SignStep, User
 
 
 class Registration:

@@ -3,7 +3,7 @@
 from typing import Final
 
 from sockudo_py.adapters.base import CountChanged, Envelope, MemberCame, MemberWent, UserStatus
-from sockudo_py.adapters.redis.state import State
+from sockudo_py.adapters.redis.view.state import State
 
 NEWS: Final = (MemberCame, MemberWent, CountChanged, UserStatus)
 
