@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from sockudo_py.cli.options import OK, Env, examples
-from sockudo_py.management.keys import new_key
+from sockudo_py.management.credentials.keys import new_key
 
 
 def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

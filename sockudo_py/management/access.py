@@ -9,11 +9,11 @@ from sockudo_py.http.auth import authenticate
 from sockudo_py.http.messages import ApiRequest
 from sockudo_py.http.query import TooManyParameters, read_signed
 from sockudo_py.limits.base import RateLimiter, RequestLimit
-from sockudo_py.management.keys import Admin, AdminKeys, given_key
+from sockudo_py.management.credentials.keys import Admin, AdminKeys, given_key
+from sockudo_py.management.credentials.sessions import CSRF_HEADER, Sessions
 from sockudo_py.management.links import PREFIX, Links
-from sockudo_py.management.router import Match
-from sockudo_py.management.sessions import CSRF_HEADER, Sessions
-from sockudo_py.management.values import Refused
+from sockudo_py.management.requests.router import Match
+from sockudo_py.management.requests.values import Refused
 
 NOBODY = Admin(b"", frozenset(), frozenset(), "anybody")
 _ENDED = "this link is not valid (any more): it has ended, or the key that made it is gone; ask for another one"

@@ -11,9 +11,9 @@ from sockudo_py.http.app import Bodies, read_body
 from sockudo_py.http.messages import ApiRequest, ApiResponse
 from sockudo_py.http.query import AUTH_PARAMS
 from sockudo_py.http.routes import cut_prefix, origin_form
-from sockudo_py.management.keys import Admin
-from sockudo_py.management.router import Match, Router
-from sockudo_py.management.values import Answer, Asked, Refused
+from sockudo_py.management.credentials.keys import Admin
+from sockudo_py.management.requests.router import Match, Router
+from sockudo_py.management.requests.values import Answer, Asked, Refused
 
 MOST_HELD = 64 * 1024 * 1024  # bytes of all bodies that are being received, together
 NO_CONTENT = 204

@@ -6,12 +6,12 @@ from typing import Any
 
 import orjson
 
-from sockudo_py.management.answers import CHANGE, listed
-from sockudo_py.management.keys import EVERY_APP, Admin
-from sockudo_py.management.params import APP_ID, PAGE
-from sockudo_py.management.router import Route
-from sockudo_py.management.scope import app_of
-from sockudo_py.management.values import Answer, Asked, Fields, Refused, iso
+from sockudo_py.management.credentials.keys import EVERY_APP, Admin
+from sockudo_py.management.requests.answers import CHANGE, listed
+from sockudo_py.management.requests.params import APP_ID, PAGE
+from sockudo_py.management.requests.router import Route
+from sockudo_py.management.requests.scope import app_of
+from sockudo_py.management.requests.values import Answer, Asked, Fields, Refused, iso
 from sockudo_py.stores.endpoints.base import AuditLine, EndpointStore
 
 _MOST_NAMED = 50  # fields in a line

@@ -6,14 +6,14 @@ from typing import Any, Protocol, get_args
 from sockudo_py.endpoints import ProfileName
 from sockudo_py.event_types import EventType
 from sockudo_py.http.notation import Param, words
-from sockudo_py.management.aliases import alias_of, aliased
-from sockudo_py.management.answers import EVENT
-from sockudo_py.management.answers import EVENTS as EVENTS_LISTED
-from sockudo_py.management.keys import EVERY_APP, Admin
-from sockudo_py.management.params import APP_ID, PAGE
-from sockudo_py.management.router import Route
-from sockudo_py.management.scope import app_of
-from sockudo_py.management.values import Answer, Asked, FieldProblem, Fields, Refused
+from sockudo_py.management.credentials.keys import EVERY_APP, Admin
+from sockudo_py.management.requests.aliases import alias_of, aliased
+from sockudo_py.management.requests.answers import EVENT
+from sockudo_py.management.requests.answers import EVENTS as EVENTS_LISTED
+from sockudo_py.management.requests.params import APP_ID, PAGE
+from sockudo_py.management.requests.router import Route
+from sockudo_py.management.requests.scope import app_of
+from sockudo_py.management.requests.values import Answer, Asked, FieldProblem, Fields, Refused
 from sockudo_py.webhooks.catalogue.models import EVENTS, EventModel
 from sockudo_py.webhooks.catalogue.schemas import Payload, Shape, request_schema
 from sockudo_py.webhooks.delivery.examples import request_example

@@ -11,13 +11,13 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from sockudo_py.apps.base import AppManager
-from sockudo_py.management.answers import LINK
 from sockudo_py.management.audit import audit_line
-from sockudo_py.management.keys import EVERY_APP, Admin, AdminKeys, given_key
-from sockudo_py.management.models import LinkBody, read
-from sockudo_py.management.router import Route
-from sockudo_py.management.scope import one_app_of
-from sockudo_py.management.values import Answer, Asked, Refused, iso
+from sockudo_py.management.credentials.keys import EVERY_APP, Admin, AdminKeys, given_key
+from sockudo_py.management.requests.answers import LINK
+from sockudo_py.management.requests.models import LinkBody, read
+from sockudo_py.management.requests.router import Route
+from sockudo_py.management.requests.scope import one_app_of
+from sockudo_py.management.requests.values import Answer, Asked, Refused, iso
 from sockudo_py.stores.endpoints.base import EndpointStore
 
 PREFIX: Final = "pl_"

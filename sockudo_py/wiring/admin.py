@@ -11,8 +11,8 @@ from sockudo_py.edge.fallback.deferred import DeferredServer
 from sockudo_py.edge.sockets.listening import remedy, serve_unix
 from sockudo_py.errors import SockudoError
 from sockudo_py.management.access import SocketAccess
-from sockudo_py.management.keys import SOCKET_OWNER
-from sockudo_py.management.router import Router
+from sockudo_py.management.credentials.keys import SOCKET_OWNER
+from sockudo_py.management.requests.router import Router
 from sockudo_py.process.unix_socket import UnixListener
 
 if TYPE_CHECKING:

@@ -14,13 +14,13 @@ from sockudo_py.apps.base import AppManager
 from sockudo_py.config import Config
 from sockudo_py.limits.base import RateLimiter
 from sockudo_py.management.access import PortAccess, SocketAccess
+from sockudo_py.management.credentials.keys import SOCKET_OWNER
 from sockudo_py.management.dashboard.login import LoginRoutes
-from sockudo_py.management.keys import SOCKET_OWNER
 from sockudo_py.management.live.cluster import ClusterConsole
 from sockudo_py.management.live.console import Console
 from sockudo_py.management.live.overview import INTERVAL, Overview
 from sockudo_py.management.live.routes import LiveRoutes
-from sockudo_py.management.router import Group
+from sockudo_py.management.requests.router import Group
 from sockudo_py.metrics import Metrics
 from sockudo_py.node import Node
 from sockudo_py.relays.board import Board

@@ -21,7 +21,7 @@ from sockudo_py.config import Config
 from sockudo_py.endpoints import Endpoint
 from sockudo_py.errors import ConfigError
 from sockudo_py.limits.base import RateLimiter, RequestLimit
-from sockudo_py.management.keys import Admin
+from sockudo_py.management.credentials.keys import Admin
 from sockudo_py.metrics import Metrics
 from sockudo_py.process.descriptors import Descriptors
 from sockudo_py.process.memory import memory_share

@@ -4,8 +4,8 @@ from pathlib import Path
 from typing import assert_never
 
 from sockudo_py.config import Config
-from sockudo_py.management.deliveries import Past
-from sockudo_py.management.letters import Letters
+from sockudo_py.management.deliveries.letters import Letters
+from sockudo_py.management.deliveries.routes import Past
 from sockudo_py.metrics import Metrics
 from sockudo_py.queues.base import Queue
 from sockudo_py.queues.metrics import QueueMetrics

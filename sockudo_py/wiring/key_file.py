@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sockudo_py.errors import ConfigError
-from sockudo_py.management.keys import EVERY_APP, Admin, new_key
+from sockudo_py.management.credentials.keys import EVERY_APP, Admin, new_key
 
 MODE = 0o600
 _SHORTEST = 20  # characters

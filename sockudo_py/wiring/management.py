@@ -9,28 +9,27 @@ from sockudo_py.apps.base import AppManager
 from sockudo_py.config import Config
 from sockudo_py.endpoints import Endpoint
 from sockudo_py.limits.base import RateLimiter, RequestLimit
-from sockudo_py.management import making
 from sockudo_py.management.access import PortAccess
 from sockudo_py.management.audit import AuditRoutes
 from sockudo_py.management.catalogue import CatalogueRoutes
-from sockudo_py.management.deliveries import DeliveryRoutes
-from sockudo_py.management.documents import Document
-from sockudo_py.management.editing import Editor
-from sockudo_py.management.endpoints import EndpointRoutes
-from sockudo_py.management.feeds import FeedRoutes
-from sockudo_py.management.keys import AdminKeys
-from sockudo_py.management.letters import letters_of
+from sockudo_py.management.credentials.keys import AdminKeys
+from sockudo_py.management.deliveries.feeds import FeedRoutes
+from sockudo_py.management.deliveries.letters import letters_of
+from sockudo_py.management.deliveries.queue import QueueRoutes
+from sockudo_py.management.deliveries.resyncing import ResyncRoutes
+from sockudo_py.management.deliveries.routes import DeliveryRoutes
+from sockudo_py.management.deliveries.statistics import StatisticsRoutes
+from sockudo_py.management.deliveries.trigger import TriggerRoutes
+from sockudo_py.management.deliveries.trying import TestRoutes
+from sockudo_py.management.endpoints.documents import Document
+from sockudo_py.management.endpoints.editing import Editor
+from sockudo_py.management.endpoints.managed import ManagedEndpoints
+from sockudo_py.management.endpoints.projects import ProjectRoutes
+from sockudo_py.management.endpoints.routes import EndpointRoutes, making
 from sockudo_py.management.links import LinkRoutes
-from sockudo_py.management.managed import ManagedEndpoints
 from sockudo_py.management.openapi.document import document
 from sockudo_py.management.openapi.routes import OpenApiRoutes
-from sockudo_py.management.projects import ProjectRoutes
-from sockudo_py.management.queue import QueueRoutes
-from sockudo_py.management.resyncing import ResyncRoutes
-from sockudo_py.management.router import Group, Router
-from sockudo_py.management.statistics import StatisticsRoutes
-from sockudo_py.management.trigger import TriggerRoutes
-from sockudo_py.management.trying import TestRoutes
+from sockudo_py.management.requests.router import Group, Router
 from sockudo_py.metrics import Metrics
 from sockudo_py.node import Node
 from sockudo_py.protocol.app import App

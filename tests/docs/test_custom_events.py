@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-import sockudo_py.management.trigger
+import sockudo_py.management.deliveries.trigger
 import sockudo_py.webhooks.trigger
 from sockudo_py.webhooks.operators.kinds import KINDS
 from sockudo_py.webhooks.trigger.asked import _KNOWN
@@ -28,7 +28,7 @@ def test_every_field_is_listed() -> None:
 def test_every_code_of_an_error_is_listed() -> None:
     modules = [
         *Path(sockudo_py.webhooks.trigger.__path__[0]).glob("*.py"),
-        Path(sockudo_py.management.trigger.__file__),
+        Path(sockudo_py.management.deliveries.trigger.__file__),
     ]
     text = "".join(module.read_text() for module in modules)
     sent = set(re.findall(r'\b(?:NotTriggered|Refused)\(\s*\d{3}, "(\w+)"', text))

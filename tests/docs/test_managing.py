@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from sockudo_py.config.webhooks import AdminKey
-from sockudo_py.management.aliases import ALIASES
-from sockudo_py.management.keys import AdminKeys
+from sockudo_py.management.credentials.keys import AdminKeys
 from sockudo_py.management.links import LinkRoutes, Links
+from sockudo_py.management.requests.aliases import ALIASES
 from sockudo_py.stores.endpoints.memory import MemoryEndpoints
 from tests.docs.pages import blocks, code_words, page, section, table
 from tests.support.management import KEY, admin_key, managed

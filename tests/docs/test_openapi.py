@@ -13,7 +13,7 @@ from sockudo_py.cli.main import main
 from sockudo_py.config import load
 from sockudo_py.http.routes import ROUTES, Open
 from sockudo_py.management.openapi.document import document
-from sockudo_py.management.router import Router
+from sockudo_py.management.requests.router import Router
 from sockudo_py.wiring.server import Server
 from tests.docs.made import DOCS
 

@@ -9,8 +9,8 @@ from contextlib import ExitStack, closing, contextmanager
 import pytest
 from aiohttp import web
 
+from sockudo_py.management.credentials.keys import Admin
 from sockudo_py.management.dashboard import app as dashboard
-from sockudo_py.management.keys import Admin
 from sockudo_py.management.live.console import Console
 from sockudo_py.tap import Tap
 from tests.support.management import KEY, Said, admin_key, ask, managed

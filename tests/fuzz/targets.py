@@ -26,8 +26,8 @@ from sockudo_py.errors import ConfigError
 from sockudo_py.http.auth import authenticate, is_signed_as_usual
 from sockudo_py.http.messages import ApiRequest
 from sockudo_py.http.query import TooManyParameters, read_signed
-from sockudo_py.management import models
-from sockudo_py.management.values import Refused
+from sockudo_py.management.requests import models
+from sockudo_py.management.requests.values import Refused
 from sockudo_py.protocol import codec
 from sockudo_py.protocol.channels.table import classify, is_cached, is_private, valid_channel_name
 from sockudo_py.queues import jobs

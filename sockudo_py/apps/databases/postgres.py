@@ -1,7 +1,7 @@
 """A table of apps in PostgreSQL.
 
-Where our trigger is on the table (``apps/sql/postgres.sql``), the database tells of changes by NOTIFY. Whether that reaches
-us is tried out when we connect: a pooler in between may swallow it. Each look is one snapshot of the table.
+Where our trigger is on the table (``apps/sql/postgres.sql``), the database sends a NOTIFY at each change. A pooler in
+between may swallow it, so each connect tries out whether one arrives. Each look is one snapshot of the table.
 """
 
 import asyncio

@@ -21,12 +21,12 @@ from sockudo_py.cli.webhooks.stored import Known, known
 from sockudo_py.config import Config
 from sockudo_py.endpoints import Endpoint
 from sockudo_py.errors import ConfigError, SockudoError
-from sockudo_py.management.endpoints import EndpointRoutes, Listed
-from sockudo_py.management.keys import SOCKET_OWNER
-from sockudo_py.management.letters import Letters, letters_of
-from sockudo_py.management.queue import QueueRoutes
-from sockudo_py.management.router import Router
-from sockudo_py.management.values import Asked
+from sockudo_py.management.credentials.keys import SOCKET_OWNER
+from sockudo_py.management.deliveries.letters import Letters, letters_of
+from sockudo_py.management.deliveries.queue import QueueRoutes
+from sockudo_py.management.endpoints.routes import EndpointRoutes, Listed
+from sockudo_py.management.requests.router import Router
+from sockudo_py.management.requests.values import Asked
 from sockudo_py.metrics import Metrics
 from sockudo_py.process.unix_socket import reachable
 from sockudo_py.queues.base import Queue

@@ -5,7 +5,7 @@ import re
 import time
 
 from sockudo_py.cli.shown import plain
-from sockudo_py.management.values import moment_ms
+from sockudo_py.management.requests.values import moment_ms
 from sockudo_py.webhooks.targets.base import ERROR_CLASSES
 
 _AGO = re.compile(r"(\d{1,6})\s*([smhdw])")

@@ -7,8 +7,8 @@ from pathlib import Path
 from sockudo_py.config import Config
 from sockudo_py.endpoints import Endpoint
 from sockudo_py.errors import ConfigError
-from sockudo_py.management.documents import OVERRIDE, Broken, Document, read_document, read_override
-from sockudo_py.management.making import define
+from sockudo_py.management.endpoints.documents import OVERRIDE, Broken, Document, read_document, read_override
+from sockudo_py.management.endpoints.making import define
 from sockudo_py.metrics import Metrics
 from sockudo_py.protocol.app import App
 from sockudo_py.stores.endpoints.base import Row

@@ -9,10 +9,10 @@ from typing import Final, Protocol
 from aiohttp import web
 
 from sockudo_py.http.routes import cut_prefix, origin_form
+from sockudo_py.management.credentials.keys import EVERY_APP, Admin
 from sockudo_py.management.dashboard.files import read_files, security_headers
-from sockudo_py.management.keys import EVERY_APP, Admin
 from sockudo_py.management.live.console import LIVE, Console, Filter
-from sockudo_py.management.values import Refused
+from sockudo_py.management.requests.values import Refused
 
 ROOT: Final = "/dashboard"
 PAUSE: Final = 0.1  # seconds in which rows gather for one write

@@ -7,11 +7,11 @@ from typing import Final
 
 from sockudo_py.http.notation import Param
 from sockudo_py.limits.base import RateLimiter
-from sockudo_py.management.answers import EMPTY, LOGIN
-from sockudo_py.management.keys import AdminKeys
-from sockudo_py.management.router import Route
-from sockudo_py.management.sessions import COOKIE, SESSION_SECONDS, Session, Sessions
-from sockudo_py.management.values import Answer, Asked, Fields, Refused
+from sockudo_py.management.credentials.keys import AdminKeys
+from sockudo_py.management.credentials.sessions import COOKIE, SESSION_SECONDS, Session, Sessions
+from sockudo_py.management.requests.answers import EMPTY, LOGIN
+from sockudo_py.management.requests.router import Route
+from sockudo_py.management.requests.values import Answer, Asked, Fields, Refused
 
 log = logging.getLogger(__name__)
 

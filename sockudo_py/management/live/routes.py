@@ -8,7 +8,12 @@ from typing import Any, Final, Protocol
 from sockudo_py.apps.base import AppManager
 from sockudo_py.endpoints import Endpoint
 from sockudo_py.http.notation import ANYTHING, Param, listed, many, number, record
-from sockudo_py.management.answers import (
+from sockudo_py.management.credentials.keys import EVERY_APP, Admin
+from sockudo_py.management.credentials.sessions import Sessions
+from sockudo_py.management.live.inspector import InspectedNode, Inspector
+from sockudo_py.management.live.overview import Overview
+from sockudo_py.management.live.reasons import Evidence, expected_string, explain
+from sockudo_py.management.requests.answers import (
     APP,
     CHANNELS,
     CLOSED,
@@ -21,14 +26,9 @@ from sockudo_py.management.answers import (
     REFUSALS,
     SESSION,
 )
-from sockudo_py.management.keys import EVERY_APP, Admin
-from sockudo_py.management.live.inspector import InspectedNode, Inspector
-from sockudo_py.management.live.overview import Overview
-from sockudo_py.management.live.reasons import Evidence, expected_string, explain
-from sockudo_py.management.params import APP_ID
-from sockudo_py.management.router import Handler, Route
-from sockudo_py.management.sessions import Sessions
-from sockudo_py.management.values import Answer, Asked, Fields, Refused, iso
+from sockudo_py.management.requests.params import APP_ID
+from sockudo_py.management.requests.router import Handler, Route
+from sockudo_py.management.requests.values import Answer, Asked, Fields, Refused, iso
 from sockudo_py.protocol.app import App
 from sockudo_py.protocol.channels.table import valid_channel_name
 from sockudo_py.protocol.surrogates import without_surrogates

@@ -9,7 +9,6 @@ from sockudo_py import __version__
 from sockudo_py.http.notation import Param, Schema, maybe
 from sockudo_py.http.routes import ROUTES, ForOperators, Signed
 from sockudo_py.http.routes import Route as HttpRoute
-from sockudo_py.management.answers import ERROR
 from sockudo_py.management.live.console import LIVE, STREAM
 from sockudo_py.management.openapi.schemas import Components
 from sockudo_py.management.openapi.texts import (
@@ -25,7 +24,8 @@ from sockudo_py.management.openapi.texts import (
     needs,
     session,
 )
-from sockudo_py.management.router import Route
+from sockudo_py.management.requests.answers import ERROR
+from sockudo_py.management.requests.router import Route
 
 _JSON, _TEXT, _STREAM = "application/json", "text/plain", "text/event-stream"
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sockudo_py.management.aliases import ALIASES
+from sockudo_py.management.requests.aliases import ALIASES
 
 _HEAD = """\
 # Routes of both APIs

@@ -6,8 +6,8 @@ from typing import Any
 
 from sockudo_py.http.notation import OBJECT
 from sockudo_py.management.openapi.document import document
-from sockudo_py.management.router import Route
-from sockudo_py.management.values import Answer, Asked
+from sockudo_py.management.requests.router import Route
+from sockudo_py.management.requests.values import Answer, Asked
 
 
 class OpenApiRoutes:

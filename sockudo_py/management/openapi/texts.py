@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from sockudo_py.management.sessions import COOKIE
+from sockudo_py.management.credentials.sessions import COOKIE
 
 REFUSALS: Final[Mapping[int, str]] = {
     400: "Malformed, or `app_id` is missing.",

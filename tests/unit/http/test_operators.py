@@ -7,7 +7,7 @@ import pytest
 
 from sockudo_py.http.api import ApiRequest
 from sockudo_py.http.operators import OperatorAccess
-from sockudo_py.management.keys import Admin, AdminKeys
+from sockudo_py.management.credentials.keys import Admin, AdminKeys
 from tests.unit.http.support import World
 
 KEY = "an-admin-key-of-some-length"

@@ -11,19 +11,18 @@ from typing import Any
 from sockudo_py.apps.base import AppDefinition
 from sockudo_py.config import WebhooksConfig
 from sockudo_py.limits.memory import MemoryRateLimiter
-from sockudo_py.management import making
 from sockudo_py.management.audit import AuditRoutes
-from sockudo_py.management.editing import Editor
-from sockudo_py.management.endpoints import EndpointRoutes
-from sockudo_py.management.feeds import FeedRoutes
-from sockudo_py.management.keys import SOCKET_OWNER, Admin
-from sockudo_py.management.letters import letters_of
-from sockudo_py.management.managed import ManagedEndpoints
-from sockudo_py.management.projects import ProjectRoutes
-from sockudo_py.management.queue import QueueRoutes
-from sockudo_py.management.router import Router
-from sockudo_py.management.trying import TestRoutes
-from sockudo_py.management.values import Answer, Asked
+from sockudo_py.management.credentials.keys import SOCKET_OWNER, Admin
+from sockudo_py.management.deliveries.feeds import FeedRoutes
+from sockudo_py.management.deliveries.letters import letters_of
+from sockudo_py.management.deliveries.queue import QueueRoutes
+from sockudo_py.management.deliveries.trying import TestRoutes
+from sockudo_py.management.endpoints.editing import Editor
+from sockudo_py.management.endpoints.managed import ManagedEndpoints
+from sockudo_py.management.endpoints.projects import ProjectRoutes
+from sockudo_py.management.endpoints.routes import EndpointRoutes, making
+from sockudo_py.management.requests.router import Router
+from sockudo_py.management.requests.values import Answer, Asked
 from sockudo_py.protocol.app import App, AppKey
 from sockudo_py.queues.local.queue import MemoryQueue
 from sockudo_py.stores.endpoints.base import EndpointStore

@@ -9,14 +9,14 @@ import orjson
 import pytest
 
 from sockudo_py.endpoints import Endpoint
-from sockudo_py.management.deliveries import DeliveryRoutes, Past
-from sockudo_py.management.endpoints import EndpointRoutes, Listed
-from sockudo_py.management.keys import SOCKET_OWNER, Admin
-from sockudo_py.management.letters import letters_of
-from sockudo_py.management.queue import QueueRoutes
-from sockudo_py.management.router import Router
-from sockudo_py.management.statistics import StatisticsRoutes
-from sockudo_py.management.values import Answer, Asked
+from sockudo_py.management.credentials.keys import SOCKET_OWNER, Admin
+from sockudo_py.management.deliveries.letters import letters_of
+from sockudo_py.management.deliveries.queue import QueueRoutes
+from sockudo_py.management.deliveries.routes import DeliveryRoutes, Past
+from sockudo_py.management.deliveries.statistics import StatisticsRoutes
+from sockudo_py.management.endpoints.routes import EndpointRoutes, Listed
+from sockudo_py.management.requests.router import Router
+from sockudo_py.management.requests.values import Answer, Asked
 from sockudo_py.metrics import Metrics
 from sockudo_py.queues import jobs
 from sockudo_py.queues.base import Append, LanePolicy

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sockudo_py.management.editing import MOST_OF_AN_APP
+from sockudo_py.management.endpoints.editing import MOST_OF_AN_APP
 from sockudo_py.webhooks.endpoints.profiles import signed_headers
 from tests.unit.management.bench import NAMES, URL, Bench, code, key
 
@@ -88,7 +88,7 @@ async def test_a_patch_with_null_resets_and_one_with_an_unknown_null_is_refused(
 
 async def test_an_app_has_a_bounded_number_of_endpoints(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     assert MOST_OF_AN_APP == 1000
-    monkeypatch.setattr("sockudo_py.management.editing.MOST_OF_AN_APP", 2)
+    monkeypatch.setattr("sockudo_py.management.endpoints.editing.MOST_OF_AN_APP", 2)
     for _ in range(2):
         await bench.made()
     answer = await bench.ask("POST", "/apps/1/webhooks", {"url": URL})
@@ -99,7 +99,7 @@ async def test_an_app_has_a_bounded_number_of_endpoints(bench: Bench, monkeypatc
 async def test_those_who_make_endpoints_at_once_do_not_exceed_the_bound(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sockudo_py.management.editing.MOST_OF_AN_APP", 3)
+    monkeypatch.setattr("sockudo_py.management.endpoints.editing.MOST_OF_AN_APP", 3)
     body = {"url": URL, "app_id": "1"}
     answers = await asyncio.gather(*(bench.ask("POST", "/api/webhooks", body) for _ in range(12)))
     assert sorted(answer.status for answer in answers) == [201] * 3 + [422] * 9

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from sockudo_py.errors import ConfigError
-from sockudo_py.management.keys import SOCKET_OWNER, Admin, AdminKeys, new_key
+from sockudo_py.management.credentials.keys import SOCKET_OWNER, Admin, AdminKeys, new_key
 from sockudo_py.management.links import LinkRoutes, Links
-from sockudo_py.management.router import Router
-from sockudo_py.management.values import Answer, Asked
+from sockudo_py.management.requests.router import Router
+from sockudo_py.management.requests.values import Answer, Asked
 from sockudo_py.stores.endpoints.memory import MemoryEndpoints
 from sockudo_py.wiring.key_file import key_file
 from tests.unit.management.bench import Apps, code

@@ -1,11 +1,11 @@
 """Logins to the dashboard are limited by address."""
 
 from sockudo_py.limits.memory import MemoryRateLimiter
+from sockudo_py.management.credentials.keys import Admin, AdminKeys
+from sockudo_py.management.credentials.sessions import Sessions
 from sockudo_py.management.dashboard.login import TRIES, TRIES_WINDOW, LoginRoutes
-from sockudo_py.management.keys import Admin, AdminKeys
-from sockudo_py.management.router import Router
-from sockudo_py.management.sessions import Sessions
-from sockudo_py.management.values import Answer, Asked
+from sockudo_py.management.requests.router import Router
+from sockudo_py.management.requests.values import Answer, Asked
 
 ANNA = Admin(b"a" * 32, frozenset({"*"}), frozenset({"read", "write"}), "anna")
 

@@ -9,7 +9,7 @@ import pytest
 
 from sockudo_py.endpoints import Endpoint
 from sockudo_py.errors import Unavailable
-from sockudo_py.management.documents import OVERRIDE
+from sockudo_py.management.endpoints.documents import OVERRIDE
 from sockudo_py.protocol.app import App, AppKey
 from sockudo_py.stores.endpoints.base import AuditLine, Contents, Write
 from sockudo_py.stores.endpoints.memory import MemoryEndpoints
@@ -213,7 +213,7 @@ async def test_what_the_server_disables_stays_so_on_all_servers_and_after_a_rest
 async def test_what_the_server_disables_while_the_store_is_away_is_kept_later(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("sockudo_py.management.managed.AGAIN", 0.01)
+    monkeypatch.setattr("sockudo_py.management.endpoints.managed.AGAIN", 0.01)
     store = Shared()
     bench = await Bench(store).start()
     uid = (await bench.made())["uid"]

@@ -1,7 +1,7 @@
 """Sessions of the dashboard: signed, ended, bound to an admin key."""
 
-from sockudo_py.management.keys import Admin, AdminKeys
-from sockudo_py.management.sessions import COOKIE, LOGIN_LINK_SECONDS, SESSION_SECONDS, Sessions
+from sockudo_py.management.credentials.keys import Admin, AdminKeys
+from sockudo_py.management.credentials.sessions import COOKIE, LOGIN_LINK_SECONDS, SESSION_SECONDS, Sessions
 
 ANNA = Admin(b"a" * 32, frozenset({"*"}), frozenset({"read", "write"}), "anna")
 BORIS = Admin(b"b" * 32, frozenset({"*"}), frozenset({"read"}), "boris")

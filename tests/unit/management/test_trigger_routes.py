@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from sockudo_py.errors import Unavailable
-from sockudo_py.management.keys import EVERY_APP, Admin
-from sockudo_py.management.router import Router
-from sockudo_py.management.trigger import TriggerRoutes
-from sockudo_py.management.values import Answer, Asked
+from sockudo_py.management.credentials.keys import EVERY_APP, Admin
+from sockudo_py.management.deliveries.trigger import TriggerRoutes
+from sockudo_py.management.requests.router import Router
+from sockudo_py.management.requests.values import Answer, Asked
 from sockudo_py.protocol.app import App
 from sockudo_py.webhooks.trigger.asked import NotTriggered
 from sockudo_py.webhooks.trigger.trigger import Triggered

@@ -7,11 +7,11 @@ import pytest
 
 from sockudo_py.endpoints import Endpoint
 from sockudo_py.limits.memory import MemoryRateLimiter
-from sockudo_py.management import trying
-from sockudo_py.management.keys import SOCKET_OWNER
-from sockudo_py.management.router import Router
-from sockudo_py.management.trying import TestRoutes
-from sockudo_py.management.values import Answer, Asked
+from sockudo_py.management.credentials.keys import SOCKET_OWNER
+from sockudo_py.management.deliveries.routes import trying
+from sockudo_py.management.deliveries.trying import TestRoutes
+from sockudo_py.management.requests.router import Router
+from sockudo_py.management.requests.values import Answer, Asked
 from sockudo_py.stores.endpoints.memory import MemoryEndpoints
 from sockudo_py.webhooks.targets.base import Delivered, Outcome, Request
 from tests.support.client import eventually

@@ -9,13 +9,13 @@ import pytest
 
 from sockudo_py.endpoints import Endpoint
 from sockudo_py.errors import Unavailable
-from sockudo_py.management import letters as letters_module
-from sockudo_py.management.endpoints import EndpointRoutes, Listed
-from sockudo_py.management.keys import SOCKET_OWNER, Admin
-from sockudo_py.management.letters import Letters, letters_of, page
-from sockudo_py.management.queue import QueueRoutes
-from sockudo_py.management.router import Router
-from sockudo_py.management.values import Answer, Asked
+from sockudo_py.management.credentials.keys import SOCKET_OWNER, Admin
+from sockudo_py.management.deliveries.letters import Letters, letters_of, page
+from sockudo_py.management.deliveries.queue import QueueRoutes
+from sockudo_py.management.deliveries.routes import letters as letters_module
+from sockudo_py.management.endpoints.routes import EndpointRoutes, Listed
+from sockudo_py.management.requests.router import Router
+from sockudo_py.management.requests.values import Answer, Asked
 from sockudo_py.queues import jobs
 from sockudo_py.queues.base import ALL_DEAD, Append, DeadLetters, LanePolicy
 from sockudo_py.queues.local.queue import MemoryQueue

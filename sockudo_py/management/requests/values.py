@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sockudo_py.http.notation import Param
-from sockudo_py.management.keys import Admin
+from sockudo_py.management.credentials.keys import Admin
 
 _NAMED = 20  # fields in an error
 _LATEST_MS = 253_402_300_799_000  # the end of the year 9999, which is all that dates in Python know

@@ -9,9 +9,9 @@ from typing import Any
 from sockudo_py.endpoints import Endpoint
 from sockudo_py.errors import SockudoError
 from sockudo_py.http.notation import Param, number
-from sockudo_py.management.aliases import aliased
-from sockudo_py.management.answers import ATTEMPT, DELIVERY, LOGGED, MATCHED, REPLAYED, RETRIED, listed
-from sockudo_py.management.attempts import (
+from sockudo_py.management.audit import audit_line
+from sockudo_py.management.credentials.keys import EVERY_APP, Admin
+from sockudo_py.management.deliveries.attempts import (
     links_wanted,
     logged,
     pending,
@@ -20,12 +20,22 @@ from sockudo_py.management.attempts import (
     whole,
     write_cursor,
 )
-from sockudo_py.management.audit import audit_line
-from sockudo_py.management.keys import EVERY_APP, Admin
-from sockudo_py.management.params import APP_ID, CURSOR, DRY_RUN, EVENT_TYPE, PAGE, TEST, TIMES, WEBHOOK, statuses
-from sockudo_py.management.router import Route
-from sockudo_py.management.scope import app_of
-from sockudo_py.management.values import Answer, Asked, Fields, Refused
+from sockudo_py.management.requests.aliases import aliased
+from sockudo_py.management.requests.answers import ATTEMPT, DELIVERY, LOGGED, MATCHED, REPLAYED, RETRIED, listed
+from sockudo_py.management.requests.params import (
+    APP_ID,
+    CURSOR,
+    DRY_RUN,
+    EVENT_TYPE,
+    PAGE,
+    TEST,
+    TIMES,
+    WEBHOOK,
+    statuses,
+)
+from sockudo_py.management.requests.router import Route
+from sockudo_py.management.requests.scope import app_of
+from sockudo_py.management.requests.values import Answer, Asked, Fields, Refused
 from sockudo_py.queues.base import QueueFull
 from sockudo_py.stores.endpoints.base import EndpointStore
 from sockudo_py.stores.history.base import Scope

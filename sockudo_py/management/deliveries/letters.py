@@ -4,8 +4,8 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
-from sockudo_py.management.cursors import read_cursor, write_cursor
-from sockudo_py.management.values import Refused, iso
+from sockudo_py.management.requests.cursors import read_cursor, write_cursor
+from sockudo_py.management.requests.values import Refused, iso
 from sockudo_py.queues import jobs
 from sockudo_py.queues.base import ALL_DEAD, ChoosesDead, DeadLetters, Depths, Queue
 

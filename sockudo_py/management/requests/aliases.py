@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 
 from sockudo_py.endpoints import ProfileName
 from sockudo_py.http.notation import Schema
-from sockudo_py.management.answers import BARE, WRAPPED, Shapes
-from sockudo_py.management.router import Route
+from sockudo_py.management.requests.answers import BARE, WRAPPED, Shapes
+from sockudo_py.management.requests.router import Route
 
 
 @dataclass(frozen=True, slots=True)

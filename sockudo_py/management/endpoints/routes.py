@@ -6,16 +6,16 @@ from typing import Any
 
 from sockudo_py.endpoints import Endpoint
 from sockudo_py.http.notation import FLAG, Param, words
-from sockudo_py.management.aliases import Alias, alias_of, aliased
-from sockudo_py.management.cursors import read_cursor, write_cursor
-from sockudo_py.management.documents import Document
-from sockudo_py.management.editing import Edited, Editor
-from sockudo_py.management.models import EndpointBody, NoBody, RotateBody, read
-from sockudo_py.management.params import APP_ID, PAGE
-from sockudo_py.management.router import Route
-from sockudo_py.management.scope import app_of, may_see, one_app_of, unknown_webhook
-from sockudo_py.management.shapes import shape, wrapped
-from sockudo_py.management.values import Answer, Asked, Fields, Refused, iso
+from sockudo_py.management.endpoints.documents import Document
+from sockudo_py.management.endpoints.editing import Edited, Editor
+from sockudo_py.management.endpoints.shapes import shape, wrapped
+from sockudo_py.management.requests.aliases import Alias, alias_of, aliased
+from sockudo_py.management.requests.cursors import read_cursor, write_cursor
+from sockudo_py.management.requests.models import EndpointBody, NoBody, RotateBody, read
+from sockudo_py.management.requests.params import APP_ID, PAGE
+from sockudo_py.management.requests.router import Route
+from sockudo_py.management.requests.scope import app_of, may_see, one_app_of, unknown_webhook
+from sockudo_py.management.requests.values import Answer, Asked, Fields, Refused, iso
 from sockudo_py.webhooks.endpoints.registry import EndpointRegistry
 
 _LIST = (

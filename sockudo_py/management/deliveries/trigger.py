@@ -6,10 +6,10 @@ from typing import Any, Protocol
 from sockudo_py.apps.base import AppManager
 from sockudo_py.http.notation import Param
 from sockudo_py.limits.base import RateLimiter
-from sockudo_py.management.answers import TRIGGERED
-from sockudo_py.management.router import Route
-from sockudo_py.management.scope import one_app_of
-from sockudo_py.management.values import Answer, Asked, FieldProblem, Refused
+from sockudo_py.management.requests.answers import TRIGGERED
+from sockudo_py.management.requests.router import Route
+from sockudo_py.management.requests.scope import one_app_of
+from sockudo_py.management.requests.values import Answer, Asked, FieldProblem, Refused
 from sockudo_py.webhooks.trigger.asked import BODY, NotTriggered
 from sockudo_py.webhooks.trigger.trigger import Triggered
 

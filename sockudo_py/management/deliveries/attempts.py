@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from sockudo_py.management.values import Refused, iso
+from sockudo_py.management.requests.values import Refused, iso
 from sockudo_py.stores.history.base import Link
 from sockudo_py.stores.history.packs import Kept
 from sockudo_py.webhooks.history.rows import ids_of, read_details

@@ -7,13 +7,13 @@ from dataclasses import replace
 from sockudo_py.endpoints import Endpoint
 from sockudo_py.event_types import EventType
 from sockudo_py.limits.base import RateLimiter
-from sockudo_py.management.aliases import aliased
-from sockudo_py.management.answers import TRIED
 from sockudo_py.management.audit import audit_line
-from sockudo_py.management.making import blocked
-from sockudo_py.management.models import TestBody, read
-from sockudo_py.management.router import Route
-from sockudo_py.management.values import Answer, Asked, Refused
+from sockudo_py.management.endpoints.making import blocked
+from sockudo_py.management.requests.aliases import aliased
+from sockudo_py.management.requests.answers import TRIED
+from sockudo_py.management.requests.models import TestBody, read
+from sockudo_py.management.requests.router import Route
+from sockudo_py.management.requests.values import Answer, Asked, Refused
 from sockudo_py.stores.endpoints.base import EndpointStore
 from sockudo_py.webhooks.catalogue.models import EventModel
 from sockudo_py.webhooks.delivery.attempt import Attempt

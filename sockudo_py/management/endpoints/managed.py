@@ -10,7 +10,7 @@ from sockudo_py.apps.base import AppManager
 from sockudo_py.endpoints import Endpoint
 from sockudo_py.errors import ConfigError, SockudoError, Unavailable
 from sockudo_py.management.audit import audit_line
-from sockudo_py.management.documents import (
+from sockudo_py.management.endpoints.documents import (
     OVERRIDE,
     Broken,
     Document,

@@ -9,8 +9,8 @@ from dataclasses import replace
 from sockudo_py.apps.definition import define_endpoint
 from sockudo_py.config import EndpointConfig, WebhooksConfig
 from sockudo_py.endpoints import Endpoint
-from sockudo_py.management.documents import Document
-from sockudo_py.management.values import FieldProblem, Refused
+from sockudo_py.management.endpoints.documents import Document
+from sockudo_py.management.requests.values import FieldProblem, Refused
 from sockudo_py.protocol.app import App
 from sockudo_py.webhooks.endpoints.profiles import scheme_of
 

@@ -5,10 +5,10 @@ from dataclasses import replace
 from typing import Any, Final
 
 from sockudo_py.endpoints import Endpoint
-from sockudo_py.management.aliases import aliased
-from sockudo_py.management.answers import STATISTICS
-from sockudo_py.management.router import Route
-from sockudo_py.management.values import Answer, Asked, Fields, iso
+from sockudo_py.management.requests.aliases import aliased
+from sockudo_py.management.requests.answers import STATISTICS
+from sockudo_py.management.requests.router import Route
+from sockudo_py.management.requests.values import Answer, Asked, Fields, iso
 from sockudo_py.queues.base import LaneDepth, Queue
 from sockudo_py.stores.history.figures import Figures
 from sockudo_py.webhooks.history.reader import HistoryReader

@@ -6,10 +6,10 @@ from typing import Any
 
 from sockudo_py.endpoints import Endpoint
 from sockudo_py.http.notation import Param, number
-from sockudo_py.management.aliases import aliased
-from sockudo_py.management.answers import FEED
-from sockudo_py.management.router import Route
-from sockudo_py.management.values import Answer, Asked, FieldProblem, Fields, Refused, iso
+from sockudo_py.management.requests.aliases import aliased
+from sockudo_py.management.requests.answers import FEED
+from sockudo_py.management.requests.router import Route
+from sockudo_py.management.requests.values import Answer, Asked, FieldProblem, Fields, Refused, iso
 from sockudo_py.webhooks.feeds.cursor import Cursor, read_cursor
 from sockudo_py.webhooks.feeds.feeds import MOST_READ, Feeds, Item, NotReadable, Taken
 

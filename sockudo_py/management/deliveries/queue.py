@@ -9,15 +9,15 @@ from sockudo_py.endpoints import Endpoint
 from sockudo_py.errors import SockudoError
 from sockudo_py.http.notation import Param, flag, number
 from sockudo_py.http.notation import listed as listed_field
-from sockudo_py.management.answers import COUNTED, DELETED, LETTER, LETTER_WHOLE, MATCHED, QUEUE, listed
-from sockudo_py.management.attempts import shown
 from sockudo_py.management.audit import audit_line
-from sockudo_py.management.keys import Admin
-from sockudo_py.management.letters import Letters, count, describe, page
-from sockudo_py.management.params import APP_ID, DRY_RUN, PAGE, TIMES, WEBHOOK
-from sockudo_py.management.router import Handler, Route
-from sockudo_py.management.scope import app_of, may_see, unknown_webhook
-from sockudo_py.management.values import Answer, Asked, Fields, Refused
+from sockudo_py.management.credentials.keys import Admin
+from sockudo_py.management.deliveries.attempts import shown
+from sockudo_py.management.deliveries.letters import Letters, count, describe, page
+from sockudo_py.management.requests.answers import COUNTED, DELETED, LETTER, LETTER_WHOLE, MATCHED, QUEUE, listed
+from sockudo_py.management.requests.params import APP_ID, DRY_RUN, PAGE, TIMES, WEBHOOK
+from sockudo_py.management.requests.router import Handler, Route
+from sockudo_py.management.requests.scope import app_of, may_see, unknown_webhook
+from sockudo_py.management.requests.values import Answer, Asked, Fields, Refused
 from sockudo_py.queues import jobs
 from sockudo_py.queues.base import MOST_IDS, DeadLetters
 from sockudo_py.stores.endpoints.base import EndpointStore

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from sockudo_py.management.values import Refused
+from sockudo_py.management.requests.values import Refused
 
 
 def write_cursor(parts: Sequence[Any]) -> str:

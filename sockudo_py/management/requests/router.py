@@ -15,7 +15,7 @@ from urllib.parse import unquote
 from sockudo_py.config.types import Section
 from sockudo_py.errors import SockudoError, Unavailable
 from sockudo_py.http.notation import Param, Schema
-from sockudo_py.management.values import Answer, Asked, Refused
+from sockudo_py.management.requests.values import Answer, Asked, Refused
 
 log = logging.getLogger(__name__)
 

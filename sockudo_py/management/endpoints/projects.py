@@ -3,15 +3,15 @@
 import hashlib
 from typing import Any
 
-from sockudo_py.management.aliases import API
-from sockudo_py.management.answers import PROJECT
-from sockudo_py.management.editing import Edited, Editor
-from sockudo_py.management.managed import ManagedEndpoints
-from sockudo_py.management.models import ProjectBody, read
-from sockudo_py.management.router import Route
-from sockudo_py.management.scope import one_app_of
-from sockudo_py.management.shapes import shape
-from sockudo_py.management.values import Answer, Asked, Refused
+from sockudo_py.management.endpoints.editing import Edited, Editor
+from sockudo_py.management.endpoints.managed import ManagedEndpoints
+from sockudo_py.management.endpoints.shapes import shape
+from sockudo_py.management.requests.aliases import API
+from sockudo_py.management.requests.answers import PROJECT
+from sockudo_py.management.requests.models import ProjectBody, read
+from sockudo_py.management.requests.router import Route
+from sockudo_py.management.requests.scope import one_app_of
+from sockudo_py.management.requests.values import Answer, Asked, Refused
 from sockudo_py.stores.endpoints.base import Conflict
 
 EVERY_EVENT = ("*",)

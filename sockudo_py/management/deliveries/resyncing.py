@@ -3,11 +3,11 @@
 from collections.abc import Callable
 
 from sockudo_py.endpoints import Endpoint
-from sockudo_py.management.aliases import aliased
-from sockudo_py.management.answers import RESYNC
 from sockudo_py.management.audit import audit_line
-from sockudo_py.management.router import Route
-from sockudo_py.management.values import Answer, Asked, Fields, Refused, iso
+from sockudo_py.management.requests.aliases import aliased
+from sockudo_py.management.requests.answers import RESYNC
+from sockudo_py.management.requests.router import Route
+from sockudo_py.management.requests.values import Answer, Asked, Fields, Refused, iso
 from sockudo_py.stores.endpoints.base import EndpointStore
 from sockudo_py.webhooks.resync import AlreadyRunning, Resync
 

@@ -1,8 +1,8 @@
 """Which apps and endpoints a key may see. What it may not see does not exist for it."""
 
 from sockudo_py.endpoints import Endpoint
-from sockudo_py.management.keys import EVERY_APP, Admin
-from sockudo_py.management.values import Refused
+from sockudo_py.management.credentials.keys import EVERY_APP, Admin
+from sockudo_py.management.requests.values import Refused
 
 
 def app_of(admin: Admin, asked: str | None) -> str | None:

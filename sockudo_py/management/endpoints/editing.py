@@ -9,12 +9,12 @@ from typing import Any
 from sockudo_py.apps.base import AppManager
 from sockudo_py.endpoints import Endpoint, ProfileName, Secret
 from sockudo_py.management.audit import audit_line
-from sockudo_py.management.documents import OVERRIDE, Document, encode_override
-from sockudo_py.management.keys import Admin
-from sockudo_py.management.making import blocked, new_secret, new_uid, refuse, signs_itself
-from sockudo_py.management.managed import Define, ManagedEndpoints
-from sockudo_py.management.models import MASK, EndpointBody, merged, named_once, read
-from sockudo_py.management.values import FieldProblem, Refused
+from sockudo_py.management.credentials.keys import Admin
+from sockudo_py.management.endpoints.documents import OVERRIDE, Document, encode_override
+from sockudo_py.management.endpoints.making import blocked, new_secret, new_uid, refuse, signs_itself
+from sockudo_py.management.endpoints.managed import Define, ManagedEndpoints
+from sockudo_py.management.requests.models import MASK, EndpointBody, merged, named_once, read
+from sockudo_py.management.requests.values import FieldProblem, Refused
 from sockudo_py.protocol.app import App
 from sockudo_py.stores.endpoints.base import Conflict, Write
 from sockudo_py.webhooks.endpoints.registry import EndpointRegistry, Override

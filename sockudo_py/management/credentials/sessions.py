@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from sockudo_py.management.keys import Admin, AdminKeys
+from sockudo_py.management.credentials.keys import Admin, AdminKeys
 
 COOKIE: Final = "sockudo_session"
 CSRF_HEADER: Final = "x-csrf-token"

@@ -6,11 +6,11 @@ from dataclasses import asdict
 from typing import Any
 
 from sockudo_py.endpoints import Endpoint
-from sockudo_py.management.aliases import Alias
-from sockudo_py.management.documents import Document
-from sockudo_py.management.making import signs_itself
-from sockudo_py.management.models import MASK
-from sockudo_py.management.values import iso
+from sockudo_py.management.endpoints.documents import Document
+from sockudo_py.management.endpoints.making import signs_itself
+from sockudo_py.management.requests.aliases import Alias
+from sockudo_py.management.requests.models import MASK
+from sockudo_py.management.requests.values import iso
 from sockudo_py.webhooks.endpoints.guard import redact_url
 from sockudo_py.webhooks.endpoints.keypairs import public_keys
 

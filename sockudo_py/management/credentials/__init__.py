@@ -1,0 +1,1 @@
+"""Who asks: admin keys, and sessions of the dashboard."""

@@ -1,0 +1,1 @@
+"""Deliveries of webhooks, the queue and its dead letters: their routes, and how they look in answers."""

@@ -1,0 +1,1 @@
+"""Webhook endpoints: their routes, their changes, and where the changes are kept."""
