@@ -8,7 +8,7 @@ from sockudo_py.apps.base import AppDefinition
 from sockudo_py.cli.options import FAILED, OK, Env, add_config, apps_of, config_path, examples
 from sockudo_py.cli.shown import number
 from sockudo_py.config import NO_QUEUE, Config, load
-from sockudo_py.config.types import AUTO
+from sockudo_py.config.sections.types import AUTO
 from sockudo_py.endpoints import Endpoint
 from sockudo_py.errors import ConfigError
 from sockudo_py.process.cpus import usable_cpus

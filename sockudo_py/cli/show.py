@@ -5,7 +5,7 @@ import json
 
 from sockudo_py.cli.options import OK, Env, add_config, config_path, examples
 from sockudo_py.config import load
-from sockudo_py.config.describe import redacted
+from sockudo_py.config.printing.describe import redacted
 from sockudo_py.endpoints import PRESETS
 
 
@@ -29,8 +29,8 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
 def run(options: argparse.Namespace, env: Env) -> int:
     """Print the configuration, or the page that an option names."""
     # Here, not above: `start` has no use for it.
-    from sockudo_py.config.migrating import page
-    from sockudo_py.config.reference import example, reference
+    from sockudo_py.config.printing.migrating import page
+    from sockudo_py.config.printing.reference import example, reference
 
     if options.defaults:
         print(example(), end="")

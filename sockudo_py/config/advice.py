@@ -4,10 +4,10 @@ import difflib
 import re
 from collections.abc import Iterator
 
-from sockudo_py.config.app import PUBLISHED_SECRETS, AppConfig
-from sockudo_py.config.endpoint import PUSHER_EVENTS, SOCKUDO_EVENTS
 from sockudo_py.config.model import Config
 from sockudo_py.config.problems import Loc, Origins, Problem
+from sockudo_py.config.sections.app import PUBLISHED_SECRETS, AppConfig
+from sockudo_py.config.sections.endpoint import PUSHER_EVENTS, SOCKUDO_EVENTS
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 FEW_REQUESTS = 50  # a second; a backend that publishes as things happen easily sends as many

@@ -13,16 +13,16 @@ from typing import Any, NoReturn
 from pydantic import BaseModel, ValidationError
 
 from sockudo_py.config.advice import advice, endpoint_advice
-from sockudo_py.config.app import AppConfig
-from sockudo_py.config.endpoint import EndpointConfig
-from sockudo_py.config.equivalents import unify
-from sockudo_py.config.interpolate import interpolate, names_in
 from sockudo_py.config.model import Config
-from sockudo_py.config.normalise import normalise
-from sockudo_py.config.override import Environment, set_at
 from sockudo_py.config.problems import Loc, Origins, Problem, show, translate
+from sockudo_py.config.reading.equivalents import unify
+from sockudo_py.config.reading.interpolate import interpolate, names_in
+from sockudo_py.config.reading.normalise import normalise
+from sockudo_py.config.reading.override import Environment, set_at
 from sockudo_py.config.rules import broken_rules, switch_on_tls
-from sockudo_py.config.unused import NOT_YET, without_effect
+from sockudo_py.config.sections.app import AppConfig
+from sockudo_py.config.sections.endpoint import EndpointConfig
+from sockudo_py.config.tables.unused import NOT_YET, without_effect
 from sockudo_py.errors import ConfigError
 
 DEMO_APP = {"id": "app-id", "key": "app-key", "secret": "app-secret", "enable_client_messages": True}

@@ -8,7 +8,8 @@ from urllib.parse import quote
 
 from pydantic import AfterValidator, Field, PrivateAttr, SecretStr
 
-from sockudo_py.config.drivers import (
+from sockudo_py.config.problems import OPTION, Origins, Problem
+from sockudo_py.config.sections.drivers import (
     AdapterConfig,
     AppManagerConfig,
     CacheConfig,
@@ -16,8 +17,7 @@ from sockudo_py.config.drivers import (
     QueueConfig,
     RateLimiterConfig,
 )
-from sockudo_py.config.problems import OPTION, Origins, Problem
-from sockudo_py.config.server import (
+from sockudo_py.config.sections.server import (
     ChannelLimits,
     CorsConfig,
     EventLimits,
@@ -31,7 +31,7 @@ from sockudo_py.config.server import (
     WatermarksConfig,
     WebSocketConfig,
 )
-from sockudo_py.config.types import (
+from sockudo_py.config.sections.types import (
     Cidr,
     Limit,
     Name,
@@ -44,7 +44,7 @@ from sockudo_py.config.types import (
     Text,
     Workers,
 )
-from sockudo_py.config.webhooks import WebhooksConfig
+from sockudo_py.config.sections.webhooks import WebhooksConfig
 
 MODES = ("production", "development")
 

@@ -10,8 +10,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from sockudo_py.config.foreign import OWN_PREFIXES
-from sockudo_py.config.types import HIDDEN_PATH, UNSHOWN
+from sockudo_py.config.sections.types import HIDDEN_PATH, UNSHOWN
+from sockudo_py.config.tables.foreign import OWN_PREFIXES
 
 Loc = tuple[str | int, ...]
 OPTION = "--"  # the name of a variable begins so when it is an option of the command line

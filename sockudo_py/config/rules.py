@@ -4,10 +4,10 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-from sockudo_py.config.normalise import APP, ENDPOINT, find
 from sockudo_py.config.problems import Loc, Origins, Problem, show
-from sockudo_py.config.types import AUTO
-from sockudo_py.config.unused import is_blank
+from sockudo_py.config.reading.normalise import APP, ENDPOINT, find
+from sockudo_py.config.sections.types import AUTO
+from sockudo_py.config.tables.unused import is_blank
 
 START_REDIS: Final = "redis-server --appendonly yes --maxmemory-policy noeviction"
 _SHARED: Final = {  # by key: what processes can share, in words, and all values that will do

@@ -4,7 +4,7 @@ import logging
 
 from sockudo_py import logs
 from sockudo_py.config import Config
-from sockudo_py.config.describe import secrets_of
+from sockudo_py.config.printing.describe import secrets_of
 
 
 def set_up_log(config: Config) -> logging.Handler:

@@ -6,9 +6,9 @@ import sys
 
 from sockudo_py import logs
 from sockudo_py.config import Config
-from sockudo_py.config.describe import secrets_of
 from sockudo_py.config.load import Reader
-from sockudo_py.config.types import AUTO
+from sockudo_py.config.printing.describe import secrets_of
+from sockudo_py.config.sections.types import AUTO
 from sockudo_py.errors import ConfigError, SockudoError
 from sockudo_py.metrics import Metrics
 from sockudo_py.process.cpus import usable_cpus

@@ -6,8 +6,8 @@ from urllib.parse import quote
 from sockudo_py import __version__
 from sockudo_py.apps.base import AppDefinition
 from sockudo_py.config import Config
-from sockudo_py.config.drivers import RateLimiterConfig
-from sockudo_py.config.server import RateLimit
+from sockudo_py.config.sections.drivers import RateLimiterConfig
+from sockudo_py.config.sections.server import RateLimit
 from sockudo_py.edge.sockets.listening import shown
 from sockudo_py.wiring.key_file import KeyFile
 

@@ -154,6 +154,6 @@ class Dashboard:
 
 
 def _differences(config: Config) -> list[dict[str, Any]]:
-    from sockudo_py.config.differences import differences
+    from sockudo_py.config.printing.differences import differences
 
     return differences(config)

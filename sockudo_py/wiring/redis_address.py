@@ -6,7 +6,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from sockudo_py.config import Config
 from sockudo_py.config.model import RedisUser
-from sockudo_py.config.redis import RedisTlsConfig
+from sockudo_py.config.sections.redis import RedisTlsConfig
 from sockudo_py.errors import ConfigError
 from sockudo_py.links.redis.address import Host, RedisAddress, Sentinels, Tls
 

@@ -9,7 +9,7 @@ from sockudo_py import logs
 from sockudo_py.apps.base import AppManager
 from sockudo_py.apps.current import CurrentApps
 from sockudo_py.config import Config
-from sockudo_py.config.describe import secrets_of
+from sockudo_py.config.printing.describe import secrets_of
 from sockudo_py.config.reloading import needs_restart, reloaded
 from sockudo_py.errors import ConfigError
 from sockudo_py.metrics import Metrics

@@ -15,7 +15,7 @@ from sockudo_py.apps.current import CurrentApps
 from sockudo_py.changes import Change, OnChange
 from sockudo_py.clients.wheel import Wheel, tick_for
 from sockudo_py.config import NO_QUEUE, Config
-from sockudo_py.config.server import RateLimit
+from sockudo_py.config.sections.server import RateLimit
 from sockudo_py.edge.context import FrontContext, FrontLimits
 from sockudo_py.edge.lane import Lane
 from sockudo_py.edge.lanes.table import usual_lanes

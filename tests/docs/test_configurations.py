@@ -10,7 +10,7 @@ import pytest
 
 from sockudo_py.apps.definition import define_apps
 from sockudo_py.config import Config, load
-from sockudo_py.config.app import AppConfig
+from sockudo_py.config.sections.app import AppConfig
 from sockudo_py.webhooks.endpoints.validation import endpoint_problems
 from tests.docs.made import PART, ROOT
 from tests.docs.pages import blocks, documents

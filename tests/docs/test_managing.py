@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sockudo_py.config.webhooks import AdminKey
+from sockudo_py.config.sections.webhooks import AdminKey
 from sockudo_py.management.credentials.keys import AdminKeys
 from sockudo_py.management.links import LinkRoutes, Links
 from sockudo_py.management.requests.aliases import ALIASES

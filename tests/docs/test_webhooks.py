@@ -5,8 +5,8 @@ from typing import get_args
 
 import pytest
 
-from sockudo_py.config.endpoint import FilterConfig, RetryOverrides
-from sockudo_py.config.webhooks import BatchingConfig
+from sockudo_py.config.sections.endpoint import FilterConfig, RetryOverrides
+from sockudo_py.config.sections.webhooks import BatchingConfig
 from sockudo_py.endpoints import ProfileName
 from sockudo_py.webhooks.endpoints.filters import CHANNEL_TYPES
 from sockudo_py.webhooks.endpoints.profiles import SCHEMES, scheme_headers, signed_headers

@@ -194,7 +194,7 @@ def test_secrets_that_come_later_can_be_hidden_too() -> None:
 def test_every_level_of_the_configuration_is_known() -> None:
     from typing import get_args
 
-    from sockudo_py.config.server import LoggingConfig
+    from sockudo_py.config.sections.server import LoggingConfig
 
     literal = get_args(LoggingConfig.model_fields["level"].annotation)[0]
     assert set(get_args(literal)) == set(logs.LEVELS)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from sockudo_py.config.types import Section
+from sockudo_py.config.sections.types import Section
 
 _LINK = re.compile(r"\[([^\]]+)\]\([^)]*\)")
 

@@ -9,9 +9,9 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import ConfigDict, Field, SecretStr, ValidationError
 
-from sockudo_py.config.endpoint import EndpointConfig, EndpointFields, EventType
 from sockudo_py.config.problems import show, translate
-from sockudo_py.config.types import HttpUrl, Name, Section
+from sockudo_py.config.sections.endpoint import EndpointConfig, EndpointFields, EventType
+from sockudo_py.config.sections.types import HttpUrl, Name, Section
 from sockudo_py.management.requests.values import FieldProblem, Refused
 
 MASK = "***"  # in place of a header's value; sent back, it stands for the value that is kept

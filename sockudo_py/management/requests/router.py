@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 from urllib.parse import unquote
 
-from sockudo_py.config.types import Section
+from sockudo_py.config.sections.types import Section
 from sockudo_py.errors import SockudoError, Unavailable
 from sockudo_py.http.notation import Param, Schema
 from sockudo_py.management.requests.values import Answer, Asked, Refused

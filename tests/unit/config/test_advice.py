@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from sockudo_py.config.foreign import INSTEAD
+from sockudo_py.config.tables.foreign import INSTEAD
 from tests.unit.config.conftest import Load, app, with_apps
 
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 import sockudo_py
 from sockudo_py.config import Config
 from sockudo_py.config.problems import item_type, walk
-from sockudo_py.config.unused import NOT_YET, has_no_effect_yet
+from sockudo_py.config.tables.unused import NOT_YET, has_no_effect_yet
 
 SOURCE = Path(sockudo_py.__file__).parent
 Places = frozenset[str]

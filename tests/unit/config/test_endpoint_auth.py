@@ -8,7 +8,7 @@ import pytest
 
 from sockudo_py.apps.definition import define_apps
 from sockudo_py.config import load
-from sockudo_py.config.describe import redacted, secrets_of
+from sockudo_py.config.printing.describe import redacted, secrets_of
 from sockudo_py.endpoints import ClientCertificate, Endpoint, OAuth2
 from sockudo_py.errors import ConfigError
 from sockudo_py.webhooks.delivery.attempt import requests_for

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from sockudo_py.config import Config, load
-from sockudo_py.config.environment import DEFAULT_APP, OVERRIDES
 from sockudo_py.config.problems import key_names, section_at
-from sockudo_py.config.unused import HARMLESS_WHEN_BLANK
+from sockudo_py.config.tables.environment import DEFAULT_APP, OVERRIDES
+from sockudo_py.config.tables.unused import HARMLESS_WHEN_BLANK
 from tests.unit.config.conftest import Load, Problems, app, with_apps
 
 

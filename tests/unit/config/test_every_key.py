@@ -10,9 +10,9 @@ from pydantic.fields import FieldInfo
 
 from sockudo_py.config import Config
 from sockudo_py.config.load import _build
-from sockudo_py.config.normalise import MOVES
-from sockudo_py.config.override import Environment
 from sockudo_py.config.problems import Origins, choices, item_type, walk
+from sockudo_py.config.reading.normalise import MOVES
+from sockudo_py.config.reading.override import Environment
 from sockudo_py.errors import ConfigError
 
 APP = {"id": "1", "key": "k", "secret": "s"}

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from sockudo_py.config import load
-from sockudo_py.config.foreign import INSTEAD, WITHOUT_EFFECT
-from sockudo_py.config.override import KNOWN
+from sockudo_py.config.reading.override import KNOWN
+from sockudo_py.config.tables.foreign import INSTEAD, WITHOUT_EFFECT
 from sockudo_py.errors import ConfigError
 from tests.unit.config.conftest import Load, app, with_apps
 

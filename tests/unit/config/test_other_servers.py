@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sockudo_py.config import Config, load, read_app
-from sockudo_py.config.describe import secrets_of
+from sockudo_py.config.printing.describe import secrets_of
 from sockudo_py.errors import ConfigError
 from tests.unit.config.conftest import Load, Problems, app, with_apps, with_endpoint
 

@@ -8,9 +8,9 @@ import pytest
 from pydantic import BaseModel
 
 from sockudo_py.config import Config, load
+from sockudo_py.config.printing.reference import example
 from sockudo_py.config.problems import item_type, key_names
-from sockudo_py.config.reference import example
-from sockudo_py.config.unused import NOT_YET
+from sockudo_py.config.tables.unused import NOT_YET
 
 ROOT = Path(__file__).parents[3]
 SECRETS = {

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from sockudo_py.config import Config, load
 from sockudo_py.config.advice import advice
-from sockudo_py.config.describe import redacted, secrets_of
 from sockudo_py.config.load import _build
-from sockudo_py.config.override import KNOWN, Environment
+from sockudo_py.config.printing.describe import redacted, secrets_of
+from sockudo_py.config.printing.reference import example
 from sockudo_py.config.problems import Origins
-from sockudo_py.config.reference import example
+from sockudo_py.config.reading.override import KNOWN, Environment
 from sockudo_py.errors import ConfigError
 from tests.unit.config.conftest import Load, app, with_apps
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from sockudo_py.config import AppConfig, Config, load, read_app, read_endpoint
-from sockudo_py.config.describe import redacted
-from sockudo_py.config.unused import HARMLESS_WHEN_BLANK, INSTEAD, NOT_YET, UNUSED
+from sockudo_py.config.printing.describe import redacted
+from sockudo_py.config.tables.unused import HARMLESS_WHEN_BLANK, INSTEAD, NOT_YET, UNUSED
 from sockudo_py.errors import ConfigError
 from tests.unit.config.conftest import Load, Problems, app, with_apps, with_endpoint
 

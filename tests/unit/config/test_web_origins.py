@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from sockudo_py.config.web_origins import web_origin
+from sockudo_py.config.sections.web_origins import web_origin
 from sockudo_py.protocol.opening import origin_allowed
 from tests.unit.config.conftest import Load, Problems, app, with_apps
 

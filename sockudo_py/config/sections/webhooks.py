@@ -4,8 +4,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from sockudo_py.config.endpoint import EndpointConfig, RetryOverrides
-from sockudo_py.config.types import (
+from sockudo_py.config.sections.endpoint import EndpointConfig, RetryOverrides
+from sockudo_py.config.sections.types import (
     Cidr,
     Count,
     Limit,

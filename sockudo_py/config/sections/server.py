@@ -4,8 +4,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from sockudo_py.config.app import Origin
-from sockudo_py.config.types import (
+from sockudo_py.config.sections.app import Origin
+from sockudo_py.config.sections.types import (
     CompressionMode,
     Count,
     Kilobytes,

@@ -4,10 +4,10 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sockudo_py.config.app import AppConfig
-from sockudo_py.config.environment import is_nothing
 from sockudo_py.config.problems import Loc, Origins, Problem, show
-from sockudo_py.config.unused import HARMLESS_WHEN_BLANK, INSTEAD, UNUSED, is_blank
+from sockudo_py.config.sections.app import AppConfig
+from sockudo_py.config.tables.environment import is_nothing
+from sockudo_py.config.tables.unused import HARMLESS_WHEN_BLANK, INSTEAD, UNUSED, is_blank
 
 APP = "app_manager.array.apps[]."
 ENDPOINT = APP + "webhooks[]."

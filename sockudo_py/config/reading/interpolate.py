@@ -4,8 +4,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from sockudo_py.config.environment import is_link, is_nothing
 from sockudo_py.config.problems import Loc, Origins, Problem
+from sockudo_py.config.tables.environment import is_link, is_nothing
 
 _REFERENCE = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}|\$\{")
 

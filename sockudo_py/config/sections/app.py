@@ -4,9 +4,9 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
-from sockudo_py.config.endpoint import EVENT_TYPE, EndpointConfig
-from sockudo_py.config.types import Count, Digits, Kilobytes, Limit, Positive, PositiveSeconds, Secret, Section
-from sockudo_py.config.web_origins import web_origin
+from sockudo_py.config.sections.endpoint import EVENT_TYPE, EndpointConfig
+from sockudo_py.config.sections.types import Count, Digits, Kilobytes, Limit, Positive, PositiveSeconds, Secret, Section
+from sockudo_py.config.sections.web_origins import web_origin
 
 AppId = Annotated[str, Digits, Field(min_length=1, max_length=128, pattern=r"^[^/?#\s]+$")]
 Key = Annotated[str, Digits, Field(min_length=1, max_length=128, pattern=r"^[^/?#:\s]+$")]

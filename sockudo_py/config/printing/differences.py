@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sockudo_py.config.describe import redacted
 from sockudo_py.config.model import Config
+from sockudo_py.config.printing.describe import redacted
 
 
 def differences(config: Config) -> list[dict[str, Any]]:

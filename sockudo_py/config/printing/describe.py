@@ -7,7 +7,7 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel, SecretStr
 
-from sockudo_py.config.types import HIDDEN_PATH
+from sockudo_py.config.sections.types import HIDDEN_PATH
 
 HIDDEN = "***"
 

@@ -4,11 +4,11 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from sockudo_py.config.app import AppConfig
-from sockudo_py.config.databases import DynamoDbConfig, MysqlConfig, PostgresConfig
-from sockudo_py.config.redis import RedisConnectionConfig
-from sockudo_py.config.server import ApiRateLimit, WebSocketRateLimit
-from sockudo_py.config.types import (
+from sockudo_py.config.sections.app import AppConfig
+from sockudo_py.config.sections.databases import DynamoDbConfig, MysqlConfig, PostgresConfig
+from sockudo_py.config.sections.redis import RedisConnectionConfig
+from sockudo_py.config.sections.server import ApiRateLimit, WebSocketRateLimit
+from sockudo_py.config.sections.types import (
     Count,
     Milliseconds,
     Name,

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
-from sockudo_py.config.types import UNSHOWN, Count, Name, Port, RedisHost, RedisUrl, Secret, Section, Text
+from sockudo_py.config.sections.types import UNSHOWN, Count, Name, Port, RedisHost, RedisUrl, Secret, Section, Text
 
 _HOST_AND_PORT = re.compile(r"(?:rediss?://)?(?:\[(?P<v6>[^\]]+)\]|(?P<host>[^:/@\s]+))(?::(?P<port>\d{1,5}))?/?")
 

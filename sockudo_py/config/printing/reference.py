@@ -7,14 +7,14 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr
 
-from sockudo_py.config.app import PLACEHOLDER_SECRET, AppConfig
-from sockudo_py.config.describe import redacted
-from sockudo_py.config.endpoint import EndpointConfig
-from sockudo_py.config.environment import DEFAULT_APP, OVERRIDES
 from sockudo_py.config.model import Config
-from sockudo_py.config.normalise import MOVES, find
+from sockudo_py.config.printing.describe import redacted
 from sockudo_py.config.problems import item_type, walk
-from sockudo_py.config.unused import INSTEAD, NOT_YET, UNUSED, has_no_effect_yet
+from sockudo_py.config.reading.normalise import MOVES, find
+from sockudo_py.config.sections.app import PLACEHOLDER_SECRET, AppConfig
+from sockudo_py.config.sections.endpoint import EndpointConfig
+from sockudo_py.config.tables.environment import DEFAULT_APP, OVERRIDES
+from sockudo_py.config.tables.unused import INSTEAD, NOT_YET, UNUSED, has_no_effect_yet
 
 EXAMPLE_APP = {
     "id": "my-app",

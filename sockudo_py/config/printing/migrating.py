@@ -2,9 +2,15 @@
 
 from collections.abc import Iterable
 
-from sockudo_py.config.environment import DEFAULT_APP, OVERRIDES, REGISTER_INLINE_APPS, SKIP_INLINE_APPS, Override
-from sockudo_py.config.foreign import WITHOUT_EFFECT
-from sockudo_py.config.unused import HARMLESS_WHEN_BLANK
+from sockudo_py.config.tables.environment import (
+    DEFAULT_APP,
+    OVERRIDES,
+    REGISTER_INLINE_APPS,
+    SKIP_INLINE_APPS,
+    Override,
+)
+from sockudo_py.config.tables.foreign import WITHOUT_EFFECT
+from sockudo_py.config.tables.unused import HARMLESS_WHEN_BLANK
 
 INTRODUCTION = """\
 # Moving here: settings of soketi and Sockudo

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, SecretStr, model_validator
 
-from sockudo_py.config.types import (
+from sockudo_py.config.sections.types import (
     HIDDEN_PATH,
     EnvelopeName,
     Factor,

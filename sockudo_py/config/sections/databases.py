@@ -5,7 +5,16 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from sockudo_py.config.types import DatabaseHost, HttpUrl, Name, Port, PositiveMilliseconds, Secret, Section, Text
+from sockudo_py.config.sections.types import (
+    DatabaseHost,
+    HttpUrl,
+    Name,
+    Port,
+    PositiveMilliseconds,
+    Secret,
+    Section,
+    Text,
+)
 
 SSLMODE = (
     "`disable`: plain text; `prefer`: TLS where the server has it, its certificate is not checked; `require`: TLS, "

@@ -7,7 +7,7 @@ first, and the AWS library reads the others by itself.
 
 from collections.abc import Iterator, Mapping
 
-from sockudo_py.config.unused import KEYS_ALWAYS_WORK, PINGED
+from sockudo_py.config.tables.unused import KEYS_ALWAYS_WORK, PINGED
 
 # A line is a common beginning and what follows it; "-" stands for no common beginning.
 _SOCKUDO = """

@@ -6,8 +6,10 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from sockudo_py.config.app import PUBLISHED_SECRETS
-from sockudo_py.config.environment import (
+from sockudo_py.config.problems import Origins, Problem
+from sockudo_py.config.reading.normalise import normalise
+from sockudo_py.config.sections.app import PUBLISHED_SECRETS
+from sockudo_py.config.tables.environment import (
     APP_PAIR,
     DEFAULT_APP,
     FALSE,
@@ -19,10 +21,8 @@ from sockudo_py.config.environment import (
     is_link,
     is_nothing,
 )
-from sockudo_py.config.foreign import INSTEAD, OWN_PREFIXES, WITHOUT_EFFECT
-from sockudo_py.config.normalise import normalise
-from sockudo_py.config.problems import Origins, Problem
-from sockudo_py.config.unused import HARMLESS_WHEN_BLANK, is_blank, without_effect
+from sockudo_py.config.tables.foreign import INSTEAD, OWN_PREFIXES, WITHOUT_EFFECT
+from sockudo_py.config.tables.unused import HARMLESS_WHEN_BLANK, is_blank, without_effect
 
 APPS = "app_manager.array.apps"
 _LINK_NAME = re.compile(r"_SERVICE_HOST$|_SERVICE_PORT(_\w+)?$|_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?$")
