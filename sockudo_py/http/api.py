@@ -15,7 +15,7 @@ from sockudo_py.caches.base import IdempotencyKeys
 from sockudo_py.errors import Unavailable
 from sockudo_py.http.auth import authenticate, is_signed_as_usual
 from sockudo_py.http.context import NodeApi, make_call, too_many
-from sockudo_py.http.health import Health
+from sockudo_py.http.handlers.health import Health
 from sockudo_py.http.idempotency import Idempotency
 from sockudo_py.http.messages import OK, UNAVAILABLE, ApiRequest, ApiResponse, echo, error
 from sockudo_py.http.operators import OperatorAccess

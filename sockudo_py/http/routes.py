@@ -4,12 +4,13 @@ import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from sockudo_py.http import batches, channels, described, events, users
 from sockudo_py.http.context import Call
-from sockudo_py.http.described import probe
-from sockudo_py.http.health import Health
+from sockudo_py.http.description import routes as described
+from sockudo_py.http.description.notation import Said
+from sockudo_py.http.description.routes import probe
+from sockudo_py.http.handlers import batches, channels, events, users
+from sockudo_py.http.handlers.health import Health
 from sockudo_py.http.messages import ApiResponse
-from sockudo_py.http.notation import Said
 from sockudo_py.http.query import decode_segment
 from sockudo_py.memo import TwoGenerationCache
 

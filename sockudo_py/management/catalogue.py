@@ -5,7 +5,7 @@ from typing import Any, Protocol, get_args
 
 from sockudo_py.endpoints import ProfileName
 from sockudo_py.event_types import EventType
-from sockudo_py.http.notation import Param, words
+from sockudo_py.http.description.notation import Param, words
 from sockudo_py.management.credentials.keys import EVERY_APP, Admin
 from sockudo_py.management.requests.aliases import alias_of, aliased
 from sockudo_py.management.requests.answers import EVENT

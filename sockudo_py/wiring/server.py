@@ -28,7 +28,7 @@ from sockudo_py.endpoints import OPERATORS
 from sockudo_py.errors import ConfigError, SockudoError
 from sockudo_py.http.api import Api
 from sockudo_py.http.cors import Cors
-from sockudo_py.http.health import Health
+from sockudo_py.http.handlers.health import Health
 from sockudo_py.http.operators import OperatorAccess
 from sockudo_py.limits.base import RequestLimit
 from sockudo_py.metrics import Metrics

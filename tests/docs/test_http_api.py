@@ -12,7 +12,7 @@ import pytest
 
 import sockudo_py.edge
 import sockudo_py.http
-from sockudo_py.http.events import check
+from sockudo_py.http.handlers.events import check
 from sockudo_py.http.routes import ROUTES
 from sockudo_py.protocol.app import App, AppKey
 from tests.docs.pages import blocks, code_words, page, section, table

@@ -17,7 +17,7 @@ from sockudo_py.caches.memory import MemoryCache
 from sockudo_py.caches.memory_keys import MemoryKeys
 from sockudo_py.http.api import Api, ApiResponse
 from sockudo_py.http.app import build_app
-from sockudo_py.http.health import Health
+from sockudo_py.http.handlers.health import Health
 from sockudo_py.limits.memory import MemoryRateLimiter
 from sockudo_py.metrics import Metrics
 from sockudo_py.node import Node

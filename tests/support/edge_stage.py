@@ -26,7 +26,7 @@ from sockudo_py.edge.server import EdgeServer
 from sockudo_py.edge.xhr.lanes import xhr_lanes
 from sockudo_py.http.api import Api
 from sockudo_py.http.app import build_app, make_runner
-from sockudo_py.http.health import Health
+from sockudo_py.http.handlers.health import Health
 from sockudo_py.http.operators import OperatorAccess
 from sockudo_py.metrics import Metrics
 from sockudo_py.node import Node

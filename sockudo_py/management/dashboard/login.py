@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Final
 
-from sockudo_py.http.notation import Param
+from sockudo_py.http.description.notation import Param
 from sockudo_py.limits.base import RateLimiter
 from sockudo_py.management.credentials.keys import AdminKeys
 from sockudo_py.management.credentials.sessions import COOKIE, SESSION_SECONDS, Session, Sessions

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from sockudo_py.endpoints import Endpoint
-from sockudo_py.http.notation import Param, number
+from sockudo_py.http.description.notation import Param, number
 from sockudo_py.management.requests.aliases import aliased
 from sockudo_py.management.requests.answers import FEED
 from sockudo_py.management.requests.router import Route

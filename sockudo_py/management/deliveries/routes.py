@@ -8,7 +8,7 @@ from typing import Any
 
 from sockudo_py.endpoints import Endpoint
 from sockudo_py.errors import SockudoError
-from sockudo_py.http.notation import Param, number
+from sockudo_py.http.description.notation import Param, number
 from sockudo_py.management.audit import audit_line
 from sockudo_py.management.credentials.keys import EVERY_APP, Admin
 from sockudo_py.management.deliveries.attempts import (

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from sockudo_py.apps.base import AppManager
-from sockudo_py.http.notation import Param
+from sockudo_py.http.description.notation import Param
 from sockudo_py.limits.base import RateLimiter
 from sockudo_py.management.requests.answers import TRIGGERED
 from sockudo_py.management.requests.router import Route

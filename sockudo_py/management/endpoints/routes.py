@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 from sockudo_py.endpoints import Endpoint
-from sockudo_py.http.notation import FLAG, Param, words
+from sockudo_py.http.description.notation import FLAG, Param, words
 from sockudo_py.management.endpoints.documents import Document
 from sockudo_py.management.endpoints.editing import Edited, Editor
 from sockudo_py.management.endpoints.shapes import shape, wrapped

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sockudo_py.http.notation import TEXT, Param, Said
+from sockudo_py.http.description.notation import TEXT, Param, Said
 from sockudo_py.logs import shortened
 from sockudo_py.tap import Row, Tap
 

@@ -7,7 +7,7 @@ from typing import Any, Final, Protocol
 
 from sockudo_py.apps.base import AppManager
 from sockudo_py.endpoints import Endpoint
-from sockudo_py.http.notation import ANYTHING, Param, listed, many, number, record
+from sockudo_py.http.description.notation import ANYTHING, Param, listed, many, number, record
 from sockudo_py.management.credentials.keys import EVERY_APP, Admin
 from sockudo_py.management.credentials.sessions import Sessions
 from sockudo_py.management.live.inspector import InspectedNode, Inspector

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from sockudo_py import __version__
-from sockudo_py.http.notation import Param, Schema, maybe
+from sockudo_py.http.description.notation import Param, Schema, maybe
 from sockudo_py.http.routes import ROUTES, ForOperators, Signed
 from sockudo_py.http.routes import Route as HttpRoute
 from sockudo_py.management.live.console import LIVE, STREAM

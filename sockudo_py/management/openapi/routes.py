@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from sockudo_py.http.notation import OBJECT
+from sockudo_py.http.description.notation import OBJECT
 from sockudo_py.management.openapi.document import document
 from sockudo_py.management.requests.router import Route
 from sockudo_py.management.requests.values import Answer, Asked

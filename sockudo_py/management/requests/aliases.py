@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from sockudo_py.endpoints import ProfileName
-from sockudo_py.http.notation import Schema
+from sockudo_py.http.description.notation import Schema
 from sockudo_py.management.requests.answers import BARE, WRAPPED, Shapes
 from sockudo_py.management.requests.router import Route
 

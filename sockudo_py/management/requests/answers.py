@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final, get_args
 
 from sockudo_py.endpoints import AuthType, ProfileName
-from sockudo_py.http.notation import (
+from sockudo_py.http.description.notation import (
     ANYTHING,
     DECIMAL,
     FLAG,

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from sockudo_py.http.notation import FLAG, Param, flag, listed, moment, number
+from sockudo_py.http.description.notation import FLAG, Param, flag, listed, moment, number
 
 MOST_LISTED: Final = 200  # entries in one page of a list
 

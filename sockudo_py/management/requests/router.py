@@ -14,7 +14,7 @@ from urllib.parse import unquote
 
 from sockudo_py.config.sections.types import Section
 from sockudo_py.errors import SockudoError, Unavailable
-from sockudo_py.http.notation import Param, Schema
+from sockudo_py.http.description.notation import Param, Schema
 from sockudo_py.management.requests.values import Answer, Asked, Refused
 
 log = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from sockudo_py.http.notation import Param
+from sockudo_py.http.description.notation import Param
 from sockudo_py.management.credentials.keys import Admin
 
 _NAMED = 20  # fields in an error

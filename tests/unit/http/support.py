@@ -15,7 +15,7 @@ from sockudo_py.caches.base import CachedEvent, IdempotencyKeys
 from sockudo_py.caches.memory_keys import MemoryKeys
 from sockudo_py.errors import Unavailable
 from sockudo_py.http.api import Api, ApiRequest, ApiResponse
-from sockudo_py.http.health import Health
+from sockudo_py.http.handlers.health import Health
 from sockudo_py.http.operators import OperatorAccess
 from sockudo_py.limits.base import Allowance, RequestLimit
 from sockudo_py.metrics import Metrics

@@ -5,7 +5,7 @@ import pytest
 
 from sockudo_py import __version__
 from sockudo_py.errors import Unavailable
-from sockudo_py.http.health import Health
+from sockudo_py.http.handlers.health import Health
 from tests.unit.http.support import APP, OTHER, World, text
 
 

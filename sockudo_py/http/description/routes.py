@@ -5,10 +5,7 @@ Numbers are those of an app that sets none; ``tests/e2e/test_openapi.py`` holds 
 
 from typing import Any, Final
 
-from sockudo_py.http.channels import CHANNEL_ATTRIBUTES, LIST_ATTRIBUTES
-from sockudo_py.http.events import POST_ATTRIBUTES
-from sockudo_py.http.idempotency import MAX_KEY
-from sockudo_py.http.notation import (
+from sockudo_py.http.description.notation import (
     ANYTHING,
     DECIMAL,
     FLAG,
@@ -23,6 +20,9 @@ from sockudo_py.http.notation import (
     maybe,
     record,
 )
+from sockudo_py.http.handlers.channels import CHANNEL_ATTRIBUTES, LIST_ATTRIBUTES
+from sockudo_py.http.handlers.events import POST_ATTRIBUTES
+from sockudo_py.http.idempotency import MAX_KEY
 
 _CHANNEL: Final[Schema] = {**TEXT, "pattern": r"^[A-Za-z0-9_\-=@,.;]{1,200}$", "examples": ["news"]}
 _SOCKET: Final[Schema] = {**TEXT, "pattern": r"^[0-9]{1,20}\.[0-9]{1,20}$", "examples": ["123.456"]}

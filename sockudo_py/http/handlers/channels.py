@@ -6,7 +6,7 @@ import orjson
 
 from sockudo_py.caches.base import CachedEvent
 from sockudo_py.http.context import Call
-from sockudo_py.http.events import attributes
+from sockudo_py.http.handlers.events import attributes
 from sockudo_py.http.messages import ApiResponse, echo, error
 from sockudo_py.protocol.channels import classify, valid_channel_name
 

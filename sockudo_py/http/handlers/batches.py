@@ -6,7 +6,7 @@ from collections.abc import Awaitable
 from sockudo_py import logs
 from sockudo_py.errors import Unavailable
 from sockudo_py.http.context import Call
-from sockudo_py.http.events import Event, check, figures, info_answer, key_of_event, read_body, trace
+from sockudo_py.http.handlers.events import Event, check, figures, info_answer, key_of_event, read_body, trace
 from sockudo_py.http.idempotency import Keyed, fingerprint, read_key
 from sockudo_py.http.messages import OK, UNAVAILABLE, ApiResponse, error
 

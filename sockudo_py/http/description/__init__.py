@@ -1,0 +1,1 @@
+"""What routes take and give, in a short notation of which the OpenAPI document is made."""

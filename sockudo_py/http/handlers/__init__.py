@@ -1,0 +1,1 @@
+"""What the routes do: publish, tell about channels and users, answer probes."""
