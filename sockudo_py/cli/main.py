@@ -6,8 +6,9 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 
 from sockudo_py import __version__
-from sockudo_py.cli import admin_key, check, health, live, openapi, show, start, telling, webhooks, worker
+from sockudo_py.cli import admin_key, check, live, openapi, show, webhooks
 from sockudo_py.cli.options import FAILED, UNUSABLE, examples
+from sockudo_py.cli.servers import health, start, telling, worker
 from sockudo_py.errors import ConfigError, SockudoError
 
 BROKEN_PIPE = 141  # as shells count SIGPIPE

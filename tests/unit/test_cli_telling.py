@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from sockudo_py.cli import telling
 from sockudo_py.cli.main import main
-from sockudo_py.cli.running import Running, has_workers, server, servers
+from sockudo_py.cli.servers import telling
+from sockudo_py.cli.servers.running import Running, has_workers, server, servers
 
 Put = Callable[..., None]
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sockudo_py.cli import start
 from sockudo_py.cli.options import config_path
+from sockudo_py.cli.servers import start
 from sockudo_py.errors import ConfigError
 from sockudo_py.supervisor import WORKER_COMMAND
 

@@ -4,8 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from sockudo_py.cli import start
 from sockudo_py.cli.options import FAILED, OK, Env, add_config, config_path, examples
+from sockudo_py.cli.servers import start
 from sockudo_py.cli.shown import plain
 from sockudo_py.config import Config, load
 from sockudo_py.errors import ConfigError
@@ -44,7 +44,7 @@ def run(options: argparse.Namespace, env: Env) -> int:
         print("\n".join(error.problems), file=sys.stderr)
         return FAILED
     # Here, not above: `start` has no use for it.
-    from sockudo_py.cli.probe import probe
+    from sockudo_py.cli.servers.probe import probe
 
     results = list(probe(config, options.path, options.port, options.timeout))
     for well, text in results:

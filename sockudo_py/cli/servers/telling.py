@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sockudo_py.cli.options import OK, Env, add_config, config_path, examples
-from sockudo_py.cli.running import PROC, Running, has_workers, server, servers
+from sockudo_py.cli.servers.running import PROC, Running, has_workers, server, servers
 from sockudo_py.errors import ConfigError, SockudoError
 
 _LATER = "its log says how it went"

@@ -1,0 +1,1 @@
+"""Commands about servers on this machine: start one, ask it, tell it something."""
