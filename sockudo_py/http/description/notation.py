@@ -1,4 +1,4 @@
-"""A short way to write what routes take and give. ``management/openapi.py`` makes the OpenAPI document of it.
+"""A short way to write what routes take and give. ``management/openapi/document.py`` makes the OpenAPI document of it.
 
 A schema is a JSON Schema as a mapping. One that ``record`` has made with a name becomes a component of the document.
 """
