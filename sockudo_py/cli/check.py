@@ -67,7 +67,7 @@ def run(options: argparse.Namespace, env: Env) -> int:
 
 
 def _check_built(config: Config) -> None:
-    from sockudo_py.wiring.drivers import refuse_unbuilt
+    from sockudo_py.wiring.drivers.missing import refuse_unbuilt
 
     refuse_unbuilt(config)
 
@@ -92,7 +92,7 @@ def _check_bundle(config: Config) -> None:
 
 
 def _check_operators(config: Config) -> None:
-    from sockudo_py.wiring.drivers import endpoint_rules, make_operators
+    from sockudo_py.wiring.drivers.apps import endpoint_rules, make_operators
 
     make_operators(config, endpoint_rules(config))
 

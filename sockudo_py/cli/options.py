@@ -55,7 +55,7 @@ def config_path(options: argparse.Namespace) -> Path | None:
 def apps_of(config: Config, env: Env, on_warning: Callable[[str], None]) -> list[AppDefinition]:
     """Return the apps; none where a database has them. Raises ConfigError with what is wrong with any of them."""
     from sockudo_py.webhooks.endpoints.validation import endpoint_problems
-    from sockudo_py.wiring.drivers import endpoint_rules
+    from sockudo_py.wiring.drivers.apps import endpoint_rules
     from sockudo_py.wiring.tls import certificate_problems
 
     rules = endpoint_rules(config)

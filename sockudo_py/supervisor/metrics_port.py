@@ -22,7 +22,7 @@ from sockudo_py.errors import SockudoError
 from sockudo_py.http.app import make_runner, plain_errors
 from sockudo_py.process.descriptors import Descriptors
 from sockudo_py.supervisor.sums import WORKER, Family
-from sockudo_py.wiring.web import METRICS_SHUTDOWN, MOST_UNREAD
+from sockudo_py.wiring.serving.web import METRICS_SHUTDOWN, MOST_UNREAD
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from sockudo_py.process.notify import notify
 from sockudo_py.process.signals import Signals
 from sockudo_py.supervisor.crew import Crew
 from sockudo_py.supervisor.sockets import SharedSockets
-from sockudo_py.wiring.drivers import endpoint_rules
+from sockudo_py.wiring.drivers.apps import endpoint_rules
 from sockudo_py.wiring.reload import Advice, prepared, say_refused
 from sockudo_py.wiring.server import longest_stop
 

@@ -13,8 +13,8 @@ from sockudo_py.config import Config
 from sockudo_py.edge.sockets.listening import bind, remedy, shown
 from sockudo_py.errors import SockudoError
 from sockudo_py.process.unix_socket import UnixListener
-from sockudo_py.wiring.admin import MODE as ADMIN_MODE
-from sockudo_py.wiring.drivers import admin_socket_path
+from sockudo_py.wiring.drivers.admins import admin_socket_path
+from sockudo_py.wiring.serving.admin import MODE as ADMIN_MODE
 
 SPREADS: Final = sys.platform == "linux" and hasattr(socket, "SO_REUSEPORT")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from sockudo_py.apps.definition import app_reader
 from sockudo_py.config import Config
 from sockudo_py.errors import ConfigError
-from sockudo_py.wiring.drivers import spool_path, store_driver
+from sockudo_py.wiring.drivers.queues import spool_path, store_driver
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,8 @@ from sockudo_py.process.log_setup import set_up_log
 from sockudo_py.webhooks.endpoints.validation import EndpointRules
 from sockudo_py.wiring.certificates import Certificates, Contents, read_pair
 from sockudo_py.wiring.checks import spare_needless_queue
-from sockudo_py.wiring.drivers import make_apps, refuse_unbuilt
+from sockudo_py.wiring.drivers.apps import make_apps
+from sockudo_py.wiring.drivers.missing import refuse_unbuilt
 
 log = logging.getLogger(__name__)
 

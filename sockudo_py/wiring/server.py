@@ -42,37 +42,23 @@ from sockudo_py.tap import Tap
 from sockudo_py.webhooks.endpoints.registry import CONFIG
 from sockudo_py.webhooks.service import WebhookService
 from sockudo_py.webhooks.spool.noise import Leaves, Noise
-from sockudo_py.wiring.admin import AdminSocket
 from sockudo_py.wiring.certificates import Certificates, read_pair
 from sockudo_py.wiring.checks import spare_needless_queue
-from sockudo_py.wiring.drivers import (
-    admin_socket_path,
-    delivery_settings,
-    endpoint_rules,
-    make_adapter,
-    make_apps,
-    make_board,
-    make_cache,
-    make_endpoint_store,
-    make_keys,
-    make_limiter,
-    make_operators,
-    make_queue,
-    make_relay,
-    make_targets,
-    make_watermarks,
-    refuse_unbuilt,
-    spool_path,
-    sqlite_file,
-    store_driver,
-)
-from sockudo_py.wiring.history import make_history
+from sockudo_py.wiring.drivers.admins import admin_socket_path
+from sockudo_py.wiring.drivers.apps import endpoint_rules, make_apps, make_operators
+from sockudo_py.wiring.drivers.cluster import make_adapter, make_board, make_cache, make_keys, make_limiter, make_relay
+from sockudo_py.wiring.drivers.history import make_history
+from sockudo_py.wiring.drivers.missing import refuse_unbuilt
+from sockudo_py.wiring.drivers.queues import make_endpoint_store, make_queue, spool_path, sqlite_file, store_driver
+from sockudo_py.wiring.drivers.shared_redis import Opens, SharedRedis
+from sockudo_py.wiring.drivers.watermarks import make_watermarks
+from sockudo_py.wiring.drivers.webhooks import delivery_settings, make_targets
 from sockudo_py.wiring.key_file import KeyFile
-from sockudo_py.wiring.management import Management
 from sockudo_py.wiring.place import Place
 from sockudo_py.wiring.reload import Reloader
-from sockudo_py.wiring.shared_redis import Opens, SharedRedis
-from sockudo_py.wiring.web import WebServers
+from sockudo_py.wiring.serving.admin import AdminSocket
+from sockudo_py.wiring.serving.management import Management
+from sockudo_py.wiring.serving.web import WebServers
 from sockudo_py.ws.context import ConnectionContext
 from sockudo_py.xhr.context import XhrLimits
 

@@ -15,7 +15,7 @@ from sockudo_py.config import Config
 from sockudo_py.errors import Unavailable
 from sockudo_py.queues.base import Append
 from sockudo_py.queues.redis.queue import RedisQueue
-from sockudo_py.wiring.redis_address import address_of_driver
+from sockudo_py.wiring.drivers.redis_address import address_of_driver
 from tests.cluster.test_other_servers import redis_7
 from tests.conformance.adapters.over_redis import OverRedis
 from tests.support.ports import free_port

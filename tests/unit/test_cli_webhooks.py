@@ -17,7 +17,7 @@ from sockudo_py.queues.base import Append, LanePolicy, Queue
 from sockudo_py.receiver import verify
 from sockudo_py.webhooks.delivery.testing import sample_event
 from sockudo_py.webhooks.events import EVENT_NAMES
-from sockudo_py.wiring.drivers import make_queue
+from sockudo_py.wiring.drivers.queues import make_queue
 from tests.support.hook_receiver import HookReceiver
 from tests.support.redis_server import RedisServer
 from tests.support.redis_server import redis_server as redis_server

@@ -49,7 +49,7 @@ asyncio.run(start())
 STARVED = """
 import os, resource, sys
 from sockudo_py.process.descriptors import is_shortage
-from sockudo_py.wiring import web
+from sockudo_py.wiring.serving import web
 
 limits = resource.getrlimit(resource.RLIMIT_NOFILE)
 
@@ -94,7 +94,7 @@ def loaded(program: str, *suspects: str) -> list[str]:
 
 
 def test_nothing_that_can_wait_is_imported_before_the_port_is_open() -> None:
-    assert loaded(STARTED, "sockudo_py.wiring.web", *LATER, *UNUSED) == ["sockudo_py.wiring.web"]
+    assert loaded(STARTED, "sockudo_py.wiring.serving.web", *LATER, *UNUSED) == ["sockudo_py.wiring.serving.web"]
 
 
 def test_the_command_line_imports_neither_the_server_nor_what_it_needs() -> None:

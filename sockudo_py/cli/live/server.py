@@ -39,7 +39,7 @@ def server_of(options: argparse.Namespace, env: Env, *, absent: bool = False) ->
     """
     if options.url is not None:
         return _by_url(options.url, env)
-    from sockudo_py.wiring.drivers import admin_socket_path
+    from sockudo_py.wiring.drivers.admins import admin_socket_path
 
     config = load(config_path(options), env)
     path = admin_socket_path(config)

@@ -122,7 +122,7 @@ async def asking(config: Config, endpoints: Endpoints, *, writes: bool) -> Async
         endpoints: Returns those of the configuration, for when no server runs.
         writes: Whether the command changes the queue.
     """
-    from sockudo_py.wiring.drivers import admin_socket_path
+    from sockudo_py.wiring.drivers.admins import admin_socket_path
 
     path = admin_socket_path(config)
     if path is not None and _answered(path):
@@ -178,7 +178,7 @@ def _existing(config: Config) -> Path:
 
 async def _open(config: Config) -> Queue | None:
     """Return the queue; None: another process has its file."""
-    from sockudo_py.wiring.drivers import make_queue
+    from sockudo_py.wiring.drivers.queues import make_queue
 
     queue = make_queue(config, Metrics())
     try:

@@ -130,7 +130,7 @@ def _events(one: Mapping[str, Any]) -> str:
 
 async def test(options: argparse.Namespace, config: Config, known: Known) -> int:
     """``webhooks test``: the attempt is made here, not by the server."""
-    from sockudo_py.wiring.drivers import make_targets
+    from sockudo_py.wiring.drivers.webhooks import make_targets
 
     endpoints = {endpoint.uid: endpoint for endpoint in known()}
     described = [{"uid": one.uid, "name": one.name, "app_id": one.app_id} for one in endpoints.values()]

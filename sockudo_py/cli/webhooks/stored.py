@@ -39,7 +39,7 @@ async def known(config: Config, endpoints: Sequence[Endpoint]) -> Known:
 
 
 async def _rows(config: Config) -> Mapping[str, Row]:
-    from sockudo_py.wiring.drivers import make_endpoint_store, store_driver
+    from sockudo_py.wiring.drivers.queues import make_endpoint_store, store_driver
 
     match store_driver(config):
         case "sqlite":

@@ -16,7 +16,7 @@ from boto3.dynamodb.types import TypeSerializer
 from sockudo_py.apps.base import AppChanged, AppManager
 from sockudo_py.config import Config, load
 from sockudo_py.metrics import Metrics
-from sockudo_py.wiring.drivers import endpoint_rules, make_apps
+from sockudo_py.wiring.drivers.apps import endpoint_rules, make_apps
 from tests.support import mariadb_server, postgres_server
 from tests.support.aws import Aws
 from tests.support.client import eventually

@@ -238,7 +238,7 @@ async def test_invocations_are_counted_by_type() -> None:
 
 def test_the_client_library_is_not_loaded_before_the_first_invocation() -> None:
     code = (
-        "import sys, sockudo_py.webhooks.targets.aws_lambda as one, sockudo_py.wiring.drivers as two;"
+        "import sys, sockudo_py.webhooks.targets.aws_lambda as one, sockudo_py.wiring.drivers.webhooks as two;"
         "one.LambdaInvoker(); assert not {'boto3', 'botocore'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

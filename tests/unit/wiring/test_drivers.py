@@ -8,7 +8,8 @@ from sockudo_py.errors import ConfigError
 from sockudo_py.metrics import Metrics
 from sockudo_py.queues.sqlite.queue import SqliteQueue
 from sockudo_py.wiring.checks import unusable
-from sockudo_py.wiring.drivers import make_endpoint_store, make_queue, refuse_unbuilt, spool_path, sqlite_file
+from sockudo_py.wiring.drivers.missing import refuse_unbuilt
+from sockudo_py.wiring.drivers.queues import make_endpoint_store, make_queue, spool_path, sqlite_file
 
 
 @pytest.mark.parametrize(("sync", "level"), [(False, 1), (True, 2)])
@@ -88,7 +89,9 @@ def test_a_client_of_a_database_that_is_not_installed_stops_the_start_with_the_c
     path.write_text(json.dumps({"app_manager": {"driver": driver}}))
     config = load(path, {})
     refuse_unbuilt(config)
-    monkeypatch.setattr("sockudo_py.wiring.drivers.find_spec", lambda name: None if name == package else object())
+    monkeypatch.setattr(
+        "sockudo_py.wiring.drivers.missing.find_spec", lambda name: None if name == package else object()
+    )
     with pytest.raises(ConfigError) as caught:
         refuse_unbuilt(config)
     (line,) = caught.value.problems

@@ -5,7 +5,7 @@ import pytest
 from sockudo_py.config import Config
 from sockudo_py.errors import ConfigError
 from sockudo_py.links.redis.address import RedisAddress, Sentinels, Tls
-from sockudo_py.wiring.redis_address import address_of_driver, keys_of_driver
+from sockudo_py.wiring.drivers.redis_address import address_of_driver, keys_of_driver
 
 
 def config(redis: dict[str, Any], **sections: Any) -> Config:

@@ -21,10 +21,10 @@ from sockudo_py.config import load
 from sockudo_py.edge.fallback.deferred import DeferredServer
 from sockudo_py.errors import ConfigError, SockudoError
 from sockudo_py.webhooks.spool.noise import Noise
-from sockudo_py.wiring import web
 from sockudo_py.wiring.banner import banner_lines
-from sockudo_py.wiring.drivers import refuse_unbuilt
+from sockudo_py.wiring.drivers.missing import refuse_unbuilt
 from sockudo_py.wiring.server import Server
+from sockudo_py.wiring.serving import web
 from tests.support.client import eventually
 from tests.support.hook_receiver import HookReceiver
 

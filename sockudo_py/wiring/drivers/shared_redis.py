@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from sockudo_py.config import Config
 from sockudo_py.config.model import RedisUser
 from sockudo_py.links.redis.address import RedisAddress
-from sockudo_py.wiring.redis_address import address_of_driver, keys_of_driver
+from sockudo_py.wiring.drivers.redis_address import address_of_driver, keys_of_driver
 
 if TYPE_CHECKING:
     from sockudo_py.links.redis.shared import Shared

@@ -13,8 +13,8 @@ from sockudo_py.stores.history.base import Bounds, History
 from sockudo_py.webhooks.history.reader import HistoryReader
 from sockudo_py.webhooks.history.redelivery import Redelivery
 from sockudo_py.webhooks.service import WebhookService
-from sockudo_py.wiring.drivers import store_driver
-from sockudo_py.wiring.redis_address import address_of_driver, keys_of_driver
+from sockudo_py.wiring.drivers.queues import store_driver
+from sockudo_py.wiring.drivers.redis_address import address_of_driver, keys_of_driver
 
 _CONNECTIONS = 3  # to Redis
 

@@ -42,9 +42,9 @@ from sockudo_py.webhooks.endpoints.validation import EndpointRules
 from sockudo_py.webhooks.service import WebhookService
 from sockudo_py.webhooks.targets.base import Target
 from sockudo_py.webhooks.targets.http.target import HttpTarget
-from sockudo_py.wiring.dashboard import Dashboard
-from sockudo_py.wiring.drivers import admin_key_file, admin_limit, admins
-from sockudo_py.wiring.history import make_past
+from sockudo_py.wiring.drivers.admins import admin_key_file, admin_limit, admins
+from sockudo_py.wiring.drivers.history import make_past
+from sockudo_py.wiring.serving.dashboard import Dashboard
 
 if TYPE_CHECKING:
     from aiohttp import web

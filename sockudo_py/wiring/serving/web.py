@@ -22,7 +22,7 @@ from sockudo_py.http.api import Api
 from sockudo_py.http.cors import Cors
 from sockudo_py.metrics import Metrics
 from sockudo_py.process.descriptors import Descriptors, is_shortage
-from sockudo_py.wiring.management import Management
+from sockudo_py.wiring.serving.management import Management
 
 if TYPE_CHECKING:
     from aiohttp import web

@@ -1,0 +1,1 @@
+"""Which drivers a configuration asks for, a module for each family."""
