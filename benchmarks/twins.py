@@ -22,8 +22,9 @@ from sockudo_py.http.messages import OK
 from sockudo_py.hub import hub
 from sockudo_py.metrics import Metrics
 from sockudo_py.node import node, subscriptions
-from sockudo_py.protocol import client_events, codec
+from sockudo_py.protocol import codec
 from sockudo_py.protocol.channels.table import classify
+from sockudo_py.protocol.readers import client_events
 from sockudo_py.queues import jobs
 from sockudo_py.queues.base import Append
 from sockudo_py.webhooks import events

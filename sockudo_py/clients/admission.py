@@ -14,7 +14,7 @@ from sockudo_py.logs import shortened
 from sockudo_py.metrics import AppCounters, Metrics
 from sockudo_py.protocol.app import App
 from sockudo_py.protocol.errors import ErrorCode
-from sockudo_py.protocol.opening import Refusal, admit, refusal
+from sockudo_py.protocol.readers.opening import Refusal, admit, refusal
 from sockudo_py.protocol.session import Session, Settings
 from sockudo_py.protocol.source import UNIX
 from sockudo_py.tap import Tap

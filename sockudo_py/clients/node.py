@@ -5,7 +5,7 @@ from typing import Protocol
 
 from sockudo_py.hub import Sink
 from sockudo_py.protocol.effects import Effect, Relay
-from sockudo_py.protocol.opening import Refusal
+from sockudo_py.protocol.readers.opening import Refusal
 
 
 class ClientNode(Protocol):

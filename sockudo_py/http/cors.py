@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from sockudo_py.protocol.opening import origin_allowed
+from sockudo_py.protocol.readers.opening import origin_allowed
 
 Headers = tuple[tuple[str, str], ...]
 _VARY = ("Vary", "Origin")

@@ -58,7 +58,7 @@ from sockudo_py.protocol.effects import (
     SignIn,
 )
 from sockudo_py.protocol.errors import ErrorCode
-from sockudo_py.protocol.opening import Refusal, refusal
+from sockudo_py.protocol.readers.opening import Refusal, refusal
 from sockudo_py.protocol.source import Source
 from sockudo_py.tap import Tap
 

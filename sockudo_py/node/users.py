@@ -9,7 +9,7 @@ from sockudo_py.hub import Hub, Sink
 from sockudo_py.protocol import codec
 from sockudo_py.protocol.effects import Effect, SignIn
 from sockudo_py.protocol.errors import ErrorCode
-from sockudo_py.protocol.opening import refusal
+from sockudo_py.protocol.readers.opening import refusal
 
 
 def user_channel(user_id: str) -> str:

@@ -8,7 +8,7 @@ from sockudo_py.hub import Hub, Sink
 from sockudo_py.node.users import user_channel
 from sockudo_py.protocol.effects import Effect
 from sockudo_py.protocol.errors import ErrorCode
-from sockudo_py.protocol.opening import refusal
+from sockudo_py.protocol.readers.opening import refusal
 
 MOST_CHANNELS: Final = 500  # of one connection
 MOST_MEMBERS: Final = 500

@@ -14,24 +14,24 @@ from orjson import JSONDecodeError, loads
 
 from sockudo_py.protocol import codec, errors
 from sockudo_py.protocol.app import App
-from sockudo_py.protocol.authorization import (
+from sockudo_py.protocol.channels.table import classify, user_of, valid_channel_name
+from sockudo_py.protocol.effects import Effect, Join, Leave, Member, Pause, Ping, Reply, SignIn
+from sockudo_py.protocol.errors import MESSAGES, ErrorCode
+from sockudo_py.protocol.pacing import spend
+from sockudo_py.protocol.readers.authorization import (
     ErrorStyle,
     Refused,
     authorize,
     invalid_channel,
     refusal_of_subscription,
 )
-from sockudo_py.protocol.channels.table import classify, user_of, valid_channel_name
-from sockudo_py.protocol.client_events import SlidingWindow, read_client_event
-from sockudo_py.protocol.effects import Effect, Join, Leave, Member, Pause, Ping, Reply, SignIn
-from sockudo_py.protocol.errors import MESSAGES, ErrorCode
-from sockudo_py.protocol.messages import Message, complaint, parameters
-from sockudo_py.protocol.opening import Refusal, refusal, refusal_effects
-from sockudo_py.protocol.pacing import spend
+from sockudo_py.protocol.readers.client_events import SlidingWindow, read_client_event
+from sockudo_py.protocol.readers.messages import Message, complaint, parameters
+from sockudo_py.protocol.readers.opening import Refusal, refusal, refusal_effects
+from sockudo_py.protocol.readers.users import SignInRequest, read_sign_in
 from sockudo_py.protocol.source import Source
 from sockudo_py.protocol.subscription import TRANSITIONS, Answer, Event, Pending, State
 from sockudo_py.protocol.surrogates import loads_again
-from sockudo_py.protocol.users import SignInRequest, read_sign_in
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from sockudo_py.metrics import AppCounters
 from sockudo_py.protocol import codec
 from sockudo_py.protocol.effects import Effect
 from sockudo_py.protocol.errors import ErrorCode
-from sockudo_py.protocol.opening import refusal
+from sockudo_py.protocol.readers.opening import refusal
 from sockudo_py.protocol.session import Session
 from sockudo_py.xhr import frames
 from sockudo_py.xhr.context import XhrContext

@@ -9,7 +9,7 @@ from typing import Final
 from orjson import JSONDecodeError, dumps, loads
 
 from sockudo_py.protocol.effects import Close, Reply
-from sockudo_py.protocol.opening import Refusal, refusal_effects
+from sockudo_py.protocol.readers.opening import Refusal, refusal_effects
 
 OPEN: Final = b"o\n"
 HEARTBEAT: Final = b"h\n"

@@ -15,7 +15,7 @@ from orjson import JSONDecodeError, dumps, loads
 
 from sockudo_py.errors import Unavailable
 from sockudo_py.protocol.errors import ErrorCode
-from sockudo_py.protocol.opening import Refusal
+from sockudo_py.protocol.readers.opening import Refusal
 from sockudo_py.relays.base import KEPT, Found, Relay
 from sockudo_py.xhr.client import XhrClient
 from sockudo_py.xhr.context import XhrContext

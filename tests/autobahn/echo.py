@@ -20,7 +20,7 @@ from sockudo_py.hub import Sink
 from sockudo_py.metrics import Metrics
 from sockudo_py.node import Node
 from sockudo_py.protocol.effects import Effect, Reply
-from sockudo_py.protocol.opening import Refusal
+from sockudo_py.protocol.readers.opening import Refusal
 from sockudo_py.protocol.session import Session, Settings
 from sockudo_py.ws.connection import WebSocketConnection
 from sockudo_py.ws.context import ConnectionContext

@@ -10,7 +10,7 @@ from sockudo_py.edge.proxies import network_of
 from sockudo_py.edge.websocket.handshake import Handshake, acceptance
 from sockudo_py.metrics import AppCounters
 from sockudo_py.protocol.effects import Close, Reply
-from sockudo_py.protocol.opening import Refusal, refusal_effects
+from sockudo_py.protocol.readers.opening import Refusal, refusal_effects
 from sockudo_py.protocol.session import Session
 from sockudo_py.ws.connection import WebSocketConnection
 from sockudo_py.ws.deflated import DeflatedConnection

@@ -15,7 +15,7 @@ from sockudo_py.edge.xhr.requests import problem_with as problem_with_head
 from sockudo_py.errors import Unavailable
 from sockudo_py.http.messages import ApiResponse, error
 from sockudo_py.protocol.app import App
-from sockudo_py.protocol.opening import Refusal, origin_allowed
+from sockudo_py.protocol.readers.opening import Refusal, origin_allowed
 from sockudo_py.xhr.client import XhrClient
 from sockudo_py.xhr.context import XhrContext
 from sockudo_py.xhr.frames import refusal_lines

@@ -8,7 +8,7 @@ from urllib.parse import unquote
 from sockudo_py.edge.http1.head import Head
 from sockudo_py.edge.websocket.handshake import protocol_parameter
 from sockudo_py.protocol.app import App
-from sockudo_py.protocol.opening import origin_allowed
+from sockudo_py.protocol.readers.opening import origin_allowed
 
 Headers = tuple[tuple[str, str], ...]
 

@@ -9,7 +9,7 @@ from sockudo_py.edge.http1.head import Head
 from sockudo_py.edge.lane import AnswerLane
 from sockudo_py.edge.xhr.requests import SEND, Headers, XhrPaths, cors_of, preflight_of
 from sockudo_py.http.messages import ApiRequest, ApiResponse, error
-from sockudo_py.protocol.opening import origin_allowed
+from sockudo_py.protocol.readers.opening import origin_allowed
 from sockudo_py.xhr.client import XhrClient
 from sockudo_py.xhr.context import XhrContext
 from sockudo_py.xhr.relaying import Relaying

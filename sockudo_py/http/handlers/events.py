@@ -19,10 +19,10 @@ from sockudo_py.http.messages import OK, TEXT, ApiResponse, echo, error
 from sockudo_py.http.query import parse
 from sockudo_py.protocol.app import App
 from sockudo_py.protocol.channels import classify, user_of, valid_channel_name
+from sockudo_py.protocol.readers.users import valid_user_id
 from sockudo_py.protocol.signatures import grouped
 from sockudo_py.protocol.source import UNIX
 from sockudo_py.protocol.surrogates import loads_again, without_surrogates
-from sockudo_py.protocol.users import valid_user_id
 
 log = logging.getLogger(__name__)
 

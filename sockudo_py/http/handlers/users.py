@@ -4,7 +4,7 @@ import orjson
 
 from sockudo_py.http.context import Call
 from sockudo_py.http.messages import OK, ApiResponse, error
-from sockudo_py.protocol.users import MAX_USER_ID_LENGTH, valid_user_id
+from sockudo_py.protocol.readers.users import MAX_USER_ID_LENGTH, valid_user_id
 
 
 async def connections(call: Call) -> ApiResponse:

@@ -31,8 +31,8 @@ from sockudo_py.management.requests.router import Handler, Route
 from sockudo_py.management.requests.values import Answer, Asked, Fields, Refused, iso
 from sockudo_py.protocol.app import App
 from sockudo_py.protocol.channels.table import valid_channel_name
+from sockudo_py.protocol.readers.users import valid_user_id
 from sockudo_py.protocol.surrogates import without_surrogates
-from sockudo_py.protocol.users import valid_user_id
 from sockudo_py.tap import Tap
 
 MOST_TRIED: Final = 1000  # socket ids, or channels, that a wrong signature is compared with

@@ -9,7 +9,7 @@ from sockudo_py.clients.admission import Admission
 from sockudo_py.limits.base import RequestLimit
 from sockudo_py.limits.memory import MemoryRateLimiter
 from sockudo_py.metrics import AppCounters
-from sockudo_py.protocol.opening import Refusal
+from sockudo_py.protocol.readers.opening import Refusal
 from sockudo_py.protocol.session import Session, Settings
 from tests.support.edge_bench import Apps
 from tests.support.sink import RecordingSink, in_a_list, make_app

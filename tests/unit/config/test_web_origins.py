@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from sockudo_py.config.sections.web_origins import web_origin
-from sockudo_py.protocol.opening import origin_allowed
+from sockudo_py.protocol.readers.opening import origin_allowed
 from tests.unit.config.conftest import Load, Problems, app, with_apps
 
 

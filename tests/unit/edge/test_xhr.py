@@ -13,7 +13,7 @@ from sockudo_py.limits.base import RequestLimit
 from sockudo_py.limits.memory import MemoryRateLimiter
 from sockudo_py.protocol.app import App
 from sockudo_py.protocol.errors import ErrorCode
-from sockudo_py.protocol.opening import refusal
+from sockudo_py.protocol.readers.opening import refusal
 from sockudo_py.protocol.session import Settings
 from sockudo_py.xhr.client import XhrClient
 from sockudo_py.xhr.context import XhrLimits

@@ -11,7 +11,7 @@ from sockudo_py.errors import Unavailable
 from sockudo_py.metrics import Metrics
 from sockudo_py.node import Node
 from sockudo_py.protocol.app import App
-from sockudo_py.protocol.opening import Refusal
+from sockudo_py.protocol.readers.opening import Refusal
 from sockudo_py.protocol.signatures import channel_string, sign, user_string
 from tests.conformance.adapters.late import LateAdapter, LateCluster
 from tests.support.changes import Changes

@@ -5,8 +5,8 @@ import sys
 
 import pytest
 
-from sockudo_py.protocol.client_events import SlidingWindow
 from sockudo_py.protocol.effects import Effect, Relay, Reply
+from sockudo_py.protocol.readers.client_events import SlidingWindow
 from sockudo_py.protocol.session import Session
 from tests.unit.protocol.speak import (
     alive,

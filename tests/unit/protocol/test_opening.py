@@ -6,7 +6,7 @@ import pytest
 from sockudo_py.protocol.app import App
 from sockudo_py.protocol.effects import Close, Reply
 from sockudo_py.protocol.errors import ErrorCode
-from sockudo_py.protocol.opening import Refusal, admit, origin_allowed, refusal, refusal_effects
+from sockudo_py.protocol.readers.opening import Refusal, admit, origin_allowed, refusal, refusal_effects
 from sockudo_py.protocol.session import Settings
 from tests.unit.protocol.speak import KEY, make_app, make_session, only
 

@@ -3,7 +3,7 @@
 import pytest
 
 from sockudo_py.protocol.effects import Close, Join, Ping, Reply
-from sockudo_py.protocol.opening import Refusal
+from sockudo_py.protocol.readers.opening import Refusal
 from sockudo_py.protocol.session import Session, Settings
 from tests.unit.protocol.speak import PLAIN, alive, complaint, make_session, subscribe
 

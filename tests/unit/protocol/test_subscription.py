@@ -4,7 +4,7 @@ import pytest
 
 from sockudo_py.protocol.effects import Effect, Join, Leave, Member, RefuseSubscription, Reply
 from sockudo_py.protocol.errors import ErrorCode
-from sockudo_py.protocol.opening import refusal
+from sockudo_py.protocol.readers.opening import refusal
 from sockudo_py.protocol.session import Session
 from sockudo_py.protocol.subscription import TRANSITIONS, Answer, Event, State
 from tests.unit.protocol.speak import complaint, make_session, subscribe_signed, unsubscribe

@@ -21,7 +21,7 @@ from sockudo_py.changes import (
 from sockudo_py.config import load
 from sockudo_py.endpoints import Endpoint
 from sockudo_py.protocol.channels.table import classify
-from sockudo_py.protocol.opening import PROTOCOL_VERSIONS
+from sockudo_py.protocol.readers.opening import PROTOCOL_VERSIONS
 from sockudo_py.webhooks.endpoints.registry import EndpointRegistry
 from sockudo_py.webhooks.endpoints.validation import endpoint_problems
 from sockudo_py.webhooks.events import event_of, pusher_style

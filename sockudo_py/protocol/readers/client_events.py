@@ -10,7 +10,7 @@ from sockudo_py.protocol import codec, errors
 from sockudo_py.protocol.app import App
 from sockudo_py.protocol.channels.table import classify, is_private
 from sockudo_py.protocol.effects import Member, Relay, Reply, make_relay
-from sockudo_py.protocol.messages import Message, complaint
+from sockudo_py.protocol.readers.messages import Message, complaint
 
 _FIRST_ROOM: Final = 16  # events that a window has room for at first
 _LONG_AGO: Final = float("-inf")
