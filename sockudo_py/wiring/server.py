@@ -2,46 +2,34 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, contextmanager
-from ipaddress import ip_network
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from typing import Any
 
-from sockudo_py import logs
 from sockudo_py.adapters.base import Measured, Restorable, Sweeping, Tells
-from sockudo_py.apps.base import AppChanged, AppDefinition
 from sockudo_py.apps.current import CurrentApps
 from sockudo_py.changes import Change, OnChange
 from sockudo_py.clients.wheel import Wheel, tick_for
-from sockudo_py.config import NO_QUEUE, Config
-from sockudo_py.config.sections.server import RateLimit
-from sockudo_py.edge.context import FrontContext, FrontLimits
-from sockudo_py.edge.lane import Lane
-from sockudo_py.edge.lanes.table import usual_lanes
+from sockudo_py.config import Config
 from sockudo_py.edge.newcomers import Newcomers
-from sockudo_py.edge.proxies import TrustedProxies
 from sockudo_py.edge.server import EdgeServer
 from sockudo_py.edge.sockets.listening import shown
-from sockudo_py.edge.xhr.lanes import xhr_lanes
 from sockudo_py.endpoints import OPERATORS
-from sockudo_py.errors import ConfigError, SockudoError
+from sockudo_py.errors import ConfigError
 from sockudo_py.http.api import Api
 from sockudo_py.http.cors import Cors
 from sockudo_py.http.handlers.health import Health
 from sockudo_py.http.operators import OperatorAccess
-from sockudo_py.limits.base import RequestLimit
 from sockudo_py.metrics import Metrics
 from sockudo_py.node import Node
 from sockudo_py.process.descriptors import REMEDY, Descriptors, open_limit
 from sockudo_py.process.gc_tuner import GcTuner
 from sockudo_py.process.lag import LoopLag
-from sockudo_py.protocol.session import Settings
-from sockudo_py.protocol.source import Source
 from sockudo_py.tap import Tap
 from sockudo_py.webhooks.endpoints.registry import CONFIG
 from sockudo_py.webhooks.service import WebhookService
-from sockudo_py.webhooks.spool.noise import Leaves, Noise
+from sockudo_py.wiring.app_changes import AppChanges
+from sockudo_py.wiring.brake import ClientBrake
 from sockudo_py.wiring.certificates import Certificates, read_pair
 from sockudo_py.wiring.checks import spare_needless_queue
 from sockudo_py.wiring.drivers.admins import admin_socket_path
@@ -54,18 +42,16 @@ from sockudo_py.wiring.drivers.shared_redis import Opens, SharedRedis
 from sockudo_py.wiring.drivers.watermarks import make_watermarks
 from sockudo_py.wiring.drivers.webhooks import delivery_settings, make_targets
 from sockudo_py.wiring.key_file import KeyFile
+from sockudo_py.wiring.mistakes import ADAPTER_KEYS, QUEUE_KEYS, gathered, naming
 from sockudo_py.wiring.place import Place
 from sockudo_py.wiring.reload import Reloader
 from sockudo_py.wiring.serving.admin import AdminSocket
 from sockudo_py.wiring.serving.management import Management
+from sockudo_py.wiring.serving.port import limit_of, make_edge, max_body_bytes, proxies_of
 from sockudo_py.wiring.serving.web import WebServers
-from sockudo_py.ws.context import ConnectionContext
-from sockudo_py.xhr.context import XhrLimits
 
 log = logging.getLogger(__name__)
 
-CAUGHT_UP_AT_ONCE = 500  # vacates and removals that were put off: half of what the queue is handed at once
-CLOSING_HANDSHAKE = 3.0  # seconds that a client gets for its part of the close
 LAST_CONNECTIONS = 1.0  # seconds at shutdown for that part, and for requests that are being answered
 
 
@@ -93,15 +79,15 @@ class Server:
             metrics=metrics,
         )
         problems: list[str] = []
-        with _gathered(problems):
+        with gathered(problems):
             refuse_unbuilt(config)
-        with _gathered(problems):
+        with gathered(problems):
             self._tls = read_pair(config) if config.ssl.enabled else None
-        with _gathered(problems):
+        with gathered(problems):
             self.apps = CurrentApps(make_apps(config, self._rules, metrics))
-        with _gathered(problems):
+        with gathered(problems):
             targets = make_targets(config, metrics, descriptors)
-        with _gathered(problems):
+        with gathered(problems):
             make_operators(config, self._rules)
         if problems:
             raise ConfigError(problems)
@@ -116,6 +102,12 @@ class Server:
         self._history = make_history(config, metrics)
         self._adapter = adapter = make_adapter(config, loop, metrics, shared)
         self._newcomers = Newcomers()
+        self.brake = ClientBrake(
+            adapter,
+            self._newcomers,
+            dispatcher=lambda: self.webhooks.dispatcher,
+            node=lambda: self.node,
+        )
         self.webhooks = WebhookService(
             self._queue,
             targets,
@@ -125,7 +117,7 @@ class Server:
             occupancy=adapter if isinstance(adapter, Restorable) else None,
             truth=adapter.held if isinstance(adapter, Tells) else None,
             history=self._history,
-            brake=self,
+            brake=self.brake,
             tap=self.tap,
         )
         on_change: OnChange = self.webhooks.add if config.sends_webhooks else _ignore
@@ -161,7 +153,7 @@ class Server:
         )
         self._health = health
         api_limit = limits.api_rate_limit
-        address_limit = _limit(config, api_limit)
+        address_limit = limit_of(config, api_limit)
         self._management = Management(
             config,
             apps=self.apps,
@@ -179,7 +171,7 @@ class Server:
             metrics=metrics,
             board=make_board(config, shared) if config.webhooks.admin.enabled else None,
         )
-        self._proxies = _proxies(config, api_limit.trust_hops)
+        self._proxies = proxies_of(config, api_limit.trust_hops)
         self._api = Api(
             node=self.node,
             apps=self.apps,
@@ -197,6 +189,7 @@ class Server:
             path_prefix=config.url_prefix,
             tap=self.tap,
         )
+        self._app_changes = AppChanges(config, self.webhooks, self.node, self._management.managed)
         self._lag = LoopLag(metrics)
         self._gc_tuner = GcTuner(metrics)
         tick = tick_for(
@@ -210,7 +203,6 @@ class Server:
         self._wheel = Wheel(loop.time, loop.call_later, tick)
         cors = config.cors
         self._cors = Cors(cors.origin, cors.methods, cors.allowed_headers, cors.credentials)
-        self._max_body = config.http_api.request_limit_in_mb * 1024 * 1024
         self._web = WebServers(
             config,
             api=self._api,
@@ -219,7 +211,7 @@ class Server:
             proxies=self._proxies,
             wheel=self._wheel,
             descriptors=descriptors,
-            max_body_bytes=self._max_body,
+            max_body_bytes=max_body_bytes(config),
             api_shutdown=LAST_CONNECTIONS,
             management=self._management,
         )
@@ -228,7 +220,6 @@ class Server:
         self._opening: asyncio.Task[None] | None = None
         self._admin: AdminSocket | None = None
         self._opened = AsyncExitStack()
-        self._warned_of_no_queue = False
 
     @property
     def port(self) -> int:
@@ -274,22 +265,19 @@ class Server:
         opened.push_async_callback(self._limiter.close)
         if self._relay is not None:
             opened.push_async_callback(self._relay.close)
-        with _naming(config, *_QUEUE_KEYS[config.queue.driver]):
+        with naming(config, *QUEUE_KEYS[config.queue.driver]):
             await self._queue.open()
         opened.push_async_callback(self._queue.close)
         if self._history is not None:
-            with _naming(config, *_QUEUE_KEYS[config.queue.driver]):
+            with naming(config, *QUEUE_KEYS[config.queue.driver]):
                 await self._history.open()
             opened.push_async_callback(self._history.close)
-        await self.apps.start(self._app_changed)
+        await self.apps.start(self._app_changes.changed)
         opened.push_async_callback(self.apps.stop)
         # First, so that no row of a database can take the uid of an operator's endpoint.
         self.webhooks.replace(OPERATORS, CONFIG, make_operators(config, self._rules))
-        for definition in self.apps.all():
-            logs.hide(_secrets(definition))
-            self._take_endpoints(definition)
-            self._warn_of_no_queue(definition)
-        with _naming(config, *_QUEUE_KEYS[store_driver(config)]):
+        self._app_changes.begin(self.apps.all())
+        with naming(config, *QUEUE_KEYS[store_driver(config)]):
             opened.push_async_callback(self._management.stop)
             await self._management.start()
         opened.push_async_callback(self._adapter.close)  # when the webhooks are stopped: it hears what is stored
@@ -316,7 +304,7 @@ class Server:
             )
             opened.push_async_callback(self._admin.close)
             await self._admin.listen()
-        with _naming(config, *_ADAPTER_KEYS[config.adapter.driver]):
+        with naming(config, *ADAPTER_KEYS[config.adapter.driver]):
             await self._adapter.open()
             for driver in (self._cache, self._keys, self._limiter, self._relay):
                 if isinstance(driver, Opens):
@@ -328,7 +316,7 @@ class Server:
         opened.callback(self._wheel.stop)
         opened.push_async_callback(self._web.close_api)
         edge = self._make_edge()
-        with _naming(config, "unix_socket.path"):
+        with naming(config, "unix_socket.path"):
             await edge.start()
         self._edge = edge
         if self._tls is not None:
@@ -417,6 +405,7 @@ class Server:
 
     def _use(self, config: Config) -> None:
         self._config = config
+        self._app_changes.use(config)
         self._management.use(config)
 
     async def stop(self) -> None:
@@ -454,128 +443,25 @@ class Server:
         await asyncio.gather(edge.close(LAST_CONNECTIONS), self._web.close_api())
 
     def _make_edge(self) -> EdgeServer:
-        config = self._config
-        http, limits = config.http_api, config.rate_limiter
-        connect = limits.websocket_rate_limit
-        context = FrontContext(
-            connections=ConnectionContext(
-                node=self.node,
-                wheel=self._wheel,
-                clock=self._loop.time,
-                max_message_bytes=config.websocket_max_payload_kb * 1024,
-                max_unsent_bytes=config.websocket.max_bytes,
-                close_timeout=CLOSING_HANDSHAKE,
-                compress=config.websocket.compression != "disabled",
-            ),
+        return make_edge(
+            self._config,
+            node=self.node,
+            wheel=self._wheel,
+            clock=self._loop.time,
             apps=self.apps,
             metrics=self.metrics,
             tap=self.tap,
-            settings=Settings(
-                activity_timeout=config.activity_timeout,
-                ping_interval=config.ping_interval,
-                pong_timeout=config.pong_timeout,
-                error_style=config.subscription_error_style,
-                strict_protocol=config.strict_protocol,
-            ),
-            limits=FrontLimits(
-                max_body_bytes=self._max_body,
-                head_timeout=http.header_timeout,
-                body_timeout=http.body_timeout,
-                idle_timeout=http.keep_alive_timeout,
-                write_timeout=http.write_timeout,
-            ),
-            path_prefix=config.url_prefix,
+            api=self._api,
+            fallback=self._web.fallback,
+            relay=self._relay,
             proxies=self._proxies,
             cors=self._cors,
             limiter=self._limiter,
-            connect_limit=_limit(config, connect),
             descriptors=self._descriptors,
             newcomers=self._newcomers,
-            connect_proxies=None if connect.trust_hops is None else _proxies(config, connect.trust_hops),
-        )
-        context.use(usual_lanes(context, self._api, self._web.fallback, self._transports(context)))
-        unix, place = config.unix_socket, self._place
-        return EdgeServer(
-            context,
-            host=config.host,
-            port=config.port,
-            named=config.named("host", "port"),
             tls=self._tls[0] if self._tls is not None else None,
-            unix_path=Path(unix.path) if unix.enabled else None,
-            unix_mode=unix.mode,
-            listeners=() if place is None else place.listeners,
-            unix_listener=None if place is None else place.unix,
+            place=self._place,
         )
-
-    def _transports(self, context: FrontContext) -> tuple[Lane, ...]:
-        config = self._config
-        transport = config.http_transport
-        if not transport.enabled:
-            return ()
-        limits = XhrLimits(
-            max_message_bytes=config.websocket_max_payload_kb * 1024,
-            max_kept_bytes=config.websocket.max_bytes,
-            session_timeout=transport.session_timeout,
-            poll_timeout=transport.poll_timeout,
-            close_timeout=CLOSING_HANDSHAKE,
-            relay_patience=max(transport.poll_timeout, min(config.activity_timeout, config.ping_interval))
-            + config.pong_timeout,
-        )
-        return xhr_lanes(context, "" if transport.path == "/" else transport.path, limits, self.metrics, self._relay)
-
-    def _warn_of_no_queue(self, definition: AppDefinition) -> None:
-        """Warn once. About apps in the configuration itself load() has warned already."""
-        warned = self._config.app_manager.driver in ("memory", "array") or self._warned_of_no_queue
-        if self._config.queue.driver == "none" and definition.endpoints and not warned:
-            self._warned_of_no_queue = True
-            log.warning("%s", self._config.problem("queue.driver", *NO_QUEUE))
-
-    def hold(self, noise: Noise) -> None:
-        """Be the webhooks' brake: stop reading noisy clients."""
-        self._adapter.put_off(Leaves(noise, self.webhooks.dispatcher.nearly_full).wait)
-        self.node.hold(noise.sources)
-        self._newcomers.set(noise.addresses)
-
-    def crowded(self, crowded: bool) -> None:
-        """Put off the leaves of clients while the spool is crowded, and no longer."""
-        self._adapter.put_off(Leaves(Noise(), self.webhooks.dispatcher.nearly_full).wait if crowded else None)
-
-    def here(self, source: Source) -> bool:
-        """Return whether this connection is still open."""
-        return self.node.here(source)
-
-    def catch_up(self) -> bool:
-        """Tell some of what was put off; return whether there is more."""
-        return self._adapter.tell_put_off(CAUGHT_UP_AT_ONCE)
-
-    def _take_endpoints(self, definition: AppDefinition) -> None:
-        """Register the endpoints of an app at the start. A row of a database must not keep the server from starting."""
-        app_id = definition.app.id
-        try:
-            self.webhooks.replace(app_id, CONFIG, definition.endpoints)
-            self.webhooks.catalogue.replace(app_id, definition.event_types)
-        except ConfigError as problem:
-            if not self._config.app_manager.in_database:
-                raise
-            log.error("webhooks of app %s are left out: %s", app_id, problem, extra={"app_id": app_id})
-
-    def _app_changed(self, change: AppChanged) -> None:
-        old, new = change.old, change.new
-        if new is not None:
-            logs.hide(_secrets(new))
-            self._warn_of_no_queue(new)
-        app_id = new.app.id if new is not None else old.app.id if old is not None else ""
-        if new is not None:
-            try:
-                self.webhooks.replace(app_id, CONFIG, new.endpoints)
-                self.webhooks.catalogue.replace(app_id, new.event_types)
-            except ConfigError as problem:
-                log.error("webhooks of app %s stay as they were: %s", app_id, problem, extra={"app_id": app_id})
-        if old is not None and (new is None or old.app.id != new.app.id):
-            self.webhooks.remove(old.app.id)
-        self._management.managed.app_changed(app_id)
-        log.info("app %s: %s", app_id, _what_happened(old, new), extra={"app_id": app_id})
-        self.node.app_changed(old.app if old else None, new.app if new else None)
 
     async def _usage(self) -> Mapping[str, object]:
         config = self._config
@@ -590,70 +476,6 @@ def longest_stop(config: Config) -> float:
 
 def _count(number: int, what: str) -> str:
     return f"{number:,} {what}{'' if number == 1 else 's'}"
-
-
-def _proxies(config: Config, hops: int) -> TrustedProxies:
-    networks = [ip_network(cidr) for cidr in config.trusted_proxies]
-    return TrustedProxies(networks, hops)
-
-
-def _limit(config: Config, limit: RateLimit) -> RequestLimit | None:
-    if not config.rate_limiter.enabled or limit.max_requests is None:
-        return None
-    return RequestLimit(limit.max_requests, limit.window_seconds)
-
-
-def _what_happened(old: AppDefinition | None, new: AppDefinition | None) -> str:
-    if old is None:
-        return "added"
-    if new is None:
-        return "removed"
-    if old.app.enabled != new.app.enabled:
-        return "enabled" if new.app.enabled else "disabled"
-    return "changed"
-
-
-@contextmanager
-def _gathered(problems: list[str]) -> Iterator[None]:
-    """Note the mistakes of a step instead of raising them: the start reports all of them together."""
-    try:
-        yield
-    except ConfigError as error:
-        problems += error.problems
-
-
-_REDIS_KEYS = tuple(
-    f"database.redis.{key}"
-    for key in ("url", "host", "port", "db", "username", "password", "sentinels", "name", "cluster.nodes")
-)
-_ADAPTER_KEYS: Mapping[str, tuple[str, ...]] = {"local": (), "redis": _REDIS_KEYS}
-_QUEUE_KEYS: Mapping[str, tuple[str, ...]] = {
-    "memory": (),
-    "none": (),
-    "sqlite": ("queue.sqlite.path",),
-    "redis": _REDIS_KEYS,
-    "sqs": ("queue.sqs.region", "queue.sqs.endpoint_url"),
-}
-
-
-@contextmanager
-def _naming(config: Config, *keys: str) -> Iterator[None]:
-    """Let an error of a step name the environment variables that gave the values of its keys."""
-    try:
-        yield
-    except ConfigError:
-        raise
-    except SockudoError as error:
-        raise SockudoError(f"{error}{config.named(*keys)}") from error
-
-
-def _secrets(definition: AppDefinition) -> Iterator[str]:
-    """Yield what the log must never show. Apps of a folder are not in the configuration that set the log up."""
-    for pair in definition.app.keys:
-        yield pair.secret.decode(errors="replace")
-    for endpoint in definition.endpoints:
-        for secret in endpoint.secrets:
-            yield secret.value
 
 
 def _ignore(change: Change, stored: Callable[[], None] | None = None) -> None:

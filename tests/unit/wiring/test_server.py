@@ -357,14 +357,14 @@ async def test_the_brake_of_the_webhooks_holds_clients_and_new_ones_of_their_add
         async with session.ws_connect(url) as client:
             await client.receive()
             (source,) = [one.session.source for one in server.node._hub.all_sockets()]
-            server.hold(Noise(frozenset({source}), frozenset({("1", "127.0.0.1")})))
+            server.brake.hold(Noise(frozenset({source}), frozenset({("1", "127.0.0.1")})))
             await client.send_str('{"event":"pusher:ping","data":{}}')
             late = asyncio.create_task(session.ws_connect(url))
             await eventually(lambda: len(server._newcomers) == 1, "the new one waits")
             assert server.node.connections() == 1
             assert not late.done()
-            assert not server.catch_up(), "nothing was put off"
-            server.hold(Noise())
+            assert not server.brake.catch_up(), "nothing was put off"
+            server.brake.hold(Noise())
             assert json.loads((await client.receive()).data)["event"] == "pusher:pong"
             async with await late as other:
                 assert json.loads((await other.receive()).data)["event"] == "pusher:connection_established"
