@@ -17,11 +17,10 @@ from sockudo_py.edge.deadlines import DeadlineQueue
 from sockudo_py.edge.fallback.behind import Behind
 from sockudo_py.edge.fallback.deferred import DeferredServer
 from sockudo_py.edge.fallback.unread import Unread
-from sockudo_py.edge.sockets.listening import bind, remedy, shown
-from sockudo_py.errors import SockudoError
 from sockudo_py.http.app import make_runner, plain_errors
 from sockudo_py.process.descriptors import Descriptors
 from sockudo_py.supervisor.sums import WORKER, Family
+from sockudo_py.wiring.serving.metrics_listeners import MetricsListeners
 from sockudo_py.wiring.serving.web import METRICS_SHUTDOWN, MOST_UNREAD
 
 log = logging.getLogger(__name__)
@@ -47,7 +46,7 @@ class MetricsPort:
         self._figures = figures
         self._processes = processes
         self._door = DeferredServer(descriptors.admits_scrape)
-        self._listeners: list[asyncio.Server] = []
+        self._listeners = MetricsListeners(config)
         self._runner: web.AppRunner | None = None
         loop = asyncio.get_running_loop()
         http = config.http_api
@@ -57,31 +56,20 @@ class MetricsPort:
     @property
     def port(self) -> int | None:
         """The port; None: there is none."""
-        sockets = self._listeners[0].sockets if self._listeners else ()
-        return sockets[0].getsockname()[1] if sockets else None
+        return self._listeners.port
 
     async def listen(self) -> None:
         """Listen, if metrics are on. Raises SockudoError."""
-        metrics = self._config.metrics
-        if not metrics.enabled:
+        if not self._config.metrics.enabled:
             return
-        loop, host = asyncio.get_running_loop(), self._config.metrics_host
-        try:
-            for listener in await bind(host, metrics.port):
-                self._listeners.append(await loop.create_server(self._door, sock=listener))
-        except OSError as problem:
-            place = self._config.named("metrics.host" if metrics.host else "host", "metrics.port")
-            raise SockudoError(
-                f"can't listen on {shown(host, metrics.port)}{place} for metrics: {remedy(problem)}, "
-                "or set metrics.enabled to false"
-            ) from problem
+        await self._listeners.open(self._door)
         app = web.Application(middlewares=[plain_errors])
         app.router.add_get("/metrics", self._scrape)
         self._runner = make_runner(
             app, keepalive_timeout=self._config.http_api.keep_alive_timeout, shutdown_timeout=METRICS_SHUTDOWN
         )
         await self._runner.setup()
-        server, clock = self._runner.server, loop.time
+        server, clock = self._runner.server, asyncio.get_running_loop().time
         if server is None:
             raise RuntimeError("an AppRunner has a server after setup")
         self._wheel.start()
@@ -89,8 +77,7 @@ class MetricsPort:
 
     async def close(self) -> None:
         """Close the port and its connections."""
-        for listener in self._listeners:
-            listener.close()
+        self._listeners.close()
         self._door.close()
         self._wheel.stop()
         if self._runner is not None:

@@ -13,8 +13,8 @@ import pytest
 from sockudo_py.edge import newcomers
 from sockudo_py.edge.context import FrontLimits
 from sockudo_py.management.dashboard import login
-from sockudo_py.management.deliveries.routes import trying
-from sockudo_py.management.endpoints.routes import editing
+from sockudo_py.management.deliveries import trying
+from sockudo_py.management.endpoints import editing
 from sockudo_py.management.live import causes, console, reasons
 from sockudo_py.protocol.errors import ErrorCode
 from sockudo_py.stores.endpoints import base as endpoint_stores

@@ -21,11 +21,12 @@ from sockudo_py.management.deliveries.routes import DeliveryRoutes
 from sockudo_py.management.deliveries.statistics import StatisticsRoutes
 from sockudo_py.management.deliveries.trigger import TriggerRoutes
 from sockudo_py.management.deliveries.trying import TestRoutes
+from sockudo_py.management.endpoints import making
 from sockudo_py.management.endpoints.documents import Document
 from sockudo_py.management.endpoints.editing import Editor
 from sockudo_py.management.endpoints.managed import ManagedEndpoints
 from sockudo_py.management.endpoints.projects import ProjectRoutes
-from sockudo_py.management.endpoints.routes import EndpointRoutes, making
+from sockudo_py.management.endpoints.routes import EndpointRoutes
 from sockudo_py.management.links import LinkRoutes
 from sockudo_py.management.openapi.document import document
 from sockudo_py.management.openapi.routes import OpenApiRoutes

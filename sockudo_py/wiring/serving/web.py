@@ -16,13 +16,13 @@ from sockudo_py.edge.fallback.behind import Behind
 from sockudo_py.edge.fallback.deferred import DeferredServer
 from sockudo_py.edge.fallback.unread import Unread
 from sockudo_py.edge.proxies import TrustedProxies
-from sockudo_py.edge.sockets.listening import bind, remedy, shown
 from sockudo_py.errors import SockudoError
 from sockudo_py.http.api import Api
 from sockudo_py.http.cors import Cors
 from sockudo_py.metrics import Metrics
 from sockudo_py.process.descriptors import Descriptors, is_shortage
 from sockudo_py.wiring.serving.management import Management
+from sockudo_py.wiring.serving.metrics_listeners import MetricsListeners
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -77,32 +77,19 @@ class WebServers:
         self._descriptors = descriptors
         self._scrapes = DeferredServer(descriptors.admits_scrape)
         self._unread = DeadlineQueue(wheel, config.http_api.write_timeout, MOST_UNREAD)
-        self._listeners: list[asyncio.Server] = []
+        self._listeners = MetricsListeners(config)
         self._api_runner: web.AppRunner | None = None
         self._metrics_runner: web.AppRunner | None = None
 
     @property
     def metrics_port(self) -> int | None:
         """The port of ``/metrics``; None while it is not open."""
-        sockets = self._listeners[0].sockets if self._listeners else ()
-        port: int | None = sockets[0].getsockname()[1] if sockets else None
-        return port
+        return self._listeners.port
 
     async def listen(self) -> None:
         """Take the metrics port, if there shall be one. Raises SockudoError."""
-        metrics = self._config.metrics
-        if not metrics.enabled:
-            return
-        loop, host = asyncio.get_running_loop(), self._config.metrics_host
-        try:
-            for listener in await bind(host, metrics.port):
-                self._listeners.append(await loop.create_server(self._scrapes, sock=listener))
-        except OSError as problem:
-            place = self._config.named("metrics.host" if metrics.host else "host", "metrics.port")
-            raise SockudoError(
-                f"can't listen on {shown(host, metrics.port)}{place} for metrics: {remedy(problem)}, "
-                "or set metrics.enabled to false"
-            ) from problem
+        if self._config.metrics.enabled:
+            await self._listeners.open(self._scrapes)
 
     async def open(self) -> None:
         """Import aiohttp and let those in who wait for it. Raises SockudoError when it can't be imported.
@@ -123,7 +110,7 @@ class WebServers:
             await asyncio.sleep(AGAIN)
         self._api_runner = self._make_api()
         await self._let_in(self._api_runner, self.fallback)
-        if self._listeners:
+        if self._config.metrics.enabled:
             self._metrics_runner = self._make_metrics()
             await self._let_in(self._metrics_runner, self._scrapes)
 
@@ -136,8 +123,7 @@ class WebServers:
 
     async def close_metrics(self) -> None:
         """Close the metrics port and its connections."""
-        for listener in self._listeners:
-            listener.close()
+        self._listeners.close()
         self._scrapes.close()
         if self._metrics_runner is not None:
             await self._metrics_runner.cleanup()

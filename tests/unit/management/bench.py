@@ -17,10 +17,11 @@ from sockudo_py.management.deliveries.feeds import FeedRoutes
 from sockudo_py.management.deliveries.letters import letters_of
 from sockudo_py.management.deliveries.queue import QueueRoutes
 from sockudo_py.management.deliveries.trying import TestRoutes
+from sockudo_py.management.endpoints import making
 from sockudo_py.management.endpoints.editing import Editor
 from sockudo_py.management.endpoints.managed import ManagedEndpoints
 from sockudo_py.management.endpoints.projects import ProjectRoutes
-from sockudo_py.management.endpoints.routes import EndpointRoutes, making
+from sockudo_py.management.endpoints.routes import EndpointRoutes
 from sockudo_py.management.requests.router import Router
 from sockudo_py.management.requests.values import Answer, Asked
 from sockudo_py.protocol.app import App, AppKey

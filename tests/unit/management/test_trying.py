@@ -8,7 +8,7 @@ import pytest
 from sockudo_py.endpoints import Endpoint
 from sockudo_py.limits.memory import MemoryRateLimiter
 from sockudo_py.management.credentials.keys import SOCKET_OWNER
-from sockudo_py.management.deliveries.routes import trying
+from sockudo_py.management.deliveries import trying
 from sockudo_py.management.deliveries.trying import TestRoutes
 from sockudo_py.management.requests.router import Router
 from sockudo_py.management.requests.values import Answer, Asked
