@@ -450,9 +450,9 @@ def test_check_config_tells_a_file_that_is_no_database(
 def test_without_the_packages_of_aws_the_message_says_what_to_install(
     write: Callable[..., str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
-    from sockudo_py.wiring import drivers
+    from sockudo_py.wiring.drivers import missing
 
-    monkeypatch.setattr(drivers, "find_spec", lambda name: None)
+    monkeypatch.setattr(missing, "find_spec", lambda name: None)
     function = {"name": "f", "lambda": {"function_name": "f"}, "event_types": ["*"]}
     document = with_app(webhooks=[function])
     name = write(document, queue={"driver": "sqs"}, port=0, metrics={"enabled": False})

@@ -10,7 +10,7 @@ import pytest
 from sockudo_py.endpoints import Endpoint
 from sockudo_py.errors import Unavailable
 from sockudo_py.management.credentials.keys import SOCKET_OWNER, Admin
-from sockudo_py.management.deliveries import letters
+from sockudo_py.management.deliveries import letters as letters_module
 from sockudo_py.management.deliveries.letters import Letters, letters_of, page
 from sockudo_py.management.deliveries.queue import QueueRoutes
 from sockudo_py.management.endpoints.routes import EndpointRoutes, Listed
