@@ -23,7 +23,7 @@ from sockudo_py.queues.jobs import Job
 from sockudo_py.stores.history.base import Bounds, History, Scope
 from sockudo_py.stores.history.figures import Figures, Tally
 from sockudo_py.stores.history.sqlite import SqliteHistory
-from sockudo_py.webhooks.delivery.attempt import Attempt, requests_for
+from sockudo_py.webhooks.delivery.requests.attempt import Attempt, requests_for
 from sockudo_py.webhooks.history.writer import HistoryWriter
 from sockudo_py.webhooks.metrics import WebhookMetrics
 from sockudo_py.webhooks.targets.base import Delivered, Failure, Timing

@@ -16,7 +16,7 @@ from sockudo_py.management.requests.scope import app_of
 from sockudo_py.management.requests.values import Answer, Asked, FieldProblem, Fields, Refused
 from sockudo_py.webhooks.catalogue.models import EVENTS, EventModel
 from sockudo_py.webhooks.catalogue.schemas import Payload, Shape, request_schema
-from sockudo_py.webhooks.delivery.examples import request_example
+from sockudo_py.webhooks.delivery.requests.examples import request_example
 from sockudo_py.webhooks.operators.kinds import KINDS
 
 _PROFILES, _PAYLOADS = get_args(ProfileName), get_args(Payload)

@@ -19,8 +19,8 @@ from sockudo_py.changes import ChannelOccupied, MemberAdded
 from sockudo_py.endpoints import Endpoint
 from sockudo_py.errors import SockudoError, Unavailable
 from sockudo_py.queues.base import Append
-from sockudo_py.webhooks.delivery.attempt import RESYNC_TEXT, Attempt
 from sockudo_py.webhooks.delivery.lane_keeper import LaneKeeper
+from sockudo_py.webhooks.delivery.requests.attempt import RESYNC_TEXT, Attempt
 from sockudo_py.webhooks.endpoints.registry import EndpointRegistry
 from sockudo_py.webhooks.events import ENCRYPTED_PREFIX, RESYNC, encode, event_of
 from sockudo_py.webhooks.intake.dispatcher import Dispatcher

@@ -17,10 +17,10 @@ from sockudo_py.queues.base import Depths, Queue
 from sockudo_py.stores.history.base import History
 from sockudo_py.tap import Tap
 from sockudo_py.webhooks.catalogue.catalogue import Catalogue
-from sockudo_py.webhooks.delivery.attempt import Attempt
-from sockudo_py.webhooks.delivery.health import EndpointHealth, HealthSettings
 from sockudo_py.webhooks.delivery.lane_keeper import LaneKeeper
+from sockudo_py.webhooks.delivery.protection.health import EndpointHealth, HealthSettings
 from sockudo_py.webhooks.delivery.recorder import Recorder
+from sockudo_py.webhooks.delivery.requests.attempt import Attempt
 from sockudo_py.webhooks.delivery.worker import Worker, WorkerSettings
 from sockudo_py.webhooks.endpoints.registry import EndpointRegistry
 from sockudo_py.webhooks.endpoints.validation import EndpointRules

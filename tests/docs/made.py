@@ -34,7 +34,7 @@ from sockudo_py.endpoints import (
 )
 from sockudo_py.protocol.app import AppKey
 from sockudo_py.queues.jobs import Job
-from sockudo_py.webhooks.delivery.attempt import requests_for
+from sockudo_py.webhooks.delivery.requests.attempt import requests_for
 from sockudo_py.webhooks.endpoints.filters import compile_filter
 from sockudo_py.webhooks.endpoints.profiles import SCHEMES, scheme_headers
 from sockudo_py.webhooks.events import EVENT_NAMES, Event, encode, event_of

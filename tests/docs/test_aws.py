@@ -10,7 +10,7 @@ import pytest
 import sockudo_py.receiver
 from sockudo_py.endpoints import LambdaTarget
 from sockudo_py.queues.jobs import Job
-from sockudo_py.webhooks.delivery.attempt import requests_for
+from sockudo_py.webhooks.delivery.requests.attempt import requests_for
 from sockudo_py.webhooks.events import encode
 from sockudo_py.webhooks.targets.aws_lambda import payload_of
 from tests.docs.made import KEY, endpoint, sample

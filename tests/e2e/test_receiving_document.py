@@ -22,7 +22,7 @@ from sockudo_py.config import load
 from sockudo_py.endpoints import Endpoint, ProfileName, Secret
 from sockudo_py.protocol.app import AppKey
 from sockudo_py.receiver import Delivery, Reason, VerificationError, verify
-from sockudo_py.webhooks.delivery.attempt import requests_for
+from sockudo_py.webhooks.delivery.requests.attempt import requests_for
 from sockudo_py.webhooks.endpoints.profiles import SCHEMES
 from tests.unit.webhooks.make import APP_SECRET, endpoint, job
 

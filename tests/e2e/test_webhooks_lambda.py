@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from sockudo_py.endpoints import LambdaTarget
-from sockudo_py.webhooks.delivery.attempt import requests_for
+from sockudo_py.webhooks.delivery.requests.attempt import requests_for
 from sockudo_py.webhooks.targets.aws_lambda import LambdaInvoker
 from sockudo_py.webhooks.targets.base import Delivered, Failure
 from tests.support.client import connected

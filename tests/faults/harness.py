@@ -24,7 +24,7 @@ from sockudo_py.queues import jobs
 from sockudo_py.queues.base import Append, Depths, LedgerEntry, Queue, QueueFull
 from sockudo_py.queues.local.queue import MemoryQueue
 from sockudo_py.queues.sqlite.packs import unpack
-from sockudo_py.webhooks.delivery.attempt import Attempt
+from sockudo_py.webhooks.delivery.requests.attempt import Attempt
 from sockudo_py.webhooks.delivery.worker import WorkerSettings
 from sockudo_py.webhooks.endpoints.guard import AddressGuard
 from sockudo_py.webhooks.service import DeliverySettings, WebhookService

@@ -22,7 +22,7 @@ from sockudo_py.metrics import Metrics
 from sockudo_py.queues.base import Queue
 from sockudo_py.queues.redis.queue import RedisQueue
 from sockudo_py.queues.sqlite.queue import SqliteQueue
-from sockudo_py.webhooks.delivery.attempt import Attempt
+from sockudo_py.webhooks.delivery.requests.attempt import Attempt
 from sockudo_py.webhooks.delivery.worker import WorkerSettings
 from sockudo_py.webhooks.endpoints.guard import AddressGuard
 from sockudo_py.webhooks.service import DeliverySettings, WebhookService

@@ -16,7 +16,7 @@ from sockudo_py.queues import jobs
 from sockudo_py.queues.base import Append, LanePolicy, Queue
 from sockudo_py.queues.local.queue import MemoryQueue
 from sockudo_py.queues.sqlite.queue import SqliteQueue
-from sockudo_py.webhooks.delivery.envelopes import bodies
+from sockudo_py.webhooks.delivery.requests.envelopes import bodies
 from sockudo_py.webhooks.endpoints.registry import EndpointRegistry
 from sockudo_py.webhooks.events import EVENT_NAMES, encode
 from sockudo_py.webhooks.intake.dispatcher import Dispatcher

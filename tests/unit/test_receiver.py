@@ -15,7 +15,7 @@ from sockudo_py import receiver
 from sockudo_py.endpoints import Endpoint, Secret
 from sockudo_py.protocol.app import AppKey
 from sockudo_py.receiver import Custom, Delivery, Profile, Seen, VerificationError, verify
-from sockudo_py.webhooks.delivery.attempt import requests_for
+from sockudo_py.webhooks.delivery.requests.attempt import requests_for
 from sockudo_py.webhooks.endpoints.profiles import SCHEMES
 from tests.unit.webhooks.make import APP_SECRET, KEY, NOW, NOW_MS, SECRET, endpoint, job
 

@@ -16,7 +16,7 @@ from sockudo_py.management.requests.router import Route
 from sockudo_py.management.requests.values import Answer, Asked, Refused
 from sockudo_py.stores.endpoints.base import EndpointStore
 from sockudo_py.webhooks.catalogue.models import EventModel
-from sockudo_py.webhooks.delivery.attempt import Attempt
+from sockudo_py.webhooks.delivery.requests.attempt import Attempt
 from sockudo_py.webhooks.delivery.testing import attempt
 from sockudo_py.webhooks.targets.base import Target
 

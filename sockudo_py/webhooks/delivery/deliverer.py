@@ -11,10 +11,10 @@ from sockudo_py.errors import Unavailable
 from sockudo_py.queues import jobs
 from sockudo_py.queues.base import ENDPOINT_DELETED, Claim, Queue
 from sockudo_py.queues.jobs import Job, JobError
-from sockudo_py.webhooks.delivery.attempt import Attempt, request_for
-from sockudo_py.webhooks.delivery.envelopes import bodies
-from sockudo_py.webhooks.delivery.health import EndpointHealth
+from sockudo_py.webhooks.delivery.protection.health import EndpointHealth
 from sockudo_py.webhooks.delivery.recorder import Recorder
+from sockudo_py.webhooks.delivery.requests.attempt import Attempt, request_for
+from sockudo_py.webhooks.delivery.requests.envelopes import bodies
 from sockudo_py.webhooks.endpoints.registry import EndpointRegistry
 from sockudo_py.webhooks.endpoints.unknown import UnknownEndpoints
 from sockudo_py.webhooks.targets.base import ANSWERED, Delivered, Failure, Outcome, Request, Target

@@ -14,9 +14,9 @@ from sockudo_py.endpoints import Endpoint
 from sockudo_py.queues import jobs
 from sockudo_py.queues.base import Claim
 from sockudo_py.queues.jobs import Job
-from sockudo_py.webhooks.delivery.attempt import Attempt, request_for
 from sockudo_py.webhooks.delivery.deliverer import Deliverer
-from sockudo_py.webhooks.delivery.envelopes import whole_body
+from sockudo_py.webhooks.delivery.requests.attempt import Attempt, request_for
+from sockudo_py.webhooks.delivery.requests.envelopes import whole_body
 from sockudo_py.webhooks.targets.base import Begins, Delivered, Outcome, Request, Target
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from sockudo_py.endpoints import Endpoint
 from sockudo_py.queues.base import ENDPOINT_DELETED
 from sockudo_py.queues.jobs import Job
 from sockudo_py.tap import Tap
-from sockudo_py.webhooks.delivery.attempt import Attempt
+from sockudo_py.webhooks.delivery.requests.attempt import Attempt
 from sockudo_py.webhooks.delivery.watched import tell_attempt
 from sockudo_py.webhooks.endpoints.guard import redact_url
 from sockudo_py.webhooks.metrics import WebhookMetrics

@@ -15,7 +15,7 @@ from sockudo_py.event_types import EventType
 from sockudo_py.queues.jobs import Job
 from sockudo_py.webhooks.catalogue.models import EVENTS, EventModel
 from sockudo_py.webhooks.catalogue.schemas import example
-from sockudo_py.webhooks.delivery.attempt import Attempt, requests_for
+from sockudo_py.webhooks.delivery.requests.attempt import Attempt, requests_for
 from sockudo_py.webhooks.events import Event
 from sockudo_py.webhooks.operators.kinds import ENDPOINT_FAILING
 from sockudo_py.webhooks.targets.base import Delivered, Failure, Target

@@ -3,7 +3,7 @@
 from sockudo_py.endpoints import Endpoint
 from sockudo_py.logs import shortened
 from sockudo_py.tap import Details, Tap
-from sockudo_py.webhooks.delivery.attempt import Attempt
+from sockudo_py.webhooks.delivery.requests.attempt import Attempt
 from sockudo_py.webhooks.targets.base import Failure
 
 _SHOWN = 200  # characters

@@ -15,12 +15,12 @@ from sockudo_py.endpoints import Endpoint
 from sockudo_py.errors import Unavailable
 from sockudo_py.queues.base import Claim, Queue
 from sockudo_py.webhooks.delivery.acks import Acks
-from sockudo_py.webhooks.delivery.attempt import Attempt
 from sockudo_py.webhooks.delivery.deliverer import Deliverer
 from sockudo_py.webhooks.delivery.direct import Abort, DirectDelivery
-from sockudo_py.webhooks.delivery.health import EndpointHealth
-from sockudo_py.webhooks.delivery.rate import RateWindow
+from sockudo_py.webhooks.delivery.protection.health import EndpointHealth
+from sockudo_py.webhooks.delivery.protection.rate import RateWindow
 from sockudo_py.webhooks.delivery.recorder import Recorder
+from sockudo_py.webhooks.delivery.requests.attempt import Attempt
 from sockudo_py.webhooks.endpoints.registry import EndpointRegistry
 from sockudo_py.webhooks.endpoints.unknown import UnknownEndpoints
 from sockudo_py.webhooks.targets.base import Target

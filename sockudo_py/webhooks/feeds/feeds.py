@@ -19,8 +19,8 @@ from sockudo_py.protocol.values import value
 from sockudo_py.queues import jobs
 from sockudo_py.queues.base import Claim, Queue, ServesLanes
 from sockudo_py.queues.jobs import Job, JobError
-from sockudo_py.webhooks.delivery.attempt import Attempt, requests_for
 from sockudo_py.webhooks.delivery.recorder import Recorder
+from sockudo_py.webhooks.delivery.requests.attempt import Attempt, requests_for
 from sockudo_py.webhooks.endpoints.registry import EndpointRegistry
 from sockudo_py.webhooks.feeds.cursor import Cursor, new_reader
 from sockudo_py.webhooks.targets.base import Delivered, Failure, Request, Timing

@@ -13,7 +13,7 @@ from hashlib import sha256
 from typing import Any
 
 from sockudo_py.endpoints import Endpoint
-from sockudo_py.webhooks.delivery.attempt import Attempt
+from sockudo_py.webhooks.delivery.requests.attempt import Attempt
 from sockudo_py.webhooks.endpoints.profiles import (
     BODY,
     ID_HEADER,

@@ -20,7 +20,7 @@ from sockudo_py.errors import Unavailable
 from sockudo_py.stores.history.base import Batch, History
 from sockudo_py.stores.history.figures import Counts, Tally
 from sockudo_py.stores.history.packs import Pack, pack
-from sockudo_py.webhooks.delivery.attempt import Attempt
+from sockudo_py.webhooks.delivery.requests.attempt import Attempt
 from sockudo_py.webhooks.history.rows import fields_of, sight_of
 from sockudo_py.webhooks.metrics import WebhookMetrics
 

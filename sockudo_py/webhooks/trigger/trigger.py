@@ -16,7 +16,7 @@ from sockudo_py.endpoints import Endpoint
 from sockudo_py.queues.base import Append, Queue, QueueFull
 from sockudo_py.queues.jobs import Job
 from sockudo_py.queues.once import OnceKey
-from sockudo_py.webhooks.delivery.envelopes import bodies
+from sockudo_py.webhooks.delivery.requests.envelopes import bodies
 from sockudo_py.webhooks.endpoints.filters import wants
 from sockudo_py.webhooks.endpoints.registry import EndpointRegistry
 from sockudo_py.webhooks.metrics import WebhookMetrics

@@ -7,8 +7,8 @@ from typing import Any
 from sockudo_py.config import Config
 from sockudo_py.metrics import Metrics
 from sockudo_py.process.descriptors import Descriptors
-from sockudo_py.webhooks.delivery.breaker import BreakerSettings
-from sockudo_py.webhooks.delivery.health import HealthSettings
+from sockudo_py.webhooks.delivery.protection.breaker import BreakerSettings
+from sockudo_py.webhooks.delivery.protection.health import HealthSettings
 from sockudo_py.webhooks.delivery.worker import WorkerSettings
 from sockudo_py.webhooks.endpoints.guard import AddressGuard
 from sockudo_py.webhooks.endpoints.validation import EndpointRules

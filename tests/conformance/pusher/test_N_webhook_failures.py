@@ -12,7 +12,7 @@ import pytest
 from sockudo_py.endpoints import Endpoint
 from sockudo_py.protocol.app import AppKey
 from sockudo_py.queues.jobs import Job
-from sockudo_py.webhooks.delivery.envelopes import bodies
+from sockudo_py.webhooks.delivery.requests.envelopes import bodies
 from sockudo_py.webhooks.endpoints.profiles import signed_headers
 from tests.support.client import connected, eventually
 from tests.support.hook_receiver import HookReceiver

@@ -11,7 +11,7 @@ from sockudo_py.config import load
 from sockudo_py.config.printing.describe import redacted, secrets_of
 from sockudo_py.endpoints import ClientCertificate, Endpoint, OAuth2
 from sockudo_py.errors import ConfigError
-from sockudo_py.webhooks.delivery.attempt import requests_for
+from sockudo_py.webhooks.delivery.requests.attempt import requests_for
 from sockudo_py.webhooks.endpoints.validation import endpoint_problems
 from sockudo_py.webhooks.stats import describe_endpoint
 from tests.unit.webhooks import make

@@ -23,7 +23,7 @@ from sockudo_py.queues.base import Append, LanePolicy
 from sockudo_py.queues.local.queue import MemoryQueue
 from sockudo_py.stores.history.base import Bounds
 from sockudo_py.stores.history.memory import MemoryHistory
-from sockudo_py.webhooks.delivery.attempt import Attempt, requests_for
+from sockudo_py.webhooks.delivery.requests.attempt import Attempt, requests_for
 from sockudo_py.webhooks.history.reader import HistoryReader
 from sockudo_py.webhooks.history.redelivery import Redelivery
 from sockudo_py.webhooks.history.writer import HistoryWriter

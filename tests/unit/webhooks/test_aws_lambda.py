@@ -13,7 +13,7 @@ from botocore import exceptions as aws
 
 from sockudo_py.endpoints import LambdaTarget
 from sockudo_py.metrics import Metrics
-from sockudo_py.webhooks.delivery.attempt import requests_for
+from sockudo_py.webhooks.delivery.requests.attempt import requests_for
 from sockudo_py.webhooks.targets.aws_invoke import MOST_CLIENTS, Clients, LambdaClient
 from sockudo_py.webhooks.targets.aws_lambda import ASYNC_BYTES, LambdaInvoker
 from sockudo_py.webhooks.targets.base import Delivered, Failure, Outcome, Request

@@ -1,4 +1,4 @@
-from sockudo_py.webhooks.delivery.breaker import CLOSED, HALF_OPEN, OPEN, Breakers, BreakerSettings
+from sockudo_py.webhooks.delivery.protection.breaker import CLOSED, HALF_OPEN, OPEN, Breakers, BreakerSettings
 
 SETTINGS = BreakerSettings(consecutive_failures=3, open=10.0, max_open=35.0)
 PATIENCE = 5.0

@@ -15,8 +15,8 @@ from sockudo_py.schemas import compiled
 from sockudo_py.webhooks.catalogue.catalogue import Catalogue
 from sockudo_py.webhooks.catalogue.models import EVENTS, EventModel
 from sockudo_py.webhooks.catalogue.schemas import Payload, Shape, request_schema
-from sockudo_py.webhooks.delivery.envelopes import bodies
-from sockudo_py.webhooks.delivery.examples import request_example
+from sockudo_py.webhooks.delivery.requests.envelopes import bodies
+from sockudo_py.webhooks.delivery.requests.examples import request_example
 from sockudo_py.webhooks.delivery.testing import sample_event
 from sockudo_py.webhooks.events import EVENT_NAMES, event_of
 from sockudo_py.webhooks.trigger.asked import Asked

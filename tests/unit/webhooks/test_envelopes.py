@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from sockudo_py.endpoints import Endpoint, EnvelopeName, ProfileName
 from sockudo_py.queues.jobs import Job
-from sockudo_py.webhooks.delivery import envelopes
-from sockudo_py.webhooks.delivery.envelopes import Body, dump, envelope_time, js_stable
+from sockudo_py.webhooks.delivery.requests import envelopes
+from sockudo_py.webhooks.delivery.requests.envelopes import Body, dump, envelope_time, js_stable
 from sockudo_py.webhooks.events import Event
 from tests.unit.webhooks.make import NOW_MS, endpoint, job
 

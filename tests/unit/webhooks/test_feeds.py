@@ -11,9 +11,9 @@ from sockudo_py.metrics import Metrics
 from sockudo_py.queues import jobs
 from sockudo_py.queues.base import Append
 from sockudo_py.queues.local.queue import MemoryQueue
-from sockudo_py.webhooks.delivery.attempt import Attempt
 from sockudo_py.webhooks.delivery.lane_keeper import lane_policy
 from sockudo_py.webhooks.delivery.recorder import Recorder
+from sockudo_py.webhooks.delivery.requests.attempt import Attempt
 from sockudo_py.webhooks.endpoints.registry import EndpointRegistry
 from sockudo_py.webhooks.feeds.cursor import Cursor, read_cursor
 from sockudo_py.webhooks.feeds.feeds import Feeds, FeedSettings, NotReadable, Page, Taken

@@ -12,11 +12,11 @@ from sockudo_py.endpoints import Endpoint
 from sockudo_py.errors import Unavailable
 from sockudo_py.metrics import Metrics
 from sockudo_py.queues.base import Append
-from sockudo_py.webhooks.delivery.attempt import Attempt
-from sockudo_py.webhooks.delivery.breaker import CLOSED, HALF_OPEN, OPEN, BreakerSettings
-from sockudo_py.webhooks.delivery.health import EndpointHealth, HealthSettings
 from sockudo_py.webhooks.delivery.lane_keeper import LaneKeeper
+from sockudo_py.webhooks.delivery.protection.breaker import CLOSED, HALF_OPEN, OPEN, BreakerSettings
+from sockudo_py.webhooks.delivery.protection.health import EndpointHealth, HealthSettings
 from sockudo_py.webhooks.delivery.recorder import Recorder
+from sockudo_py.webhooks.delivery.requests.attempt import Attempt
 from sockudo_py.webhooks.delivery.worker import Worker, WorkerSettings
 from sockudo_py.webhooks.endpoints.registry import EndpointRegistry
 from sockudo_py.webhooks.metrics import WebhookMetrics
@@ -259,7 +259,7 @@ async def test_an_endpoint_that_only_failed_for_so_long_is_disabled_and_keeps_it
         shown = site.registry.by_uid("wh_1")
         assert shown is not None
         assert shown.enabled
-        with caplog.at_level(logging.ERROR, "sockudo_py.webhooks.delivery.health"):
+        with caplog.at_level(logging.ERROR, "sockudo_py.webhooks.delivery.protection.health"):
             await site.pass_time(3700)
             await site.ended(3)
         shown = site.registry.by_uid("wh_1")

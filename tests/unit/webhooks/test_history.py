@@ -16,7 +16,7 @@ from sockudo_py.metrics import Metrics
 from sockudo_py.stores.history.base import Batch, Bounds, Scope
 from sockudo_py.stores.history.memory import MemoryHistory
 from sockudo_py.stores.history.packs import Row
-from sockudo_py.webhooks.delivery.attempt import Attempt, requests_for
+from sockudo_py.webhooks.delivery.requests.attempt import Attempt, requests_for
 from sockudo_py.webhooks.history.rows import fields_of, ids_of, read_details, sight_of
 from sockudo_py.webhooks.history.writer import HistoryWriter
 from sockudo_py.webhooks.metrics import WebhookMetrics

@@ -10,8 +10,8 @@ from sockudo_py.queues import jobs
 from sockudo_py.queues.base import Append, Depths, LaneDepth
 from sockudo_py.queues.local.queue import MemoryQueue
 from sockudo_py.schemas import compiled
-from sockudo_py.webhooks.delivery.breaker import BreakerSettings
-from sockudo_py.webhooks.delivery.health import FAILING_AFTER, EndpointHealth, HealthSettings
+from sockudo_py.webhooks.delivery.protection.breaker import BreakerSettings
+from sockudo_py.webhooks.delivery.protection.health import FAILING_AFTER, EndpointHealth, HealthSettings
 from sockudo_py.webhooks.endpoints.registry import EndpointRegistry
 from sockudo_py.webhooks.endpoints.validation import EndpointRules
 from sockudo_py.webhooks.metrics import WebhookMetrics

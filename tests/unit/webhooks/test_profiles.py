@@ -12,7 +12,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 
 from sockudo_py.endpoints import Endpoint, ProfileName, Secret
 from sockudo_py.protocol.app import AppKey
-from sockudo_py.webhooks.delivery.attempt import requests_for
+from sockudo_py.webhooks.delivery.requests.attempt import requests_for
 from sockudo_py.webhooks.endpoints.profiles import SCHEMES, scheme_headers, scheme_of, signed_headers, standard_key
 from tests.unit.webhooks import verifiers
 from tests.unit.webhooks.make import APP_SECRET, KEY, NOW, NOW_MS, SECRET, endpoint, job

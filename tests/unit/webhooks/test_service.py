@@ -9,8 +9,8 @@ from sockudo_py.errors import SockudoError
 from sockudo_py.metrics import Metrics
 from sockudo_py.queues.base import Append, LanePolicy
 from sockudo_py.queues.local.queue import MemoryQueue
-from sockudo_py.webhooks.delivery.attempt import Attempt
 from sockudo_py.webhooks.delivery.recorder import Recorder
+from sockudo_py.webhooks.delivery.requests.attempt import Attempt
 from sockudo_py.webhooks.metrics import WebhookMetrics
 from sockudo_py.webhooks.service import DeliverySettings, WebhookService
 from sockudo_py.webhooks.spool.memory import SpoolLimits

@@ -1,5 +1,5 @@
 from sockudo_py.endpoints import LambdaTarget
-from sockudo_py.webhooks.delivery.rate import RateWindow
+from sockudo_py.webhooks.delivery.protection.rate import RateWindow
 from sockudo_py.webhooks.stats import DeliveryStats, describe_endpoint
 from tests.unit.webhooks.make import NOW, endpoint
 

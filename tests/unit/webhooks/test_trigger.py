@@ -246,7 +246,7 @@ async def test_data_that_its_schema_does_not_allow_is_refused_with_the_places() 
 @pytest.mark.parametrize("profile", ["pusher", "pulse", "irisx", "remotedevai"])
 @pytest.mark.parametrize("style", ["compact", "python"])
 async def test_what_is_accepted_fits_into_a_request(profile: Any, style: Any) -> None:
-    from sockudo_py.webhooks.delivery.envelopes import bodies
+    from sockudo_py.webhooks.delivery.requests.envelopes import bodies
 
     most = 3000
     one = make.endpoint(profile=profile, json_style=style, url="https://receiver.example/hook")

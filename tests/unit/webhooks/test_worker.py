@@ -13,9 +13,9 @@ import pytest
 from sockudo_py.endpoints import Batching, Endpoint, RetryPolicy
 from sockudo_py.metrics import Metrics
 from sockudo_py.queues.base import Append, Claim, LanePolicy
-from sockudo_py.webhooks.delivery.attempt import Attempt
 from sockudo_py.webhooks.delivery.lane_keeper import lane_policy
 from sockudo_py.webhooks.delivery.recorder import Recorder
+from sockudo_py.webhooks.delivery.requests.attempt import Attempt
 from sockudo_py.webhooks.delivery.worker import Worker, WorkerSettings
 from sockudo_py.webhooks.endpoints.registry import EndpointRegistry
 from sockudo_py.webhooks.metrics import WebhookMetrics

@@ -3,7 +3,7 @@
 from sockudo_py.endpoints import Endpoint
 from sockudo_py.protocol.values import value
 from sockudo_py.queues.jobs import Job
-from sockudo_py.webhooks.delivery.envelopes import Body, bodies
+from sockudo_py.webhooks.delivery.requests.envelopes import Body, bodies
 from sockudo_py.webhooks.endpoints.headers import merge_headers
 from sockudo_py.webhooks.endpoints.profiles import signed_headers
 from sockudo_py.webhooks.events import RESYNC

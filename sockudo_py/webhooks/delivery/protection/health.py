@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from sockudo_py.endpoints import Endpoint
 from sockudo_py.errors import Unavailable
 from sockudo_py.queues.base import Queue
-from sockudo_py.webhooks.delivery.breaker import Breakers, BreakerSettings
+from sockudo_py.webhooks.delivery.protection.breaker import Breakers, BreakerSettings
 from sockudo_py.webhooks.endpoints.registry import EndpointRegistry, target_of
 from sockudo_py.webhooks.metrics import WebhookMetrics
 from sockudo_py.webhooks.operators.kinds import (

@@ -9,7 +9,7 @@ from sockudo_py.event_types import EventType
 from sockudo_py.queues.jobs import Job
 from sockudo_py.webhooks.catalogue.models import EventModel
 from sockudo_py.webhooks.catalogue.schemas import Shape, example
-from sockudo_py.webhooks.delivery.envelopes import bodies
+from sockudo_py.webhooks.delivery.requests.envelopes import bodies
 
 _TIME_MS = 1_767_225_600_000  # 2026-01-01T00:00:00Z
 

@@ -1,0 +1,1 @@
+"""What spares receivers: circuit breakers, automatic disabling, a limit on deliveries."""
