@@ -1,14 +1,13 @@
-"""What compression saves and costs: bytes on the wire, and instructions of a publish with it and without it.
+"""What compression saves and costs: bytes on the wire, and CPU of a publish with it and without it.
 
-``python -m benchmarks.compression`` takes half an hour and needs valgrind. The instructions are of all that happens in
-this process for one publish to 1 or 100 subscribers, without sockets; that of writing to them is the kernel's. It counts
-instructions, so the machine may be busy.
+``python -m benchmarks.compression`` takes half a minute. The CPU is that of all that happens in this process for one publish
+to 1 or 100 subscribers, without sockets: writing to them is the kernel's. Rounds with compression and without take
+turns, so that what else the machine does hits both alike; the ratio is the median over them.
 """
 
 import json
-import re
-import subprocess
-import sys
+import time
+from statistics import median
 
 from sockudo_py.protocol.app import App, AppKey
 from sockudo_py.ws.deflate import LEAST_BITS, USUAL_BITS, deflated_frame
@@ -17,7 +16,8 @@ from tests.support.edge_bench import KEY, SECRET, Bench, Peer, subscribe, upgrad
 
 APP = App(id="3", keys=(AppKey(KEY, SECRET.encode()),))
 OFFER = "Sec-WebSocket-Extensions: permessage-deflate"
-WARM, MANY = 50, 250
+ROUNDS = 21
+ROUND_SECONDS = 0.05  # of CPU
 ITEMS = (1, 2, 10, 100)  # in the data of an event, which may have 10 KB by default
 SUBSCRIBERS = (1, 100)
 
@@ -42,45 +42,48 @@ def _joined(bench: Bench, *lines: str) -> Peer:
     return peer
 
 
-def publishes(number: int, items: int, subscribers: int, *, compress: bool) -> None:
-    """Publish so many events to so many subscribers."""
-    bench = Bench(APP, compress=compress)
-    peers = [_joined(bench, OFFER) for _ in range(subscribers)]
-    text = data(items)
-    for _ in range(number):
-        bench.node.publish(APP, ["orders"], "order.updated", text)
-        bench.loop.advance()
-        for peer in peers:
-            peer.transport.written = b""
+class Publishing:
+    """A server with subscribers that compress, or not, to which one event is published again and again."""
+
+    def __init__(self, items: int, subscribers: int, *, compress: bool) -> None:
+        self._bench = Bench(APP, compress=compress)
+        self._peers = [_joined(self._bench, OFFER) for _ in range(subscribers)]
+        self._data = data(items)
+
+    def cpu(self, publishes: int) -> float:
+        """Publish so many times; return the seconds of CPU of each."""
+        bench, text = self._bench, self._data
+        begun = time.process_time()
+        for _ in range(publishes):
+            bench.node.publish(APP, ["orders"], "order.updated", text)
+            bench.loop.advance()
+            for peer in self._peers:
+                peer.transport.written = b""
+        return (time.process_time() - begun) / publishes
 
 
-def _count(items: int, subscribers: int, way: str) -> float:
-    """Return the instructions of one publish."""
-    counts = []
-    for number in (WARM, MANY):
-        command = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", sys.executable, "-m"]
-        command += ["benchmarks.compression", str(number), str(items), str(subscribers), way]
-        told = subprocess.run(command, capture_output=True, text=True, check=True).stderr
-        found = re.search(r"Collected : (\d+)", told)
-        assert found, told
-        counts.append(int(found[1]))
-    return (counts[1] - counts[0]) / (MANY - WARM)
+def compared(items: int, subscribers: int) -> tuple[float, float, float]:
+    """Return the seconds of CPU of a publish without compression and with it, and their ratio."""
+    plain = Publishing(items, subscribers, compress=False)
+    deflated = Publishing(items, subscribers, compress=True)
+    publishes = max(5, int(ROUND_SECONDS / deflated.cpu(20)))
+    plain.cpu(20)
+    rounds = [(plain.cpu(publishes), deflated.cpu(publishes)) for _ in range(ROUNDS)]
+    without, with_it = (median(times) for times in zip(*rounds, strict=True))
+    return without, with_it, median(after / before for before, after in rounds)
 
 
 def main() -> None:
-    """Print a line for each size; with arguments, run one of them."""
-    if sys.argv[1:]:
-        number, items, subscribers = map(int, sys.argv[1:4])
-        publishes(number, items, subscribers, compress=sys.argv[4] == "with")
-        return
-    print("| message | frame | compressed, window of 4 KB | of 512 bytes | publish to 1, without and with | to 100 |")
-    print("|---|---|---|---|---|---|")
+    """Print a line for each size."""
+    print("| message | frame | compressed, window of 4 KB | of 512 bytes | CPU of a publish to 1 | to 100 |")
+    print("|---|---:|---:|---:|---:|---:|")
     for items in ITEMS:
         message = payload(items)
         frames = [text_frame(message), deflated_frame(message, USUAL_BITS), deflated_frame(message, LEAST_BITS)]
         cells = [f"{len(message):,}", *(f"{len(each):,}" for each in frames)]
         for subscribers in SUBSCRIBERS:
-            cells.append(" / ".join(f"{_count(items, subscribers, way):,.0f}" for way in ("without", "with")))
+            without, with_it, ratio = compared(items, subscribers)
+            cells.append(f"{without * 1e6:.1f} / {with_it * 1e6:.1f} us ({ratio:.2f})")
         print(f"| {' | '.join(cells)} |", flush=True)
 
 

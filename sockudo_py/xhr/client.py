@@ -219,7 +219,7 @@ class XhrClient:
 
     @property
     def origin(self) -> str | None:
-        """The origin of its page."""
+        """The origin of its page, or a digest of it."""
         return self.marks[1]
 
     @property

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from hashlib import sha256
 from typing import Final
 from urllib.parse import unquote
 
@@ -19,6 +20,7 @@ TRANSPORTS: Final = {STREAMING: "xhr_streaming", POLLING: "xhr_polling"}  # as p
 
 _MAX_AGE: Final = "7200"  # seconds that a browser may remember a preflight
 _UNIQUE: Final = ("t=", "n=")  # parameters that are different in each request of a client
+_DIGEST: Final = 64  # characters of a digest; a text of so many has one, too, so that none is taken for another's
 
 
 class XhrPath:
@@ -74,7 +76,14 @@ class XhrAsked:
 def marks_of(head: Head) -> tuple[str | None, ...]:
     """Return what all receive requests of one client have in common."""
     same = "&".join(pair for pair in head.query.split("&") if not pair.startswith(_UNIQUE))
-    return same, head.fields.origin, head.text(b"user-agent")
+    return brief(same), brief(head.fields.origin), brief(head.text(b"user-agent"))
+
+
+def brief(text: str | None) -> str | None:
+    """Return a text, or the digest of a long one: sessions keep it, and strangers choose how long it is."""
+    if text is None or len(text) < _DIGEST:
+        return text
+    return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def problem_with(head: Head) -> tuple[int, str] | None:

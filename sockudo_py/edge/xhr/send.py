@@ -7,7 +7,7 @@ from typing import Final
 from sockudo_py.edge.context import FrontContext
 from sockudo_py.edge.http1.head import Head
 from sockudo_py.edge.lane import AnswerLane
-from sockudo_py.edge.xhr.requests import SEND, Headers, XhrPaths, cors_of, preflight_of
+from sockudo_py.edge.xhr.requests import SEND, Headers, XhrPaths, brief, cors_of, preflight_of
 from sockudo_py.http.messages import ApiRequest, ApiResponse, error
 from sockudo_py.protocol.readers.opening import origin_allowed
 from sockudo_py.xhr.client import XhrClient
@@ -69,8 +69,8 @@ class SendLane(AnswerLane):
         key = (app.id, path.session_id)
         client: XhrClient | None = transports.sessions.get(key)
         if client is None and self._relaying is not None:
-            return self._pass_on(self._relaying, key, origin, request.body, headers)
-        outcome = work_on(client, origin, request.body)
+            return self._pass_on(self._relaying, key, brief(origin), request.body, headers)
+        outcome = work_on(client, brief(origin), request.body)
         return self._answer(outcome, headers) if isinstance(outcome, tuple) else self._later(outcome, headers)
 
     async def _pass_on(

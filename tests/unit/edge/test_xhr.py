@@ -18,6 +18,7 @@ from sockudo_py.protocol.session import Settings
 from sockudo_py.xhr.client import XhrClient
 from sockudo_py.xhr.context import XhrLimits
 from tests.support.edge_bench import APP, KEY, XHR_LIMITS, Bench, Peer
+from tests.support.weigh import scales
 from tests.support.xhr import Response
 
 SESSION = "123/abcdefgh"
@@ -381,6 +382,23 @@ def test_all_sessions_together_keep_no_more_than_their_bound() -> None:
     assert bench.node.connections() == 3
 
 
+@KINDS
+def test_a_disabled_app_ends_its_sessions_and_takes_no_new_ones(kind: str) -> None:
+    bench = Bench(APP)
+    receiver = subscribed(bench, kind)
+    Receiver(bench, "xhr", session="1/betweenpolls").lines()
+    disabled = dataclasses.replace(APP, enabled=False)
+    bench.context.admission._apps.apps = (disabled,)  # type: ignore[attr-defined]
+    bench.node.app_changed(APP, disabled)
+    if kind == "xhr":
+        receiver = Receiver(bench, kind, peer=receiver.peer)
+    assert receiver.closing()[0] == 4003
+    assert Receiver(bench, "xhr", session="1/betweenpolls").closing()[0] == 4003
+    assert send(bench, [])[0] == 404
+    assert Receiver(bench, kind, session="2/hgfedcba").closing()[0] == 4003
+    assert bench.node.connections() == len(bench.xhr.sessions) == 0
+
+
 def test_another_client_can_not_take_a_session_over(bench: Bench) -> None:
     stream = subscribed(bench, "xhr_streaming")
     for options in ({"query": "protocol=7&client=other"}, {"lines": ("Origin: https://evil.example",)}):
@@ -552,6 +570,36 @@ def test_sessions_that_are_abandoned_are_bounded() -> None:
         bench.loop.advance()
     assert len(bench.xhr.sessions) == bench.node.connections() == 10
     assert bench.xhr.ended.values == {("evicted",): 40}
+
+
+def test_what_a_session_takes_does_not_depend_on_how_long_its_first_request_was(bench: Bench) -> None:
+    long = "x" * 4_000
+
+    def leave(number: int) -> None:
+        lines = (f"Origin: https://{long}{number}", f"User-Agent: {long}{number}")
+        Receiver(bench, "xhr", *lines, session=f"{number}/abcdefgh", query=f"{QUERY}&more={long}{number}").peer.lose()
+        bench.loop.advance()
+
+    leave(999)
+    with scales() as weight:
+        for number in range(100):
+            leave(number)
+        assert len(bench.xhr.sessions) == 101
+        assert weight() < 100 * len(long)
+
+
+def test_long_parameters_tell_clients_apart_too(bench: Bench) -> None:
+    long = "x" * 200
+    stream = Receiver(bench, "xhr_streaming", f"Origin: https://{long}", query=f"{QUERY}&more={long}")
+    stream.lines()
+    for lines, query in (
+        ((f"Origin: https://{long}y",), f"{QUERY}&more={long}"),
+        ((f"Origin: https://{long}",), f"{QUERY}&more={long}y"),
+        ((f"Origin: https://{long}", "User-Agent: other"), f"{QUERY}&more={long}"),
+    ):
+        assert Receiver(bench, "xhr_streaming", *lines, query=query).closing()[0] == 4200
+    assert send(bench, [], f"Origin: https://{long}y")[0] == 403
+    assert send(bench, [], f"Origin: https://{long}")[0] == 204
 
 
 @KINDS

@@ -1,7 +1,4 @@
-"""Each test runs twice: over a target that is awaited, and over one that can be begun as well.
-
-See ``webhooks/delivery/direct.py``.
-"""
+"""Each test runs twice: over a target that is awaited, and over one that can be begun (``direct.py``) as well."""
 
 import asyncio
 import logging
