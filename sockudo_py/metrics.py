@@ -1,7 +1,7 @@
 """Metrics as plain numbers. The hot path adds to an integer; ``http/metrics.py`` renders them at scrape time.
 
 ``prometheus_client``'s own ``labels().inc()`` costs 2.4 us, an attribute ``+= 1`` 0.09 us; so the counters live here as
-attributes and a collector reads them when somebody scrapes. Names and units stand in ``docs/metrics.md``.
+attributes and a collector reads them at each scrape. Names and units stand in ``docs/metrics.md``.
 """
 
 from bisect import bisect_left
@@ -116,7 +116,7 @@ class Metrics:
 
 @dataclass(frozen=True, slots=True)
 class AppMetric:
-    """How one field of ``AppCounters`` is called outside (without prefix), and what it counts."""
+    """The name of one field of ``AppCounters`` as a metric (without prefix), and its help text."""
 
     field: str
     name: str

@@ -1,8 +1,8 @@
 """Envelopes as text between nodes, and the topic of each. Pure.
 
 A *topic* says whom an envelope is for, with a NUL behind the app id: ``ch:APP CHANNEL`` is the subscribers of a
-channel, ``u:APP USER`` the signed-in connections of a user, ``w:APP USER`` those who watch a user. Channel names and
-app ids have no NUL; a user id may have anything.
+channel, ``u:APP USER`` the signed-in connections of a user, ``w:APP USER`` the clients that watch a user. Channel
+names and app ids have no NUL; a user id may have anything.
 
 A payload begins with a letter and the eight hexadecimal digits of the node that it comes from. The rest is:
 

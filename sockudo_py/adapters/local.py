@@ -57,7 +57,7 @@ class LocalAdapter:
         """Make an adapter without channels.
 
         Args:
-            vacate_delay: Seconds that a vacated channel or removed member may come back in; 0 tells of it at once.
+            vacate_delay: Seconds in which a vacated channel or removed member may come back; 0 reports it at once.
             call_later: Runs a function after a number of seconds.
             clock: Seconds, never going back.
         """
@@ -103,7 +103,7 @@ class LocalAdapter:
         self._missed.add(changes, delay, ready)
 
     def present(self, app_id: str) -> Iterator[tuple[str, str | None]]:
-        """Yield what is occupied and who is there: see ``Restorable``."""
+        """Yield occupied channels and present members: see ``Restorable``."""
         for channel in list(self._channels.get(app_id, ())):
             occupied = self._channels.get(app_id, {}).get(channel)
             if occupied is None:
@@ -216,7 +216,7 @@ class LocalAdapter:
         done(Left(occupied.subscriptions, last_of_user))
 
     def sign_in(self, app_id: str, user_id: str, watchlist: Sequence[str], done: SignInDone) -> None:
-        """Count one signed-in connection. Nobody signs in elsewhere, so nobody has to be watched there."""
+        """Count one signed-in connection. There is no other node on which users have to be watched."""
         users = self._users.setdefault(app_id, {})
         users[user_id] = users.get(user_id, 0) + 1
         done(SignedIn(users[user_id] == 1, frozenset(watched for watched in watchlist if watched in users)))
@@ -262,7 +262,7 @@ class LocalAdapter:
         return True
 
     def _cancelled(self, key: Key) -> bool:
-        """Forget the pending change of somebody who is back; return whether there was one."""
+        """Forget the pending change of a member that is back; return whether there was one."""
         if self._pending and self._pending.pop(key, None) is not None:
             return True
         if self._put_off and self._put_off.pop(key, None) is not None:

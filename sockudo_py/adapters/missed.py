@@ -14,9 +14,9 @@ _PAUSE: Final = 0.02  # ... and the seconds before the next ones
 
 
 class Missed:
-    """Changes that are told when their delay has passed, unless the channel or member comes back.
+    """Changes that are reported when their delay has passed, unless the channel or member comes back.
 
-    Many may fall due at once: they are told in slices, each when ``ready`` says that there is room.
+    Many may fall due at once: they are reported in slices, each when ``ready`` says that there is room.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Missed:
         return [key for key in self._changes if key[0] == app_id]
 
     def back(self, key: Key) -> bool:
-        """Forget who came back; return whether somebody was missed."""
+        """Forget a channel or member that came back; return whether it was missed."""
         return self._changes.pop(key, None) is not None
 
     def tell_some(self) -> bool:

@@ -47,7 +47,7 @@ class _Values:
     def _changed(self, answer: Any) -> None:
         lost = isinstance(answer, Unavailable | ReplyError)
         if lost and not self._losing:
-            _log.warning("what should be remembered is lost: %s", answer)
+            _log.warning("the cache lost an entry: %s", answer)
         self._losing = lost
 
 

@@ -23,9 +23,11 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
             "sockudo-py admin-key --name grafana --read-only",
         ),
     )
-    parser.add_argument("--name", metavar="NAME", help="what the audit log calls it")
-    parser.add_argument("--app", action="append", metavar="ID", help="app that it is for; may be repeated (all)")
-    parser.add_argument("--read-only", action="store_true", help="it may look, and change nothing")
+    parser.add_argument("--name", metavar="NAME", help="name of the key in the audit log")
+    parser.add_argument(
+        "--app", action="append", metavar="ID", help="app that the key is for; may be repeated (default: all)"
+    )
+    parser.add_argument("--read-only", action="store_true", help="the key may read, and change nothing")
     parser.set_defaults(run=run)
 
 

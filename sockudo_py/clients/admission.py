@@ -27,7 +27,7 @@ S = TypeVar("S", bound=Sink)
 
 
 class Asked(Protocol):
-    """What somebody asked for who wants to be a client."""
+    """What a client asks for when it connects."""
 
     path: str
     query: str

@@ -36,7 +36,7 @@ def advice(config: Config, origins: Origins) -> list[str]:
             text = f"is a published demo secret, and {why}"
             found.append(Problem((*base, index, "secret"), text, "make one: openssl rand -hex 20"))
         if app.require_tls and not (config.ssl.enabled or config.trusted_proxies or config.unix_socket.enabled):
-            text = "is true, but there is neither TLS nor a trusted proxy that has it, so nobody can connect"
+            text = "is true, but neither this server nor a trusted proxy has TLS, so nobody can connect"
             found.append(Problem((*base, index, "require_tls"), text, "set ssl, or trusted_proxies"))
         found += _no_pace(app, (*base, index))
         found += endpoint_advice(app, (*base, index, "webhooks"))

@@ -120,7 +120,7 @@ def _env_keys(value: Any) -> Iterator[str]:
 
 
 class Reader:
-    """Reads the file of a configuration, and has what it read last."""
+    """Reads the file of a configuration, and keeps the text that it read last."""
 
     def __init__(self) -> None:
         self.text = ""

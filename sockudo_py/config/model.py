@@ -105,11 +105,11 @@ class Config(Section):
     )
     ping_interval: PositiveSeconds = Field(
         default=45.0,
-        description="Seconds of a client's silence after which it is pinged, unless `activity_timeout` is shorter. "
-        "Proxies in between must bear longer silence (nginx: `proxy_read_timeout`, 60 by default).",
+        description="Seconds of a client's silence after which the server pings it, unless `activity_timeout` is "
+        "shorter. Proxies in between must bear longer silence (nginx: `proxy_read_timeout`, 60 by default).",
     )
     pong_timeout: PositiveSeconds = Field(
-        default=30.0, description="Seconds it has to answer before it is closed with 4201."
+        default=30.0, description="Seconds that a client has to answer a ping before it is closed with 4201."
     )
     user_authentication_timeout: PositiveSeconds = Field(
         default=30.0, description="Seconds to sign in or authorise, for apps with `enable_authorized_connections`."
@@ -125,7 +125,9 @@ class Config(Section):
     http_transport: HttpTransportConfig = Field(
         default=HttpTransportConfig(), description="pusher-js's HTTP transports."
     )
-    watermarks: WatermarksConfig = Field(default=WatermarksConfig(), description="When no more clients are taken.")
+    watermarks: WatermarksConfig = Field(
+        default=WatermarksConfig(), description="Values past which the server refuses new clients."
+    )
     http_api: HttpApiConfig = Field(default=HttpApiConfig(), description="The HTTP API.")
     ssl: SslConfig = Field(default=SslConfig(), description="TLS.")
     unix_socket: UnixSocketConfig = Field(default=UnixSocketConfig(), description="Unix socket.")

@@ -50,7 +50,7 @@ _AT_LEAST: Mapping[str, str] = {
     "too_short": "must have {min_length} entries or more",
 }
 
-# What else to do where a word is none of those that may stand there.
+# A remedy for a word that may not stand at its place.
 _REMEDIES: Mapping[str, str] = {
     "app_manager.driver": "apps in another database are not read: copy them to one of these, or make a file of each in "
     "a folder, name that as app_manager.file.path, and write file",

@@ -41,7 +41,7 @@ class FrontContext:
     """What an ``HttpConnection`` works with. ``use`` gives it its lanes, without which nothing is found.
 
     Args:
-        connections: For those that become WebSocket connections; its wheel and clock serve HTTP connections too.
+        connections: Context of WebSocket connections; its wheel and clock serve HTTP connections too.
         apps: Who may connect.
         metrics: Counts refusals.
         settings: Of the sessions.
@@ -119,7 +119,7 @@ class FrontContext:
         self.idle = DeadlineQueue(wheel, limits.idle_timeout, capacity)
         self.unread = DeadlineQueue(wheel, limits.write_timeout, capacity)
         self.leaving = DeadlineQueue(wheel, limits.linger, capacity)
-        self.busy: set[Waiting] = set()  # those that wait for the API
+        self.busy: set[Waiting] = set()  # connections that wait for an answer of the API
         self.held_bytes = 0  # of incomplete requests
         self.closing = False  # every response is the last one of its connection
 
@@ -160,7 +160,7 @@ class FrontContext:
         return address, secure
 
     def hold(self, more: int) -> None:
-        """Count bytes of incomplete requests; past the bound of all together, evict those that wait longest."""
+        """Count bytes of incomplete requests; past the bound of all together, evict the requests that wait longest."""
         self.held_bytes += more
         while more > 0 and self.held_bytes > self.limits.max_held_bytes and self.bodies.evict():
             pass

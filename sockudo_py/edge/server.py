@@ -35,7 +35,7 @@ class EdgeServer:
         unix_path: Also listen on a Unix socket there.
         unix_mode: Its file mode.
         listeners: Bound sockets to listen on in place of ``host`` and ``port``; other processes may have them too.
-        unix_listener: The same for the Unix socket, whose file belongs to somebody else.
+        unix_listener: The same for the Unix socket; the supervisor owns its file.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class EdgeServer:
 
     @property
     def open(self) -> int:
-        """How many connections are open, without those that another server has taken over."""
+        """How many connections are open; those that aiohttp serves are not counted."""
         return self._context.connections.open.count
 
     async def start(self) -> None:

@@ -53,7 +53,7 @@ def came_through_proxy(headers: Iterable[str]) -> bool:
 def _is_of_this_machine(host: str) -> bool:
     """Return whether a ``Host`` header is an address or a name that only this machine has.
 
-    Another name may be a page of somebody else's that a browser on this machine was led here by (DNS rebinding).
+    Another name may be that of a stranger's page that led a browser on this machine here (DNS rebinding).
     """
     name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
     name = name.rstrip(".").lower()

@@ -103,12 +103,12 @@ class Hub:
         return self._total if app_id is None else len(self.sockets(app_id))
 
     def channels(self, app_id: str) -> Container[str]:
-        """Return the names of the app's channels that somebody is on here; what comes and goes shows."""
+        """Return the names of the app's channels with subscribers here, as a live view."""
         local = self._apps.get(app_id)
         return () if local is None else local.channels
 
     def subscribers(self, app_id: str, channel: str) -> list[Sink]:
-        """Return who is on the channel on this node."""
+        """Return the channel's subscribers on this node."""
         local = self._apps.get(app_id)
         found = None if local is None else local.channels.get(channel)
         everybody: list[Sink] = []

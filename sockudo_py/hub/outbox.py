@@ -15,7 +15,7 @@ HELD_BYTES: Final = 1024 * 1024  # for one subscriber whose cached event is on i
 
 
 class Cursor:
-    """What one subscriber gets of the outbox, where it differs from what everybody gets."""
+    """The part of the outbox that one subscriber gets, where that is not all of it."""
 
     __slots__ = ("held", "held_bytes", "since", "skips")
 
@@ -49,7 +49,7 @@ class Flush:
         self.data = data
         self.left = len(subscribers)
         self._walk = iter(subscribers)
-        self._rest: dict[Sink, None] | None = None  # instead of the walk, once somebody came or went
+        self._rest: dict[Sink, None] | None = None  # instead of the walk, once a subscriber came or went
 
     def serve(self, count: int) -> None:
         """Write to ``count`` of the subscribers that are left."""
@@ -62,7 +62,7 @@ class Flush:
             write(data)
 
     def settle(self) -> dict[Sink, None]:
-        """Return who is left, since the subscribers are about to change."""
+        """Return the subscribers that are left to write to; call it before the subscribers change."""
         if self._rest is None:
             self._rest = dict.fromkeys(self._walk)
         return self._rest

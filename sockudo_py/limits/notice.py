@@ -13,7 +13,7 @@ class LimitNotice:
     """Logs the refusals of one limit, at most one line a minute.
 
     Args:
-        refused: What it refuses, as ``HTTP API requests``.
+        refused: What the limit refuses, such as ``HTTP API requests``.
         key: The configuration key of the limit.
         clock: Monotonic seconds.
     """

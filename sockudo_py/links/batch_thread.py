@@ -32,7 +32,7 @@ class BatchThread(Generic[Item, Answer]):
         self._asked: list[tuple[Item, asyncio.Future[Answer]]] = []
         self._flying = False  # a batch is under way, or goes when this turn of the loop is over
         self._patient: asyncio.TimerHandle | None = None  # all that is asked can wait until then
-        self._landed: asyncio.Future[None] | None = None  # somebody waits until none is
+        self._landed: asyncio.Future[None] | None = None  # a call waits until none is
         self._works: SimpleQueue[_Work | None] = SimpleQueue()  # None: the end
         self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
 

@@ -93,7 +93,7 @@ class PortAccess:
         return session.admin
 
     def admit_signed(self, match: Match, request: ApiRequest) -> Admin:
-        """Return who has signed a request, as one who may do everything in this app. Raises Refused: 401."""
+        """Return the signer of a request, who may do everything in this app. Raises Refused: 401."""
         app = self._apps.by_id(match.app_id or "")
         if app is None:
             raise _unauthorized("an admin key or a signature is missing, or unknown")

@@ -1,4 +1,4 @@
-"""Clients that are not read because what they cause can't be kept up with."""
+"""Clients that the server does not read now, because they cause more events than the queue takes."""
 
 from collections.abc import Callable, Collection
 from typing import Final
@@ -20,7 +20,7 @@ class HeldClients:
         self._held: dict[Source, Sink] = {}
 
     def set(self, sources: Collection[Source]) -> None:
-        """Let these clients not be read from now on, and no others. Those that are gone are passed over."""
+        """Stop reading exactly these clients. Clients that are gone are passed over."""
         free = [client for source, client in self._held.items() if source not in sources]
         for client in free:
             del self._held[client.session.source]

@@ -111,7 +111,7 @@ class Node:
             wanted: Which of the changes that the node itself makes ``on_change`` wants; None: all.
             on_full: Told when a client is refused because ``max_connections`` are here.
             watermarks: Say when no more clients are to be taken; None: there are none.
-            tap: Told of what happens, where somebody follows.
+            tap: Gets what happens, for its followers.
         """
         self._tap = tap = Tap() if tap is None else tap
         self._adapter = adapter

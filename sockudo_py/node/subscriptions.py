@@ -77,7 +77,7 @@ class Subscriptions:
         self._tell(app_id, channel, codec.member_added(channel, member))
 
     def member_went(self, app_id: str, channel: str, user_id: str) -> None:
-        """Tell the subscribers here that somebody is no member any more."""
+        """Tell the subscribers here that a member has left."""
         self._tell(app_id, channel, codec.member_removed(channel, user_id))
 
     def count_changed(self, app_id: str, channel: str, count: int) -> None:

@@ -54,7 +54,7 @@ class Users:
             self._perform(client, client.session.close(reason))
 
     def tell_watchers(self, app_id: str, user_id: str, online: bool) -> None:
-        """Tell those on this node who have the user on their watchlist."""
+        """Tell the clients of this node that watch the user."""
         came, went = ([user_id], []) if online else ([], [user_id])
         self._hub.publish(app_id, _watch_channel(user_id), codec.watchlist_events(came, went))
 

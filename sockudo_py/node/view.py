@@ -45,7 +45,7 @@ class ClientsView:
         return list(found)
 
     def client(self, app_id: str, socket_id: str) -> dict[str, Any] | None:
-        """Return what there is to know of a client; None: it is not here. Ages are seconds."""
+        """Return the facts about a client; None: it is not here. Ages are seconds."""
         client = self._hub.sockets(app_id).get(socket_id)
         if client is None:
             return None

@@ -1,4 +1,4 @@
-"""The log as a configuration has it."""
+"""Sets the log up as a configuration says."""
 
 import logging
 

@@ -25,11 +25,11 @@ STOP = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 NOTED = (signal.SIGUSR1, signal.SIGUSR2)
 SAME_SIGNAL = 0.5  # seconds; make, timeout and terminals signal the whole group, then forward it to the child as well
 
-_early: list[int] = []  # those that came before there was a server to act on them
+_early: list[int] = []  # signals that came before there was a server to act on them
 
 
 def guard(*, server: bool) -> None:
-    """Handle signals from now on, until ``Signals`` does. ``server``: those that don't stop are kept for it."""
+    """Handle signals from now on, until ``Signals`` does. ``server``: signals that don't stop are kept for it."""
     for number in STOP:
         signal.signal(number, _leave)
     for number in (signal.SIGHUP, *NOTED) if server else ():

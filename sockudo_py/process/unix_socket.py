@@ -69,7 +69,7 @@ class UnixListener:
 
 
 def is_answered(path: Path) -> bool:
-    """Return whether somebody listens on a socket. Raises OSError when that can't be found out."""
+    """Return whether a process listens on a socket. Raises OSError when that can't be found out."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(1.0)
         try:
@@ -77,7 +77,7 @@ def is_answered(path: Path) -> bool:
                 probe.connect(short)
         except (ConnectionRefusedError, FileNotFoundError):
             return False
-        except BlockingIOError:  # its backlog is full: somebody has it
+        except BlockingIOError:  # its backlog is full, so a process listens on it
             return True
     return True
 

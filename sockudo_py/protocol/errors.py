@@ -164,5 +164,5 @@ def signin_key(key: str) -> str:
 
 
 def user_channel(channel: str) -> str:
-    """Return the text for a user's internal channel that somebody else asks for."""
+    """Return the text for a subscribe to the internal channel of another user."""
     return f"Not signed in as the user of {shorten(channel)}"

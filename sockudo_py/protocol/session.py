@@ -134,7 +134,7 @@ class Session:
     def receive(self, message: str | bytes, now: float) -> list[Effect]:
         """Return what one text message leads to. Whatever it holds, the worst is an error in the answer.
 
-        Subscribing, signing in and what is refused counts: who does it too fast gets a Pause (``pacing.py``).
+        Subscribing, signing in and what is refused counts: a client that is too fast gets a Pause (``pacing.py``).
         Unsubscribing is free, since it takes a subscription first.
         """
         self.last_seen = now

@@ -1,4 +1,4 @@
-"""Who caused a change: what is waiting for somebody else because of it can be told by connection and by address."""
+"""Who caused a change. Events that wait can so be counted by connection and by address."""
 
 UNIX = "unix socket"  # in the log, where there is no address
 

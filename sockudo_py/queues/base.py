@@ -184,7 +184,7 @@ MOST_IDS = 1000
 
 @dataclass(frozen=True, slots=True)
 class DeadLetters:
-    """Which dead jobs are meant: those that fit every field that is given. None given: all.
+    """Which dead jobs a call is about: the jobs that fit every given field. No field given: all.
 
     ``ids`` are of jobs, at most 1,000. ``since_ms`` and ``until_ms`` are Unix milliseconds: it failed for good then or
     later, and before. ``error_class`` is that of its last error. A text that is no job fits only when no field is
@@ -370,7 +370,7 @@ class ServesLanes(Protocol):
 class ChoosesDead(Protocol):
     """What every queue but that of SQS can do besides: choose among its dead jobs.
 
-    It looks at them one by one, 1,000 at a time; so a call is not one step, and those that die meanwhile may be missed.
+    It looks at them one by one, 1,000 at a time; so a call is not one step, and may miss jobs that die meanwhile.
     """
 
     async def find_dead(self, which: DeadLetters, offset: int = 0, limit: int = 50) -> list[bytes]:

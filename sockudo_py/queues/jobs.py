@@ -225,7 +225,7 @@ def crashed(times: int) -> JobError:
 def revive(text: bytes) -> bytes:
     """Return a claimed text as it is delivered: a dead job starts again at attempt 0, ``redrives`` one higher.
 
-    Texts without ``failed_ms`` come back as they are, and so do poison ones: ``decode`` says what is wrong with those.
+    Texts without ``failed_ms`` come back unchanged, and so do poison ones: ``decode`` says what is wrong with them.
     """
     if text.endswith(b"]}") and _HEAD.match(text):
         return text

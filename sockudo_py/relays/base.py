@@ -43,7 +43,7 @@ class Relay(Protocol):
         """Make this node the owner of a key whose owner is gone."""
 
     def owner(self, key: str, then: Found) -> None:
-        """Ask who owns a key; ``then`` gets None when nobody does."""
+        """Ask which node owns a key; ``then`` gets None when none does."""
 
     def keep(self, keys: list[str]) -> None:
         """Go on owning keys. Without it, they have no owner after ``KEPT`` seconds."""

@@ -1,4 +1,4 @@
-"""Starts processes and notices their ends, also of those that this process has inherited as process 1."""
+"""Starts processes and notices their ends, and those of processes that it inherits as process 1."""
 
 import asyncio
 import os

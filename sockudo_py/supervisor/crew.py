@@ -100,7 +100,7 @@ class Crew:
         return workers[0].banner
 
     async def stop(self, most: float) -> bool:
-        """Let all workers drain and end; kill those that have not ended after ``most`` seconds and a little more.
+        """Let all workers drain and end; kill workers that have not ended after ``most`` seconds and a little more.
 
         Returns whether all have ended well.
         """
@@ -116,7 +116,9 @@ class Crew:
         for worker in workers:
             worker.stop()
         await self._end_of(workers, most + PATIENCE)
-        ill = [worker for worker in workers if ran and worker.banner and worker.code]  # not those that were starting
+        ill = [
+            worker for worker in workers if ran and worker.banner and worker.code
+        ]  # a worker that was starting is not meant
         for worker in ill:
             log.error("worker %s (process %d) %s", worker.name, worker.pid, described(worker.code or 0))
         return not ill

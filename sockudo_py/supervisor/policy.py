@@ -4,7 +4,7 @@ import signal
 from dataclasses import dataclass
 from typing import Final
 
-SETTLED: Final = 60.0  # seconds; who has run for longer has not failed at its start
+SETTLED: Final = 60.0  # seconds; a worker that ran for longer has not failed at its start
 LONGEST_PAUSE: Final = 30.0  # seconds between two starts of a worker that keeps ending
 MANY: Final = 3  # ends in a row
 

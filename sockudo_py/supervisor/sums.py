@@ -108,7 +108,7 @@ def read(message: Iterable[Sequence[Any]]) -> dict[str, Family]:
 
 
 class Sums:
-    """Adds up what workers count, those that are gone included."""
+    """Adds up the counters of workers, including workers that have ended."""
 
     def __init__(self) -> None:
         self._gone: dict[str, Family] = {}

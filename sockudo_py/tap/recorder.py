@@ -13,7 +13,7 @@ MOST_APPS: Final = 1000
 MOST_TEXT: Final = 1200  # characters of what a client was told
 MOST_FLIGHTS: Final = 500  # connections whose rows are kept
 FLIGHT_BYTES: Final = 1024  # of rows for each of them
-FLIGHT_SECONDS: Final = 600.0  # after a refusal, or after somebody asked
+FLIGHT_SECONDS: Final = 600.0  # after a refusal, or after an operator asked
 _LONGEST_ROW: Final = 300
 
 
@@ -36,7 +36,7 @@ class Refusal:
 
 @dataclass(slots=True)
 class Flight:
-    """The rows of one connection, as JSON, oldest first. ``watched``: somebody asked for it."""
+    """The rows of one connection, as JSON, oldest first. ``watched``: an operator asked for it."""
 
     until: float
     watched: bool = False
@@ -103,7 +103,7 @@ class Recorder:
         self._keep(socket_id, watched=False)
 
     def watch(self, socket_id: str) -> None:
-        """Keep all rows of a connection from now on, with its messages: somebody looks at it."""
+        """Keep all rows of a connection from now on, with its messages: an operator looks at it."""
         self._keep(socket_id, watched=True)
 
     def _keep(self, socket_id: str, *, watched: bool) -> None:

@@ -7,7 +7,7 @@ Details = dict[str, object]
 
 
 class Row(NamedTuple):
-    """One thing that happened. ``details`` makes the rest of it, when somebody wants to see it.
+    """One thing that happened. ``details`` makes the rest of it, when a follower shows it.
 
     ``kind`` is one of ``KINDS``. ``app_id`` is empty where no app is known.
     """

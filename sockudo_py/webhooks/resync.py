@@ -129,7 +129,7 @@ class Resync:
         self._keep_order_until(uid, ident)
         await self._dispatcher.hand_over(uid, [append(last)])
         shown = {"webhook": uid, "resync": ident, "channels": channels, "members": members}
-        log.info("a webhook endpoint is told what is occupied and who is there", extra=shown)
+        log.info("a resync tells a webhook endpoint the occupied channels and their members", extra=shown)
         return Resynced(ident, channels, members, int(last["time_ms"]))
 
     def _frame(self, name: str) -> dict[str, Any]:

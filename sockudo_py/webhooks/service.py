@@ -70,7 +70,7 @@ class WebhookService:
     ``targets`` by name: "http", and "lambda" when endpoints with functions are allowed; closed by ``stop``.
     ``occupancy``: the adapter, if its occupancy ends with this process. Over a queue that keeps a ledger every end is
     told then, also after a crash. ``truth`` says what receivers hold to be true; without it nobody can ask for a
-    resync. ``history`` gets every attempt; somebody else opens and closes it, too.
+    resync. ``history`` gets every attempt; the server opens and closes it.
     """
 
     def __init__(

@@ -21,7 +21,7 @@ class Certificates:
     """Looks at the files of ``ssl`` about once a second, through symbolic links.
 
     A pair that can't be used (half of it is written, or missing) leaves the present one in force. The log says so when
-    the files have been still from one look to the next: until then somebody may be about to write the other half.
+    the files have been still from one look to the next: until then a program may be about to write the other half.
 
     Args:
         config: Where the files are.

@@ -50,7 +50,7 @@ def key_file(path: Path, named: str) -> KeyFile:
 
 
 def _make(path: Path, named: str) -> tuple[str, bool]:
-    """Return the key of a new file, and True; or that of somebody who was faster, and False."""
+    """Return the key of a new file, and True; or the key of a process that was faster, and False."""
     key = new_key()
     draft = path.with_name(f"{path.name}.{secrets.token_hex(6)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, MODE)

@@ -35,7 +35,7 @@ class Reloader:
         certificates: Get the new ones; None: the server speaks no TLS.
         use: Gets what holds after each reload.
         metrics: Counts reloads.
-        done: Hears of each reload whether it succeeded. With it somebody else says what is still to be done for it.
+        done: Hears of each reload whether it succeeded. With it the supervisor says what is still to be done.
     """
 
     def __init__(

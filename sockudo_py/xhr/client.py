@@ -196,7 +196,7 @@ class XhrClient:
         if self._kept:
             self._pass_on()
         elif receiver.streaming:
-            receiver.write(b"")  # the head: somebody in between may wait for it
+            receiver.write(b"")  # the head: a proxy in between may wait for it
 
     def lost(self, receiver: Receiver, sure: bool) -> None:
         """Note that a receive request has ended without us; ``sure``: the client has read all of its response."""

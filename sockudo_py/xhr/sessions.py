@@ -4,7 +4,7 @@ from collections import OrderedDict
 from typing import Final, Generic, Protocol, TypeVar
 
 CAPACITY: Final = 10_000  # sessions without a receive request: they hold no connection that would bound them
-APP_CAPACITY: Final = 5_000  # ... of one app, so that it can't use up what there is for all
+APP_CAPACITY: Final = 5_000  # ... of one app, so that one app can't use up all of them
 KEPT_BYTES: Final = 268_435_456  # that wait for the next requests of all sessions together
 
 Key = tuple[str, str]  # app id, session id

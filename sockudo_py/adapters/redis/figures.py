@@ -9,7 +9,7 @@ from sockudo_py.metrics import Metrics
 
 @dataclass(slots=True)
 class Figures:
-    """Counts since the start, and what is so now. ``FIGURES`` has the meaning of each field but the last.
+    """Counts since the start, and present values. ``FIGURES`` has the meaning of each field but the last.
 
     ``delivery_seconds`` is the latest of what the histogram ``cluster_delivery_seconds`` counts.
     """

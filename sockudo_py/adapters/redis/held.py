@@ -1,4 +1,4 @@
-"""What receivers of webhooks hold to be true, as Redis has it: what is occupied and who is there, pending ends too."""
+"""What receivers of webhooks believe, read from Redis: occupied channels and present members, pending ends too."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -353,7 +353,7 @@ class Partition:
         if status == "SWEPT" or (status == "LOST" and away > _TOMBSTONE and answer[1].decode() == self._epoch):
             self._log.warning(
                 "the other nodes have taken this one out of the cluster, since it did not answer for %.0f s: it comes "
-                "back under a new name, and its channels and members are told as occupied and added again",
+                "back under a new name, and webhooks report its channels and members as occupied and added again",
                 away,
             )
             self.figures.sweeps_suffered += 1
@@ -363,7 +363,7 @@ class Partition:
         _, epoch, applied, inventory, outbox, hold = answer
         if status == "LOST":
             self._log.warning(
-                "Redis has forgotten what this node told it: the node tells it again, without webhooks and messages"
+                "Redis has lost the state of this node: the node writes it again, without webhooks and messages"
             )
         self._epoch = epoch.decode()
         self._registered = True

@@ -26,7 +26,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
     parser.add_argument("channel", metavar="CHANNEL")
     parser.add_argument("event", metavar="EVENT")
     parser.add_argument("data", nargs="?", default="{}", metavar="DATA", help="text, usually JSON (default {})")
-    parser.add_argument("--without", metavar="SOCKET", help="a socket that does not get it")
+    parser.add_argument("--without", metavar="SOCKET", help="id of a socket that does not get the event")
     parser.add_argument("--json", action="store_true", help="print JSON")
     add_server(parser)
     parser.set_defaults(run=_publish)

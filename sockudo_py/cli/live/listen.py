@@ -94,4 +94,4 @@ def _interrupt(number: int, frame: FrameType | None) -> Any:
 
 def _say(line: str) -> None:
     print(line)
-    sys.stdout.flush()  # somebody waits for it, also behind a pipe
+    sys.stdout.flush()  # a person may wait for it, also behind a pipe

@@ -53,7 +53,7 @@ def add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None
         "tail",
         help="show what happens on a running server, as it happens",
         description="Show what happens on a running server: connects, refusals, subscriptions, client events, "
-        "publishes, webhooks. At most 200 rows a second; how many were left out is said. Ends with Ctrl-C.",
+        "publishes, webhooks. At most 200 rows a second; it says how many it left out. Ends with Ctrl-C.",
         **examples(
             "sockudo-py tail",
             "sockudo-py tail --app my-app --channel presence-",

@@ -58,8 +58,12 @@ class ClusterHealthConfig(Section):
     heartbeat_interval_ms: PositiveMilliseconds | None = Field(
         default=None, description="Milliseconds between heartbeats; null: a quarter of `node_timeout_ms`."
     )
-    node_timeout_ms: PositiveMilliseconds = Field(default=10000, description="Milliseconds of silence that mean death.")
-    cleanup_interval_ms: PositiveMilliseconds = Field(default=10000, description="Milliseconds between looks for them.")
+    node_timeout_ms: PositiveMilliseconds = Field(
+        default=10000, description="Milliseconds of silence after which a node is taken for dead."
+    )
+    cleanup_interval_ms: PositiveMilliseconds = Field(
+        default=10000, description="Milliseconds between looks for dead nodes."
+    )
 
     @model_validator(mode="after")
     def _beats_often_enough(self) -> Self:
@@ -135,7 +139,9 @@ class AppManagerConfig(Section):
 class MemoryCacheConfig(Section):
     """The cache in this process."""
 
-    max_capacity: Positive = Field(default=10000, description="Channels it remembers; past it the oldest is forgotten.")
+    max_capacity: Positive = Field(
+        default=10000, description="Channels whose last event is kept; past it the oldest goes."
+    )
 
 
 class RedisCacheConfig(Section):
@@ -153,7 +159,7 @@ class CacheConfig(Section):
 
     driver: Literal["memory", "redis", "none"] = Field(
         default="memory",
-        description="Where it is kept; a cluster needs `redis`; `none`: nowhere, each join of a cache channel misses.",
+        description="Where last events are kept; a cluster needs `redis`; `none`: nowhere, each join misses.",
     )
     memory: MemoryCacheConfig = Field(default=MemoryCacheConfig(), description="For the driver `memory`.")
     redis: RedisCacheConfig = Field(default=RedisCacheConfig(), description="For the driver `redis`.")
@@ -207,11 +213,15 @@ class SqsQueueConfig(Section):
 
     concurrency: Positive = Field(default=5, description=WORKERS)
     region: Name = Field(default="us-east-1", description="AWS region.")
-    queue_url_prefix: Text | None = Field(default=None, description="URL before queue names; null: asked of AWS.")
-    visibility_timeout: Positive = Field(default=30, description="Seconds a taken message stays hidden.")
+    queue_url_prefix: Text | None = Field(
+        default=None, description="URL before queue names; null: the server asks AWS for it."
+    )
+    visibility_timeout: Positive = Field(
+        default=30, description="Seconds that a message stays hidden after a worker took it."
+    )
     endpoint_url: Text | None = Field(default=None, description="Another endpoint than AWS's, for tests.")
-    max_messages: Positive = Field(default=10, le=10, description="Messages taken at once.")
-    wait_time_seconds: Count = Field(default=5, le=20, description="Seconds of long polling.")
+    max_messages: Positive = Field(default=10, le=10, description="Messages that one request takes.")
+    wait_time_seconds: Count = Field(default=5, le=20, description="Seconds that a request waits for messages.")
     fifo: bool = Field(default=False, description="The queue is a FIFO queue.")
     message_group_id: Name | None = Field(default="default", description="Message group in a FIFO queue.")
     store: Literal["sqlite", "redis"] = Field(
@@ -224,23 +234,35 @@ class SqsQueueConfig(Section):
 class ReliabilityConfig(Section):
     """Leases, wake-ups and bounds of the queue."""
 
-    lease_duration_ms: PositiveMilliseconds = Field(default=30000, description="Milliseconds a silent worker keeps it.")
-    lease_renew_interval_ms: PositiveMilliseconds = Field(default=10000, description="Milliseconds between renewals.")
-    stalled_batch_size: Positive = Field(default=100, description="Expired leases taken back at once.")
-    worker_poll_interval_ms: PositiveMilliseconds = Field(default=500, description="Milliseconds between looks.")
-    worker_prefetch: Positive = Field(default=16, description="Requests in flight per worker.")
+    lease_duration_ms: PositiveMilliseconds = Field(default=30000, description="Milliseconds that a lease lasts.")
+    lease_renew_interval_ms: PositiveMilliseconds = Field(
+        default=10000, description="Milliseconds between renewals of a lease."
+    )
+    stalled_batch_size: Positive = Field(default=100, description="Expired leases that one look takes back.")
+    worker_poll_interval_ms: PositiveMilliseconds = Field(
+        default=500, description="Milliseconds between looks for jobs."
+    )
+    worker_prefetch: Positive = Field(default=16, description="Requests of one worker at a time.")
     shutdown_timeout_ms: Milliseconds = Field(
-        default=4000, description="Milliseconds for requests in flight at the end."
+        default=4000, description="Milliseconds that a stop waits for requests in flight."
     )
-    max_crash_redeliveries: Positive = Field(default=5, description="Expired leases after which a job is dead.")
+    max_crash_redeliveries: Positive = Field(
+        default=5, description="Expired leases after which a job becomes a dead letter."
+    )
     deduplication_ttl_ms: Milliseconds = Field(
-        default=300000, description="Milliseconds an event is remembered (`sqlite`, `memory`: the last 200,000)."
+        default=300000,
+        description="Milliseconds in which an event of one id is taken once (`sqlite`, `memory`: of 200,000).",
     )
-    wait_replicas: Count = Field(default=0, description="Redis replicas that must have an event first.")
+    wait_replicas: Count = Field(
+        default=0, description="Redis replicas that must confirm an event before it counts as queued."
+    )
     max_queue_len: Positive = Field(
-        default=1000000, description="Jobs and events that `sqlite` or `redis` hold at most; one endpoint: half of it."
+        default=1000000,
+        description="Jobs and events that `sqlite` or `redis` hold at most; one endpoint may have half of them.",
     )
-    memory_capacity: Positive = Field(default=100000, description="The same for `memory`, and for its dead letters.")
+    memory_capacity: Positive = Field(
+        default=100000, description="Jobs and events, and dead letters, that `memory` holds at most."
+    )
 
     @model_validator(mode="after")
     def _renews_in_time(self) -> Self:

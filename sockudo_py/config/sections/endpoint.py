@@ -212,8 +212,8 @@ class EndpointFields(Section):
     """What a webhook endpoint has, whether a file or the management API says it. One of its targets is given:
     `url`, `lambda` or `feed`."""
 
-    name: str = Field(default="", max_length=200, description="For people.")
-    description: str = Field(default="", max_length=2000, description="For people.")
+    name: str = Field(default="", max_length=200, description="Name, for people.")
+    description: str = Field(default="", max_length=2000, description="Description, for people.")
     enabled: bool = Field(default=True, description="false: nothing is sent.")
     url: Annotated[HttpUrl | None, HIDDEN_PATH] = Field(default=None, description="Where events are posted to.")
     function: LambdaConfig | None = Field(
@@ -251,7 +251,7 @@ class EndpointFields(Section):
         default=None, description="null: `webhooks.connect_timeout_ms`."
     )
     batching: EndpointBatching = Field(default=EndpointBatching(), description="How events gather.")
-    rate_limit: EndpointRateLimit = Field(default=EndpointRateLimit(), description="How much it takes.")
+    rate_limit: EndpointRateLimit = Field(default=EndpointRateLimit(), description="Requests that the receiver takes.")
     max_in_flight: Positive | None = Field(default=None, description="Requests at a time; null: `webhooks.delivery`'s.")
     ordering: Literal["none", "endpoint", "channel"] | None = Field(
         default=None, description="null: `webhooks.delivery`'s."

@@ -96,7 +96,9 @@ class CircuitBreakerConfig(Section):
     """A pause for endpoints that keep failing: their events wait, and no retry is used up meanwhile."""
 
     enabled: bool = Field(default=False, description="Pause failing endpoints.")
-    consecutive_failures: Positive = Field(default=10, description="Failures in a row that open it.")
+    consecutive_failures: Positive = Field(
+        default=10, description="Failures in a row after which the endpoint is paused."
+    )
     open_ms: PositiveMilliseconds = Field(default=30000, description="First pause; each further one is twice as long.")
     max_open_ms: PositiveMilliseconds = Field(default=600000, description="Longest pause.")
 
@@ -151,11 +153,15 @@ class SecurityConfig(Section):
 class AdminKey(Section):
     """A key of the management API."""
 
-    name: Name | None = Field(default=None, description="Stands in the audit log; null: its place in the list.")
+    name: Name | None = Field(
+        default=None, description="Name of the key in the audit log; null: its place in the list."
+    )
     sha256: Sha256 = Field(description="SHA-256 of the key: `printf %s KEY | sha256sum`.")
-    apps: tuple[Name, ...] = Field(default=("*",), min_length=1, description="Ids of the apps it is for; `*`: all.")
+    apps: tuple[Name, ...] = Field(
+        default=("*",), min_length=1, description="Ids of the apps that the key is for; `*`: all."
+    )
     scopes: tuple[Literal["read", "write"], ...] = Field(
-        default=("read", "write"), min_length=1, description="What it may do."
+        default=("read", "write"), min_length=1, description="What the key allows."
     )
 
 
@@ -197,8 +203,10 @@ class DeadLetterConfig(Section):
 class SpoolConfig(Section):
     """Where events wait while the queue can't be reached."""
 
-    max_events: Positive = Field(default=100000, description="Events it holds.")
-    max_bytes: Positive = Field(default=67108864, description="Bytes it holds; an event counts with its text and 280.")
+    max_events: Positive = Field(default=100000, description="Events that the spool holds.")
+    max_bytes: Positive = Field(
+        default=67108864, description="Bytes that the spool holds; an event counts as its text and 280."
+    )
     path: Text | None = Field(
         default=None,
         description="At shutdown the server writes events that the queue has not taken to `PATH.<random id>`; a start "

@@ -116,7 +116,7 @@ def _names(table: str) -> Iterator[str]:
 
 
 WITHOUT_EFFECT = frozenset((*_names(_SOCKUDO), *_names(_SOKETI)))
-INSTEAD: Mapping[str, str] = {  # what holds in their place, for those that somebody may rely on
+INSTEAD: Mapping[str, str] = {  # what the server does instead, for variables that somebody may rely on
     "IDEMPOTENCY_ENABLED": KEYS_ALWAYS_WORK,
     "IDEMPOTENCY_MAX_KEY_LENGTH": KEYS_ALWAYS_WORK,
     "IDEMPOTENCY_TTL_SECONDS": KEYS_ALWAYS_WORK,

@@ -130,7 +130,7 @@ UNUSED: tuple[str, ...] = (
     _APP + "hasCacheMissWebhooks",
 )
 
-# What holds in their place, for those that somebody may rely on.
+# What the server does instead, for keys that somebody may rely on.
 INSTEAD: Mapping[str, str] = {
     "idempotency": KEYS_ALWAYS_WORK,
     _APP + "idempotency": KEYS_ALWAYS_WORK,

@@ -30,7 +30,7 @@ class BadHead(Exception):
 
 
 class TextHeaders(Mapping[str, str]):
-    """Headers by lower-case name as text, decoded when somebody asks: the hot path never does."""
+    """Headers by lower-case name as text, decoded when they are read: the hot path never reads them."""
 
     __slots__ = ("_headers",)
 

@@ -26,7 +26,7 @@ class Responses:
         self._clock = clock
         self._from = self._until = 0.0  # the second in which ``_date`` and ``_ok`` are right
         self._date = ""
-        self._ok = b""  # the usual answer, once somebody asked for it
+        self._ok = b""  # the usual answer, made at its first use
 
     def usual(self) -> bytes:
         """Return what ``render`` does for ``OK``, no ``Origin`` and a connection that stays."""

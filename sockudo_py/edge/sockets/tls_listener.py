@@ -16,12 +16,12 @@ from sockudo_py.process.descriptors import Descriptors, is_shortage
 log = logging.getLogger(__name__)
 
 HANDSHAKE_TIMEOUT = 10.0  # seconds
-SLOW = 1.0  # seconds; who has not finished by then makes room for others when there is none
+SLOW = 1.0  # seconds; a slower handshake is ended when there is no room for another
 _REST = 0.25  # seconds without accepting when no descriptor is left at all
 
 
 class TlsListener:
-    """Shakes hands with everybody who connects; who has succeeded gets a protocol.
+    """Shakes hands with every client that connects. After a handshake the connection gets its protocol.
 
     Args:
         listeners: Listening sockets; closed by ``close``.
@@ -85,9 +85,9 @@ class TlsListener:
         self._shaking.pop(task, None)
 
     def _crowd_out(self) -> bool:
-        """End the slowest handshake, or else somebody who has come through; return whether there was one.
+        """End the slowest handshake, else a connection after its handshake; return whether there was one.
 
-        Strangers who never begin would else keep everybody out. Those who come in a storm are no slower than it.
+        Else strangers who never begin would keep all others out. A client in a storm of them is no slower than these.
         """
         task, since = next(iter(self._shaking.items()), (None, 0.0))
         if task is None or self._loop.time() - since < SLOW:

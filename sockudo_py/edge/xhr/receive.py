@@ -122,7 +122,7 @@ class ReceiveLane(TakeOverLane):
         open_here: Callable[[], None],
         owner: str | Unavailable | None,
     ) -> None:
-        """Open the session here when no node has it; else pass the request on to its node."""
+        """Open the session here unless a node owns it; then pass the request on to that node."""
         relaying = self._relaying
         if relaying is None:
             raise ValueError("there is no relay")

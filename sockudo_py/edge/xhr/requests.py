@@ -96,7 +96,7 @@ def problem_with(head: Head) -> tuple[int, str] | None:
 def cors_of(app: App | None, origin: str | None) -> Headers:
     """Return the headers that let a page of this origin read a response; none where the app does not allow it.
 
-    Whoever asks for an app that isn't there may read that.
+    Any origin may read that an app isn't there.
     """
     allowed: Sequence[str] = ("*",) if app is None else app.allowed_origins
     if "*" in allowed:

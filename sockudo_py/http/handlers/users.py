@@ -16,7 +16,7 @@ async def connections(call: Call) -> ApiResponse:
 
 
 def terminate(call: Call) -> ApiResponse:
-    """Close all signed-in connections of a user in the whole cluster with 4009. Fine for a user who has none."""
+    """Close all signed-in connections of a user in the whole cluster with 4009. A user without any is no error."""
     return _close(call, reconnect=False)
 
 

@@ -42,7 +42,7 @@ class Editor:
     """Changes endpoints in the store.
 
     Args:
-        managed: What there is.
+        managed: The endpoints that there are.
         registry: All endpoints, those of the configuration too.
         apps: The apps.
         define: Makes the endpoint of a document.
@@ -255,7 +255,7 @@ class Editor:
 
     def _made(self, uid: str) -> Endpoint:
         endpoint = self._registry.by_uid(uid)
-        if endpoint is None:  # somebody else has deleted it meanwhile, or its app is gone
+        if endpoint is None:  # another request has deleted it meanwhile, or its app is gone
             raise _gone(uid)
         return endpoint
 

@@ -21,7 +21,7 @@ class ProjectRoutes:
     """Sets the primary endpoint of an app: there is one, however often and by however many servers it is set.
 
     Args:
-        managed: What there is.
+        managed: The endpoints that there are.
         editor: Changes it.
     """
 

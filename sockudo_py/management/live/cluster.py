@@ -1,6 +1,6 @@
 """The dashboard over several nodes: one console for all of them, and a note of each.
 
-A node whose console somebody watches says so on the topic ``watch`` every few seconds. The others then send it what
+A node whose console is watched says so on the topic ``watch`` every few seconds. The others then send it what
 their taps tell, in batches and within a bound, on the topic ``rows``, until no dashboard has asked for a while.
 """
 
@@ -33,7 +33,7 @@ class ClusterConsole:
         board: The way to the other nodes.
         tap: What happens here.
         console: What is watched here.
-        note: Returns what there is to know of this node.
+        note: Returns the facts about this node.
         clock: Unix seconds.
     """
 
@@ -60,7 +60,7 @@ class ClusterConsole:
         board.start(self._message)
 
     async def start(self) -> None:
-        """Connect, and say what there is to know of this node. Raises ``SockudoError``."""
+        """Connect, and post the facts about this node. Raises ``SockudoError``."""
         await self._board.open()
         self._board.follow(WATCH)
         self._beating = asyncio.get_running_loop().create_task(self._beat(), name="dashboard-board")
@@ -77,7 +77,7 @@ class ClusterConsole:
         await self._board.close()
 
     async def nodes(self) -> list[dict[str, Any]]:
-        """Return what there is to know of every node, this one first. Raises ``Unavailable``."""
+        """Return the facts about every node, this one first. Raises ``Unavailable``."""
         now = self._clock()
         found = []
         for node_id, text in (await self._board.read()).items():

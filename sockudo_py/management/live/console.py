@@ -32,7 +32,7 @@ STREAM: Final = Said(
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which rows a stream shows: those that fit every field that is given. ``apps`` None: of every app."""
+    """Which rows a stream shows: rows that fit every given field. ``apps`` None: of every app."""
 
     apps: frozenset[str] | None = None
     channel_prefix: str = ""
@@ -110,7 +110,7 @@ class Stream:
 
 
 class Console:
-    """Follows the tap while somebody watches, and remembers the last rows meanwhile.
+    """Follows the tap while a console is open, and remembers the last rows meanwhile.
 
     Args:
         tap: What happens.

@@ -42,7 +42,7 @@ class InspectedNode(Protocol):
 
 
 class Inspector:
-    """Finds what somebody pasted into the box.
+    """Finds what a person pasted into the box.
 
     Args:
         node: Channels and clients.
@@ -72,7 +72,7 @@ class Inspector:
         return found[:MOST_FOUND]
 
     def socket(self, app: App, socket_id: str) -> dict[str, Any] | None:
-        """Return what there is to know of a connection, and record it from now on; None: it is no socket of the app."""
+        """Return the facts about a connection, and record it from now on; None: it is no socket of the app."""
         if not _SOCKET_ID.fullmatch(socket_id):
             return None
         client = self._node.view.client(app.id, socket_id)
@@ -86,7 +86,7 @@ class Inspector:
         return {"type": "socket", **shown, "recorded": flight}
 
     async def channel(self, app: App, name: str) -> dict[str, Any] | None:
-        """Return what there is to know of a channel; None: it is not occupied, and remembers nothing."""
+        """Return the facts about a channel; None: it is not occupied, and remembers nothing."""
         stats = await self._node.channel(app, name)
         cached = await self._cached(app, name)
         if stats is None and cached is None:

@@ -96,7 +96,7 @@ class LiveRoutes:
         endpoints: Returns all webhook endpoints that there are now.
         tap: Its recorder has the refusals.
         overview: Figures of the last hour.
-        cluster: Returns what there is to know of the nodes.
+        cluster: Returns the facts about the nodes.
         configuration: Returns what the configuration says that is no default.
         sessions: Of the dashboard.
         who: Returns whose key, link or session is in headers.

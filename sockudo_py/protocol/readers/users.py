@@ -50,7 +50,7 @@ _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 
 
 def valid_user_id(user_id: object) -> TypeGuard[str]:
-    """Return whether somebody can be signed in under this id: 1 to 200 characters, none of them a control character."""
+    """Return whether a user may have this id: 1 to 200 characters, none of them a control character."""
     return isinstance(user_id, str) and 0 < len(user_id) <= MAX_USER_ID_LENGTH and _FORBIDDEN.search(user_id) is None
 
 

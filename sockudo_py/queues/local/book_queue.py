@@ -40,7 +40,7 @@ from sockudo_py.queues.waker import Waker
 
 
 class BookOptions(TypedDict, total=False):
-    """Arguments of ``BookQueue`` that its drivers hand on as they are."""
+    """Arguments of ``BookQueue`` that its drivers hand on unchanged."""
 
     metrics: Metrics | None
     clock: Callable[[], float] | None

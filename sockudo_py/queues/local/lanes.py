@@ -46,7 +46,7 @@ class Entry:
         return jobs.event_of(self.text)
 
 
-Fresh = Append | Entry  # an event that is to be gathered: as it was appended, or as the store of a driver has it
+Fresh = Append | Entry  # an event to gather: as it was appended, or as a driver's store keeps it
 _EVENT: Callable[[Fresh], bytes] = attrgetter("event")
 _SOLO: Callable[[Fresh], bool] = attrgetter("solo")
 _OWN: Callable[[Fresh], int] = attrgetter("own")
@@ -245,7 +245,7 @@ def _merged(gathered: list[Fresh], texts: list[bytes]) -> Entry:
 
 
 class Lanes:
-    """All lanes, and the listing of those that can be claimed from, in the order of their turns."""
+    """All lanes, and the list of lanes that can be claimed from, in the order of their turns."""
 
     def __init__(self, default: LanePolicy) -> None:
         self._default = default

@@ -23,7 +23,7 @@ class RedisLedger:
     """What ``RedisQueue.inherit`` does.
 
     Args:
-        server: The name of this server among those that share the queue.
+        server: The name of this server among the servers that share the queue.
         prefix: Of all keys.
         call: Runs a script of the queue by its name.
         command: Runs a plain command.
@@ -61,7 +61,7 @@ class RedisLedger:
             self._beats += 1
             if not self._begun:
                 self._found = list((await self._read(self.server)).values())
-            # Redis may have been away from everybody for longer than a server counts as alive. The others are heard of
+            # All servers may have been without Redis for longer than a server counts as alive. The others are heard of
             # soon after it is back, so this server waits for that; but at a start it can't know, and asks at once.
             if not self._begun or self._beats >= _STEADY:
                 if self._asked is not None:

@@ -66,7 +66,7 @@ class RedisQueue:
         longest_wait: Seconds. No job is delayed, no lane is gated for longer once this queue starts to claim, unless a
             policy says so.
         clock_shift: Seconds added to the server's clock, for tests.
-        server_id: The name of this server among those that share the queue: whose ledger is whose.
+        server_id: The name of this server among the servers that share the queue; its ledger has this name.
         shares_clients: As in ``RedisLedger``.
     """
 

@@ -1,4 +1,4 @@
-"""Sends results of jobs, and claims, in one script call at a time; those that come meanwhile go into the next call."""
+"""Sends results of jobs, and claims, in one script call at a time; what comes meanwhile goes into the next call."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence

@@ -58,7 +58,7 @@ class DeadJobs:
     def redrive(
         self, db: sqlite3.Connection, which: DeadLetters, limit: int, after: int
     ) -> tuple[list[tuple[int, str, bytes]], int | None]:
-        """Write that some dead jobs live again, of those that are meant; returns as ``look`` does."""
+        """Write that some of the chosen dead jobs live again; returns as ``look`` does."""
         dead = self.count(db)
         found, go_on = look(db, which, after)
         found = found[:limit]
@@ -73,7 +73,7 @@ def look(
 ) -> tuple[list[tuple[int, str, bytes]], int | None]:
     """Look at the next 1,000 dead jobs after a place: 0 is the start, of the oldest unless told otherwise.
 
-    Returns row, endpoint and text of those that are meant, and the place to go on from; None at the end.
+    Returns row, endpoint and text of the chosen jobs, and the place to go on from; None at the end.
     """
     order = "died < ? ORDER BY died DESC" if newest_first else "died > ? ORDER BY died"
     page = db.execute(

@@ -20,7 +20,7 @@ class Keys:
     """Adds keys. Called in the file's thread."""
 
     def __init__(self) -> None:
-        self._unchecked: Counter[str] = Counter()  # app -> keys added since somebody looked how many it has
+        self._unchecked: Counter[str] = Counter()  # app -> keys added since they were last counted
 
     def add(self, db: sqlite3.Connection, key: OnceKey, wall: int) -> None:
         """Write a key; delete some that are over, and the oldest of its app when there are too many."""

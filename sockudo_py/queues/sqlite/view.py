@@ -1,4 +1,4 @@
-"""Looks into the file of a SQLite queue while a server has it: dead letters and figures. Changes nothing."""
+"""Reads the file of a SQLite queue while a server uses it: dead letters and figures. Changes nothing."""
 
 import asyncio
 import sqlite3

@@ -15,7 +15,7 @@ from sockudo_py.queues.clock import QueueClock
 from sockudo_py.queues.sqs.link import SqsLink
 from sockudo_py.queues.sqs.messages import Draft, Message
 
-_LOOK = 30  # seconds for which those that are looked at are hidden
+_LOOK = 30  # seconds for which a message is hidden while it is looked at
 _MOST = 10_000  # are looked at
 
 
@@ -59,7 +59,7 @@ class DeadJobs:
             return await self._delete(chosen, found)
 
     async def take(self, endpoint: str | None, limit: int, send: Callable[[Sequence[bytes]], Awaitable[None]]) -> int:
-        """Hand the oldest (of an endpoint) to ``send``, and delete those that it has sent; returns how many."""
+        """Hand the oldest (of an endpoint) to ``send``, and delete what it has sent; returns how many."""
         async with self._look() as found:
             chosen = [message for message in found if _is_of(message, endpoint)][:limit]
             await send([message.text for message in chosen])
@@ -82,7 +82,7 @@ class DeadJobs:
 
     @asynccontextmanager
     async def _look(self) -> AsyncIterator[list[Message]]:
-        """Receive all of them, oldest first; those that are still in the list at the end are given back."""
+        """Receive all of them, oldest first; give back what is still in the list at the end."""
         async with self._looking:
             found: dict[str, Message] = {}
             try:

@@ -131,7 +131,7 @@ class SqsLink:
         return [parse(raw, hidden_until) for raw in answer.get("Messages", ())]
 
     async def send(self, url: str, drafts: Sequence[Draft], sent: Callable[[Draft], None] | None = None) -> list[Draft]:
-        """Send; ``sent`` gets each that SQS has taken. Returns those that SQS will never take.
+        """Send messages; ``sent`` gets each that SQS has taken. Returns the messages that SQS will never take.
 
         Raises Unavailable when some may not be there; all that are known to be have been told to ``sent``.
         """

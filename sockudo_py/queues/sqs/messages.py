@@ -66,7 +66,7 @@ class Message:
 
 
 def parse(raw: Mapping[str, Any], hidden_until: int) -> Message:
-    """Return a message of an answer of ``ReceiveMessage``. One that somebody else sent is a whole job."""
+    """Return a message of an answer of ``ReceiveMessage``. A message of another program is a whole job."""
     system = raw.get("Attributes", {})
     note = raw.get("MessageAttributes", {}).get(_ATTRIBUTE, {}).get("StringValue", "")
     words = note.split(" ")

@@ -64,7 +64,7 @@ class SqsQueue(BookLanes):
     - Keys of ``append_once`` are known to the process that took them, as long as it lives.
     - Delays are whole seconds, rounded up. Longer ones than 900 s are put off several times.
     - ``drop`` reaches what can be received now; delayed jobs follow when they come, by the worker.
-    - ``failed``, ``redrive`` and ``purge`` look at 10,000 dead jobs at most, not at those that another process has.
+    - ``failed``, ``redrive`` and ``purge`` look at 10,000 dead jobs at most, and at none that another process looks at.
     - ``release`` with ``away`` gives others that one job; what else this process has received of the lane stays here.
     - SQS reports no per-endpoint counts: ``max_queue_len`` looks at the lanes of this process, and at all that SQS
       holds. There is no bound by default, as SQS has none.

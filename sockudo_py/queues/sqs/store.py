@@ -139,7 +139,7 @@ class SqsStore:
             self._waker.soon()
 
     async def fetch(self, now: int) -> None:
-        """Receive what there is, until nothing comes or the room is used up."""
+        """Receive messages until none comes or the room is used up."""
         async with self._fetching:
             calls = 1
             while self.polling is None and (self.held.room > 0 or self.starved):
@@ -260,7 +260,7 @@ class SqsStore:
         return await self.link.delete(self.url, handles)
 
     async def extend(self, entries: Sequence[ReceivedMessage]) -> set[ReceivedMessage]:
-        """Hide messages for longer. Returns those that are no longer ours. Raises Unavailable."""
+        """Hide messages for longer. Returns the messages that this process has lost. Raises Unavailable."""
         until = self._now() + self._hide * 1000
         results = await self.link.hide(self.url, [held.handle for held in entries], self._hide)
         error = None

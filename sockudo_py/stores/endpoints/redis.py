@@ -56,7 +56,7 @@ class RedisEndpoints:
         rows = {}
         for key, value in found.items():
             revision, _, text = value.partition(b" ")
-            # A text that somebody else has put there: its reader will refuse it, and the others count.
+            # Another program has put this text there: its reader will refuse it, and the others count.
             number = int(revision) if revision.isdigit() else 0
             rows[key.decode(errors="replace")] = Row(number, text if number else value)
         return Contents(version, rows)

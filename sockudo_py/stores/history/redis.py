@@ -160,7 +160,7 @@ def _packs(answer: Sequence[Any]) -> list[list[Kept]]:
 def _floor(packs: Sequence[Sequence[Kept]], together: int) -> int:
     """Return the place down to which these are all packs; 0: they are all.
 
-    Of each app there are ``together`` at most: behind those of one that has so many there may be more.
+    Each app has ``together`` rows at most in the answer: an app with that number may have more.
     """
     lowest: dict[str, list[int]] = {}
     for pack in packs:

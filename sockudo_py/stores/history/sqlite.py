@@ -73,7 +73,7 @@ class _Lane:
 
 
 class _Books:
-    """What is counted, as the file has it. Used in the file's thread alone."""
+    """The counts in the file. Only the file's thread uses it."""
 
     def __init__(self, db: sqlite3.Connection) -> None:
         self.apps: dict[str, _App] = {}

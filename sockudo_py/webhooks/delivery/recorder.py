@@ -1,4 +1,4 @@
-"""Records deliveries: metrics, figures of the last hour, log lines, and a history if somebody keeps one."""
+"""Records deliveries: metrics, figures of the last hour, log lines, and the history, if there is one."""
 
 import logging
 import time

@@ -1,4 +1,4 @@
-"""What those see of attempts who follow the tap. Callers look first whether somebody does."""
+"""Attempts as followers of the tap see them. Callers look first whether there is a follower."""
 
 from sockudo_py.endpoints import Endpoint
 from sockudo_py.logs import shortened

@@ -15,7 +15,7 @@ _SETTLE = 1.0  # seconds in which pending rows are written
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """Which attempts are meant: those that fit every field that is given.
+    """Which attempts a call is about: attempts that fit every given field.
 
     ``since_ms`` and ``until_ms`` are times of events: then or later, and before.
     """
@@ -79,7 +79,7 @@ class HistoryReader:
         return await self._history.delivery(delivery, scope)
 
     async def links(self, deliveries: Sequence[str]) -> dict[str, Link]:
-        """Return whose retries deliveries are, of those that are some."""
+        """Return, for deliveries that are retries, the delivery that each repeats."""
         return await self._history.links(deliveries)
 
     async def figures(self, endpoint: str) -> Figures:

@@ -178,7 +178,7 @@ class Redelivery:
         return self._endpoint(kept.endpoint) is not None
 
     async def _without_retries(self, rows: Sequence[Kept], chosen: Chosen) -> Sequence[Kept]:
-        """Return those that are no retry of a delivery that is meant, too."""
+        """Return the deliveries that are no retry of another one in this selection."""
         links = await self._history.links([kept.delivery for kept in rows])
         if not links:
             return rows

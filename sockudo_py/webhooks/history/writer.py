@@ -59,7 +59,7 @@ class _Lane:
         return self.tally
 
     def drop_oldest(self) -> int:
-        """Forget the oldest attempt, but for the tally. Returns its weight."""
+        """Forget the oldest attempt, except in the tally. Returns its weight."""
         if not self.counted:
             self.count()
         self.counted -= 1

@@ -28,7 +28,7 @@ from sockudo_py.webhooks.waits import FIRST_WAIT, LONGEST_WAIT
 log = logging.getLogger(__name__)
 
 _LOOK_INTERVAL = 1.0  # seconds
-BATCH = 1000  # events handed to the queue in one call; those that were refused before come on top of it
+BATCH = 1000  # events handed to the queue in one call; events that were refused before come on top of it
 BEHIND = 1 / 16  # share of the spool from which on ...
 BATCH_BEHIND = 400  # ... this many: an endpoint with few events waits for two calls, and for the calls of workers
 
@@ -54,7 +54,7 @@ class Dispatcher:
         tap: Tap | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """``brake`` slows down those who fill the spool; ``tap`` hears what the queue has taken."""
+        """``brake`` slows down clients that fill the spool; ``tap`` gets what the queue has taken."""
         self._tap = Tap() if tap is None else tap
         self._queue = queue
         self._metrics = metrics

@@ -22,7 +22,7 @@ class Receipts:
     """
 
     def __init__(self) -> None:
-        # Under one id there may be several: a change that is told again while its first events are on their way.
+        # Under one id there may be several: a change that is reported again while its first events are on their way.
         self._waiting: dict[str, list[_Receipt]] = {}
 
     def __bool__(self) -> bool:

@@ -23,13 +23,13 @@ _BEHIND = 1000  # events; while more of them wait for the queue, no further ends
 
 
 class Recovery:
-    """Brings together the ledger, the queue that keeps it, and the adapter that notices who is back.
+    """Brings together the ledger, the queue that keeps it, and the adapter that notices what is back.
 
     Args:
         queue: Keeps the ledger.
         ledger: What this process notes.
         dispatcher: Hands over what the ledger goes with.
-        adapter: Takes who is missed as pending.
+        adapter: Takes what is missed as pending.
         registry: Whose changes decide what is worth noting.
         grace: Seconds that missed channels and members get to come back.
     """

@@ -1,4 +1,4 @@
-"""What those see of events that the queue has taken who follow the tap. Callers look first whether somebody does."""
+"""Events that the queue has taken, as followers of the tap see them. Callers look first whether there is a follower."""
 
 import json
 from collections.abc import Sequence

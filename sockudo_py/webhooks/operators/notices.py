@@ -62,7 +62,7 @@ class Notices:
 
     @property
     def wanted(self) -> bool:
-        """Whether there is anybody to tell."""
+        """Whether any endpoint gets notices."""
         return bool(self._registry.by_app(OPERATORS))
 
     def start(self) -> None:

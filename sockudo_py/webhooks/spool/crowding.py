@@ -11,9 +11,9 @@ from sockudo_py.webhooks.spool.noise import Noise, noise_of, top, totals_of
 
 log = logging.getLogger(__name__)
 
-BEGIN: Final = 1 / 2  # shares of the spool: at this one somebody looks who is noisy, ...
+BEGIN: Final = 1 / 2  # shares of the spool: at this one the server looks for noisy clients, ...
 STEP: Final = 1 / 16  # ... once more at each such step above it, ...
-END: Final = 1 / 4  # ... and below this one everybody is read again
+END: Final = 1 / 4  # ... and below this one all clients are read again
 LOOK_INTERVAL: Final = 0.25  # seconds; a look costs some milliseconds
 REVIEW_INTERVAL: Final = 15.0  # seconds between looks for clients that can be read again
 RECENT_MS: Final = 60_000  # what is older says nothing about its client: the queue may be away for hours
@@ -38,7 +38,7 @@ class Brake(Protocol):
 
 
 class Free:
-    """The brake of those that have none."""
+    """A brake that does nothing."""
 
     def hold(self, noise: Noise) -> None:
         """Do nothing."""
@@ -56,7 +56,7 @@ class Free:
 
 
 class Crowding:
-    """Knows who is not read now.
+    """Knows which clients are not read now.
 
     Args:
         spool: Watched by its mark.
@@ -119,7 +119,7 @@ class Crowding:
         return False
 
     def end(self) -> None:
-        """Let everybody be read."""
+        """Read all clients again."""
         self._crowded = False
         self._spool.mark = BEGIN
         if self._noise:

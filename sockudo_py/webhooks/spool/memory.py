@@ -47,7 +47,7 @@ class Spool:
         self._held: dict[str, deque[Append]] = {}
         self._bytes = 0
         self._max_events, self._max_bytes = limits.max_events, limits.max_bytes
-        self._calm = 0  # events that may be dropped before somebody looks for the noisy again: there were none
+        self._calm = 0  # events that may be dropped before the next look for noisy clients, since there were none
         self.count = 0
         self.mark = 1.0
 
@@ -69,7 +69,7 @@ class Spool:
 
     @property
     def nearly_full(self) -> bool:
-        """Whether events that the queue has room for take three quarters of what it may hold."""
+        """Whether events that the queue has room for fill three quarters of the spool."""
         return self.count * 4 > self._max_events * 3 and (self.count - self.held_back) * 4 > self._max_events * 3
 
     @property

@@ -96,12 +96,12 @@ def noise_of(
     here: Callable[[Source], bool] = lambda source: True,
     drains: bool = True,
 ) -> Noise:
-    """Return who is noisy.
+    """Return the noisy connections and addresses.
 
     Args:
         totals: Events, or bytes, of each connection.
         whole: What the spool may hold, in the unit of ``totals``.
-        here: Whether a connection is there still: who is gone can't be held.
+        here: Says whether a connection is still open: a closed one can't be held.
         drains: The queue takes events. Else only single connections are noisy: a proxy that nobody has named is one
             address, and its clients must not wait for hours because the queue is away.
     """

@@ -34,7 +34,7 @@ class AdminSocket:
         path: Where.
         named: What the configuration calls it when an operator chose the path; None: it is the default one, and the
             server starts without the socket where the file system has none.
-        listener: A bound socket to listen on, whose file belongs to somebody else.
+        listener: A bound socket to listen on; the supervisor owns its file.
         mount_stream: Adds the live console to an application.
     """
 

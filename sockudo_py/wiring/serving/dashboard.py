@@ -112,7 +112,7 @@ class Dashboard:
         mount(app, self._console, SocketAccess(SOCKET_OWNER))
 
     async def start(self) -> None:
-        """Begin to sample, where somebody may look at it; speak with other nodes. Raises ``SockudoError``."""
+        """Begin to sample, where a dashboard is served; speak with other nodes. Raises ``SockudoError``."""
         if self._nodes is not None:
             await self._nodes.start()
         if self._access.keys:

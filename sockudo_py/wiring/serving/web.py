@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-METRICS_SHUTDOWN = 0.1  # seconds; a scrape is answered in one go, who has not asked yet need not be waited for
+METRICS_SHUTDOWN = 0.1  # seconds; a scrape is answered in one go, and a connection without one need not be waited for
 AGAIN = 1.0  # seconds between two tries to import aiohttp
 MOST_UNREAD = 10_000  # connections whose clients don't read; past it the oldest must go
 LINGER = 2.0  # seconds that a client may go on sending a body that was refused
@@ -45,7 +45,7 @@ class WebServers:
         cors: What browsers of other origins may do with the API.
         proxies: Whose ``X-Forwarded-For`` is believed.
         wheel: Times out connections.
-        descriptors: Whether there is room for one who scrapes.
+        descriptors: Says whether there is room for a scrape.
         max_body_bytes: Of a request to the API.
         api_shutdown: Seconds at the stop for requests to the API that are being answered.
         management: Served besides the API.
@@ -92,7 +92,7 @@ class WebServers:
             await self._listeners.open(self._scrapes)
 
     async def open(self) -> None:
-        """Import aiohttp and let those in who wait for it. Raises SockudoError when it can't be imported.
+        """Import aiohttp and serve the connections that wait for it. Raises SockudoError when it can't be imported.
 
         Files that can't be read now may be readable in a moment: that is tried again, for ever.
         """

@@ -18,7 +18,7 @@ class Batches:
     """Makes them and numbers them; ``made`` is the number of the last one.
 
     Args:
-        state: What is so here, and what waits.
+        state: The state of this node, with the steps that wait.
         subscribe: Called with each topic that is to be subscribed before the batch.
     """
 

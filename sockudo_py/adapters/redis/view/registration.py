@@ -1,4 +1,4 @@
-"""How a node becomes one again after its connection was lost: what Redis has is compared with what is so here. Pure."""
+"""How a node registers again after it lost its connection: it compares the state in Redis with its own. Pure."""
 
 from collections import deque
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ class Registration:
     """What is left to compare. ``lost``: Redis has forgotten its state of this node.
 
     Args:
-        state: What is so here.
+        state: The state of this node.
         lost: See above.
         inventory: What Redis has of this node, by field.
     """
@@ -122,14 +122,14 @@ class Registration:
         return 0 if self._channels else room
 
     def next_user(self) -> tuple[User, bool] | None:
-        """Return the next user, and whether Redis has it as signed in here; None when there is none."""
+        """Return the next user, and whether Redis says that it is signed in here; None when there is none."""
         if not self._users:
             return None
         user = self._users.popleft()
         return user, user.key in self._signed_in
 
     def next_watched(self, room: int) -> list[tuple[str, str]]:
-        """Return the next users that somebody here watches."""
+        """Return the next users that clients here watch."""
         return [self._watched.popleft() for _ in range(min(room, len(self._watched)))]
 
     def answer(self) -> None:

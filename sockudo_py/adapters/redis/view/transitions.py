@@ -92,7 +92,7 @@ class PutOff:
 class Outbox:
     """Which transitions this node has to hand on, and which it may forget.
 
-    ``acknowledge`` takes the ids of those that are stored: they are to be deleted from the outbox in Redis.
+    ``acknowledge`` takes the ids of transitions that are stored: the outbox in Redis deletes them.
     """
 
     def __init__(self, on_change: OnChange, put_off: PutOff, acknowledge: Callable[[str], None]) -> None:

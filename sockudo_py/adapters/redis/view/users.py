@@ -1,4 +1,4 @@
-"""What one node knows of signed-in users and of whom they watch. Pure."""
+"""Signed-in users and their watchlists, as one node knows them. Pure."""
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -148,7 +148,7 @@ class Watched:
         return None if before is None or before == online else UserStatus(app_id, user_id, online)
 
     def suppose_offline(self, app_id: str, user_ids: Sequence[str]) -> None:
-        """Take those of whom nothing is known for offline: when Redis says otherwise, that is news."""
+        """Take users of whom nothing is known for offline: when Redis says otherwise, that is news."""
         for user_id in user_ids:
             self._online.setdefault((app_id, user_id), False)
 

@@ -42,7 +42,7 @@ class HealthSettings:
 
 
 class EndpointHealth:
-    """Watches the outcomes of deliveries, and holds back those that would fail. Times are of a monotonic clock."""
+    """Watches the outcomes of deliveries, and holds back deliveries that would fail. Times are of a monotonic clock."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class EndpointHealth:
         self._failing_for = settings.failing_for
         self._failing_since: dict[str, float] = {}
         self._notices = notices
-        self._failures: dict[str, int] = {}  # in a row, where somebody is to be told
+        self._failures: dict[str, int] = {}  # in a row, where operators get notices
         self._clock = clock
         registry.subscribe(self._changed)
 

@@ -37,7 +37,7 @@ class _Kept:
 
 
 class Tokens:
-    """Tokens by who asks for them.
+    """Tokens by the client that they are for.
 
     Args:
         post: Sends a request, and keeps up to ANSWER_BYTES of the answer.
