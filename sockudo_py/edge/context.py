@@ -122,6 +122,13 @@ class FrontContext:
         self.busy: set[Waiting] = set()  # connections that wait for an answer of the API
         self.held_bytes = 0  # of incomplete requests
         self.closing = False  # every response is the last one of its connection
+        self.on_closing: Callable[[], None] = _ignore  # called when that begins
+
+    def begin_to_close(self) -> None:
+        """Let every response be the last one of its connection from now on."""
+        if not self.closing:
+            self.closing = True
+            self.on_closing()
 
     def use(self, lanes: Sequence[Lane]) -> None:
         """Serve by these lanes from now on: each request by the first that takes it."""
@@ -187,6 +194,10 @@ class FrontContext:
     def _name_of(self, queue: DeadlineQueue) -> str | None:
         names = (("head", self.heads), ("body", self.bodies), ("idle", self.idle), ("unread", self.unread))
         return next((name for name, other in names if queue is other), None)
+
+
+def _ignore() -> None:
+    pass
 
 
 def _call_soon(call: Callable[[], None]) -> object:

@@ -96,7 +96,7 @@ class EdgeServer:
 
     def stop_accepting(self) -> None:
         """Close the listening sockets. Open connections stay, those of HTTP for the request that they are at."""
-        self._context.closing = True
+        self._context.begin_to_close()
         for server in self._servers:
             server.close()
         self._servers.clear()

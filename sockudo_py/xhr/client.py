@@ -212,6 +212,17 @@ class XhrClient:
         if receiver is self._answered:
             self._doubtful = True
 
+    def move_on(self, receiver: Receiver) -> None:
+        """Send the client elsewhere, since the node of this request begins to close: by a poll's end, or with 4200."""
+        if receiver is not self._receiver or self._state != _OPEN:
+            return
+        if receiver.streaming:
+            self._perform(self.session.close(refusal(ErrorCode.RECONNECT)))
+        elif self._kept:
+            self._pass_on()
+        else:
+            self._answer(receiver, frames.HEARTBEAT)
+
     def slow_on(self, receiver: Receiver) -> None:
         """Close a client that doesn't read this stream."""
         if receiver is self._receiver:

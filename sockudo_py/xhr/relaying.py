@@ -69,6 +69,10 @@ class RemoteReceiver:
         """Note that its whole response has perhaps not been read."""
         self._client.broken(self)
 
+    def leave(self) -> None:
+        """Note that its node begins to close."""
+        self._client.move_on(self)
+
     def slow(self) -> None:
         """Note that its client does not read."""
         self._client.slow_on(self)
@@ -138,6 +142,12 @@ class ForwardedReceive:
         """Tell the session's node, which has the last word to the client."""
         self._relaying.tell(self._owner, ["slow", self._number])
 
+    # -- this node's side --
+
+    def leave(self) -> None:
+        """Tell the session's node that this one begins to close."""
+        self._relaying.tell(self._owner, ["leaving", self._number])
+
     # -- the wheel's side --
 
     def check(self, now: float) -> float | None:
@@ -206,6 +216,8 @@ class Relaying:
         self.context.wheel.schedule(forwarded, self.context.clock() + self.context.limits.relay_patience)
         asked = ["receive", self._relay.node_id, number, *key, receiving.streaming, marks]
         self._relay.send(owner, _message(asked), forwarded.sent)
+        if self.context.closing():
+            forwarded.leave()
 
     async def send(self, key: Key, origin: str | None, body: bytes) -> Outcome | None:
         """Pass a request to send on and return its outcome; None when no node has the session."""
@@ -234,6 +246,11 @@ class Relaying:
         finally:
             del self._sends[number]
 
+    def leave(self) -> None:
+        """Send those elsewhere whose receive requests this node has passed on: it begins to close."""
+        for forwarded in list(self._receives.values()):
+            forwarded.leave()
+
     def forget(self, number: int, forwarded: ForwardedReceive) -> None:
         """Forget a receive request that has ended."""
         self._receives.pop(number, None)
@@ -260,6 +277,9 @@ class Relaying:
                 case ["broken", str(node), int(number)]:
                     if remote := self._remotes.get((node, number)):
                         remote.broken()
+                case ["leaving", str(node), int(number)]:
+                    if remote := self._remotes.get((node, number)):
+                        remote.leave()
                 case ["slow", str(node), int(number)]:
                     if remote := self._remotes.get((node, number)):
                         remote.slow()

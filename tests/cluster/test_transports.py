@@ -1,6 +1,8 @@
 """pusher-js by its HTTP transports against three nodes behind a balancer that sends each request to another node."""
 
 import asyncio
+import http.client
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +11,7 @@ import pytest
 
 from tests.cluster.site import APP, Nodes, nodes
 from tests.support.balancer import balanced
+from tests.support.client import eventually
 from tests.support.node import Program, program, scenario
 from tests.support.redis_server import RedisServer
 from tests.support.server import Server
@@ -90,6 +93,30 @@ async def test_when_the_node_of_a_session_is_killed_its_client_comes_back(three:
             alive = next(number for number, server in enumerate(three.servers) if server is not owner)
             three.api(alive).publish("news", "again", "1")
             await client.expect(on="event", channel="news", event="again")
+
+
+def asked(server: Server, kind: str, body: str = "") -> str:
+    """Return what a node answers to a request of one session."""
+    connection = http.client.HTTPConnection(server.host, server.port, timeout=60)
+    try:
+        connection.request("POST", f"/pusher/app/{APP.key}/1/some-session/{kind}?protocol=7", body)
+        return connection.getresponse().read().decode()
+    finally:
+        connection.close()
+
+
+async def test_a_node_that_stops_sends_polls_of_sessions_elsewhere_on_and_loses_nothing(three: Nodes) -> None:
+    owner, other, _ = three.servers
+    assert "connection_established" in await asyncio.to_thread(asked, owner, "xhr")
+    subscribe = json.dumps([json.dumps({"event": "pusher:subscribe", "data": {"channel": "news"}})])
+    await asyncio.to_thread(asked, other, "xhr_send", subscribe)
+    assert "subscription_succeeded" in await asyncio.to_thread(asked, other, "xhr")
+    poll = asyncio.create_task(asyncio.to_thread(asked, other, "xhr"))
+    await eventually(lambda: figure(other, "requests_passed_on_total") >= 3, "a poll that is passed on")
+    await asyncio.to_thread(other.stop)
+    assert await poll == "h\n"
+    three.api(0).publish("news", "n", "1")
+    assert '\\"n\\"' in await asyncio.to_thread(asked, owner, "xhr")
 
 
 async def test_who_is_signed_in_is_sent_away_wherever_its_session_is(three: Nodes) -> None:

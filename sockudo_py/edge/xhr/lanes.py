@@ -49,4 +49,6 @@ def xhr_lanes(
     )
     paths = XhrPaths(context.prefix + path)
     relaying = None if relay is None else Relaying(transports, relay)
+    if relaying is not None:
+        context.on_closing = relaying.leave
     return SendLane(context, transports, paths, relaying), ReceiveLane(context, transports, paths, relaying)

@@ -154,6 +154,34 @@ def test_while_the_relay_is_away_new_sessions_get_503_and_old_ones_go_on(nodes: 
     assert nodes.two.node.connections() == 0
 
 
+def test_a_node_that_closes_sends_polls_that_it_has_passed_on_elsewhere_and_their_sessions_live(nodes: Two) -> None:
+    poll = on_channel(nodes, "xhr")
+    nodes.two.context.begin_to_close()
+    nodes.settle()
+    assert poll.lines() == ["h"]
+    assert poll.response.headers["connection"] == "close"
+    publish(nodes.one, "kept")
+    assert [message["data"] for message in Receiver(nodes.one, "xhr").messages()] == ["kept"]
+    assert nodes.one.node.connections() == 1
+
+
+def test_a_node_that_closes_tells_streams_that_it_has_passed_on_to_connect_anew(nodes: Two) -> None:
+    stream = on_channel(nodes, "xhr_streaming")
+    publish(nodes.one, "before")
+    nodes.two.context.begin_to_close()
+    nodes.settle()
+    assert stream.closing()[0] == 4200
+    assert nodes.one.node.connections() == 0
+
+
+def test_a_poll_that_comes_while_its_node_closes_is_answered_at_once(nodes: Two) -> None:
+    Receiver(nodes.one, "xhr").lines()
+    nodes.two.context.begin_to_close()
+    poll = Receiver(nodes.two, "xhr")
+    nodes.settle()
+    assert poll.lines() == ["h"]
+
+
 @KINDS
 def test_when_the_relay_was_cut_off_what_was_passed_on_is_given_up(nodes: Two, kind: str) -> None:
     receiver = on_channel(nodes, kind)
