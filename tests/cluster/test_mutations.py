@@ -1,10 +1,12 @@
 """Each patch of tests/mutations puts a bug into the adapter over Redis; the directed test that it names must fail."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
-from tests.support.mutations import ROOT, problem_of, problems_of
+from tests.support.debian import give_up
+from tests.support.mutations import ROOT, applied, problem_of, problems_of
 
 PATCHES = sorted((ROOT / "tests" / "mutations").glob("*.patch"))
 
@@ -17,6 +19,13 @@ def test_a_mutation_that_no_longer_applies_says_so(tmp_path: Path) -> None:
     assert problem is not None
     assert problem.startswith("old.patch no longer applies; make the same mutation in the code as it is now: ")
     assert "timers.py" in problem
+
+
+@pytest.mark.parametrize("patch", PATCHES, ids=lambda patch: patch.stem)
+def test_a_mutation_still_applies(patch: Path) -> None:
+    if shutil.which("git") is None:
+        give_up("git applies the patches")
+    assert applied(patch, ROOT, "--check") == "", "make the same mutation in the code as it is now"
 
 
 @pytest.mark.slow
