@@ -1,8 +1,7 @@
 """One client's side of the Pusher protocol as a state machine: messages in, effects out. No I/O, no clock.
 
-Everything that changes a session's state is in this file. What a message asks for is read by pure functions
-(``authorization.py``, ``client_events.py``, ``users.py``), and what can happen to a subscription is a table
-(``subscription.py``).
+Everything that changes a session's state is in this file. Pure functions read what a message asks for (``readers/``). A
+table says what can happen to a subscription (``subscription.py``).
 """
 
 from collections.abc import Callable, Iterator, Mapping

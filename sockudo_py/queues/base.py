@@ -9,7 +9,8 @@ Lanes share the workers fairly: they are served in turn, and a lane may have ``m
 ``slow_start`` that allowance is earned: it starts at one, each delivery adds one, each unhealthy failure halves it.
 Lanes that are down to one (and those never tried, which go first) are *on probation*: all of them together get at
 most a share of a worker's slots, so that hung endpoints, however many, leave the other slots to the healthy ones. The
-others are in classes by the slot time that their attempts take, and slow ones leave slots to faster (``classes.py``).
+others are in classes by the slot time that their attempts take, and slow ones leave slots to fast ones
+(``local/classes.py``).
 
 Job text (one self-contained encoding everywhere, see ``jobs.py``):
 ``{"v":1,"id":…,"ep":…,"kind":"webhook","app":…,"attempt":0,"redrives":0,"created_ms":…,"events":[…]}``.
@@ -243,7 +244,7 @@ class Queue(Protocol):
         """Set how the lane of this endpoint behaves. A lane without a policy has the default one."""
 
     async def append(self, events: Sequence[Append], ledger: Sequence[LedgerEntry] = ()) -> None:
-        """Add events to their lanes, as far as there is room (``headroom.py``). A durable queue has them then.
+        """Add events to their lanes, as far as there is room (``local/headroom.py``). A durable queue has them then.
 
         ``ledger`` is written in the transaction that takes the events, also when it refuses some of them; with it there
         are at most ``at_once`` events, perhaps none.

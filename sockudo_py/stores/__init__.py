@@ -1,1 +1,1 @@
-"""What lives beside the queue: each store has a folder with its contract (``base.py``) and its drivers."""
+"""What lives beside the queue: each store has a folder with its contract, called ``base``, and its drivers."""

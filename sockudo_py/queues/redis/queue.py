@@ -57,7 +57,7 @@ class RedisQueue:
         metrics: Where to count.
         slots: How many jobs a worker holds at once; the shares of the classes are taken of it.
         probation_share: The share of lanes on probation, 0 to 1.
-        max_queue_len: How many jobs and events there may be, dead ones apart; 0: any number. See ``headroom.py``.
+        max_queue_len: How many jobs and events there may be, dead ones apart; 0: any number. See ``local/headroom.py``.
         failed_max_len: How many dead jobs are kept; the oldest go first, and are counted. 0: any number.
         max_crash_redeliveries: A job whose lease expired more often than this is poison.
         dedup_ttl: Seconds for which an appended id is known.

@@ -1,7 +1,8 @@
 """The queue in a SQLite file: durable on one machine with nothing to install. One process uses a file at a time.
 
-The books (``book.py``) are in memory; every step is written to the file before it is reported done, and the books are
-made again from the file at start. Jobs that were in flight when the process died come back then, as after a lost lease.
+The books (``local/book.py``) are in memory. Every step is written to the file before it is reported done, and a start
+makes the books again from the file. Jobs that were in flight when the process died come back then, as after
+a lost lease.
 """
 
 from pathlib import Path

@@ -86,7 +86,7 @@ class SqsQueue(BookLanes):
         clock: As of ``QueueClock``. What messages keep is of the system's time.
         slots: How many jobs a worker holds at once; the shares of the classes are taken of it.
         probation_share: The share of lanes on probation, 0 to 1.
-        max_queue_len: How many jobs and events there may be, by SQS's estimate; 0: any number. See ``headroom.py``.
+        max_queue_len: How many jobs and events there may be, by SQS's estimate; 0: any. See ``local/headroom.py``.
         failed_max_len: How many dead jobs are kept; the oldest go first, and are counted. 0: any number.
         max_crash_redeliveries: A job that showed again more often than this is poison.
         dedup_ttl: Seconds for which an appended id is known.

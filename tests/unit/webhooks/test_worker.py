@@ -1,4 +1,7 @@
-"""Each test runs twice: over a target that is awaited, and over one that can be begun (``direct.py``) as well."""
+"""Each test runs twice: over a target that is awaited, and over one that can be begun as well.
+
+See ``webhooks/delivery/direct.py``.
+"""
 
 import asyncio
 import logging
