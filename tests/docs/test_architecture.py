@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.docs.made import ROOT
-from tests.docs.pages import code_words, page, table
+from tests.docs.pages import code_words, page, section, table
 
 PACKAGE = ROOT / "sockudo_py"
 IMPURE = {"asyncio", "logging", "os", "random", "socket", "ssl", "subprocess", "threading", "time"}
@@ -48,3 +48,7 @@ def test_files_that_call_themselves_pure_import_nothing_impure() -> None:
                 wrong.append((file, found))
     assert wrong == []
     assert pure >= 50
+
+
+def test_the_code_has_twenty_words_of_its_own_at_most() -> None:
+    assert 10 <= len(table(section(page("glossary.md"), "Our own words"), "word")) <= 20
