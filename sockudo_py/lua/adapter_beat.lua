@@ -7,6 +7,7 @@
 -- ARGV[6]  the lease, ms
 -- ARGV[7]  the node timeout, ms
 -- ARGV[8]  how much is done at once
+-- ARGV[9]  how many nodes are known to have ended; their names follow, and then apps, each with its connections here
 -- Answers {"OK", 1 when there is more to do at once, ids and texts of transitions, ms of hold that are left,
 --          nodes found dead by this call, entries taken apart by it, nodes alive, entries that are pending}.
 
@@ -18,6 +19,14 @@ if beat < now - timeout / 2 or beat > now + timeout / 2 then begin_hold(timeout)
 redis.call('HSET', META, 'beat', whole(now))
 redis.call('ZADD', P .. 'nodes', whole(now + lease), node)
 redis.call('ZREMRANGEBYSCORE', P .. 'gone', '-inf', whole(now - 3600000))
+-- Here and not by commands of their own, which Redis refuses when its memory is full.
+local apps = 10 + tonumber(ARGV[9])
+for at = 10, apps - 1 do
+  redis.call('ZADD', P .. 'nodes', 'XX', 0, ARGV[at])
+end
+for at = apps, #ARGV, 2 do
+  redis.call('HSET', P .. 'conns:' .. node, ARGV[at], ARGV[at + 1])
+end
 
 local found, swept, more = 0, 0, 0
 
@@ -25,19 +34,21 @@ local found, swept, more = 0, 0, 0
 local function sweep(dead)
   local list, left = P .. 'n:' .. dead, P .. 'o:' .. dead
   if redis.call('HLEN', list) > 0 then
-    local stage, cursor = (redis.call('HGET', P .. 'cursors', dead) or 'm0'):match('^(.)(%d+)$')
+    local stage, cursor = (redis.call('HGET', P .. 'cursors', dead) or ''):match('^([ma])(%d+)$')
+    if not stage then stage, cursor = 'm', '0' end
     local scan = redis.call('HSCAN', list, cursor, 'MATCH', stage == 'm' and 'm*' or '*', 'COUNT', most)
     for at = 1, #scan[2], 2 do
       local field, value = scan[2][at], scan[2][at + 1]
       local kind, rest = field:sub(1, 1), field:sub(2)
       if kind == 'm' then
         local c, user = rest:match('^(%Z*%z%Z*)%z(.*)$')
-        set_member(list, dead, c, user, false, true, value, 'null')
+        if c then set_member(list, dead, c, user, false, true, value, 'null') end
       elseif kind == 'c' then
-        set_count(list, dead, rest, 0, tonumber(value), true)
-      else
+        if tonumber(value) and rest:find('%z') then set_count(list, dead, rest, 0, tonumber(value), true) end
+      elseif kind == 'u' then
         set_user(list, dead, rest, false)
       end
+      redis.call('HDEL', list, field) -- also what no node writes: it must not keep the sweep from its end
       swept = swept + 1
     end
     if scan[1] == '0' then stage = stage == 'm' and 'a' or 'm' end

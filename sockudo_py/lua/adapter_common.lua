@@ -10,7 +10,7 @@
 --
 -- A *channel* c is: app id, NUL, channel. An *entry* is "c" + c, a channel, or "m" + c + NUL + user, a member.
 --
--- P meta     HASH  epoch, era, run, seq, order, beat, hold: see adapter_register.lua and adapter_beat.lua
+-- P meta     HASH  epoch, era, run, seq, order, beat, hold, partitions, format: see adapter_register.lua, adapter_beat.lua
 -- P nodes    ZSET  node -> ms until which it counts as alive
 -- P dead     SET   nodes whose inventory is being taken apart
 -- P gone     ZSET  nodes that were taken out -> ms

@@ -11,20 +11,24 @@
 -- ARGV[10] 1 when this node has been registered before
 -- ARGV[11] the number of the last batch that it sent: none of these is carried out from now on
 -- ARGV[12] how many partitions the state is split into
+-- ARGV[13] the number of the format of keys and messages
 -- Answers {status, epoch, number of the node's last batch, its inventory, its outbox, ms of hold that are left}.
 --   NEW    the node was not known
 --   KNOWN  the node was known; Redis may have forgotten what came last, which the inventory shows
 --   LOST   Redis has forgotten everything, or the node
 --   SWEPT  others have taken the node out: it must come back under another name (nothing else in the answer)
 --   SPLIT  the other nodes split the state into another number of partitions, which follows (nothing else)
+--   FORMAT the other nodes write another format, whose number follows (nothing else)
 
 local lease, timeout, run = tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8]
-local split = redis.call('HGET', META, 'partitions')
-if split and split ~= ARGV[12] then
-  if redis.call('EXISTS', P .. 'nodes', P .. 'dead', P .. 'pending') > 0 then return { 'SPLIT', tonumber(split) } end
-  split = nil -- nobody is there
+for _, one in ipairs({ { 'partitions', ARGV[12], 'SPLIT' }, { 'format', ARGV[13], 'FORMAT' } }) do
+  local name, mine, refused = unpack(one)
+  local theirs = redis.call('HGET', META, name)
+  if theirs ~= mine then
+    if theirs and redis.call('EXISTS', P .. 'nodes', P .. 'dead', P .. 'pending') > 0 then return { refused, theirs } end
+    redis.call('HSET', META, name, mine)
+  end
 end
-if not split then redis.call('HSET', META, 'partitions', ARGV[12]) end
 local registered = ARGV[10] == '1'
 local status = 'KNOWN'
 local known = redis.call('HGET', META, 'epoch')

@@ -227,7 +227,7 @@ class RedisAdapter:
         own = first.node_id.encode()
         nodes = await first.ask("ZRANGE", "nodes", 0, -1)
         counts = await asyncio.gather(*(first.ask("HGET", b"conns:" + node, app_id) for node in nodes if node != own))
-        return sum(int(count or 0) for count in counts)
+        return sum(int(count) for count in counts if count is not None and count.isdigit())
 
     def put_off(self, waits: Callable[[Source], bool] | None) -> None:
         """See ``Adapter.put_off``."""

@@ -1,5 +1,6 @@
 """What a partition asks of Redis: its scripts, its keys and its topics, all with its prefix."""
 
+import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -8,6 +9,8 @@ from sockudo_py.links.redis.link import Script
 from sockudo_py.links.redis.shared import User, Way
 from sockudo_py.links.redis.stream import Answer, ReplyError
 from sockudo_py.links.redis.wire import Word
+
+_log = logging.getLogger(__name__)
 
 
 class Scripts(dict[str, Script]):
@@ -92,5 +95,9 @@ class Link:
     def _check(self, what: str, then: Answer, answer: Any) -> None:
         if isinstance(answer, ReplyError):
             self.fail(f"{what} was refused: {str(answer)[:200]}")
-        else:
+            return
+        try:
             then(answer)
+        except ValueError as error:  # somebody else writes to these keys
+            _log.debug("an answer of Redis can't be read", exc_info=True)
+            self.fail(f"the answer to {what} holds what no node writes: {str(error)[:200]}")

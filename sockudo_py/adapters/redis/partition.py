@@ -32,6 +32,8 @@ from sockudo_py.protocol.source import Source
 
 _log = logging.getLogger(__name__)
 
+FORMAT: Final = 1  # of keys and of messages: raise it when nodes of before and after can't be in one cluster
+
 _SWEEP_AT_ONCE: Final = 100  # entries that one beat takes apart
 _TOMBSTONE: Final = 1800.0  # seconds without Redis after which its tombstone of this node may be gone
 _SOON: Final = 0.005  # seconds after something is due: then it is due in Redis, too
@@ -82,6 +84,7 @@ class Partition:
         self._lost_at: float | None = None
         self._acks = Acks(link)
         self._beating = False
+        self._ended: list[str] = []  # nodes that are known to have ended, for the next beat
         self._beat_sent = 0.0
         self._echo_sent: float | None = None
         self._timers = Timers()
@@ -336,17 +339,14 @@ class Partition:
         lease = round(timing.node_timeout * 1000)
         self._link.subscribe(b"to:" + self.node_id.encode())
         random, registered = secrets.token_hex(8), int(self._registered)
-        words: Words = [lease, lease, run_id, random, registered, self.batches.made, self._partitions]
+        words: Words = [lease, lease, run_id, random, registered, self.batches.made, self._partitions, FORMAT]
         self._script("register", words, lambda answer: self._register_answered(run_id, answer))
 
     def _register_answered(self, run_id: str, answer: Any) -> None:
         status = answer[0].decode()
         away = self._loop.time() - self._settled_at
-        if status == "SPLIT":
-            problem = (
-                f"the other nodes have adapter.redis.partitions {answer[1]}, and this one {self._partitions}; write "
-                "the same number; to change it, stop all nodes with SIGTERM first"
-            )
+        if status in ("SPLIT", "FORMAT"):
+            problem = self._another(status, answer[1].decode("ascii", "replace"))
             self._link.refused(problem)
             self._link.fail(problem)
             return
@@ -377,6 +377,19 @@ class Partition:
         registration.begin()
         self._registration = registration
         self._register_on(registration)
+
+    def _another(self, status: str, theirs: str) -> str:
+        """Return why this node can't be one of those that are there."""
+        if status == "SPLIT":
+            return (
+                f"the other nodes have adapter.redis.partitions {theirs}, and this one {self._partitions}; write "
+                "the same number; to change it, stop all nodes with SIGTERM first"
+            )
+        return (
+            f"the other nodes are of a version that keeps its state in format {theirs}, and this one in format "
+            f"{FORMAT}; stop them all with SIGTERM before you start this version, or give it an adapter.redis.prefix "
+            "of its own"
+        )
 
     def _renamed(self) -> None:
         self.node_id = secrets.token_hex(4)
@@ -416,13 +429,12 @@ class Partition:
         name = self.node_id.encode()
         if self._echo_sent is None and self._link.publish(b"to:" + name, _ECHO + name):
             self._echo_sent = self._beat_sent
-        words: Words = ["HSET", b"conns:" + name]
+        lease = round(self._timing.node_timeout * 1000)
+        words: Words = [lease, lease, _SWEEP_AT_ONCE, len(self._ended), *self._ended]
+        self._ended = []
         for app_id, count in self.counts_connections().items():
             words += [app_id, count]
-        if len(words) > 2:
-            self._link.ask(words, _ignored)
-        lease = round(self._timing.node_timeout * 1000)
-        self._script("beat", [lease, lease, _SWEEP_AT_ONCE], self._beat_answered)
+        self._script("beat", words, self._beat_answered)
 
     def _echoed(self) -> None:
         """A message to this node itself has come back: another node has got one of that moment, too."""
@@ -441,10 +453,8 @@ class Partition:
         """See ``Sweeping.expire``: the leases of these nodes end, and a beat takes them out. False: Redis is away."""
         if not self.ready:
             return False
-        words: Words = ["ZADD", "nodes", "XX"]
-        for node in nodes:
-            words += [0, node]
-        self._link.ask(words, lambda _: self.beat())  # a beat under way was sent behind it, and knows it
+        self._ended += nodes
+        self.beat()
         return True
 
     def _beat_answered(self, answer: Any) -> None:
@@ -467,7 +477,7 @@ class Partition:
         if not hold and not more:
             self.state.departures.told(self._beat_sent)
         self._held(hold)
-        self._timers.arm("beat", 0 if more else self._timing.heartbeat, self.beat)
+        self._timers.arm("beat", 0 if more or self._ended else self._timing.heartbeat, self.beat)
         if hold:
             self._timers.arm("due", hold / 1000 + _SOON, self.beat)
         elif pending and self.state.departures:
@@ -550,8 +560,4 @@ _FENCED: Final = {
 
 
 def _nowhere(envelope: Envelope) -> None:
-    pass
-
-
-def _ignored(answer: Any) -> None:
     pass

@@ -11,7 +11,7 @@ from typing import Any
 from sockudo_py.errors import Unavailable
 from sockudo_py.links.redis.commands import Commands, answer_to, away, refusal
 from sockudo_py.links.redis.opening import Opening
-from sockudo_py.links.redis.shared import FIRST_PAUSE, LONGEST_PAUSE, WARN_EVERY, User, fields
+from sockudo_py.links.redis.shared import FIRST_PAUSE, HELD, LONGEST_PAUSE, WARN_EVERY, User, fields
 from sockudo_py.links.redis.stream import Answer, Listener, RedisStream, ReplyError
 from sockudo_py.links.redis.wire import Word
 
@@ -48,6 +48,7 @@ class LastingRedis:
         self._commands = Commands()
         self._reconnecting: asyncio.Task[None] | None = None
         self._pause = FIRST_PAUSE
+        self._ready_at: float | None = None
         self._lost_at: float | None = None
         self._warned_at = float("-inf")
         self._ready = False
@@ -153,8 +154,12 @@ class LastingRedis:
         self._stream = None
         self._last_reason = reason
         self._ready = False
+        now = self._loop.time()
+        if self._ready_at is not None and now - self._ready_at >= HELD:  # else it may be lost at once again
+            self._pause = FIRST_PAUSE
+        self._ready_at = None
         if self._lost_at is None:
-            self._lost_at = self._loop.time()
+            self._lost_at = now
         self._warn("the connection to %s is lost: %s; trying again", reason)
         self._commands.end(self.name)
         for user in self._users.values():
@@ -205,8 +210,8 @@ class LastingRedis:
             self._now_ready()
 
     def _now_ready(self) -> None:
-        self._pause = FIRST_PAUSE
         self._ready = True
+        self._ready_at = self._loop.time()
         self._opening.settle()
         if self._lost_at is not None:
             away = self._loop.time() - self._lost_at

@@ -16,7 +16,7 @@ from sockudo_py.links.redis.address import Host, shown
 from sockudo_py.links.redis.commands import Commands, answer_to, away, refusal
 from sockudo_py.links.redis.masters import Range, slot_of
 from sockudo_py.links.redis.opening import Opening
-from sockudo_py.links.redis.shared import FIRST_PAUSE, LONGEST_PAUSE, MOVED, WARN_EVERY, User, fields
+from sockudo_py.links.redis.shared import FIRST_PAUSE, HELD, LONGEST_PAUSE, MOVED, WARN_EVERY, User, fields
 from sockudo_py.links.redis.stream import Answer, Listener, RedisStream, ReplyError
 from sockudo_py.links.redis.wire import Word
 
@@ -60,6 +60,8 @@ class LastingCluster:
         self._last_reason = "it was not tried"
         self._warned_at = float("-inf")
         self._lost_at: float | None = None
+        self._pause = 0.0
+        self._complete_at = float("-inf")
 
     def way(self, prefix: bytes) -> "ClusterWay":
         """Return the way to the server that has the keys with a prefix, which has a hash tag."""
@@ -183,11 +185,12 @@ class LastingCluster:
         return all((one.master, None) in self._masters for one in self._ranges)
 
     async def _tend_on(self) -> None:
-        pause = 0.0
+        if self._loop.time() - self._complete_at >= HELD:  # else a connection may be lost at once again
+            self._pause = 0.0
         try:
             while not self._complete():
-                await asyncio.sleep(pause)
-                pause = min(max(pause * 2, FIRST_PAUSE), LONGEST_PAUSE)
+                await asyncio.sleep(self._pause)
+                self._pause = min(max(self._pause * 2, FIRST_PAUSE), LONGEST_PAUSE)
                 try:
                     self._stale = False
                     self._ranges = await self._slots()
@@ -196,6 +199,7 @@ class LastingCluster:
                     self._trouble(error)
                     continue
                 await self._connect_all()
+            self._complete_at = self._loop.time()
         finally:
             self._tending = None
         self.is_ready()

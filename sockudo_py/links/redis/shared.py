@@ -8,6 +8,7 @@ from sockudo_py.links.redis.wire import Word
 WARN_EVERY = 30.0  # seconds between two lines of the log about the same trouble
 FIRST_PAUSE = 0.02  # seconds between two attempts to connect ...
 LONGEST_PAUSE = 0.5
+HELD = 1.0  # seconds after which a connection counts as a good one: the next attempt need not wait long
 
 MOVED = (
     "MOVED",

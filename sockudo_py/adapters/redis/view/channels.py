@@ -332,6 +332,7 @@ def pairs(answer: Any) -> dict[bytes, bytes]:
 
 
 def roster_of(fetched: Mapping[bytes, bytes]) -> dict[str, str]:
-    """Return user_info by user id, in the order in which the members came."""
-    entries = [(int(value.partition(b":")[0]), user, value.partition(b":")[2]) for user, value in fetched.items()]
-    return {text(user): text(info) for _, user, info in sorted(entries)}
+    """Return user_info by user id, in the order in which the members came. What no node wrote is left out."""
+    entries = [(*value.partition(b":"), user) for user, value in fetched.items()]
+    known = sorted((int(order), user, info) for order, _, info, user in entries if order.isdigit())
+    return {text(user): text(info) for _, user, info in known}
