@@ -197,6 +197,30 @@ async def test_09_after_a_flush_nothing_is_told_twice_and_nothing_is_forgotten(p
         assert sorted(await one.adapter.members(APP, ROOM)) == ["bob", "cid"]
 
 
+async def test_09_who_was_about_to_be_removed_and_is_refused_after_a_flush_is_removed(
+    private_redis: RedisServer,
+) -> None:
+    site = Site(private_redis, 2, vacate_delay=0.5, node_timeout=2.0)
+    async with site.running() as (one, two):
+        await one.join(ROOM, ANN, socket="1.1")
+        await one.join(ROOM, CID, socket="1.2")
+        await one.leave(ROOM, ANN, socket="1.1")
+        site.redis().flushall()
+        await two.join(ROOM, BOB, max_members=1)  # Redis has forgotten the members of the other node, too
+        assert await one.join(ROOM, ANN, socket="1.1", max_members=1) == ChannelFull(1)
+        await until(lambda: len(site.kinds(ROOM)) >= 5)
+        await at_rest(site)
+        told = [
+            (type(change), change.user_id)
+            for change in site.told()
+            if isinstance(change, MemberAdded | MemberRemoved) and change.channel == ROOM
+        ]
+        assert sorted(told, key=str) == sorted(
+            [(MemberAdded, "ann"), (MemberAdded, "cid"), (MemberAdded, "bob"), (MemberRemoved, "ann")], key=str
+        )
+        assert sorted(await two.adapter.members(APP, ROOM)) == ["bob", "cid"]
+
+
 async def test_10_a_rollback_loses_no_vacated_and_uses_no_id_twice(snapshots: RedisServer) -> None:
     site = Site(snapshots, 2, vacate_delay=0.0, node_timeout=2.0)
     async with site.running() as (one, two):

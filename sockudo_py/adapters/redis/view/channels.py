@@ -268,8 +268,10 @@ def _mend(made: Plan, had: Had) -> None:
             was = 1 if user_id in channel.told_users else 0
             made.operations.append(_member(channel, user_id, 1, was, socket, info, "", 0))
             made._mended.append((user_id, True))
-    absent = set(had.users) | set(had.gone) if had.lost else set(had.users)
-    for user_id in absent - channel.members.keys() - joining:
+    absent = set(had.users) - joining
+    if had.lost:  # also those who come back now: when they are refused, it stays told that they went
+        absent |= set(had.gone) - set(had.users)
+    for user_id in absent - channel.members.keys():
         was = 1 if user_id in channel.told_users or user_id in had.gone else 0
         made.operations.append(_member(channel, user_id, 0, was, "", had.gone.get(user_id, "null"), "", 0))
         made._mended.append((user_id, False))
@@ -302,7 +304,7 @@ def _cross(made: Plan, had: Had | None) -> None:
             crossing.joins = 1
             known = user_id in channel.told_users
             if had is not None:
-                known = known or user_id in had.users or (had.lost and user_id in had.gone)
+                known = known or user_id in had.users
             was = 1 if known and user_id not in crossed else 0
             words = _member(channel, user_id, 1, was, step.source.socket_id, member.user_info, step.limit, 1)
             joining[user_id] = crossing, words
