@@ -15,7 +15,7 @@ import pytest
 from sockudo_py.adapters.base import ChannelFull, CountChanged, Envelope, Joined, Left, MemberCame, MemberWent
 from sockudo_py.changes import ChannelOccupied, ChannelVacated, MemberAdded, MemberRemoved
 from sockudo_py.protocol.effects import Member
-from tests.cluster.in_process import Site, at_rest
+from tests.cluster.in_process import VACATE, Site, at_rest
 from tests.conformance.adapters.driven import APP, Driven
 from tests.conformance.adapters.over_redis import until
 from tests.support.redis_proxy import ReplyProxy, reply_proxy
@@ -200,7 +200,7 @@ async def test_09_after_a_flush_nothing_is_told_twice_and_nothing_is_forgotten(p
 async def test_09_who_was_about_to_be_removed_and_is_refused_after_a_flush_is_removed(
     private_redis: RedisServer,
 ) -> None:
-    site = Site(private_redis, 2, vacate_delay=0.5, node_timeout=2.0)
+    site = Site(private_redis, 2)
     async with site.running() as (one, two):
         await one.join(ROOM, ANN, socket="1.1")
         await one.join(ROOM, CID, socket="1.2")
@@ -208,7 +208,7 @@ async def test_09_who_was_about_to_be_removed_and_is_refused_after_a_flush_is_re
         site.redis().flushall()
         await two.join(ROOM, BOB, max_members=1)  # Redis has forgotten the members of the other node, too
         assert await one.join(ROOM, ANN, socket="1.1", max_members=1) == ChannelFull(1)
-        await until(lambda: len(site.kinds(ROOM)) >= 5)
+        await site.pass_time(3 * VACATE)
         await at_rest(site)
         told = [
             (type(change), change.user_id)
@@ -244,6 +244,29 @@ async def test_10_a_rollback_loses_no_vacated_and_uses_no_id_twice(snapshots: Re
         assert site.kinds("later") == ["ChannelOccupied"]
         assert site.kinds("late") == ["ChannelOccupied", "ChannelVacated"]
         assert site.kinds("left")[:2] == ["ChannelOccupied", "ChannelVacated"]
+
+
+async def test_10_a_rollback_of_two_leaves_loses_no_vacated_whoever_is_back_first(snapshots: RedisServer) -> None:
+    site = Site(snapshots, 2)
+    async with site.running() as (one, two):
+        await one.join("c", socket="1.1")
+        await two.join("c", socket="2.1")
+        await site.settle()
+        site.redis().save()
+        await one.leave("c", socket="1.1")
+        await two.leave("c", socket="2.1")  # the last one
+        site.cut(one)
+        snapshots.restart()  # to when both were there
+        gaps = site.partition(two).figures.gaps
+        site.look_again(two)
+        await until(lambda: site.partition(two).ready and site.partition(two).figures.gaps > gaps)
+        await site.settle()
+        assert site.redis().hget(site.key("totals"), f"{APP}\0c") == "1", "only the other node is taken to be there"
+        site.mend(one)
+        await site.settle()
+        await site.pass_time(3 * VACATE)
+        await at_rest(site)
+        assert site.kinds("c") == ["ChannelOccupied", "ChannelVacated"]
 
 
 async def test_10_two_servers_that_take_over_from_the_same_copy_make_different_ids(private_redis: RedisServer) -> None:

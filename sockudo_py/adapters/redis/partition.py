@@ -243,8 +243,9 @@ class Partition:
                     self.state.departures.back(channel.entry_of(user_id))
             for user_id, info in one.removed:
                 self._departed(channel.entry_of(user_id), one.sources.get(user_id), info)
-            if one.leaves_nobody and not channel.own and not channel.total and one.went is not None:
-                self._departed(channel.entry, one.went)
+            if one.leaves_nobody and not channel.own and one.went is not None:
+                # Also when others are there: Redis may forget that they leave, and take this node for the last.
+                self._departed(channel.entry, None if channel.total else one.went)
             self._unsubscribe(self.state.forget_channel(channel))
         for each in batch.users:
             each.took(rest)

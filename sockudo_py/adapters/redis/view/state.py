@@ -24,7 +24,7 @@ class Batch:
 
 
 class Departures:
-    """What this node made pending and is not known to have been told, with whose step it was.
+    """What this node left, so that it may be pending, and is not known to have been told, with whose step it was.
 
     Redis knows it too, unless it has forgotten: then it has to be told again. ``delay`` is the vacate delay; without
     one nothing is ever pending.
