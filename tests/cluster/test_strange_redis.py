@@ -3,15 +3,17 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from sockudo_py.adapters.base import Envelope, Joined, Publication
 from sockudo_py.adapters.redis.partition import FORMAT
 from sockudo_py.errors import SockudoError
-from sockudo_py.links.redis_shared import HELD
+from sockudo_py.links.redis.shared import HELD
 from sockudo_py.protocol.effects import Member
 from tests.cluster.in_process import Site, at_rest
+from tests.cluster.site import clients, nodes, nodes_over
 from tests.conformance.adapters.driven import APP, running
 from tests.conformance.adapters.over_redis import until
 from tests.support.redis_server import RedisServer
@@ -205,3 +207,18 @@ async def test_two_clusters_on_one_redis_know_nothing_of_each_other(private_redi
         assert sites[1].kinds(ROOM) == ["ChannelOccupied", "MemberAdded"]
         assert await four.adapter.members(APP, ROOM) == ["bob"]
         assert heard == []
+
+
+async def test_two_databases_of_one_redis_are_two_clusters(private_redis: RedisServer, tmp_path: Path) -> None:
+    other = private_redis.url.removesuffix("/0") + "/1"
+    with (
+        nodes(2, private_redis, tmp_path / "zero") as zero,
+        nodes_over({"url": other}, 2, tmp_path / "one") as one,
+    ):
+        async with clients(zero, 0) as (here,), clients(one, 0) as (there,):
+            for client in (here, there):
+                await client.subscribe("c")
+            zero.api(1).publish("c", "first")
+            await here.expect("first", "c")
+            one.api(1).publish("c", "second")  # comes behind the first one, were that sent there
+            await there.expect("second", "c")

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 from zlib import crc32
 
 Host = tuple[str, int]
@@ -63,6 +63,13 @@ class RedisAddress:
         if self.nodes:
             return f"the cluster of {shown(self.nodes)}"
         return _where(self.url)
+
+    @property
+    def database(self) -> int:
+        """The number of the database, as redis-py reads the URL."""
+        parts = urlsplit(self.url)
+        (number,) = parse_qs(parts.query).get("db", ["" if parts.scheme == "unix" else parts.path.strip("/")])[-1:]
+        return int(number) if number.isdecimal() else 0
 
 
 def address_of(where: str | RedisAddress) -> RedisAddress:

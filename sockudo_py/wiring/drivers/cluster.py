@@ -14,6 +14,7 @@ from sockudo_py.limits.base import RateLimiter
 from sockudo_py.metrics import Metrics
 from sockudo_py.relays.base import Relay
 from sockudo_py.relays.board import Board
+from sockudo_py.wiring.drivers.redis_address import address_of_driver
 from sockudo_py.wiring.drivers.shared_redis import SharedRedis
 
 
@@ -28,6 +29,15 @@ def make_adapter(config: Config, loop: asyncio.AbstractEventLoop, metrics: Metri
             return _redis_adapter(config, metrics, shared)
         case _:
             assert_never(config.adapter.driver)
+
+
+def _adapter_prefix(config: Config) -> str:
+    """Return what all keys and topics of the adapter begin with.
+
+    The messages of one database of a Redis are heard in all of them, so the number of another one than 0 is part of it.
+    """
+    database = address_of_driver(config, "adapter").database
+    return config.adapter.redis.prefix + (f"db{database}:" if database else "")
 
 
 def _redis_adapter(config: Config, metrics: Metrics, shared: SharedRedis) -> Adapter:
@@ -45,7 +55,7 @@ def _redis_adapter(config: Config, metrics: Metrics, shared: SharedRedis) -> Ada
     )
     adapter = RedisAdapter(
         shared.of("adapter"),
-        settings.prefix,
+        _adapter_prefix(config),
         Timing(config.webhooks.vacate_delay_ms / 1000, health.node_timeout_ms / 1000, heartbeat_ms / 1000),
         partitions=settings.partitions if settings.cluster_mode else None,
         connections=lambda: {app_id: counters.connections for app_id, counters in metrics.apps.items()},
@@ -121,7 +131,7 @@ def make_relay(config: Config, shared: SharedRedis) -> Relay | None:
         case "redis":
             from sockudo_py.relays.redis import RedisRelay
 
-            return RedisRelay(shared.of("adapter"), f"{config.adapter.redis.prefix}{{http}}:")
+            return RedisRelay(shared.of("adapter"), f"{_adapter_prefix(config)}{{http}}:")
         case _:
             assert_never(config.adapter.driver)
 
@@ -134,6 +144,6 @@ def make_board(config: Config, shared: SharedRedis) -> Board | None:
         case "redis":
             from sockudo_py.relays.redis_board import RedisBoard
 
-            return RedisBoard(shared.of("adapter"), f"{config.adapter.redis.prefix}{{board}}:")
+            return RedisBoard(shared.of("adapter"), f"{_adapter_prefix(config)}{{board}}:")
         case _:
             assert_never(config.adapter.driver)

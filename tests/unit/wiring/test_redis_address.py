@@ -1,6 +1,7 @@
 from typing import Any
 
 import pytest
+from redis.asyncio.connection import parse_url
 
 from sockudo_py.config import Config
 from sockudo_py.errors import ConfigError
@@ -65,3 +66,20 @@ def test_a_cluster_is_found_by_its_nodes_or_by_the_one_that_is_named() -> None:
 def test_what_is_no_cluster_is_refused(redis: dict[str, Any], text: str) -> None:
     with pytest.raises(ConfigError, match=text):
         address_of_driver(config(redis, queue={"redis": {"cluster_mode": True}}), "queue")
+
+
+@pytest.mark.parametrize(
+    ("url", "database"),
+    [
+        ("redis://a", 0),
+        ("redis://a:1/", 0),
+        ("rediss://u:p@a:1/12", 12),
+        ("redis://a/3?db=4&x=5", 4),
+        ("unix:///run/redis.sock?db=2", 2),
+        ("unix:///5", 0),
+        ("redis://a/five", 0),
+    ],
+)
+def test_the_database_is_read_as_redis_py_reads_it(url: str, database: int) -> None:
+    assert RedisAddress(url).database == database
+    assert parse_url(url).get("db", 0) == database
