@@ -19,9 +19,11 @@ from pathlib import Path
 
 from sockudo_py.adapters.base import Envelope, Joined, MemberCame, MemberWent
 from sockudo_py.changes import ChannelOccupied, MemberAdded, MemberRemoved, Transition
+from sockudo_py.errors import Unavailable
 from sockudo_py.protocol.effects import Member
 from tests.cluster.in_process import Site, at_rest
 from tests.conformance.adapters.driven import APP, Driven, running
+from tests.conformance.adapters.over_redis import until
 from tests.support.redis_server import RedisServer
 
 NODE_TIMEOUT = 1.0
@@ -151,20 +153,36 @@ class Play:
                 self.rosters.pop(node, None)
                 self.dead.append(node)
                 await asyncio.sleep(NODE_TIMEOUT * 2.5)
-                fresh = site.add()
-                await stack.enter_async_context(running(fresh))
-                self.enter(fresh)
+                await self.start(site.add(), stack)
             case "flush":
+                await self.calm()
                 server.cli("FLUSHALL")
                 await asyncio.sleep(NODE_TIMEOUT * 2.5)
             case "restart":
                 self.lossy = True
+                await self.calm()
                 server.cli("SAVE")
                 for _ in range(20):
                     self.step()
                 await asyncio.sleep(self.random.random() * 0.2)
                 server.restart()
                 await asyncio.sleep(NODE_TIMEOUT * 2.5)
+
+    async def start(self, node: Driven, stack: AsyncExitStack) -> None:
+        """Start a node; another one in its place where this machine is too busy for the answers to its first calls."""
+        try:
+            await stack.enter_async_context(running(node))
+        except Unavailable:
+            self.site.kill(node)
+            await self.start(self.site.add(), stack)
+        else:
+            self.enter(node)
+
+    async def calm(self) -> None:
+        """Wait until Redis holds nothing back: a second loss before that costs what the first one put off."""
+        redis = self.site.redis()
+        meta, doubt = self.site.key("meta"), self.site.key("doubt")
+        await until(lambda: not redis.exists(doubt) and float(redis.hget(meta, "hold") or 0) < redis.time()[0] * 1000)
 
     async def run(self, seconds: float, stack: AsyncExitStack) -> None:
         """Play for so long, and then hold everything against each other."""
@@ -242,9 +260,8 @@ async def play(folder: Path, seed: int, profile: str, seconds: float, log: Calla
         site = Site(server, 3, vacate_delay=VACATE, node_timeout=NODE_TIMEOUT, response_timeout=0.4)
         async with AsyncExitStack() as stack:
             made = Play(site, seed, profile, log)
-            for node in site.nodes:
-                await stack.enter_async_context(running(node))
-                made.enter(node)
+            for node in list(site.nodes):
+                await made.start(node, stack)
             await made.run(seconds, stack)
         return made.problems
     finally:
