@@ -156,28 +156,6 @@ async def test_a_name_that_can_not_be_read_is_said_and_the_node_goes_on_without_
         assert await two.join("c") == Joined(2, False, None)
 
 
-RUBBISH = [b"", b"p", b"p12345678", b"p12345678x:{}", b"p123456789:", b"+12345678\xff", b"c12345678x", b"z12345678{}"]
-
-
-async def test_messages_that_no_node_sends_are_counted_and_nothing_else(private_redis: RedisServer) -> None:
-    site = Site(private_redis, 2)
-    async with site.running() as (one, two):
-        for node in (one, two):
-            await node.join(ROOM, ANN)
-            await node.sign_in("ann", ["bob"])
-        await site.settle()
-        topics = [f"ch:{APP}\0{ROOM}", f"u:{APP}\0ann", f"w:{APP}\0bob", f"to:{site.partition(one).node_id}"]
-        for topic in topics:
-            for payload in RUBBISH:
-                private_redis.cli("PUBLISH", site.key(topic), payload)
-        heard: list[Envelope] = []
-        one.heard.append(heard.append)
-        two.adapter.publish(Publication(APP, ROOM, b'{"event":"e"}', None))
-        await until(lambda: heard == [Publication(APP, ROOM, b'{"event":"e"}', None)])
-        figures = site.partition(one).figures
-        assert (figures.bad_messages, figures.gaps) == (len(topics) * len(RUBBISH), 0)
-
-
 async def test_a_node_of_another_format_is_refused_while_somebody_is_there(private_redis: RedisServer) -> None:
     site = Site(private_redis, 1)
     async with site.running() as (one,):
