@@ -153,6 +153,7 @@ class Endpoint:
     rate_limit: RateLimit = RateLimit()
     max_in_flight: int = 8
     ordering: Literal["none", "endpoint", "channel"] = "none"
+    auto_resync: bool = False  # it gets a resync when it may have missed something
     disable_on_410: bool = False  # an answer of 410 Gone disables it
     auth: AuthType | None = None  # basic and bearer are in ``headers``
     oauth2: OAuth2 | None = None

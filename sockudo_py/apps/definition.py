@@ -275,6 +275,7 @@ def define_endpoint(
         rate_limit=_rate_limit(endpoint, PROFILE_DEFAULTS[profile].rate_limit),
         max_in_flight=endpoint.max_in_flight or defaults.delivery.max_in_flight_per_endpoint,
         ordering=endpoint.ordering or defaults.delivery.ordering,
+        auto_resync=endpoint.auto_resync,
         disable_on_410=preset.disable_on_410 or defaults.auto_disable.on_410,
         trusted=endpoint.trusted if trusted is None else trusted,
         require_https=defaults.security.require_https or PROFILE_DEFAULTS[profile].require_https,

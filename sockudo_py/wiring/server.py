@@ -312,6 +312,8 @@ class Server:
         opened.push_async_callback(self._adapter.stop)
         await self._management.dashboard.start()
         opened.push_async_callback(self._management.dashboard.stop)
+        self._management.healing.start()
+        opened.push_async_callback(self._management.healing.stop)
         self._wheel.start()
         opened.callback(self._wheel.stop)
         opened.push_async_callback(self._web.close_api)

@@ -256,6 +256,11 @@ class EndpointFields(Section):
     ordering: Literal["none", "endpoint", "channel"] | None = Field(
         default=None, description="null: `webhooks.delivery`'s."
     )
+    auto_resync: bool = Field(
+        default=False,
+        description="true: it gets a [resync](webhooks/resync.md#automatic) after it was disabled, or its dead letters "
+        "purged.",
+    )
 
     @model_validator(mode="after")
     def _custom_is_complete(self) -> Self:

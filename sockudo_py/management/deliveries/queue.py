@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from sockudo_py.endpoints import Endpoint
@@ -13,6 +13,7 @@ from sockudo_py.management.audit import audit_line
 from sockudo_py.management.credentials.keys import Admin
 from sockudo_py.management.deliveries.attempts import shown
 from sockudo_py.management.deliveries.letters import Letters, count, describe, page
+from sockudo_py.management.endpoints.healing import Healing
 from sockudo_py.management.requests.answers import COUNTED, DELETED, LETTER, LETTER_WHOLE, MATCHED, QUEUE, listed
 from sockudo_py.management.requests.params import APP_ID, DRY_RUN, PAGE, TIMES, WEBHOOK
 from sockudo_py.management.requests.router import Handler, Route
@@ -50,6 +51,7 @@ class QueueRoutes:
         figures: Returns this server's figures of the last hour, for keys of all apps.
         store: Gets a line of the audit for each change.
         reader: Of the history; None: none is kept, or it can't be asked.
+        healing: Resyncs endpoints whose dead letters were purged; None: nobody does.
     """
 
     def __init__(
@@ -60,12 +62,14 @@ class QueueRoutes:
         figures: Callable[[], Mapping[str, Any]] = dict,
         store: EndpointStore | None = None,
         reader: HistoryReader | None = None,
+        healing: Healing | None = None,
     ) -> None:
         self._letters = letters
         self._figures = figures
         self._store = store
         self._endpoints = endpoints
         self._reader = reader
+        self._healing = healing
 
         def route(method: str, rest: str, handler: Handler, **said: Any) -> Route:
             return Route(method, f"/api/webhooks/queue{rest}", handler, tag="Queue", **said)
@@ -144,9 +148,18 @@ class QueueRoutes:
         which = await self._which(asked.admin, fields)
         if fields.flag("dry_run"):
             return await self._matched(which)
+        await self._note_missed(which)  # first: a kill in between costs a resync too many, and none too few
         deleted = await self._letters.purge_dead(which)
         await self._note(asked.admin, "purge_failed", f"{deleted} dead letters deleted", which, deleted)
         return Answer(200, {"deleted": deleted})
+
+    async def _note_missed(self, which: DeadLetters) -> None:
+        """Note whose dead letters are about to go, of endpoints that ask for a resync then."""
+        if self._healing is None:
+            return
+        for one in self._healing.wanting(which.endpoint, which.app_id):
+            if await self._letters.find_dead(replace(which, endpoint=one.uid), 0, 1):
+                await self._healing.note([one])
 
     async def _matched(self, which: DeadLetters) -> Answer:
         matched, more = await count(self._letters, which)

@@ -1,7 +1,8 @@
 """What the endpoint store keeps of an endpoint, and of a switch that was made by hand or by the server. Pure.
 
 A row of an endpoint has its uid as key. A switch has ``override:`` and the uid of an endpoint; it is kept for endpoints
-of the configuration, whose file is never rewritten, and for those that the server has disabled itself.
+of the configuration, whose file is never rewritten, and for those that the server has disabled itself. A note that an
+endpoint is to get a resync has ``resync:`` and its uid.
 """
 
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from sockudo_py.endpoints import ProfileName, Secret
 from sockudo_py.webhooks.endpoints.registry import Override
 
 OVERRIDE: Final = "override:"
+RESYNC_DUE: Final = "resync:"
 VERSION: Final = 1
 
 
@@ -96,3 +98,17 @@ def read_override(text: bytes) -> Override:
     if not isinstance(enabled, bool) or not isinstance(said, bool) or not isinstance(target, (str, type(None))):
         raise Broken("it can't be read")
     return Override(enabled, said, target)
+
+
+def encode_note(taken_ms: int = 0) -> bytes:
+    """Return the text of a note that a resync is due. ``taken_ms``: when a server began to make it; 0: none has."""
+    return orjson.dumps({"v": VERSION, "taken_ms": taken_ms})
+
+
+def note_taken_ms(text: bytes) -> int:
+    """Return when a server began to make the resync of a note; 0: none has, or nobody can read it."""
+    try:
+        taken = orjson.loads(text)["taken_ms"]
+    except (ValueError, TypeError, KeyError):
+        return 0
+    return taken if type(taken) is int else 0

@@ -10,7 +10,7 @@ from sockudo_py.apps.base import AppManager
 from sockudo_py.endpoints import Endpoint, ProfileName, Secret
 from sockudo_py.management.audit import audit_line
 from sockudo_py.management.credentials.keys import Admin
-from sockudo_py.management.endpoints.documents import OVERRIDE, Document, encode_override
+from sockudo_py.management.endpoints.documents import OVERRIDE, RESYNC_DUE, Document, encode_note, encode_override
 from sockudo_py.management.endpoints.making import blocked, new_secret, new_uid, refuse, signs_itself
 from sockudo_py.management.endpoints.managed import Define, ManagedEndpoints
 from sockudo_py.management.requests.models import MASK, EndpointBody, merged, named_once, read
@@ -110,7 +110,9 @@ class Editor:
             try:
                 writes = [Write(uid, self._seen(uid, document), new.encoded())]
                 if "enabled" in body or _target(spec) != _target(document.spec):
-                    writes += self._without_override(uid)
+                    writes += self._without(OVERRIDE + uid)
+                if not spec.get("enabled", True):
+                    writes += self._note(uid, spec.get("auto_resync", False))
                 await self._managed.write(writes, line)
             except Conflict:
                 continue
@@ -148,7 +150,7 @@ class Editor:
             if endpoint is None:
                 raise _gone(uid)
             document = self._managed.document(uid)
-            writes = self._without_override(uid)
+            writes = self._without(OVERRIDE + uid)
             if document is not None:
                 spec = {**document.spec, "enabled": enabled}
                 new = replace(document, spec=spec, updated_ms=self._now_ms())
@@ -160,6 +162,8 @@ class Editor:
                 text = None if said == enabled else encode_override(Override(enabled, said))
                 seen = self._managed.revision(key)
                 writes = [Write(key, seen, text)] if seen or text is not None else []
+            if not enabled:
+                writes += self._note(uid, endpoint.auto_resync)
             action = "enable" if enabled else "disable"
             line = audit_line(by.name, action, app_id=endpoint.app_id, webhook_id=uid, fields=["enabled"])
             try:
@@ -173,7 +177,11 @@ class Editor:
         """Delete an endpoint. What waits for it becomes dead letters."""
         for _ in range(_TRIES):
             document = self._document(uid)
-            writes = [Write(uid, self._seen(uid, document), None), *self._without_override(uid)]
+            writes = [
+                Write(uid, self._seen(uid, document), None),
+                *self._without(OVERRIDE + uid),
+                *self._without(RESYNC_DUE + uid),
+            ]
             line = audit_line(by.name, "delete", app_id=document.app_id, webhook_id=uid)
             try:
                 await self._managed.write(writes, line)
@@ -209,9 +217,14 @@ class Editor:
             raise Conflict(f"{uid} has changed meanwhile")
         return self._managed.revision(uid)
 
-    def _without_override(self, uid: str) -> list[Write]:
-        seen = self._managed.revision(OVERRIDE + uid)
-        return [Write(OVERRIDE + uid, seen, None)] if seen else []
+    def _without(self, key: str) -> list[Write]:
+        seen = self._managed.revision(key)
+        return [Write(key, seen, None)] if seen else []
+
+    def _note(self, uid: str, wanted: bool) -> list[Write]:
+        """Return what notes that an endpoint gets a resync once it is enabled again (``healing.py``)."""
+        key = RESYNC_DUE + uid
+        return [Write(key, self._managed.revision(key), encode_note())] if wanted else []
 
     def _with_secret(self, document: Document, app: App, given: str | None) -> tuple[Document, str | None]:
         """Return it with the secret that was given, or a new one where it needs one and has none."""

@@ -12,6 +12,7 @@ from sockudo_py.errors import ConfigError, SockudoError, Unavailable
 from sockudo_py.management.audit import audit_line
 from sockudo_py.management.endpoints.documents import (
     OVERRIDE,
+    RESYNC_DUE,
     Broken,
     Document,
     encode_override,
@@ -71,6 +72,8 @@ class ManagedEndpoints:
         self._unstored: dict[str, Override] = {}  # what the server has disabled itself
         self._lock = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
+        self.resyncs_due: set[str] = set()  # uids of endpoints
+        self.on_rows: Callable[[], None] = lambda: None  # called when these have changed
         registry.subscribe(self._changed)
 
     async def start(self) -> None:
@@ -100,6 +103,10 @@ class ManagedEndpoints:
     def documents(self, app_id: str) -> list[Document]:
         """Return those of an app, usable or not."""
         return [document for document in self._documents.values() if document.app_id == app_id]
+
+    def row(self, key: str) -> Row | None:
+        """Return a row as it is kept; None: there is none."""
+        return self._rows.get(key)
 
     def revision(self, key: str) -> int:
         """Return the revision of a row; 0: there is none."""
@@ -182,8 +189,19 @@ class ManagedEndpoints:
             old, new = before.get(key), contents.rows.get(key)
             if key.startswith(OVERRIDE) or (old is not None and new is not None and old.revision == new.revision):
                 continue
-            touched |= self._take(key, new)
+            if key.startswith(RESYNC_DUE):
+                self._note(key.removeprefix(RESYNC_DUE), new)
+            else:
+                touched |= self._take(key, new)
         self._apply(touched)
+        if self.resyncs_due:
+            self.on_rows()
+
+    def _note(self, uid: str, row: Row | None) -> None:
+        if row is None:
+            self.resyncs_due.discard(uid)
+        else:
+            self.resyncs_due.add(uid)
 
     def _take(self, key: str, row: Row | None) -> set[str]:
         """Read the row of an endpoint; return the apps that are concerned."""

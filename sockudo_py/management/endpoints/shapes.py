@@ -58,6 +58,7 @@ def shape(endpoint: Endpoint, document: Document | None, alias: Alias) -> dict[s
         "rate_limit": {"per_second": rate.per_second, "per_minute": rate.per_minute, "per_hour": rate.per_hour},
         "max_in_flight": endpoint.max_in_flight,
         "ordering": endpoint.ordering,
+        "auto_resync": endpoint.auto_resync,
         "source": "file" if document is None else "api",
         "created_at": None if document is None else iso(document.created_ms),
         "updated_at": None if document is None else iso(document.updated_ms),

@@ -69,6 +69,7 @@ _ENDPOINT: Final[Mapping[str, Schema]] = {
     "rate_limit": _RATE,
     "max_in_flight": _MAYBE_NUMBER,
     "ordering": TEXT,
+    "auto_resync": FLAG,
     "previous_secret_expires_at": _MAYBE_MOMENT,
     "source": words(("file", "api")),
     "created_at": _MAYBE_MOMENT,

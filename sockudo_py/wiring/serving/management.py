@@ -24,6 +24,7 @@ from sockudo_py.management.deliveries.trying import TestRoutes
 from sockudo_py.management.endpoints import making
 from sockudo_py.management.endpoints.documents import Document
 from sockudo_py.management.endpoints.editing import Editor
+from sockudo_py.management.endpoints.healing import Healing
 from sockudo_py.management.endpoints.managed import ManagedEndpoints
 from sockudo_py.management.endpoints.projects import ProjectRoutes
 from sockudo_py.management.endpoints.routes import EndpointRoutes
@@ -124,6 +125,7 @@ class Management:
             limiter,
             most_body=config.http_api.request_limit_in_mb * 1024 * 1024,
         )
+        self.healing = Healing(self.managed, registry, webhooks.resync if config.sends_webhooks else None)
         letters, writer = letters_of(queue), webhooks.history
         past = make_past(history, webhooks, queue, letters)
         reader = None if past is None else past.reader
@@ -145,7 +147,9 @@ class Management:
             ResyncRoutes(endpoints.find, webhooks.resync if config.sends_webhooks else None, store),
             FeedRoutes(webhooks.feeds if config.sends_webhooks else None, endpoints.find),
             statistics,
-            QueueRoutes(letters, registry.all, figures=webhooks.figures, store=store, reader=reader),
+            QueueRoutes(
+                letters, registry.all, figures=webhooks.figures, store=store, reader=reader, healing=self.healing
+            ),
             AuditRoutes(store),
             trigger,
             CatalogueRoutes(webhooks.catalogue),
