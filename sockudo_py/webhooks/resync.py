@@ -7,6 +7,7 @@ of everything that is true, and can drop what it held and did not hear of.
 """
 
 import asyncio
+import hashlib
 import logging
 import secrets
 import time
@@ -101,23 +102,27 @@ class Resync:
 
     async def _run(self, endpoint: Endpoint, ident: str) -> Resynced:
         uid, lost = endpoint.uid, self._lost()
-        numbers = iter(range(1 << 62))
         channels = members = 0
 
-        def append(event: dict[str, Any], *, solo: bool = False) -> Append:
+        def append(event: dict[str, Any], what: str, *, solo: bool = False) -> Append:
             text = encode({**event, RESYNC: ident})
             moment = int(event["time_ms"])
-            return Append(f"{ident}_{uid}_{next(numbers)}", uid, endpoint.app_id, text, moment, solo, False)
+            return Append(f"{ident}_{uid}_{what}", uid, endpoint.app_id, text, moment, solo, False)
 
-        await self._dispatcher.hand_over(uid, [append(self._frame(STARTED))])
+        await self._dispatcher.hand_over(uid, [append(self._frame(STARTED), STARTED)])
         async for moment, held in self._truth(endpoint.app_id):
             # A millisecond before: what ends in the very millisecond in which this was true must win over it.
             time_ms = (int(self._clock() * 1000) if moment is None else moment) - 1
-            told = [one for one in held if self._wanted(endpoint, one)]
+            once = {(one.channel, one.user_id): one for one in held}.values()
+            told = [one for one in once if self._wanted(endpoint, one)]
             if not told:
                 continue
             events = [
-                append(event_of(_change(endpoint.app_id, one), time_ms), solo=one.channel.startswith(ENCRYPTED_PREFIX))
+                append(
+                    event_of(_change(endpoint.app_id, one), time_ms),
+                    _name(one),
+                    solo=one.channel.startswith(ENCRYPTED_PREFIX),
+                )
                 for one in told
             ]
             members += sum(1 for one in told if one.user_id is not None)
@@ -127,7 +132,7 @@ class Resync:
             raise Unavailable("events were lost meanwhile, since webhooks.spool was full; ask for the resync again")
         last = self._frame(COMPLETED)
         self._keep_order_until(uid, ident)
-        await self._dispatcher.hand_over(uid, [append(last)])
+        await self._dispatcher.hand_over(uid, [append(last, COMPLETED)])
         shown = {"webhook": uid, "resync": ident, "channels": channels, "members": members}
         log.info("a resync tells a webhook endpoint the occupied channels and their members", extra=shown)
         return Resynced(ident, channels, members, int(last["time_ms"]))
@@ -169,6 +174,12 @@ class Resync:
         for _, timer in self._ending.values():
             timer.cancel()
         self._ending.clear()
+
+
+def _name(held: Held) -> str:
+    """Return a word for what is told: a second time in the same resync it has the same id, and the queue drops it."""
+    what = (held.channel,) if held.user_id is None else (held.channel, held.user_id)
+    return hashlib.sha256(repr(what).encode()).hexdigest()[:24]
 
 
 def _change(app_id: str, held: Held) -> ChannelOccupied | MemberAdded:

@@ -31,7 +31,7 @@ def attempt_id(kept: Kept) -> str:
 
 def shown(kept: Kept, links: Mapping[str, Link]) -> dict[str, Any]:
     """Return an attempt as JSON. ``links``: whose retries deliveries are."""
-    details = read_details(kept.details)
+    details = read_details(kept)
     link = links.get(kept.delivery)
     return {
         "id": kept.delivery,

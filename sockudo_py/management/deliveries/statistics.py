@@ -109,7 +109,7 @@ class StatisticsRoutes:
                 "consecutive_failures": figures.consecutive_failures,
                 "circuit": self._circuit(uid),
                 "recent": [
-                    [read_details(one.details).total_ms, one.status == "delivered"]
+                    [read_details(one).total_ms, one.status == "delivered"]
                     for one in reversed(recent.get(uid, ()))
                     if not one.test
                 ],

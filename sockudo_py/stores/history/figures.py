@@ -49,25 +49,31 @@ class Tally:
     def add_all(self, attempts: Iterable[Counts]) -> None:
         """Add attempts, in the order of their ends."""
         buckets = self.buckets
-        number = total = 0
+        number = total = successful = failed = success_ms = failure_ms = 0
+        streak, reset = self.streak, self.reset
         for status, attempt, redrive, duration_ms, finished_ms in attempts:
             number += 1
             total += duration_ms
             bucket = duration_ms if duration_ms < _EXACT else bucket_of(duration_ms)
             buckets[bucket] = buckets.get(bucket, 0) + 1
             if redrive and attempt == 1:  # it had failed for good, and is not over any more
-                self.failed -= 1
+                failed -= 1
             if status == "delivered":
-                self.successful += 1
-                self.last_success_ms = finished_ms
-                self.streak, self.reset = 0, True
+                successful += 1
+                success_ms = finished_ms
+                streak, reset = 0, True
             else:
                 if status == "failed":
-                    self.failed += 1
-                self.last_failure_ms = finished_ms
-                self.streak += 1
+                    failed += 1
+                failure_ms = finished_ms
+                streak += 1
         self.attempts += number
         self.duration_ms += total
+        self.successful += successful
+        self.failed += failed
+        self.last_success_ms = success_ms or self.last_success_ms
+        self.last_failure_ms = failure_ms or self.last_failure_ms
+        self.streak, self.reset = streak, reset
 
 
 @dataclass(slots=True)

@@ -25,6 +25,7 @@ ID_TIMESTAMP_BODY = "{id}.{timestamp}.{body}"
 STANDARD_SECRET_PREFIX = "whsec_"  # noqa: S105 - the prefix that Standard Webhooks gives secrets, not one
 _PLACEHOLDER = re.compile(r"(\{id\}|\{timestamp\}|\{body\})")
 
+CONTENT_TYPE = "application/json"  # exactly so: Node's SDK compares with ===
 ID_HEADER, TIME_HEADER = "webhook-id", "webhook-timestamp"
 # The headers of every request, beside those of its schemes.
 SENT_WITH_ALL = frozenset(
@@ -98,6 +99,8 @@ def signed_headers(
 ) -> tuple[Header, ...]:
     """Return every header that we set on a request, signatures of all profiles of the endpoint included.
 
+    The history counts on the order of the first six (``history/rows.py``).
+
     Args:
         endpoint: Where it goes.
         body: The exact bytes of the request.
@@ -108,7 +111,7 @@ def signed_headers(
     """
     timestamp = str(int(now))
     headers: list[Header] = [
-        ("Content-Type", "application/json"),  # exactly so: Node's SDK compares with ===
+        ("Content-Type", CONTENT_TYPE),
         ("User-Agent", USER_AGENT),
         (ID_HEADER, body_id),
         (TIME_HEADER, timestamp),

@@ -2,20 +2,23 @@
 
 No secret is in it: of the headers only those that this server makes are written out, and where a receiver sends a
 secret back, its answer has asterisks in that place. ``fields_of`` runs for nearly every delivery, so what depends on
-the endpoint alone is remembered, and the details are a list without names.
+the endpoint alone is remembered, the details are a list without names, and of the headers that every request has
+only the values are kept that no other field has (*short* headers).
 """
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 
 from sockudo_py.endpoints import Endpoint
+from sockudo_py.stores.history.packs import Kept, Row
 from sockudo_py.webhooks.delivery.requests.attempt import Attempt
 from sockudo_py.webhooks.endpoints.profiles import (
     BODY,
+    CONTENT_TYPE,
     ID_HEADER,
     SENT_WITH_ALL,
     TIME_HEADER,
@@ -64,9 +67,25 @@ class Details:
     signed_sha256: str | None
 
 
-def read_details(details: Sequence[Any]) -> Details:
+def read_details(row: Row | Kept) -> Details:
     """Return what the details of a row say."""
-    return Details(*details)
+    details = Details(*row.details)
+    given = details.request_headers
+    if not given or not isinstance(given[0], str):
+        return details
+    agent, time, number, *signatures = given
+    return replace(
+        details,
+        request_headers=(
+            ("Content-Type", CONTENT_TYPE),
+            ("User-Agent", agent),
+            (ID_HEADER, row.delivery),
+            (TIME_HEADER, time),
+            ("X-Sockudo-Delivery-Id", row.delivery),
+            ("X-Sockudo-Attempt", number),
+            *(tuple(pair) for pair in signatures),
+        ),
+    )
 
 
 def fields_of(attempt: Attempt, sight: "Sight") -> tuple[Any, ...]:
@@ -98,12 +117,14 @@ def fields_of(attempt: Attempt, sight: "Sight") -> tuple[Any, ...]:
     error_class = message = None
     if type(outcome) is Failure:
         error_class, message = outcome.error_class, outcome.message
-    headers: Sequence[tuple[str, str]] = ()
+    headers: Sequence[Any] = ()
     signed_bytes = signed_sha256 = None
     if request is not None:
         headers = request.headers
         if len(headers) != sight.usual:  # there are others than ours, or a second signature
             headers = [(name, given if name in sight.open_names else MASK) for name, given in headers]
+        elif headers[2][1] == job.id:  # the request has all events of the delivery
+            headers = (headers[1][1], headers[3][1], headers[5][1], *headers[6:])
         signed = request.body if sight.template == BODY else _signed(sight.template, request)
         signed_bytes, signed_sha256 = len(signed), sha256(signed).hexdigest()
     answer, cut = "", outcome.response_truncated

@@ -11,7 +11,7 @@ import logging
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from operator import itemgetter
 
@@ -54,7 +54,7 @@ class _Lane:
 
     def count(self) -> Tally:
         """Count what was not yet, all at once: that is cheaper than at each attempt. Returns the tally."""
-        self.tally.add_all(map(_counts_of, islice(self.attempts, self.counted, None)))
+        self.tally.add_all(_counts_of(islice(self.attempts, self.counted, None)))
         self.counted = len(self.attempts)
         return self.tally
 
@@ -121,7 +121,7 @@ class HistoryWriter:
             self._bytes -= lane.drop_oldest()
         elif self._rows >= self._most_rows or self._bytes + size > self._most_bytes:
             self._dropped += 1
-            lane.count().add_all((_counts_of((attempt, endpoint, size)),))
+            lane.count().add_all(_counts_of([(attempt, endpoint, size)]))
             return
         else:
             self._rows += 1
@@ -295,10 +295,17 @@ def _ended(one: _Waiting) -> float:
 _weight_of = itemgetter(2)
 
 
-def _counts_of(one: _Waiting) -> Counts:
-    attempt = one[0]
-    duration_ms = round(attempt.duration * 1000)
-    return attempt.status, attempt.number, attempt.job.redrives, duration_ms, attempt.started_ms + duration_ms
+def _counts_of(waiting: Iterable[_Waiting]) -> list[Counts]:
+    return [
+        (
+            attempt.status,
+            attempt.number,
+            attempt.job.redrives,
+            duration_ms := round(attempt.duration * 1000),
+            attempt.started_ms + duration_ms,
+        )
+        for attempt, _, _ in waiting
+    ]
 
 
 def _packed(some: Sequence[_Waiting]) -> Pack:
