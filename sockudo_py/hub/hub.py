@@ -1,4 +1,4 @@
-"""The sockets of this node, and who of them is on which channel. Pure: its maker gives it a way to be called soon.
+"""The sockets of this node, and the channels that each is on. Pure: its maker gives it a way to be called soon.
 
 A broadcast is not written at once. It waits in the channel's outbox, and what has gathered there is joined and written
 once per subscriber, because the kernel call per write is what a fan-out costs. Channels with few subscribers are

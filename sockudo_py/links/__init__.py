@@ -1,1 +1,1 @@
-"""Ways to stores outside, for drivers of any kind: Redis, a SQLite file, many questions in one call."""
+"""Access to services that drivers of several families share: Redis, a SQLite file; and many calls in one."""

@@ -1,4 +1,4 @@
-"""The node: carries out what sessions ask for, publishes, and answers what the HTTP API wants to know."""
+"""The node: carries out what sessions ask for, publishes, and answers the questions of the HTTP API."""
 
 import asyncio
 import logging
@@ -97,7 +97,7 @@ class Node:
         watermarks: Watermarks | None = None,
         tap: Tap | None = None,
     ) -> None:
-        """Make a node and start its adapter. To open it, and to stop it after ``drain``, is the caller's business.
+        """Make a node and start its adapter. The caller opens it, and stops it after ``drain``.
 
         Args:
             adapter: Not started yet.
@@ -246,7 +246,7 @@ class Node:
     def publish(
         self, app: App, channels: Sequence[str], event: str, data: str, exclude_socket: str | None = None
     ) -> None:
-        """Send an event to everybody on the channels but ``exclude_socket``, and remember it on cache channels.
+        """Send an event to the subscribers of the channels except ``exclude_socket``; cache channels remember it.
 
         A name that occurs twice counts once. ``#server-to-user-ID`` reaches each signed-in connection of the user.
         """
@@ -298,7 +298,7 @@ class Node:
         return await self._adapter.members(app.id, name)
 
     async def cached(self, app: App, name: str) -> CachedEvent | None:
-        """Return what a cache channel remembers. Raises Unavailable."""
+        """Return the last event of a cache channel. Raises Unavailable."""
         answer: asyncio.Future[CachedEvent | Unavailable | None] = asyncio.get_running_loop().create_future()
         self._cache.fetch(app.id, name, lambda found: None if answer.done() else answer.set_result(found))
         found = await answer
@@ -426,7 +426,7 @@ class Node:
     # -- the cluster --
 
     def _deliver(self, envelope: Envelope) -> None:
-        """Show the clients here what another node sent, or what its steps changed."""
+        """Send the clients here what another node sent, or the news of its steps."""
         match envelope:
             case Publication(app_id, channel, payload, exclude_socket):
                 self._publish_here(app_id, channel, payload, exclude_socket)

@@ -52,7 +52,7 @@ class Subscriptions:
         self._misses = CacheMisses(clock)
 
     def join(self, client: Sink, request: Join) -> None:
-        """Ask the adapter to count the subscription, and go on from its answer."""
+        """Ask the adapter to count the subscription, and carry out what its answer leads to."""
         session = client.session
         app, member = session.app, request.member
         self._adapter.join(

@@ -16,7 +16,7 @@ from sockudo_py.tap import Tap
 log = logging.getLogger(__name__)
 
 _SHOWN = 200  # characters of a name or a text from outside
-_MOST_DATA = 4096  # bytes of a message that those see who follow
+_MOST_DATA = 4096  # bytes of a message that followers see
 
 
 def client(
@@ -35,7 +35,7 @@ def client(
 
 
 def client_event(tap: Tap, sink: Sink, channel: str, event: str, payload: bytes, user_id: str | None) -> None:
-    """Tell of a client event."""
+    """Report a client event."""
     session = sink.session
     if logs.tracing:
         about = {"app_id": session.app.id, "socket_id": session.socket_id, "address": session.source.shown}
@@ -52,7 +52,7 @@ def client_event(tap: Tap, sink: Sink, channel: str, event: str, payload: bytes,
 
 
 def error(tap: Tap, sink: Sink, payload: bytes) -> str:
-    """Tell of a ``pusher:error`` that a client gets; return its code, ``none`` where it has none."""
+    """Report a ``pusher:error`` that a client gets; return its code, ``none`` where it has none."""
     data = json.loads(payload)["data"]
     code, text = data["code"], str(data["message"])
     _tell_error(tap, sink, "error" if code is None else str(code), text)
@@ -81,7 +81,7 @@ def _tell_error(tap: Tap, sink: Sink, reason: str, text: str) -> None:
 
 
 def refused(tap: Tap, sink: Sink, reason: str, channel: str, payload: bytes) -> None:
-    """Tell why a subscription was refused; ``payload`` is what the client is sent first."""
+    """Report why a subscription was refused; ``payload`` is what the client is sent first."""
     session = sink.session
     data = json.loads(payload)["data"]
     text = str(data.get("message") or data.get("error") or "")
@@ -101,7 +101,7 @@ def refused(tap: Tap, sink: Sink, reason: str, channel: str, payload: bytes) -> 
 
 
 def subscribed(tap: Tap, sink: Sink, channel: str, member: Member | None) -> None:
-    """Tell of a subscription, of a presence channel with the user's id."""
+    """Report a subscription; for a presence channel, with the user's id."""
     client(tap, sink, "subscribe", "client subscribed", channel, None if member is None else member.user_id)
 
 

@@ -1,4 +1,4 @@
-"""What a node shows of its clients to operators. Nothing here changes anything but ``close``."""
+"""What a node shows of its clients to operators. Only ``close`` changes anything."""
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
@@ -18,7 +18,7 @@ class ClientsView:
     """Shows the clients of this node.
 
     Args:
-        hub: Has them.
+        hub: Has the clients.
         perform: Carries out what a session answers.
         clock: The sessions' clock.
     """

@@ -238,7 +238,7 @@ class Queue(Protocol):
         """Connect and check the store. Raises SockudoError with key and remedy when it is not usable."""
 
     async def close(self) -> None:
-        """Let go of connections. Leases stay until they expire."""
+        """Close connections. Leases stay until they expire."""
 
     async def set_policy(self, endpoint: str, policy: LanePolicy) -> None:
         """Set how the lane of this endpoint behaves. A lane without a policy has the default one."""

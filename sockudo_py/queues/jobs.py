@@ -247,7 +247,7 @@ def bury(text: bytes, failed_ms: int, error: JobError) -> bytes:
 
 
 def poison(text: bytes, failed_ms: int, message: str) -> bytes:
-    """Return a dead job that holds a text which is none: in ``raw``, for a person to look at."""
+    """Return a dead job around a text that is no job: ``raw`` has the text, for a person to look at."""
     if b'"class":"poison"' in text and b',"raw":' in text:
         return text  # wrapped already
     ident, endpoint = header(text) or (f"poison-{failed_ms}", "")

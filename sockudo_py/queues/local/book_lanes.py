@@ -1,4 +1,4 @@
-"""What the drivers that keep their books in this process (``book.py``) say alike about their lanes."""
+"""The calls about lanes that all drivers with books in this process (``book.py``) share."""
 
 from collections.abc import Callable
 

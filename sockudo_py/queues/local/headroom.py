@@ -62,7 +62,7 @@ class Headroom:
         return True
 
     def split(self, events: list[Append]) -> tuple[list[Append], list[Append]]:
-        """Return those of the events of one endpoint that there is room for, counted from now on, and the rest."""
+        """Return the events of one endpoint that there is room for, which count from now on, and the others."""
         if self._ample:
             return events, []
         count = next((at for at, event in enumerate(events) if not self.take(event)), len(events))

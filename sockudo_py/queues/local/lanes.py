@@ -112,7 +112,7 @@ class Lane:
         return len(self.ready) + len(self.fresh)
 
     def adopt(self, policy: LanePolicy) -> None:
-        """Behave like this from now on."""
+        """Set the policy of the lane."""
         self.policy = policy
         rates = ((1000, policy.per_second), (60_000, policy.per_minute), (_HOUR, policy.per_hour))
         self.limits = tuple((window, most) for window, most in rates if most is not None)

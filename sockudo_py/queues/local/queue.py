@@ -54,7 +54,7 @@ class NoStore:
         return len(self.failed)
 
     async def open(self) -> Saved:
-        """Nothing is there."""
+        """Return an empty state: nothing outlives the process."""
         return Saved()
 
     async def close(self) -> None:
@@ -79,7 +79,7 @@ class NoStore:
         return self._keys.find(app_id, digest, wall)
 
     async def inherit(self) -> Sequence[Occupancy]:
-        """Nothing was left."""
+        """Return nothing: no earlier process left anything."""
         return ()
 
     def number(self, entries: Sequence[Entry]) -> None:

@@ -52,7 +52,7 @@ class JobStore(Protocol):
         """Return what is there. Raises SockudoError with key and remedy when the store is not usable."""
 
     async def close(self) -> None:
-        """Let go of it."""
+        """Close the store."""
 
     async def append(
         self,
@@ -79,13 +79,13 @@ class JobStore(Protocol):
         """Note that events have become these jobs, as far as they are new. Called at once: in the order of a lane."""
 
     async def claim(self, entries: Sequence[Entry]) -> None:
-        """Jobs are leased."""
+        """Note that jobs are leased."""
 
     async def release(self, entry: Entry) -> None:
-        """A job is leased no more."""
+        """Note that a job is leased no more."""
 
     async def delete(self, entries: Sequence[Entry]) -> None:
-        """Jobs are delivered."""
+        """Delete jobs that were delivered."""
 
     async def replace(self, entry: Entry, again: Entry, due: int, wait: int, gated: bool) -> None:
         """A job is to be tried again as another one, which gets its row; the rest as in ``SavedJob``."""
@@ -94,7 +94,7 @@ class JobStore(Protocol):
         """Jobs are dead, with these texts, the last one the newest. Returns how many old ones had to go."""
 
     async def set_paused(self, endpoint: str, paused: bool) -> None:
-        """A lane is paused, or goes on."""
+        """Note that a lane is paused, or goes on."""
 
     async def tidy(self, now: int, old: int) -> None:
         """Do the housekeeping. ``now``: ms of the queue's clock; ``old`` as for ``append``."""
