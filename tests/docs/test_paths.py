@@ -1,6 +1,8 @@
 """What documents, comments and docstrings name exists: files, folders, and the tests of fast paths."""
 
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -67,3 +69,8 @@ def test_the_tests_of_fast_paths_are_there() -> None:
             if f"test_{name.strip('_')}" not in tests:
                 wrong.append(f"{row['fast path']}: there is no test_{name}")
     assert wrong == []
+
+
+def test_the_benchmark_of_fast_paths_finds_each_of_them() -> None:
+    program = "from benchmarks.twins import TWINS\nfor _, take_away in TWINS.values():\n    take_away()"
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, timeout=120)
