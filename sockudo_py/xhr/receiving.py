@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol
 
 from sockudo_py.xhr.context import XhrContext
 
-_PIPELINED: Final = 65_536  # bytes of the next requests that are kept; then the connection is read no more
+PIPELINED: Final = 65_536  # bytes of the next requests that are kept; then the connection is read no more
 
 _HELD: Final = 0  # the response has not ended
 _ANSWERED: Final = 1  # it has; the next request on the connection is awaited
@@ -157,7 +157,7 @@ class Receiving(asyncio.Protocol):
         self._received += data
         if self._state == _ANSWERED and not self._blocked:
             self._go_on()
-        elif len(self._received) > _PIPELINED:
+        elif len(self._received) > PIPELINED:
             if self.streaming:  # nothing follows such a request
                 self._transport.abort()
             else:

@@ -27,7 +27,7 @@ from sockudo_py.xhr.sessions import Key
 log = logging.getLogger(__name__)
 
 ANOTHERS: Final = Refusal(int(ErrorCode.RECONNECT), "This session belongs to another client")
-_SEND_TIMEOUT: Final = 10.0  # seconds
+SEND_TIMEOUT: Final = 10.0  # seconds that another node has to take a request to send
 
 
 class RemoteReceiver:
@@ -239,7 +239,7 @@ class Relaying:
 
         self._relay.send(owner, _message(["send", self._relay.node_id, number, *key, origin], body), sent)
         try:
-            async with asyncio.timeout(_SEND_TIMEOUT):
+            async with asyncio.timeout(SEND_TIMEOUT):
                 return await outcome
         except TimeoutError:
             return AWAY

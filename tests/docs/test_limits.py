@@ -19,7 +19,7 @@ from sockudo_py.management.live import causes, console, reasons
 from sockudo_py.protocol.errors import ErrorCode
 from sockudo_py.stores.endpoints import base as endpoint_stores
 from sockudo_py.tap import recorder
-from sockudo_py.xhr import frames, sessions
+from sockudo_py.xhr import frames, receiving, relaying, sessions
 from tests.docs.pages import code_words, page, section, table
 
 ROOT = Path(__file__).parents[2]
@@ -35,6 +35,8 @@ FIXED = {
     "such sessions of one app": sessions.APP_CAPACITY,
     "bytes that wait for all between two requests": sessions.KEPT_BYTES,
     "messages of a request to send": frames.MOST_MESSAGES,
+    "bytes behind a request to receive": receiving.PIPELINED,
+    "time that another node has to take a request to send": relaying.SEND_TIMEOUT,
     "endpoints of an app that the API makes": editing.MOST_OF_AN_APP,
     "tests of an endpoint a minute": trying.A_MINUTE,
     "tests of an app under way": trying.AT_ONCE,

@@ -128,6 +128,7 @@ class ReceiveLane(TakeOverLane):
             raise ValueError("there is no relay")
         key = (app.id, path.session_id)
         if isinstance(owner, Unavailable):
+            self.transports.refused.add("503")
             receiving.fail()
         elif not receiving.here:
             if owner is None:

@@ -8,6 +8,7 @@ import pytest
 
 from sockudo_py.edge.xhr.send import SendLane
 from sockudo_py.http.messages import ApiResponse, make_request
+from sockudo_py.xhr import relaying
 from tests.support.edge_bench import APP, KEY, Bench
 from tests.support.relay import FakeRelay, Wire
 from tests.unit.edge.test_xhr import SESSION, Receiver, publish, said
@@ -150,6 +151,7 @@ def test_while_the_relay_is_away_new_sessions_get_503_and_old_ones_go_on(nodes: 
     other = nodes.two.dial()
     other.send(b"POST /pusher/app/%b/9/abcdefgh/xhr HTTP/1.1\r\nHost: x\r\n\r\n" % KEY.encode())
     assert other.response()[0] == 503
+    assert nodes.two.xhr.refused.values == {("503",): 1}
     assert nodes.send(nodes.two, b"[]") == 503
     assert nodes.two.node.connections() == 0
 
@@ -201,6 +203,16 @@ def test_a_node_that_says_nothing_is_not_waited_for_for_ever(nodes: Two) -> None
     receiver = on_channel(nodes, "xhr_streaming")
     nodes.two.loop.advance(100)
     assert receiver.peer.transport.aborted
+
+
+def test_a_node_that_does_not_take_a_request_to_send_is_not_waited_for_for_ever(
+    nodes: Two, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Receiver(nodes.one, "xhr").lines()
+    monkeypatch.setattr(relaying, "SEND_TIMEOUT", 0.01)
+    monkeypatch.setattr(nodes.wire, "deliver", lambda: None)
+    assert nodes.send(nodes.two, b"[]") == 503
+    assert nodes.two.xhr.refused.values == {("503",): 1}
 
 
 def test_another_origin_and_other_marks_are_refused_elsewhere_too(nodes: Two) -> None:
