@@ -6,7 +6,7 @@ so that a change of configuration also holds for events that already wait.
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -188,9 +188,8 @@ _FIELDS: Mapping[type[Change], Callable[[Any], Event]] = MappingProxyType(
         ConnectionTerminated: _connection,
     }
 )
-_BEFORE_CHANNEL: Mapping[type[Change], bytes] = MappingProxyType(
-    {
-        kind: b'{"name":"%b","channel":' % EVENT_NAMES[kind].encode()
-        for kind in (ChannelOccupied, ChannelVacated, CacheMissed)
-    }
-)
+# No proxy: it is asked once for each event, and a proxy looks ``get`` up by its name.
+_BEFORE_CHANNEL: Final[Mapping[type[Change], bytes]] = {
+    kind: b'{"name":"%b","channel":' % EVENT_NAMES[kind].encode()
+    for kind in (ChannelOccupied, ChannelVacated, CacheMissed)
+}

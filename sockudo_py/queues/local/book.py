@@ -8,7 +8,7 @@ import heapq
 import itertools
 import secrets
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from sockudo_py.queues import jobs
@@ -104,12 +104,12 @@ class LeaseBook:
         overdue = [token for token, lease in self.active.items() if lease.deadline <= now]
         overdue.sort(key=lambda token: self.active[token].deadline)
         for token in reversed(overdue):  # the one that expired first goes to the head last
-            entry = self._unlease(token, now).entry
-            self.lanes[entry.endpoint].used = 0  # by a worker that died: the endpoint is not to blame
+            entry, lane = self._unlease(token, now)
+            lane.used = 0  # by a worker that died: the endpoint is not to blame
             entry.crashes += 1
             if entry.crashes > self._max_crashes:
                 moved.poisoned.append(entry)
-                self.lanes.settle(self.lanes[entry.endpoint], now)
+                self.lanes.settle(lane, now)
             else:
                 moved.returned.append(entry)
                 self.lanes.put(entry, now, head=True)
@@ -160,19 +160,34 @@ class LeaseBook:
         """
         if token not in self.active:
             return None
-        entry = self._unlease(token, now).entry
-        lane = self.lanes[entry.endpoint]
+        entry, lane = self._unlease(token, now)
         if good is not None:
             lane.judge(good)
         self.lanes.settle(lane, now, first=lane.measure())
         return entry
 
+    def deliver(self, tokens: Iterable[str], now: int) -> dict[str, Entry | None]:
+        """``finish`` jobs that were delivered and return them by token. Each lane is listed anew once, at the end."""
+        ended: dict[str, Entry | None] = {}
+        lanes: dict[Lane, bool] = {}
+        for token in tokens:
+            if token not in self.active:
+                ended.setdefault(token, None)
+                continue
+            ended[token], lane = self._unlease(token, now)
+            lane.judge(True)
+            faster = lane.measure()
+            lanes[lane] = faster or lanes.get(lane, False)
+        for lane, faster in lanes.items():
+            self.lanes.settle(lane, now, first=faster)
+        return ended
+
     def end(self, token: str, now: int) -> Entry | None:
         """End the lease of a job that was not tried, and return the job; None when the lease is gone."""
         if token not in self.active:
             return None
-        entry = self._unlease(token, now).entry
-        self.lanes.settle(self.lanes[entry.endpoint], now)
+        entry, lane = self._unlease(token, now)
+        self.lanes.settle(lane, now)
         return entry
 
     def delay(self, entry: Entry, due: int, now: int) -> bool:
@@ -282,14 +297,15 @@ class LeaseBook:
         self.lanes.settle(lane, now, rotate=True)
         return token, entry
 
-    def _unlease(self, token: str, now: int) -> Lease:
+    def _unlease(self, token: str, now: int) -> tuple[Entry, Lane]:
         lease = self.active.pop(token)
-        self.lanes[lease.entry.endpoint].fly(-1, now)
+        lane = self.lanes[lease.entry.endpoint]
+        lane.fly(-1, now)
         held = self._held[lease.worker]
         held[lease.standing] -= 1
         if not any(held):
             del self._held[lease.worker]
-        return lease
+        return lease.entry, lane
 
 
 def _due_first(item: tuple[int, int, Entry]) -> tuple[int, int]:

@@ -218,10 +218,9 @@ class BookQueue(BookLanes):
         return not await self.ack_all((token,))
 
     async def ack_all(self, tokens: Sequence[str]) -> set[str]:  # noqa: D102
-        book, now = self._book, self._now()
-        ended = [(token, book.finish(token, now, True)) for token in tokens]
+        ended = self._book.deliver(tokens, self._now())
         self._freed()
-        entries = [entry for _, entry in ended if entry is not None]
+        entries = [entry for entry in ended.values() if entry is not None]
         if entries:
             try:
                 await self._store.delete(entries)
@@ -229,7 +228,7 @@ class BookQueue(BookLanes):
                 for entry in entries:
                     self._back(entry)
                 raise
-        return {token for token, entry in ended if entry is None}
+        return {token for token, entry in ended.items() if entry is None}
 
     async def retry(self, token: str, job: bytes, delay: float, *, healthy: bool = False) -> bool:  # noqa: D102
         endpoint = jobs.require_header(job)[1]

@@ -5,7 +5,6 @@ A profile is a row of a table. The signature is made at send time over the very 
 
 import base64
 import binascii
-import hmac
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Literal
 
 from sockudo_py import __version__
 from sockudo_py.endpoints import Endpoint, ProfileName
+from sockudo_py.protocol import signatures
 from sockudo_py.webhooks.endpoints.keypairs import PRIVATE_KEY_PREFIX, sign
 
 USER_AGENT = f"sockudo-py/{__version__}"
@@ -204,12 +204,5 @@ def fill(template: str, body: bytes, body_id: str, timestamp: str) -> bytes:
 
 
 def _digest(secret: bytes, content: bytes, encoding: Literal["hex", "base64"]) -> str:
-    signer = _keyed(secret).copy()
-    signer.update(content)
-    return signer.hexdigest() if encoding == "hex" else base64.b64encode(signer.digest()).decode()
-
-
-@lru_cache(maxsize=4096)
-def _keyed(secret: bytes) -> hmac.HMAC:
-    """Return what has taken in the key and nothing else: to be copied."""
-    return hmac.new(secret, digestmod="sha256")
+    hexadecimal = signatures.sign(secret, content)
+    return hexadecimal if encoding == "hex" else base64.b64encode(bytes.fromhex(hexadecimal)).decode()

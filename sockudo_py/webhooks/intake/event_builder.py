@@ -7,8 +7,10 @@ what is its own.
 
 import secrets
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import count, islice
+from operator import itemgetter
 
 from sockudo_py.changes import Change, Transition
 from sockudo_py.queues.base import Append, make_append
@@ -18,6 +20,7 @@ from sockudo_py.webhooks.intake.occupancies import BEGINS, ENDS, Occupancies
 from sockudo_py.webhooks.intake.receipts import Receipts
 from sockudo_py.webhooks.metrics import WebhookMetrics
 
+_audience_of: Callable[[tuple[float, Audience, Change]], Audience] = itemgetter(1)
 LONGEST_RUN = 256  # changes; they are in memory beyond the bounds of the spool
 
 
@@ -111,12 +114,10 @@ class EventBuilder:
         self._run = []
         occupancies, write, fresh_ids = self._occupancies, self._writer.text, self._ids
         lines: dict[str, list[Append]] = {}  # so endpoints share a text: many of them cost little memory
-        happened: dict[Audience, int] = {}
         filtered = 0
         tested: tuple[Audience, str] | None = None  # whose filters were asked about which channel last
         passing: tuple[str, ...] | None = None  # the answer
         for now, audience, change in run:
-            happened[audience] = happened.get(audience, 0) + 1
             hearing = audience.everybody
             if audience.has_channel:
                 channel: str = change.channel  # type: ignore[union-attr]
@@ -150,7 +151,7 @@ class EventBuilder:
                     lines[endpoint] = [event]
                 else:
                     line.append(event)
-        self._count(happened, filtered)
+        self._count(Counter(map(_audience_of, run)), filtered)
         for endpoint, events in lines.items():
             self._put(endpoint, events)
 

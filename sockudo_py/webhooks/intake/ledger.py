@@ -21,7 +21,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
 
-from sockudo_py.queues.base import Append, LedgerEntry, Occupancy, make_entry, make_occupancy
+from sockudo_py.queues.base import Append, LedgerEntry, Occupancy, id_of, make_entry, make_occupancy
 
 Key = tuple[str, str, str | None]  # app id, channel, user id (None: the channel itself)
 
@@ -128,20 +128,22 @@ class Ledger:
 
     def entries(self, events: Iterable[Append]) -> list[LedgerEntry]:
         """Return what a call with these events has to write. The same call may be repeated as it is."""
-        if not self._waiting and not self._changed:
+        waiting, changed = self._waiting, self._changed
+        if not waiting and not changed:
             return []
-        told: dict[_Record, list[str]] = {}
-        waiting = self._waiting
+        told: dict[_Record, tuple[str, ...]] = {}
         if waiting:
-            for event in events:
-                record = waiting.get(event.id)
-                if record is not None:
-                    ids = told.setdefault(record, [])
-                    if event.id in record.endings:
-                        ids.append(event.id)
-        for record in islice(self._changed, ALONE):
-            told.setdefault(record, [])
-        changed = self._changed
+            for ident in map(id_of, events):
+                record = waiting.get(ident)
+                if record is None:
+                    continue
+                if ident in record.endings:
+                    told[record] = (*told.get(record, ()), ident)
+                elif record not in told:
+                    told[record] = ()
+        for record in islice(changed, ALONE):
+            if record not in told:
+                told[record] = ()
         entries: list[LedgerEntry] = []
         for record, ids in told.items():
             if record.over:
@@ -153,7 +155,7 @@ class Ledger:
                 entries.append(self._entry(record, ids))
         return entries
 
-    def _entry(self, record: _Record, ids: list[str]) -> LedgerEntry:
+    def _entry(self, record: _Record, ids: tuple[str, ...]) -> LedgerEntry:
         self._changed.pop(record, None)
         new, record.stored = not record.stored, True
         if not record.over:
@@ -161,15 +163,16 @@ class Ledger:
         endings = record.endings
         rest = () if len(ids) == len(endings) else tuple(endings[ident] for ident in endings if ident not in ids)
         record.rest = bool(rest)
-        return make_entry((record.occupancy(rest), True, tuple(ids), new))
+        return make_entry((record.occupancy(rest), True, ids, new))
 
     def taken(self, events: Iterable[Append]) -> None:
         """The queue has these events and their records."""
         if not self._waiting:
             return
-        for event in events:
-            record = self._waiting.pop(event.id, None)
-            if record is not None and record.endings.pop(event.id, None) is not None and record.rest:
+        forget = self._waiting.pop
+        for ident in map(id_of, events):
+            record = forget(ident, None)
+            if record is not None and record.endings and record.endings.pop(ident, None) is not None and record.rest:
                 self._strike_out(record)  # others were dropped meanwhile
 
     def dropped(self, events: Iterable[Append]) -> None:
