@@ -6,6 +6,7 @@ Here the request is bytes already, and only status, ``Retry-After`` and the firs
 """
 
 import asyncio
+import select
 import socket
 import ssl
 import time
@@ -69,8 +70,8 @@ class Connection(asyncio.Protocol):
         "_kept",
         "_left",
         "_parser",
+        "_readable",
         "_retry_after",
-        "_sock",
         "_status",
         "_tunnel",
         "dialled",
@@ -84,7 +85,8 @@ class Connection(asyncio.Protocol):
         self.idle_since = 0.0
         self.reusable = False
         self.dialled: tuple[int, int, int | None] | None = None  # as in ``Answer``; the dialer sets it
-        self._sock = sock
+        self._readable = select.poll()
+        self._readable.register(sock, select.POLLIN)
         self._keep = keep
         self._done: Done | None = None  # of the request that is under way
         self._deadlines = deadlines
@@ -103,13 +105,7 @@ class Connection(asyncio.Protocol):
         """
         if self.transport is None or self.transport.is_closing():
             return True
-        try:
-            self._sock.recv(1, socket.MSG_PEEK)
-        except (BlockingIOError, InterruptedError):
-            return False
-        except OSError:
-            return True
-        return True  # an end, or bytes
+        return bool(self._readable.poll(0))  # an end, or bytes; peeking would raise nearly each time, which takes long
 
     async def exchange(self, request: bytes, timeout: float, *, tunnel: bool = False) -> Answer:
         """Send a request and return the answer, cut short where it is long or slow once its status is known.
@@ -193,11 +189,9 @@ class Connection(asyncio.Protocol):
     # -- callbacks of the parser
 
     def on_message_begin(self) -> None:
-        """Begin an answer."""
+        """Look whether this is a second answer to one request."""
         if self._complete:
-            self.reusable = False  # a second answer to one request
-        else:
-            self._start_answer()
+            self.reusable = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep what counts."""
@@ -221,6 +215,8 @@ class Connection(asyncio.Protocol):
             self._answered_at = time.perf_counter()
             if self._tunnel and status < 300:
                 self._complete = True
+        else:  # it only announces another one: forget its headers
+            self._start_answer()
 
     def on_body(self, data: bytes) -> None:
         """Keep the beginning."""
