@@ -6,6 +6,7 @@ rolled back. A run prints its seed. ``--seconds`` bounds it; ``--profile`` choos
 
 import argparse
 import asyncio
+import itertools
 import random
 import sys
 import tempfile
@@ -17,7 +18,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from sockudo_py.adapters.base import Envelope, Joined, MemberCame, MemberWent
+from sockudo_py.adapters.base import Envelope, Joined, MemberCame, MemberWent, Publication
 from sockudo_py.changes import ChannelOccupied, MemberAdded, MemberRemoved, Transition
 from sockudo_py.errors import Unavailable
 from sockudo_py.protocol.effects import Member
@@ -199,6 +200,30 @@ class Play:
         await asyncio.sleep(NODE_TIMEOUT * 2.5 + VACATE * 2)
         await at_rest(self.site)
         self.check()
+        await self.last_messages()
+
+    async def last_messages(self) -> None:
+        """See that a message from each node comes once to each other node with subscribers, and to no other one."""
+        wanted: dict[tuple[Driven, bytes], int] = {}
+        gaps = self.gaps()
+        for number, (sender, channel) in enumerate(itertools.product(self.sockets, CHANNELS)):
+            payload = b'{"last":%d}' % number
+            for node, sockets in self.sockets.items():
+                there = node is not sender and any(channel in socket.on for socket in sockets)
+                wanted[node, payload] = int(there)
+            sender.adapter.publish(Publication(APP, channel, payload))
+        for _ in range(2):  # the first one waits until each node has sent, the second until each has read
+            await self.site.settle()
+        if self.gaps() != gaps:
+            return  # a pause of this machine has cost a connection, and that may cost messages
+        for (node, payload), times in wanted.items():
+            got = sum(isinstance(one, Publication) and one.payload == payload for one in node.delivered)
+            if got != times:
+                self.problems.append(f"a node got the message {payload.decode()} {got} times, and not {times} times")
+
+    def gaps(self) -> int:
+        """Return how often nodes have lost their connections so far."""
+        return sum(self.site.partition(node).figures.gaps for node in self.sockets)
 
     def check(self) -> None:
         """Compare what is so with what the nodes and the receivers of transitions believe."""
@@ -214,6 +239,11 @@ class Play:
         totals = {name.split("\0")[1]: int(total) for name, total in redis.hgetall(self.site.key("totals")).items()}
         if totals != dict(on):
             self.problems.append(f"Redis counts {totals}, and there are {dict(on)}")
+        if sorted(redis.zrange(self.site.key(f"names:{APP}"), 0, -1)) != sorted(totals):
+            self.problems.append("the names are not those of the channels that are counted")
+        for channel in CHANNELS:
+            if redis.hlen(self.site.key(f"r:{APP}\0{channel}")) > LIMIT:
+                self.problems.append(f"{channel} has more members than it may have")
         for name in ("pending", "doubt", "dead", "pinfo"):
             if redis.exists(self.site.key(name)):
                 self.problems.append(f"{name} is not empty")
