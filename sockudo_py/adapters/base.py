@@ -176,9 +176,9 @@ class Adapter(Protocol):
         """Connect, check the service, and be a node. Raises SockudoError with key and remedy when it is not usable."""
 
     async def stop(self) -> None:
-        """Be no node any more: there are no further steps, and nothing is delivered.
+        """Leave the cluster: no further steps, no deliveries.
 
-        The last node of a cluster tells what is pending without waiting for its time; else that is for those who stay.
+        The last node of a cluster reports pending changes without waiting for their time; else the nodes that stay do.
         """
 
     async def close(self) -> None:
@@ -215,7 +215,7 @@ class Adapter(Protocol):
         """
 
     def publish(self, message: Message) -> None:
-        """Send to all other nodes that have somebody who wants it. At most once, in order per channel or user."""
+        """Send to all other nodes that have receivers for it. At most once, in order per channel or user."""
 
     async def channels(self, app_id: str, prefix: str = "") -> dict[str, ChannelStats]:
         """Return the occupied channels whose names begin with ``prefix``."""
@@ -232,7 +232,7 @@ class Adapter(Protocol):
     def put_off(self, waits: Callable[[Source], bool] | None) -> None:
         """Let vacates and removals that are due wait where ``waits`` says so of their source; None: no more.
 
-        They stay pending, so a client that comes back cancels them. Those that wait are told by ``tell_put_off``.
+        They stay pending, so a client that comes back cancels them. ``tell_put_off`` reports those that wait.
         """
 
     def tell_put_off(self, most: int) -> bool:
@@ -246,7 +246,7 @@ class Adapter(Protocol):
 class Held:
     """What receivers of webhooks hold to be true: a channel is occupied or, with a ``user_id``, a member is there.
 
-    ``user_info`` is JSON text, None when there is none, or nobody knows.
+    ``user_info`` is JSON text; None: there is none, or it is not known.
     """
 
     channel: str
@@ -269,7 +269,7 @@ class Tells(Protocol):
 
 @runtime_checkable
 class Restorable(Protocol):
-    """An adapter whose occupancy ends with its process, and that can be told what an earlier process left behind."""
+    """An adapter whose occupancy ends with its process, and that can take over what an earlier process left behind."""
 
     def restore(
         self,

@@ -144,7 +144,7 @@ class LocalAdapter:
     def put_off(self, waits: Callable[[Source], bool] | None) -> None:
         """Let vacates and removals that are due wait where ``waits`` says so of their source; None: no more.
 
-        They stay pending, so a client that comes back cancels them. Those that wait are told by ``tell_put_off``.
+        They stay pending, so a client that comes back cancels them. ``tell_put_off`` reports those that wait.
         """
         self._waits = waits
 

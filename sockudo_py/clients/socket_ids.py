@@ -1,4 +1,4 @@
-"""Socket ids: unique in the cluster without asking anybody."""
+"""Socket ids: unique in the cluster without asking other nodes."""
 
 import os
 from struct import Struct

@@ -24,7 +24,7 @@ class Timed(Protocol):
         """Do what is due at ``now`` and return when to ask again (None: not by this return value)."""
 
     def abort(self) -> None:
-        """Give up at once: the wheel was told to abort everything, or ``check`` raised."""
+        """Give up at once: the wheel aborts everything, or ``check`` raised."""
 
 
 class Timer(Protocol):

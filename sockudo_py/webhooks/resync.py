@@ -57,7 +57,7 @@ class Resync:
     Args:
         dispatcher: Gets the events.
         lanes: Keeps lanes in order.
-        registry: Says which channels an endpoint hears of.
+        registry: Says which channels an endpoint gets events about.
         truth: Returns what receivers hold to be true, see ``adapters.base.Tells``.
         lost: Returns how many events this process has lost.
         clock: Unix seconds.

@@ -146,7 +146,7 @@ class Partition:
         self._schedule()
 
     def publish(self, message: Message) -> None:
-        """Send to the other nodes with somebody who wants it; lost, and counted, while Redis is away."""
+        """Send to the other nodes that have receivers for it; lost, and counted, while Redis is away."""
         topic, payload = encode(message, self.node_id)
         if self._link.publish(topic, payload):
             self.figures.published += 1
@@ -512,7 +512,7 @@ class Partition:
     # -- the end --
 
     async def stop(self, timeout: float, put_off: PutOff) -> None:
-        """Wait until the steps are answered; tell what is pending when this is the last node."""
+        """Wait until the steps are answered; report pending changes when this is the last node."""
         deadline = self._loop.time() + timeout
         while self.ready and not self.settled and self._loop.time() < deadline:  # noqa: ASYNC110 - many things end it
             await asyncio.sleep(0.005)

@@ -1,4 +1,4 @@
-"""What the partitions of a node tell the log: all of them meet the same trouble at about the same time."""
+"""Log lines of the partitions of a node: all of them meet the same trouble at about the same time."""
 
 import logging
 import time

@@ -17,8 +17,8 @@ class Acks:
 
     Args:
         queue: Where they came from.
-        recorder: Gets to know whose lease was gone.
-        lost: Tokens whose lease is known to be gone; the queue is not told of these.
+        recorder: Records deliveries whose lease was gone.
+        lost: Tokens whose lease is known to be gone; the queue gets no results of these.
         ended: Called with each token when the queue has its answer.
     """
 

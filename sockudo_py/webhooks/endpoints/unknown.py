@@ -46,7 +46,7 @@ class UnknownEndpoints:
     def wait(self, job: Job, now_ms: int) -> float:
         """Return for how many seconds to leave the lane of this job to others; 0: its endpoint is gone for good.
 
-        An endpoint is gone when this process saw its removal, or when nobody has touched the job for ``grace``.
+        An endpoint is gone when this process saw its removal, or when no server has touched the job for ``grace``.
         """
         uid = job.endpoint
         until = self._gone.get(uid, -1.0)

@@ -85,7 +85,7 @@ class EventBuilder:
         run.append((self._clock(), audience, change))
 
     def _add_transition(self, audience: Audience, change: Transition, stored: Callable[[], None]) -> None:
-        """Put the events of a change that somebody answers for until ``stored``: they keep its id and its time."""
+        """Put the events of a change that its adapter keeps until ``stored``: they have its id and its time."""
         self.settle()  # what came before goes before
         channel = change.channel
         hearing = audience.hearing(channel) or ()

@@ -49,7 +49,7 @@ class _Record:
         self.socket_id = socket_id
         self.stored = stored  # it may be in the store
         self.over = False
-        self.endings: dict[str, str] = _NONE  # the events that tell of the end and wait to be taken: id -> endpoint
+        self.endings: dict[str, str] = _NONE  # the events that report the end and wait to be taken: id -> endpoint
         self.replayed: tuple[str, ...] = ()  # endpoints whose event of the end an earlier run has left in a file
         self.rest = False  # the store may say that some are owed whose events were not in the last call
 
@@ -58,7 +58,7 @@ class _Record:
 
 
 class Ledger:
-    """What is occupied and known to somebody, and which events about it wait.
+    """What is occupied and known to an endpoint, and which events about it wait.
 
     ``now_ms``: Unix milliseconds; the ids of what begins now sort after those of earlier runs.
     """
@@ -99,7 +99,7 @@ class Ledger:
             self._waiting[ident] = record
 
     def end(self, key: Key, endpoints: Sequence[str] = ()) -> list[str] | None:
-        """It is over, and these endpoints are to be told; return the ids of the events that do. None: it is unknown."""
+        """Note an end that these endpoints get; return the ids of their events. None: the occupancy is unknown."""
         record = self._there.pop(key, None)
         return None if record is None else self._end(record, endpoints)
 
@@ -236,12 +236,12 @@ class Ledger:
 
 
 def ending_id(occupancy_id: str, endpoint: str) -> str:
-    """Return the id of the event that tells an endpoint of an end: the same whichever run of the server makes it."""
+    """Return the id of the event that reports an end to an endpoint: the same whichever run of the server makes it."""
     return f"p_{occupancy_id}_{endpoint}"
 
 
 def ended_by(event: Append) -> str | None:
-    """Return the id of the occupancy whose end an event tells; None when it tells of no end."""
+    """Return the id of the occupancy whose end an event reports; None when it reports no end."""
     tail = f"_{event.endpoint}"
     if not event.id.startswith("p_") or not event.id.endswith(tail):
         return None

@@ -26,7 +26,7 @@ class Receipts:
         self._waiting: dict[str, list[_Receipt]] = {}
 
     def __bool__(self) -> bool:
-        """Whether there is anybody to call."""
+        """Whether there is a callback to call."""
         return bool(self._waiting)
 
     def expect(self, event_ids: Sequence[str], stored: Callable[[], None]) -> None:

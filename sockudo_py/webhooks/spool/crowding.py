@@ -28,7 +28,7 @@ class Brake(Protocol):
         """Stop reading exactly these noisy clients; put off the leaves that they cause."""
 
     def crowded(self, crowded: bool) -> None:
-        """It begins, before anybody is held, or it is over."""
+        """The spool begins to be crowded, before any client is held, or it is crowded no more."""
 
     def here(self, source: Source) -> bool:
         """Return whether this connection is there still."""

@@ -117,7 +117,7 @@ class SpoolFile:
         self.ids.clear()
 
     def remove(self) -> None:
-        """Remove the file, unless it is ``kept`` or has grown since it was read, and let go of it. Raises OSError."""
+        """Remove the file, unless it is ``kept`` or has grown since it was read, and close it. Raises OSError."""
         try:
             if not self.kept and self.there() and os.fstat(self._descriptor).st_size == self.size:
                 self.path.unlink(missing_ok=True)

@@ -92,7 +92,7 @@ class Registration:
         user.steps.extendleft(reversed(steps))
 
     def begin(self) -> None:
-        """Begin to compare, when ``settle`` has been called for what was under way."""
+        """Begin to compare; ``settle`` was called before for what was under way."""
         state = self._state
         self._departed, self._departed_members = state.departures.by_channel()
         keys = dict.fromkeys((*state.channels, *self._counts, *self._members))
