@@ -63,7 +63,7 @@ class DeadlineQueue:
         return True
 
     def leave(self, waiting: Waiting) -> None:
-        """Take ``waiting`` out of the queue. It need not be there."""
+        """Take ``waiting`` out of the queue. Nothing happens when it is not in it."""
         self._due.pop(waiting, None)
 
     def check(self, now: float) -> float | None:

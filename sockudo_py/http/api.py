@@ -137,7 +137,7 @@ class Api:
         return answer
 
     def refusal(self, method: str, path: str) -> ApiResponse | None:
-        """Return the answer for a request that has no route, before anybody reads its body; None: it has one."""
+        """Return the answer for a request that has no route, before its body is read; None: it has one."""
         match = self._router.find(method, path)
         if isinstance(match, Match) and (self._health is not None or isinstance(match.route, Signed)):
             return None

@@ -25,7 +25,7 @@ _MISTAKES = (HttpProcessingError, InvalidURL, web.RequestPayloadError, Connectio
 
 
 class _Mistakes(logging.Filter):
-    """Keeps malformed requests out of the log: anybody can send them by the thousand, with any text in them."""
+    """Keeps malformed requests out of the log: strangers can send them by the thousand, with any text in them."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         problem = record.exc_info[1] if record.exc_info else None

@@ -1,4 +1,4 @@
-"""Who may see what is meant for operators: ``/usage``."""
+"""Who may see ``/usage``, which is for operators."""
 
 from collections.abc import Callable, Iterable, Mapping
 from ipaddress import IPv6Address, ip_address

@@ -29,7 +29,7 @@ class Signed:
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """A route for anybody. ``handler`` gets the path's variables."""
+    """A route that needs no signature. ``handler`` gets the path's variables."""
 
     method: str
     pattern: str

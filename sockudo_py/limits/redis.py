@@ -1,4 +1,4 @@
-"""Rate limits that several nodes keep together, in Redis.
+"""Rate limits that all nodes share, in Redis.
 
 ``take`` never waits: it spends here, and every ``INTERVAL`` seconds all nodes hear what the others have spent. So a
 limit is exceeded by no more than they spend within that time. While Redis is away each node keeps its own view.

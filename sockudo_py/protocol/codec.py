@@ -17,7 +17,7 @@ PONG: Final = b'{"event":"pusher:pong","data":"{}"}'
 
 
 def error(code: int | None, message: str) -> bytes:
-    """Return a ``pusher:error``. With None for a code it is a complaint that leaves everything as it is."""
+    """Return a ``pusher:error``. With None for a code it is a complaint that changes nothing."""
     return dumps({"event": "pusher:error", "data": {"code": code, "message": message}})
 
 

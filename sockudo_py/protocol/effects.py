@@ -27,7 +27,7 @@ class Reply:
 
 @value
 class RefuseSubscription(Reply):
-    """Send the message that tells why a subscription can't be. ``reason`` is a word for metrics and logs.
+    """Send the message that says why a subscription was refused. ``reason`` is a word for metrics and logs.
 
     ``channel`` is what was asked for: not every dialect's message names it.
     """

@@ -73,7 +73,7 @@ class Session:
         app: May be replaced at any time by a newer one.
         socket_id: Fixed.
         source: Fixed; names the connection in what it causes.
-        user_id: Whom it is signed in as.
+        user_id: The user that it is signed in as.
         closed: Set once ``Close`` was among the effects, or by ``end``; then it has no more to say.
         last_seen: Seconds of the shell's monotonic clock; the shell may write it.
 

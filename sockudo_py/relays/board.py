@@ -21,7 +21,7 @@ class Board(Protocol):
         """Connect. Raises ``SockudoError``."""
 
     async def close(self) -> None:
-        """Take this node's note away, and let go of the connection."""
+        """Remove this node's note, and close the connection."""
 
     def follow(self, topic: str) -> None:
         """Get the messages of a topic from now on, also after the connection was lost."""

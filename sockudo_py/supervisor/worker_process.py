@@ -115,7 +115,7 @@ class WorkerProcess:
         return 0.0 if self.asked_at is None else self._clock() - self.asked_at
 
     def tell_ill(self, ill: bool) -> None:
-        """Tell it whether others are not well."""
+        """Tell the worker whether other workers are ill."""
         if ill != self.told_ill:
             self.told_ill = ill
             self._wire.say("others", ill=ill)

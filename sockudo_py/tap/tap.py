@@ -1,4 +1,4 @@
-"""The tap: one call for each thing that happens, and only while somebody follows."""
+"""The tap: one call for each thing that happens, and only while it has a follower."""
 
 import time
 from collections.abc import Callable
@@ -44,7 +44,7 @@ class Tap:
         user_id: str | None,
         details: Callable[[], Details],
     ) -> None:
-        """Tell of one thing that happened."""
+        """Report one thing that happened."""
         row = Row(kind, app_id, socket_id, channel, user_id, details)
         if socket_id is not None and self.recorder.flights:
             self.recorder.note(row)
@@ -68,7 +68,7 @@ class Tap:
         Args:
             what: ``connection``, ``subscription``, ``message`` or ``request``.
             reason: A word or a code.
-            error: What the client or the backend was told.
+            error: The text that the client or the backend got.
             app_id: Empty where no app is known.
             socket_id: Whose, where there is a connection.
             channel: The subscription's.

@@ -50,5 +50,5 @@ class ClientBrake:
         return self._node().here(source)
 
     def catch_up(self) -> bool:
-        """Tell some of what was put off; return whether there is more."""
+        """Report some of the changes that were put off; return whether there are more."""
         return self._adapter.tell_put_off(CAUGHT_UP_AT_ONCE)

@@ -1,4 +1,4 @@
-"""What is wrong with a configuration or with what it names, in the words of the one who wrote it."""
+"""Mistakes in a configuration, and failures of what it names: reported with keys and environment variables."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

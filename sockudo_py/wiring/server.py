@@ -59,7 +59,7 @@ class Server:
     """Everything of one process. ``start`` once, then ``stop`` once, also when ``start`` raised.
 
     Args:
-        config: What it shall be.
+        config: Of the server.
         place: Of a worker; None: the server is this process.
     """
 
@@ -367,14 +367,14 @@ class Server:
             self._descriptors.client_refused()
 
     async def complete(self) -> None:
-        """Wait until what clients and backends don't need is there too. Raises SockudoError when it can't be had."""
+        """Wait for the rest of the start, which clients and backends don't need. Raises SockudoError when it fails."""
         if self._opening is not None:
             await asyncio.shield(self._opening)
 
     def reloader(self, done: Callable[[bool], None] | None = None) -> Reloader:
         """Return what reloads the configuration of this server, once it has started, until it stops.
 
-        ``done`` is what ``Reloader`` says of it.
+        ``done``: see ``Reloader``.
         """
         reloader = Reloader(
             self._config,

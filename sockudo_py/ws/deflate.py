@@ -136,7 +136,7 @@ class Inflater(Extension):
         return Frame(opcode, inflated, frame.fin, False, frame.rsv2, frame.rsv3)
 
     def encode(self, frame: Frame) -> Frame:
-        """Return the frame as it is: messages to clients are encoded by ``Agreement.encoding``."""
+        """Return the frame unchanged: ``Agreement.encoding`` encodes messages to clients."""
         return frame
 
 

@@ -97,7 +97,7 @@ class FrameReader(Protocol):
     def read(self, data: bytes) -> list[Received]:
         """Return the messages and control frames that ``data`` completes, text as str, binary messages as bytes.
 
-        What breaks the protocol fails the reader: its ``state`` tells, and its ``data_to_send`` has the close frame.
+        What breaks the protocol fails the reader: its ``state`` says so, and its ``data_to_send`` has the close frame.
         """
         self.receive_data(data)
         self.events_received()  # all frames, which the library keeps until somebody asks

@@ -55,7 +55,7 @@ def _add(
 
 
 def run(options: argparse.Namespace, _: Env) -> int:
-    """Find the server and tell it. Raises SockudoError when there is none, or too many."""
+    """Find the server and send it the signal. Raises SockudoError when there is none, or too many."""
     file = config_path(options)
     if options.pid is not None and file is not None:
         raise ConfigError(["--pid and a configuration file: give one of them"])

@@ -1,4 +1,4 @@
-"""Opens a WebSocket connection from its handshake, or tells it in-band why it is refused."""
+"""Opens a WebSocket connection from its handshake, or tells the client in-band why it is refused."""
 
 import asyncio
 from collections.abc import Callable

@@ -1,1 +1,1 @@
-"""What the routes do: publish, tell about channels and users, answer probes."""
+"""Handlers of the routes: publish, answer questions about channels and users, answer probes."""

@@ -146,7 +146,7 @@ class Health:
 
 
 def _memory() -> dict[str, int | float]:
-    """Return the resident memory of this process, the machine's, and the share of it in percent."""
+    """Return the resident memory of this process and the memory of the machine in bytes, and the share in percent."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
     page = os.sysconf("SC_PAGE_SIZE")
     total = page * os.sysconf("SC_PHYS_PAGES")

@@ -22,7 +22,7 @@ class Admin:
 
     @property
     def ident(self) -> str:
-        """What tells keys apart and says nothing of their hashes, which sign links."""
+        """Return an identifier of the key that reveals nothing of its hash, which signs links."""
         return hashlib.sha256(b"ident\0" + self.sha256).hexdigest()[:16]
 
     def sees_everything(self) -> bool:

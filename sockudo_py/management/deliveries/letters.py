@@ -61,7 +61,7 @@ def letters_of(queue: Queue) -> Letters:
 
 
 async def count(letters: Letters, which: DeadLetters) -> tuple[int, bool]:
-    """Return how many are meant, and whether there are more than were counted."""
+    """Return how many there are, and whether there are more than were counted."""
     if which == ALL_DEAD:
         return (await letters.depths(0)).failed, False
     found = 0

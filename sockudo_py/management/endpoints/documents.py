@@ -106,7 +106,7 @@ def encode_note(taken_ms: int = 0) -> bytes:
 
 
 def note_taken_ms(text: bytes) -> int:
-    """Return when a server began to make the resync of a note; 0: none has, or nobody can read it."""
+    """Return when a server began to make the resync of a note; 0: none has, or the note can't be read."""
     try:
         taken = orjson.loads(text)["taken_ms"]
     except (ValueError, TypeError, KeyError):

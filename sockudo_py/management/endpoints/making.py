@@ -68,6 +68,6 @@ def refuse(problems: Iterable[str]) -> None:
 
 
 def blocked(field: str = "url") -> Refused:
-    """Return the answer for a URL that leads where no endpoint may. It does not say what is there."""
+    """Return the answer for a URL that leads where no endpoint may. The answer does not say what is at that address."""
     problem = FieldProblem(field, "address not allowed")
     return Refused(422, "blocked_address", f"{field}: address not allowed", [problem])

@@ -1,4 +1,4 @@
-"""Causes of refusals and their remedies, by the code or by the beginning of the text that was told. Pure."""
+"""Causes of refusals and their remedies, by the code or by the beginning of the text that the client got. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

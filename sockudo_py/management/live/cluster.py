@@ -1,4 +1,4 @@
-"""The dashboard over several nodes: one console for all of them, and a note of each.
+"""The dashboard of several nodes: one console for all of them, and a note about each.
 
 A node whose console is watched says so on the topic ``watch`` every few seconds. The others then send it what
 their taps tell, in batches and within a bound, on the topic ``rows``, until no dashboard has asked for a while.

@@ -1,4 +1,4 @@
-"""The live console: what the tap tells, for any number of browsers, at one bounded cost."""
+"""The live console: the rows of the tap, for any number of browsers, at one bounded cost."""
 
 import asyncio
 import json
@@ -171,7 +171,7 @@ class Console:
                 stream.put(shown)
 
     async def changed(self, timeout: float) -> None:
-        """Wait until somebody begins to watch, at most ``timeout`` seconds."""
+        """Wait until a console is opened, at most ``timeout`` seconds."""
         self._begun.clear()
         try:
             async with asyncio.timeout(timeout):

@@ -1,4 +1,4 @@
-"""The classes of channels, told by the beginning of the name. A new class is one row."""
+"""The classes of channels, known by the beginning of the name. A new class is one row."""
 
 import re
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""May this connection subscribe to this channel, and how is it told that it may not? The session keeps the state."""
+"""Decides whether a connection may subscribe to a channel, and makes the refusal. The session keeps the state."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -81,7 +81,7 @@ def invalid_channel(app: App, channel: str) -> Refused:
 
 
 def refusal_of_subscription(channel: str, refused: Refused, style: ErrorStyle) -> list[Effect]:
-    """Return what tells the client that its subscription can't be, in the dialects of ``style``."""
+    """Return the messages that refuse a subscription, in the dialects of ``style``."""
     dialects: list[bytes] = []
     if style != "soketi" or refused.kind is None:
         dialects.append(codec.error(None, refused.message))

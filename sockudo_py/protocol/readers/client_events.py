@@ -1,4 +1,4 @@
-"""Reading a client event: may it be sent, and what do the others get; and a window that counts them. Pure."""
+"""Reads a client event: is it allowed, and what do the other subscribers get; and a window that counts them. Pure."""
 
 from array import array
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Reading what clients send, and telling them what is wrong with it."""
+"""Reads what clients send, and says what is wrong with it."""
 
 from typing import Any
 
@@ -26,5 +26,5 @@ def parameters(message: Message) -> Message:
 
 
 def complaint(message: str) -> Reply:
-    """Return the error that leaves everything as it is."""
+    """Return an error that changes nothing."""
     return Reply(codec.error(None, message))

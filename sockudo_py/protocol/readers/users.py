@@ -1,4 +1,4 @@
-"""Reading a sign-in: who a connection says it is, and whom it wants to watch. Pure; the session keeps the state."""
+"""Reads a sign-in: the user of a connection, and its watchlist. Pure; the session keeps the state."""
 
 import re
 from collections.abc import Mapping

@@ -39,7 +39,7 @@ class Write:
     Args:
         key: Up to 200 bytes.
         seen: The revision that is to be changed; 0: there must be no row.
-        text: What is to be there; None: no row.
+        text: The new text; None: no row.
     """
 
     key: str
@@ -83,7 +83,7 @@ class EndpointStore(Protocol):
         """Connect, or make the tables. Raises SockudoError when the store can't be used."""
 
     async def close(self) -> None:
-        """Let go of it. Repeating it is harmless."""
+        """Close the store. A second call does no harm."""
 
     async def version(self) -> int:
         """Return a number that grows with every ``write`` that changed rows, of this process or another."""

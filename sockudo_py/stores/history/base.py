@@ -67,7 +67,7 @@ class History(Protocol):
         """Connect. Raises SockudoError with key and remedy when the store is not usable."""
 
     async def close(self) -> None:
-        """Let go of it."""
+        """Close the store."""
 
     async def write(self, batch: Batch) -> None:
         """Keep rows, and add tallies to the figures. When it returns, a kill -9 of this process loses none of it."""
@@ -94,4 +94,4 @@ class History(Protocol):
         """Delete the statistics of an endpoint that is gone. Its rows stay as long as any."""
 
     async def prune(self, now_ms: int) -> bool:
-        """Delete what is too old or too much: some of it. Return whether there is more."""
+        """Delete some of what is too old or too much. Return whether there is more."""

@@ -190,7 +190,7 @@ class Management:
         await self.managed.start()
 
     async def stop(self) -> None:
-        """Follow the store no longer, and let go of it."""
+        """Stop following the store, and close it."""
         await self.managed.stop()
         await self._store.close()
 
