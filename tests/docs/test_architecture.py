@@ -52,3 +52,9 @@ def test_files_that_call_themselves_pure_import_nothing_impure() -> None:
 
 def test_the_code_has_twenty_words_of_its_own_at_most() -> None:
     assert 10 <= len(table(section(page("glossary.md"), "Our own words"), "word")) <= 20
+
+
+def test_files_above_600_lines_are_explained() -> None:
+    long = [file for file in PACKAGE.rglob("*.py") if len(file.read_text().splitlines()) > 600]
+    explained = page("architecture.md")
+    assert [str(file.relative_to(PACKAGE)) for file in long if f"`{file.relative_to(PACKAGE)}`" not in explained] == []
