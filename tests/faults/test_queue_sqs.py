@@ -1,5 +1,6 @@
 """The SQS driver when processes die, answers are lost, and lanes are deep. SQS is moto's, with a clock of the tests."""
 
+import logging
 import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -336,3 +337,11 @@ async def test_queues_can_be_named_by_their_url(site: Site) -> None:
     await named.append(events(1))
     await named.close()
     assert contents(await claim(queue)) == [("e1", ["e1"])]
+
+
+async def test_the_start_says_that_keys_of_triggered_events_are_not_shared(
+    site: Site, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        await site.process()
+    assert "Idempotency-Key counts within this process" in caplog.text

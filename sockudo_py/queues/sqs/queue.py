@@ -163,6 +163,7 @@ class SqsQueue(BookLanes):
             url = await self._link.queue_url(prefix + "default", dead_letters=dead)
         for one in (url, dead):
             await self._link.counts(one)
+        log.info("SQS has no place for the keys of triggered events: Idempotency-Key counts within this process alone")
         self._opened = SqsStore(
             self._link,
             self._book,
