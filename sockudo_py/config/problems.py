@@ -57,6 +57,10 @@ _REMEDIES: Mapping[str, str] = {
 }
 
 
+UNKNOWN_KEY = "is not a known key"
+SEE_KEYS = "remove it; docs/configuration.md lists the keys"
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One mistake at one place."""
@@ -144,7 +148,7 @@ def translate(error: ValidationError, model: type[BaseModel]) -> list[Problem]:
     for details in error.errors(include_url=False):
         loc = details["loc"]
         if details["type"] == "extra_forbidden":
-            problems.append(Problem(loc, "is not a known key", _hint(loc, model)))
+            problems.append(Problem(loc, UNKNOWN_KEY, _hint(loc, model)))
         else:
             text, remedy = _text(details, model)
             value = given(details["input"]) if text.startswith("must be") and is_public(model, loc) else ""
@@ -262,7 +266,7 @@ def _hint(loc: Loc, model: type[BaseModel]) -> str:
     nearer = [place for place in elsewhere if prefix and place.startswith(prefix)]
     if nearer or len(elsewhere) == 1 or (elsewhere and not prefix):
         return f"did you mean {(nearer or elsewhere)[0]}?"
-    return "remove it; docs/configuration.md lists the keys"
+    return SEE_KEYS
 
 
 def _from_camel(key: str) -> str:

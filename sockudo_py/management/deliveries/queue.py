@@ -193,9 +193,8 @@ class QueueRoutes:
         log.info("management: %s", what, extra={"by": admin.name, "chosen": str(chosen) if chosen else "all"})
         if self._store is None:
             return
-        line = audit_line(
-            admin.name, action, app_id=which.app_id or "", webhook_id=which.endpoint, count=count, chosen=chosen
-        )
+        app_id = which.app_id or next((one.app_id for one in self._endpoints() if one.uid == which.endpoint), "")
+        line = audit_line(admin.name, action, app_id=app_id, webhook_id=which.endpoint, count=count, chosen=chosen)
         try:
             await self._store.write((), line)
         except SockudoError as problem:

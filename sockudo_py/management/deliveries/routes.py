@@ -35,7 +35,7 @@ from sockudo_py.management.requests.params import (
 )
 from sockudo_py.management.requests.router import Route
 from sockudo_py.management.requests.scope import app_of
-from sockudo_py.management.requests.values import Answer, Asked, Fields, Refused
+from sockudo_py.management.requests.values import Answer, Asked, Fields, Refused, invalid
 from sockudo_py.queues.base import QueueFull
 from sockudo_py.stores.endpoints.base import EndpointStore
 from sockudo_py.stores.history.base import Scope
@@ -185,24 +185,26 @@ class DeliveryRoutes:
         """Send deliveries of an endpoint again."""
         endpoint = self._endpoint(asked)
         fields = Fields(asked)
-        return await self._replay(asked, Scope(endpoint=endpoint.uid), fields)
+        return await self._replay(asked, Scope(endpoint=endpoint.uid), fields, endpoint.app_id)
 
     async def replay(self, asked: Asked) -> Answer:
         """Send deliveries of an app again."""
         fields = Fields(asked)
         app_id = app_of(asked.admin, asked.app_id or fields.text("app_id"))
         uid = fields.text("webhookId", "webhook_id")
-        scope = Scope(app_id=app_id) if uid is None else Scope(endpoint=self._named(asked, uid, app_id).uid)
-        return await self._replay(asked, scope, fields)
+        if uid is None:
+            return await self._replay(asked, Scope(app_id=app_id), fields, app_id)
+        endpoint = self._named(asked, uid, app_id)
+        return await self._replay(asked, Scope(endpoint=endpoint.uid), fields, endpoint.app_id)
 
-    async def _replay(self, asked: Asked, scope: Scope, fields: Fields) -> Answer:
+    async def _replay(self, asked: Asked, scope: Scope, fields: Fields, app_id: str | None) -> Answer:
         chosen = _chosen(fields, _ENDED)
         limit, after = fields.number("limit"), read_cursor(fields.text("cursor"))
         dry_run = fields.flag("dry_run")
         found = await self._kept.redelivery.replay(scope, chosen, after=after, limit=limit, dry_run=dry_run)
         if dry_run:
             return Answer(200, {"matched": found.matched})
-        await self._audit(asked, "replay", scope.app_id or "", scope.endpoint, sent=found.sent)
+        await self._audit(asked, "replay", app_id or "", scope.endpoint, sent=found.sent)
         cursor = write_cursor(found.place)
         if found.full:
             raise _full(
@@ -238,7 +240,7 @@ class DeliveryRoutes:
 def _chosen(fields: Fields, statuses: tuple[str, ...]) -> Chosen:
     named = fields.word_or_words("status")
     if named is not None and not set(named) <= set(statuses):
-        raise Refused(422, "invalid_field", f"status: must be of: {', '.join(statuses)}")
+        raise invalid("status", f"must be of: {', '.join(statuses)}")
     return Chosen(
         statuses=frozenset(named) if named else None,
         event_type=fields.text("event_type", "eventType"),

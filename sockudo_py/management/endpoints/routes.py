@@ -15,7 +15,7 @@ from sockudo_py.management.requests.models import EndpointBody, NoBody, RotateBo
 from sockudo_py.management.requests.params import APP_ID, PAGE
 from sockudo_py.management.requests.router import Route
 from sockudo_py.management.requests.scope import app_of, may_see, one_app_of, unknown_webhook
-from sockudo_py.management.requests.values import Answer, Asked, Fields, Refused, iso
+from sockudo_py.management.requests.values import Answer, Asked, Fields, Refused, invalid, iso
 from sockudo_py.webhooks.endpoints.registry import EndpointRegistry
 
 _LIST = (
@@ -172,7 +172,7 @@ class EndpointRoutes:
         fields = Fields(asked)
         drop = fields.text("drop")
         if drop not in (None, "to_dlq"):
-            raise Refused(422, "invalid_field", "drop: must be to_dlq")
+            raise invalid("drop", "must be to_dlq")
         alias = alias_of(asked.route)
         endpoint = await self._edits().switch(asked.admin, found.uid, False)
         shown = wrapped(shape(endpoint, self._document(endpoint.uid), alias), alias)

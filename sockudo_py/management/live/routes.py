@@ -28,7 +28,7 @@ from sockudo_py.management.requests.answers import (
 )
 from sockudo_py.management.requests.params import APP_ID
 from sockudo_py.management.requests.router import Handler, Route
-from sockudo_py.management.requests.values import Answer, Asked, Fields, Refused, iso
+from sockudo_py.management.requests.values import Answer, Asked, Fields, Refused, invalid, iso
 from sockudo_py.protocol.app import App
 from sockudo_py.protocol.channels.table import valid_channel_name
 from sockudo_py.protocol.readers.users import valid_user_id
@@ -266,7 +266,7 @@ class LiveRoutes:
         fields = Fields(asked)
         text, wanted = fields.text("q"), fields.text("app_id")
         if text is None:
-            raise Refused(422, "invalid_field", "q: is missing; name a channel, a user, a socket id, a webhook")
+            raise invalid("q", "is missing; name a channel, a user, a socket id, a webhook")
         apps = [app for app in self._visible(asked.admin) if wanted in (None, app.id)]
         ids = {app.id for app in apps}
         mine = [one for one in self._endpoints() if one.app_id in ids]
@@ -302,14 +302,14 @@ class LiveRoutes:
         channels = list(dict.fromkeys([*([one] if one else []), *(several or [])]))
         name = fields.text("name")
         if not channels or name is None:
-            raise Refused(422, "invalid_field", "channel and name: are missing")
+            raise invalid("name" if channels else "channel", "is missing")
         if len(channels) > app.max_channels_per_event:
-            raise Refused(422, "invalid_field", f"channels: at most {app.max_channels_per_event}")
+            raise invalid("channels", f"at most {app.max_channels_per_event}")
         for channel in channels:
             if not valid_channel_name(channel, app.max_channel_name_length):
-                raise Refused(422, "invalid_field", f"channels: {channel[:200]} is no name of a channel")
+                raise invalid("channels", f"{channel[:200]} is no name of a channel")
         if len(name) > app.max_event_name_length:
-            raise Refused(422, "invalid_field", f"name: at most {app.max_event_name_length} characters")
+            raise invalid("name", f"at most {app.max_event_name_length} characters")
         data = asked.body.get("data", "")
         text = data if isinstance(data, str) else json.dumps(data, separators=(",", ":"), ensure_ascii=False)
         text = without_surrogates(text)

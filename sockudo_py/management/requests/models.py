@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import ConfigDict, Field, SecretStr, ValidationError
 
-from sockudo_py.config.problems import show, translate
+from sockudo_py.config.problems import SEE_KEYS, UNKNOWN_KEY, Problem, show, translate
 from sockudo_py.config.sections.endpoint import EndpointConfig, EndpointFields, EventType
 from sockudo_py.config.sections.types import HttpUrl, Name, Section
 from sockudo_py.management.requests.values import FieldProblem, Refused
@@ -89,12 +89,16 @@ def read(model: type[Model], body: Mapping[str, Any]) -> Model:
     except ValidationError as error:
         problems = translate(error, model)
         kinds = {details["type"] for details in error.errors(include_url=False, include_input=False)}
-    found = [
-        FieldProblem(show(one.loc), f"{one.text}; {one.remedy}" if one.remedy else one.text) for one in problems[:50]
-    ]
+    found = [FieldProblem(show(one.loc), _words(one)) for one in problems[:50]]
     code = "unknown_field" if kinds == {"extra_forbidden"} else "invalid_field"
     said = "; ".join(f"{one.field}: {one.message}" if one.field else one.message for one in found[:5])
     raise Refused(422, code, said, found)
+
+
+def _words(problem: Problem) -> str:
+    """Return what is wrong, without a word about files: who asks the API has none."""
+    text, remedy = problem.text.replace(UNKNOWN_KEY, "is not known here"), problem.remedy
+    return f"{text}; {remedy}" if remedy and remedy != SEE_KEYS else text
 
 
 def config_of(spec: Mapping[str, Any]) -> EndpointConfig:

@@ -101,7 +101,7 @@ class Fields:
             if value is None:
                 continue
             if not isinstance(value, str) or not value:
-                raise _invalid(name, "must be a text that is not empty")
+                raise invalid(name, "must be a text that is not empty")
             return value
         return None
 
@@ -113,7 +113,7 @@ class Fields:
         if value is None:
             return None
         if not isinstance(value, list) or not all(isinstance(word, str) and word for word in value):
-            raise _invalid(name, "must be a list of texts")
+            raise invalid(name, "must be a list of texts")
         return value
 
     def word_or_words(self, name: str) -> list[str] | None:
@@ -130,7 +130,7 @@ class Fields:
         if isinstance(value, str) and name not in self._body and value.isascii() and value.isdigit():
             value = int(value[:12])
         if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
-            raise _invalid(name, f"must be a whole number from 1 to {most}")
+            raise invalid(name, f"must be a whole number from 1 to {most}")
         return value
 
     def given(self, name: str) -> bool:
@@ -143,9 +143,9 @@ class Fields:
         if isinstance(value, str) and name not in self._body:
             value = {"true": True, "1": True, "false": False, "0": False}.get(value)
             if value is None:
-                raise _invalid(name, "must be true or false")
+                raise invalid(name, "must be true or false")
         if value is not None and not isinstance(value, bool):
-            raise _invalid(name, "must be true or false")
+            raise invalid(name, "must be true or false")
         return bool(value)
 
     def moment(self, name: str) -> int | None:
@@ -155,14 +155,15 @@ class Fields:
             return None
         moment = moment_ms(value)
         if moment is None:
-            raise _invalid(name, "must be ISO 8601, as 2026-11-30T12:00:00Z, or milliseconds")
+            raise invalid(name, "must be ISO 8601, as 2026-11-30T12:00:00Z, or milliseconds")
         return moment
 
     def _value(self, name: str) -> Any:
         return self._body[name] if name in self._body else self._query.get(name)
 
 
-def _invalid(name: str, message: str) -> Refused:
+def invalid(name: str, message: str) -> Refused:
+    """Return the answer for a field that is wrong."""
     return Refused(422, "invalid_field", f"{name}: {message}", [FieldProblem(name, message)])
 
 

@@ -47,6 +47,13 @@ class Shared(MemoryEndpoints):
 
 
 @pytest.fixture
+async def bench() -> AsyncIterator[Bench]:
+    bench = await Bench().start()
+    yield bench
+    await bench.stop()
+
+
+@pytest.fixture
 async def two() -> AsyncIterator[tuple[Bench, Bench]]:
     store = Shared()
     one, other = await Bench(store).start(), await Bench(store).start()
@@ -287,3 +294,37 @@ async def test_the_audit_is_the_tenant_s_own(two: tuple[Bench, Bench]) -> None:
     assert whole[0]["action"] == "purge_failed"
     own = (await bench.ask("GET", "/api/webhooks/audit", admin=key("1"))).document["audit"]
     assert [one["by"] for one in own] == ["anna"]
+
+
+async def test_the_audit_shows_a_tenant_what_operators_did_to_its_webhook(bench: Bench) -> None:
+    uid = (await bench.made(key("1", name="anna")))["uid"]
+    for method, path in (("POST", "retry-failed"), ("DELETE", "failed")):
+        assert (await bench.ask(method, f"/api/webhooks/queue/{path}?webhookId={uid}")).status in (200, 202)
+    own = (await bench.ask("GET", "/api/webhooks/audit", admin=key("1"))).document["audit"]
+    assert [(one["by"], one["action"], one["app_id"]) for one in own[:2]] == [
+        ("socket", "purge_failed", "1"),
+        ("socket", "retry_failed", "1"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "body", "field"),
+    [
+        ("POST", "/api/webhooks/{uid}/disable?drop=yes", {}, "drop"),
+        ("POST", "/api/webhooks/{uid}/enable", {"x": 1}, "x"),
+        ("PATCH", "/api/webhooks/{uid}", {"urll": "y"}, "urll"),
+        ("PATCH", "/api/webhooks/{uid}", {"filter": {"kind": "y"}}, "filter.kind"),
+        ("GET", "/api/webhooks/queue/failed?since=yesterday", {}, "since"),
+    ],
+)
+async def test_what_is_refused_names_its_field_and_no_file(
+    bench: Bench, method: str, target: str, body: dict[str, Any], field: str
+) -> None:
+    uid = (await bench.made())["uid"]
+    answer = await bench.ask(method, target.format(uid=uid), body)
+    assert answer.status == 422
+    error = answer.document["error"]
+    assert [one["field"] for one in error["fields"]] == [field]
+    assert error["message"].startswith(f"{field}: ")
+    assert "docs/" not in error["message"]
+    assert "known key" not in error["message"]
