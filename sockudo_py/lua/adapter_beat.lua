@@ -14,9 +14,7 @@
 local refusal = fence()
 if refusal then return { refusal } end
 local lease, timeout, most = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
-local beat = tonumber(redis.call('HGET', META, 'beat') or 0)
-if beat < now - timeout / 2 or beat > now + timeout / 2 then begin_hold(timeout) end
-redis.call('HSET', META, 'beat', whole(now))
+note_beat(timeout)
 redis.call('ZADD', P .. 'nodes', whole(now + lease), node)
 redis.call('ZREMRANGEBYSCORE', P .. 'gone', '-inf', whole(now - 3600000))
 -- Here and not by commands of their own, which Redis refuses when its memory is full.

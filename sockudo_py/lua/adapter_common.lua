@@ -69,6 +69,20 @@ local function begin_hold(timeout)
   redis.call('HSET', META, 'hold', whole(hold))
 end
 
+-- Notes that a node beats now. When nobody has for long, or the clock was set back, nobody is taken out for a while.
+local function note_beat(timeout)
+  local ahead = tonumber(redis.call('HGET', META, 'beat') or now) - now
+  redis.call('HSET', META, 'beat', whole(now))
+  if ahead < -timeout / 2 or ahead > timeout / 2 then begin_hold(timeout) end
+  if ahead > timeout / 2 then -- what was to be at a time of the clock before is to be as much earlier
+    for _, name in ipairs({ 'pending', 'doubt', 'nodes' }) do
+      for _, entry in ipairs(redis.call('ZRANGE', P .. name, 0, -1)) do
+        redis.call('ZINCRBY', P .. name, whole(-ahead), entry)
+      end
+    end
+  end
+end
+
 -- Writes a transition to the outbox of this node, and into the answer. kind: O, V, A or R.
 local function emit(kind, entry, info)
   if queue then

@@ -45,14 +45,12 @@ if redis.call('HGET', META, 'run') ~= run then
   redis.call('HSET', META, 'era', ARGV[9]:sub(1, 8), 'run', run)
   begin_hold(timeout)
 end
-local beat = tonumber(redis.call('HGET', META, 'beat') or now)
-if beat < now - timeout / 2 or beat > now + timeout / 2 then begin_hold(timeout) end
+note_beat(timeout)
 if not redis.call('ZSCORE', P .. 'nodes', node) and status ~= 'LOST' then
   if redis.call('ZSCORE', P .. 'gone', node) then return { 'SWEPT' } end
   status = registered and 'LOST' or 'NEW'
 end
 redis.call('ZADD', P .. 'nodes', whole(now + lease), node)
-redis.call('HSET', META, 'beat', whole(now))
 local left = held()
 local applied = tonumber(redis.call('HGET', P .. 'applied', node) or 0)
 redis.call('HSET', P .. 'applied', node, ARGV[11])

@@ -349,6 +349,30 @@ async def test_15_nobody_is_taken_out_because_redis_stood_still(private_redis: R
         assert [type(change) for change in site.told()] == [ChannelOccupied, ChannelOccupied]
 
 
+@pytest.mark.parametrize("hours", [-2, 2])
+async def test_a_clock_of_redis_that_is_set_changes_no_event(private_redis: RedisServer, hours: int) -> None:
+    site = Site(private_redis, 2)
+    async with site.running() as (one, two):
+        await one.join("left", socket="1.1")
+        await one.join("kept", socket="1.2")
+        await two.join(ROOM, ANN, socket="2.1")
+        await one.leave("left", socket="1.1")
+        names = [site.partition(node).node_id for node in (one, two)]
+        for node in (one, two):
+            site.partition(node).shift_ms += hours * 3_600_000
+        await site.pass_time(0.1)
+        assert site.kinds("left") == ["ChannelOccupied"], "nobody knows how much of the delay is over"
+        await one.join("new", socket="1.3")
+        await site.pass_time(3 * VACATE)
+        assert sorted(site.kinds("left")) == ["ChannelOccupied", "ChannelVacated"]
+        site.kill(two)
+        await site.pass_time(3 * VACATE)
+        await at_rest(site)
+        assert site.kinds("kept") == site.kinds("new") == ["ChannelOccupied"]
+        assert sorted(site.kinds(ROOM)) == ["ChannelOccupied", "ChannelVacated", "MemberAdded", "MemberRemoved"]
+        assert [site.partition(node).node_id for node in (one, two)] == names
+
+
 async def test_counts_are_mended_after_a_gap(private_redis: RedisServer) -> None:
     site = Site(private_redis, 2)
     async with site.running() as (one, two):
