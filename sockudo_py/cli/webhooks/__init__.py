@@ -1,7 +1,7 @@
-"""``sockudo-py webhooks``: commands for operators, about endpoints and deliveries that failed.
+"""``sockudo-py webhooks``: commands for operators, about endpoints and deliveries.
 
-The commands ask the running server, or the queue when none runs (``asking.py``). They print no secrets. They escape
-control characters in text from outside, since a terminal would obey them.
+The commands ask the running server, or the queue when none runs (``asking.py``); some need the server (``acting.py``).
+They print no secrets. They escape control characters in text from outside, since a terminal would obey them.
 """
 
 import argparse
@@ -13,6 +13,7 @@ from typing import Any
 
 from sockudo_py.apps.definition import define_operators
 from sockudo_py.cli.options import Env, add_config, apps_of, config_path, examples
+from sockudo_py.cli.webhooks.acting import add_actions
 from sockudo_py.cli.webhooks.options import add_choice
 from sockudo_py.config import Config, load
 from sockudo_py.endpoints import Endpoint
@@ -25,6 +26,8 @@ _EXAMPLES = examples(
     "sockudo-py webhooks retry --config config.json --endpoint orders --error timeout_read --dry-run",
     "sockudo-py webhooks retry --config config.json --all",
     "sockudo-py webhooks show --config config.json wh_orders",
+    "sockudo-py webhooks replay --config config.json orders --since 2h --status failed --dry-run",
+    "sockudo-py webhooks resync --url https://ws.example.com orders",
     "sockudo-py webhooks purge --config config.json --endpoint wh_gone --until 7d --yes",
 )
 
@@ -33,7 +36,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     """Add ``webhooks`` with its commands."""
     group = commands.add_parser(
         "webhooks",
-        help="look at endpoints and dead letters, send these again, test endpoints",
+        help="look at endpoints and dead letters, send again, test, switch and resync endpoints",
         **_EXAMPLES,
     )
     parsers = group.add_subparsers(metavar="COMMAND", required=True)
@@ -87,6 +90,8 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "show queue depths: waiting, in flight, delayed and dead jobs, and the deepest endpoints",
     )
     stats.add_argument("--json", action="store_true", help="print JSON")
+
+    add_actions(parsers)
 
 
 def _runner(name: str) -> Callable[[argparse.Namespace, Env], int]:

@@ -14,12 +14,13 @@ from sockudo_py.webhooks.targets.base import ERROR_CLASSES
 _PAGE = "200"
 
 
-async def endpoints_of(asking: Asking) -> list[dict[str, Any]]:
-    """Return all endpoints."""
+async def endpoints_of(asking: Asking, *, figures: bool = False) -> list[dict[str, Any]]:
+    """Return all endpoints; a running server has ``figures`` of their deliveries."""
     found: list[dict[str, Any]] = []
     cursor: str | None = ""
     while cursor is not None:
         more = {"cursor": cursor} if cursor else {}
+        more |= {"figures": "true"} if figures else {}
         answer = await asking.ask("GET", "/api/webhooks", {"limit": _PAGE, **more})
         found += answer["webhooks"]
         cursor = answer["next_cursor"]

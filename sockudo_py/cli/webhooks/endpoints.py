@@ -11,7 +11,7 @@ from sockudo_py.cli.webhooks.asking import RefusedRequest, asking
 from sockudo_py.cli.webhooks.choosing import endpoints_of, find, unknown
 from sockudo_py.config import Config
 from sockudo_py.endpoints import Endpoint
-from sockudo_py.errors import ConfigError
+from sockudo_py.errors import ConfigError, SockudoError
 from sockudo_py.metrics import Metrics
 from sockudo_py.webhooks.delivery.testing import TestDelivery, attempt
 
@@ -23,7 +23,7 @@ Known = Callable[[], Sequence[Endpoint]]
 async def list_all(options: argparse.Namespace, config: Config, known: Known) -> int:
     """``webhooks list``."""
     async with asking(config, known, writes=False) as server:
-        found = await endpoints_of(server)
+        found = await endpoints_of(server, figures=server.live)
     shown = [one for one in found if options.app in (None, one["app_id"])]
     if options.app is not None and not shown:
         apps = plain(", ".join(sorted({one["app_id"] for one in found}))) or "none"
@@ -112,7 +112,10 @@ def _seconds(ms: int) -> str:
 
 
 def _state(one: Mapping[str, Any]) -> str:
-    return "enabled" if one["enabled"] else "disabled"
+    if not one["enabled"]:
+        return "disabled"
+    circuit = one.get("figures", {}).get("circuit", "closed")
+    return "enabled" if circuit == "closed" else f"circuit {circuit.replace('_', ' ')}"
 
 
 def _target(one: Mapping[str, Any]) -> str:
@@ -144,7 +147,18 @@ async def test(options: argparse.Namespace, config: Config, known: Known) -> int
         for target in targets.values():
             await target.close()
     print(_as_json(trial) if options.json else _as_text(trial))
+    if not options.json and not await _enabled(endpoints[found["uid"]], config, known):
+        print("the endpoint is disabled: tests go out, events do not; `sockudo-py webhooks enable` switches it on")
     return OK if trial.delivered else FAILED
+
+
+async def _enabled(endpoint: Endpoint, config: Config, known: Known) -> bool:
+    try:
+        async with asking(config, known, writes=False) as server:
+            found = find(endpoint.uid, None, await endpoints_of(server))
+    except SockudoError:  # no server, and no queue that could be asked: what the configuration says holds
+        return endpoint.enabled
+    return endpoint.enabled if found is None else bool(found["enabled"])
 
 
 def _as_json(trial: TestDelivery) -> str:

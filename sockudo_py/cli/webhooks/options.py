@@ -1,4 +1,4 @@
-"""The options that choose among the dead letters."""
+"""The options that choose among dead letters and deliveries."""
 
 import argparse
 import re
@@ -10,6 +10,7 @@ from sockudo_py.webhooks.targets.base import ERROR_CLASSES
 
 _AGO = re.compile(r"(\d{1,6})\s*([smhdw])")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+MOMENT = "ISO 8601 (2026-11-30T12:00Z), Unix milliseconds, or how long ago (30m, 2h, 7d)"
 CLASSES = ", ".join(sorted(ERROR_CLASSES))
 
 
@@ -20,16 +21,16 @@ def add_choice(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--endpoint", metavar="WHICH", help="only of this endpoint, by uid or name")
     parser.add_argument("--app", metavar="ID", help="only of this app")
     parser.add_argument("--error", metavar="CLASS", help=f"only with this error: {CLASSES}")
-    when = "ISO 8601 (2026-11-30T12:00Z), Unix milliseconds, or how long ago (30m, 2h, 7d)"
-    parser.add_argument("--since", type=_moment, metavar="TIME", help=f"only those that failed then or later: {when}")
-    parser.add_argument("--until", type=_moment, metavar="TIME", help="only those that failed before")
+    parser.add_argument("--since", type=moment, metavar="TIME", help=f"only those that failed then or later: {MOMENT}")
+    parser.add_argument("--until", type=moment, metavar="TIME", help="only those that failed before")
 
 
-def _moment(text: str) -> int:
+def moment(text: str) -> int:
+    """Return the Unix milliseconds that the text of an option means. Raises ArgumentTypeError."""
     ago = _AGO.fullmatch(text.strip())
     if ago is not None:
         return int((time.time() - int(ago[1]) * _SECONDS[ago[2]]) * 1000)
-    moment = moment_ms(text.strip())
-    if moment is None:
+    named = moment_ms(text.strip())
+    if named is None:
         raise argparse.ArgumentTypeError(f"{plain(text)!r} is no time: write 2026-11-30T12:00Z, 30m, 2h or 7d")
-    return moment
+    return named

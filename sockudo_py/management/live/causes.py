@@ -47,6 +47,11 @@ CONNECTIONS: Final[Mapping[str, Reason]] = {
         "The client does not say which version of the protocol it speaks.",
         "Connect with ?protocol=7, or set strict_protocol to false.",
     ),
+    "4009": Reason(
+        "terminated",
+        "A backend of the app has ended the connections of this user.",
+        "Nothing, where that was meant. Else look which backend calls POST /apps/ID/users/USER/terminate_connections.",
+    ),
     "4100": Reason(
         "node_full",
         "This server takes no more connections at the moment.",

@@ -46,6 +46,12 @@ def test_codes_of_connections(code: str, name: str) -> None:
     assert explain(refusal("connection", code, "text"), EVIDENCE).name == name
 
 
+@pytest.mark.parametrize("code", list(errors.ErrorCode))
+def test_every_code_of_the_protocol_has_a_cause(code: errors.ErrorCode) -> None:
+    what = "connection" if code < 4100 else "message"
+    assert explain(refusal(what, str(int(code)), errors.MESSAGES[code]), EVIDENCE).name != "other"
+
+
 def test_an_unknown_key_and_what_was_meant() -> None:
     found = explain(refusal("connection", "4001", "App key x not in this cluster", key="shop"), EVIDENCE)
     assert found.name == "unknown_key"
