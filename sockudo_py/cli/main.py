@@ -56,8 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     check.add(commands)
     show.add(commands)
     openapi.add(commands)
-    webhooks.add_commands(commands)
-    live.add_commands(commands)
+    live.add_commands(commands, webhooks.add_commands(commands))
     worker.add(commands)
     admin_key.add(commands)
     return parser

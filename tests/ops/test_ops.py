@@ -109,12 +109,14 @@ def test_every_alert_says_what_it_is_about(rule: dict[str, Any]) -> None:
     assert rule["annotations"]["summary"]
 
 
+NEW = "_x27 1x12"  # a counter with labels that grows once, and so begins to exist
 # For each alert the series with which it fires: values of the first minutes, in Prometheus's notation.
 FIRES: dict[str, list[tuple[str, str]]] = {
     "SockudoDeadLetters": [('sockudo_webhook_queue_depth{state="failed",instance="a"}', "101x40")],
     "SockudoQueueOld": [('sockudo_webhook_queue_oldest_seconds{instance="a"}', "90x40")],
     "SockudoSpoolInUse": [('sockudo_webhook_spool_events{instance="a"}', "5x40")],
-    "SockudoEventsLost": [('sockudo_webhook_spool_dropped_total{app_id="1",instance="a"}', "0+10x40")],
+    "SockudoEventsLost": [('sockudo_webhook_spool_dropped_total{app_id="1",instance="a"}', NEW)],
+    "SockudoEndpointDisabled": [('sockudo_webhook_auto_disabled_total{webhook="wh_1",reason="410",instance="a"}', NEW)],
     "SockudoDeliveriesFail": [
         ('sockudo_webhook_deliveries_total{outcome="delivered",instance="a"}', "0+90x40"),
         ('sockudo_webhook_deliveries_total{outcome="failed",instance="a"}', "0+10x40"),
@@ -128,7 +130,7 @@ FIRES: dict[str, list[tuple[str, str]]] = {
         ('sockudo_event_loop_lag_seconds_bucket{le="1",instance="a"}', "0+20x40"),
         ('sockudo_event_loop_lag_seconds_bucket{le="+Inf",instance="a"}', "0+20x40"),
     ],
-    "SockudoOutOfDescriptors": [('sockudo_out_of_descriptors_total{use="client",instance="a"}', "0+1x40")],
+    "SockudoOutOfDescriptors": [('sockudo_out_of_descriptors_total{use="client",instance="a"}', NEW)],
     "SockudoInternalErrors": [('sockudo_http_internal_errors_total{instance="a"}', "0+1x40")],
     "SockudoFull": [('sockudo_over_watermark{what="memory",instance="a"}', "1x40")],
     "SockudoAppsUnreachable": [('sockudo_app_manager_reachable{instance="a"}', "0x40")],

@@ -1,12 +1,16 @@
-"""Commands that ask a running server: ``apps``, ``channels``, ``publish``, ``why``, ``tail``, ``listen``."""
+"""Commands that ask a running server: ``apps``, ``channels``, ``publish``, ``why``, ``tail``, ``listen``, and others."""
 
 import argparse
+from typing import TypeAlias
 
-from sockudo_py.cli.live import doing, listen, looking
+from sockudo_py.cli.live import doing, endpoints, listen, looking
+
+Parsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
-def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the commands."""
+def add_commands(commands: Parsers, webhooks: Parsers) -> None:
+    """Add the commands; ``webhooks`` are those of that name, which get some more."""
     looking.add(commands)
     doing.add(commands)
     listen.add(commands)
+    endpoints.add_actions(webhooks)

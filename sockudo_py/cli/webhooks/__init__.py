@@ -1,7 +1,8 @@
 """``sockudo-py webhooks``: commands for operators, about endpoints and deliveries.
 
-The commands ask the running server, or the queue when none runs (``asking.py``); some need the server (``acting.py``).
-They print no secrets. They escape control characters in text from outside, since a terminal would obey them.
+The commands ask the running server, or the queue when none runs (``asking.py``); ``cli.live.endpoints`` adds those
+that need a server. They print no secrets. They escape control characters in text from outside, since a terminal would
+obey them.
 """
 
 import argparse
@@ -13,7 +14,6 @@ from typing import Any
 
 from sockudo_py.apps.definition import define_operators
 from sockudo_py.cli.options import Env, add_config, apps_of, config_path, examples
-from sockudo_py.cli.webhooks.acting import add_actions
 from sockudo_py.cli.webhooks.options import add_choice
 from sockudo_py.config import Config, load
 from sockudo_py.endpoints import Endpoint
@@ -32,8 +32,10 @@ _EXAMPLES = examples(
 )
 
 
-def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add ``webhooks`` with its commands."""
+def add_commands(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+) -> "argparse._SubParsersAction[argparse.ArgumentParser]":
+    """Add ``webhooks`` with its commands; return them."""
     group = commands.add_parser(
         "webhooks",
         help="look at endpoints and dead letters, send again, test, switch and resync endpoints",
@@ -90,8 +92,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "show queue depths: waiting, in flight, delayed and dead jobs, and the deepest endpoints",
     )
     stats.add_argument("--json", action="store_true", help="print JSON")
-
-    add_actions(parsers)
+    return parsers
 
 
 def _runner(name: str) -> Callable[[argparse.Namespace, Env], int]:
