@@ -1,4 +1,4 @@
-"""Commands that ask a running server: ``apps``, ``channels``, ``publish``, ``why``, ``tail``, ``listen``, and others."""
+"""Commands that ask a running server: `apps`, `channels`, `publish`, `why`, `tail`, `listen`, some of `webhooks`."""
 
 import argparse
 from typing import TypeAlias
