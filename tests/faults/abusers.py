@@ -92,10 +92,11 @@ class Abusers:
             async with dialled(self._port) as (reader, writer):
                 writer.write(begin)
                 answer = asyncio.ensure_future(reader.read(65_536))
-                while not answer.done():
+                while not answer.done() and not writer.is_closing():  # uvloop raises where it writes then
                     writer.write(more)
                     await asyncio.wait([answer], timeout=EVERY)
-                self.done[name if b" 408 " in answer.result()[:20] else f"{name}: other answers"] += 1
+                said = await answer
+                self.done[name if b" 408 " in said[:20] else f"{name}: other answers"] += 1
 
         await asyncio.gather(*(one() for _ in range(SLOW)))
 
@@ -108,10 +109,13 @@ class Abusers:
             async with dialled(self._port) as (reader, writer):
                 writer.write(begin.replace(b"NUMBER", b"%08d" % number))
                 answer = asyncio.ensure_future(_all_of(reader, status))
-                while not answer.done():
+                while not answer.done() and not writer.is_closing():
                     writer.write(piece)
-                    with suppress(OSError):  # a timeout, too: it does not read on
-                        await asyncio.wait_for(writer.drain(), EVERY)
+                    drained = asyncio.ensure_future(writer.drain())
+                    await asyncio.wait([answer, drained], timeout=EVERY, return_when=asyncio.FIRST_COMPLETED)
+                    if not drained.done():  # the server does not read on
+                        drained.cancel()
+                    await asyncio.gather(drained, return_exceptions=True)
                 said = await answer
                 right = status in said[:20] if status else True
                 self.done[name if right else f"{name}: other answers"] += 1
