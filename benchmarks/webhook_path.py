@@ -6,6 +6,7 @@ All happens in this process: adapter, intake, queue, worker and target. With ``s
 
 import argparse
 import asyncio
+import os
 import re
 import subprocess
 import sys
@@ -208,7 +209,8 @@ def count(form: str, way: str, attempts: int = 0) -> float:
     for events in (FEW, MANY):
         command = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", sys.executable, "-m"]
         command += ["benchmarks.webhook_path", "--run", form, way, str(events), str(attempts)]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        same = {**os.environ, "PYTHONHASHSEED": "0"}  # the same count each time
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env=same)
         counted = re.search(r"Collected : (\d+)", done.stderr)
         assert counted is not None, done.stderr
         found.append(int(counted[1]))

@@ -14,7 +14,7 @@ from tests.support.api import Api
 from tests.support.client import Client, connected, eventually, member
 from tests.support.hook_receiver import Hook, HookReceiver
 from tests.support.management import ask, managed
-from tests.support.server import Config, Server, TestApp, app_config, running, server_config
+from tests.support.server import Config, Server, TestApp, app_config, running, server_config, start
 
 APP = TestApp("shop", "shop-key", "shop-secret-1234")
 QUEUES: dict[str, Any] = {"memory": {"driver": "memory"}, "sqlite": {"driver": "sqlite"}}
@@ -176,3 +176,24 @@ async def test_a_disabled_webhook_and_an_unknown_one(server: Server) -> None:
     assert ask(server, "POST", "/api/webhooks/wh_mirror/disable").status == 200
     refused = ask(server, "POST", "/api/webhooks/wh_mirror/resync")
     assert (refused.status, refused.code) == (409, "disabled")
+
+
+async def test_a_kill_right_after_the_answer_loses_nothing_of_a_resync(hooks: HookReceiver, tmp_path: Path) -> None:
+    config = settings("sqlite", tmp_path, hooks)
+    first = start(config, tmp_path / "first")
+    async with connected(first, APP) as client:
+        for number in range(30):
+            await client.subscribe(f"room-{number}")
+        await eventually(lambda: quiet(first), "the queue to be empty")
+        before = len(hooks.hooks("/mirror"))
+        hooks.delay("/mirror", 0.2)  # little of it has arrived when the server dies
+        answer = await asyncio.to_thread(ask, first, "POST", "/api/webhooks/wh_mirror/resync")
+        first.kill()
+    hooks.delay("/mirror", 0)
+    ident = answer.json["resync_id"]
+    with running(config, tmp_path / "second"):
+        await eventually(lambda: "resync_completed" in names(hooks, before), "the end of the resync")
+        told = [event for hook in hooks.hooks("/mirror")[before:] for event in hook.events if "resync" in event]
+        assert {event["resync"] for event in told} == {ident}
+        occupied = {event["channel"] for event in told if event["name"] == "channel_occupied"}
+        assert occupied == {f"room-{number}" for number in range(30)}
