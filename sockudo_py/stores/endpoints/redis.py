@@ -1,7 +1,8 @@
 """The endpoint store in Redis 7.0 or later: the hash ``P endpoints``, P being the prefix of the queue.
 
 Beside it are ``P endpoints:version``, ``:number``, ``:audit`` (newest first) and ``:lines``. Changes are published on
-``P endpoints:changed``. One script does each write as a whole, so writers can't mix.
+``P endpoints:changed`` for whoever listens; servers ask for the version. One script does each write as a whole, so
+writers can't mix.
 """
 
 from collections.abc import Sequence

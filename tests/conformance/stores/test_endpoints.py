@@ -1,6 +1,7 @@
 """Every endpoint store: rows, revisions, versions, numbers and the audit."""
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +19,8 @@ from sockudo_py.stores.endpoints.base import (
 )
 from tests.conformance.stores.endpoint_stores import EndpointStores
 from tests.conformance.stores.endpoint_stores import stores as stores
+from tests.support.redis_server import RedisServer
+from tests.support.redis_server import private_redis as private_redis
 from tests.support.redis_server import redis_server as redis_server
 from tests.support.redis_server import unique_prefix as unique_prefix
 
@@ -208,3 +211,17 @@ async def test_what_somebody_else_has_put_into_redis_keeps_no_row_from_being_rea
     assert await lines(store) == ["made"]
     await store.write([Write("wh_x", 0, b"mended")])
     assert (await texts(store))["wh_x"] == b"mended"
+
+
+async def test_a_user_of_redis_who_may_not_publish_writes_all_the_same(
+    private_redis: RedisServer, unique_prefix: str, tmp_path: Path
+) -> None:
+    private_redis.cli("ACL", "SETUSER", "default", "resetchannels")
+    stores = EndpointStores("redis", tmp_path, private_redis, unique_prefix)
+    store = await stores.make()
+    try:
+        await store.write([Write("a", 0, TEXT)], line("made"))
+        assert await texts(store) == {"a": TEXT}
+        assert await lines(store) == ["made"]
+    finally:
+        await stores.close()
