@@ -74,7 +74,8 @@ class Config(Section):
     server_id: Name | None = Field(
         default=None,
         description="Name of this server among those that share a Redis queue, the same after a restart: by it a "
-        "server finds what was occupied when it was killed. null: host name and port.",
+        "server finds what was occupied when it was killed. With the adapter driver `redis` it is only a name for the "
+        "dashboard. null: host name and port.",
     )
     workers: Workers = Field(
         default=1,
