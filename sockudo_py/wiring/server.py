@@ -42,7 +42,7 @@ from sockudo_py.wiring.drivers.shared_redis import Opens, SharedRedis
 from sockudo_py.wiring.drivers.watermarks import make_watermarks
 from sockudo_py.wiring.drivers.webhooks import delivery_settings, make_targets
 from sockudo_py.wiring.key_file import KeyFile
-from sockudo_py.wiring.mistakes import ADAPTER_KEYS, QUEUE_KEYS, gathered, naming
+from sockudo_py.wiring.mistakes import gathered, keys_of_adapter, keys_of_queue, naming
 from sockudo_py.wiring.place import Place
 from sockudo_py.wiring.reload import Reloader
 from sockudo_py.wiring.serving.admin import AdminSocket
@@ -265,11 +265,11 @@ class Server:
         opened.push_async_callback(self._limiter.close)
         if self._relay is not None:
             opened.push_async_callback(self._relay.close)
-        with naming(config, *QUEUE_KEYS[config.queue.driver]):
+        with naming(config, *keys_of_queue(config.queue.driver)):
             await self._queue.open()
         opened.push_async_callback(self._queue.close)
         if self._history is not None:
-            with naming(config, *QUEUE_KEYS[config.queue.driver]):
+            with naming(config, *keys_of_queue(config.queue.driver)):
                 await self._history.open()
             opened.push_async_callback(self._history.close)
         await self.apps.start(self._app_changes.changed)
@@ -277,7 +277,7 @@ class Server:
         # First, so that no row of a database can take the uid of an operator's endpoint.
         self.webhooks.replace(OPERATORS, CONFIG, make_operators(config, self._rules))
         self._app_changes.begin(self.apps.all())
-        with naming(config, *QUEUE_KEYS[store_driver(config)]):
+        with naming(config, *keys_of_queue(store_driver(config))):
             opened.push_async_callback(self._management.stop)
             await self._management.start()
         opened.push_async_callback(self._adapter.close)  # when the webhooks are stopped: it hears what is stored
@@ -304,7 +304,7 @@ class Server:
             )
             opened.push_async_callback(self._admin.close)
             await self._admin.listen()
-        with naming(config, *ADAPTER_KEYS[config.adapter.driver]):
+        with naming(config, *keys_of_adapter(config.adapter.driver)):
             await self._adapter.open()
             for driver in (self._cache, self._keys, self._limiter, self._relay):
                 if isinstance(driver, Opens):

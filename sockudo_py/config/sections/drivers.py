@@ -24,6 +24,9 @@ URL_OVERRIDE = "Redis for this alone; null: `database.redis`."
 CLUSTER_MODE = "The server is a Redis Cluster."
 MOST_PARTITIONS = 1024
 
+AdapterDriver = Literal["local", "redis"]
+QueueDriver = Literal["memory", "sqlite", "redis", "sqs", "none"]
+
 
 def _no_tag(section: Any) -> Any:
     """Each key gets the hash tag of its partition in a cluster; another one before that would count instead."""
@@ -75,7 +78,7 @@ class ClusterHealthConfig(Section):
 class AdapterConfig(Section):
     """How the nodes of a cluster share occupancy and messages."""
 
-    driver: Literal["local", "redis"] = Field(default="local", description="`local`: this node is alone.")
+    driver: AdapterDriver = Field(default="local", description="`local`: this node is alone.")
     redis: RedisAdapterConfig = Field(default=RedisAdapterConfig(), description="For the driver `redis`.")
     cluster_health: ClusterHealthConfig = Field(default=ClusterHealthConfig(), description="Detection of dead nodes.")
 
@@ -274,7 +277,7 @@ class ReliabilityConfig(Section):
 class QueueConfig(Section):
     """Where webhook jobs wait."""
 
-    driver: Literal["memory", "sqlite", "redis", "sqs", "none"] = Field(
+    driver: QueueDriver = Field(
         default="sqlite",
         description="`sqlite`: a file here; `redis`, `sqs`: a service; `memory`: trials; `none`: no webhooks.",
     )

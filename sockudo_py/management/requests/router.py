@@ -1,9 +1,9 @@
 """Which handler answers a request of the management API.
 
 Routes come in groups. A group is any object with a ``table``: one for endpoints, one for the queue, one for triggers,
-and so on. ``wiring/server.py`` makes the groups and gives them to one ``Router``, which the main port and the admin
-socket share, so a route is served on both. To add one, write a module with a group, and add it in
-``Server._make_management``.
+and so on. ``wiring/serving/management.py`` makes the groups and gives them to one ``Router``, which the main port and
+the admin socket share, so a route is served on both. To add one, write a module with a group, and add it in
+``Management.__init__`` there.
 """
 
 import logging
