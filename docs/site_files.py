@@ -32,7 +32,8 @@ LINK = re.compile(r"(?<=\]\()(?![a-z]+:|#|/)([^)#\s]+)")
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
     """List the decisions at the end of the navigation."""
-    pages = sorted(path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs/decisions").glob("*.md"))
+    found = (path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs/decisions").glob("*.md"))
+    pages = sorted(found, key=lambda name: (not name.endswith("/README.md"), name))
     [*_, development] = config.nav or []
     development["Development"][-1] = {"Decisions": pages}
     return config

@@ -58,3 +58,11 @@ def test_files_above_600_lines_are_explained() -> None:
     long = [file for file in PACKAGE.rglob("*.py") if len(file.read_text().splitlines()) > 600]
     explained = page("architecture.md")
     assert [str(file.relative_to(PACKAGE)) for file in long if f"`{file.relative_to(PACKAGE)}`" not in explained] == []
+
+
+def test_the_index_of_decisions_has_each_with_its_title() -> None:
+    folder = ROOT / "docs" / "decisions"
+    files = sorted(path for path in folder.glob("*.md") if path.name != "README.md")
+    titles = [(path.name, path.read_text().partition("\n")[0]) for path in files]
+    listed = re.findall(r"^- \[(\d{4})\]\(([^)]+)\) (.+)$", (folder / "README.md").read_text(), re.MULTILINE)
+    assert [(name, f"# {number}. {title}") for number, name, title in listed] == titles
