@@ -113,6 +113,13 @@ def _render(self: responses.Responses) -> bytes:
     return self.render(OK, None, keep_alive=True)
 
 
+def _perform_always(self: websocket.WebSocketConnection, text: str) -> None:
+    self._counters.messages_received += 1
+    effects = self.session.receive(text, self._context.clock())
+    if effects:
+        self._perform_corked(effects)
+
+
 _one = _off(websocket, "only_message", lambda data, most: None)
 _whole = _off(connection.HttpConnection, "_publish_known", lambda self, data: False)
 TEN = [ROOM, *(f"private-{number}" for number in range(9))]
@@ -125,6 +132,10 @@ TWINS: dict[str, tuple[Callable[[int], None], Callable[[], None]]] = {
     "plain_messages, of 8": (
         lambda n: paths.client_events(n, 8),
         _off(websocket, "plain_messages", lambda data, start, most, limit: ([], start)),
+    ),
+    "_take_only": (
+        lambda n: paths.client_events(n, 1),
+        _off(websocket.WebSocketConnection, "_take_only", _perform_always),
     ),
     "is_private": (lambda n: paths.client_events(n, 1), _off(client_events, "is_private", _private)),
     "is_cached, publish": (lambda n: paths.publishes(n, [ROOM]), _off(node, "is_cached", _cached)),
