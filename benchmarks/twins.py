@@ -21,7 +21,6 @@ from sockudo_py.http import api
 from sockudo_py.http.messages import OK
 from sockudo_py.hub import hub
 from sockudo_py.metrics import Metrics
-from sockudo_py.node import node, subscriptions
 from sockudo_py.protocol import codec
 from sockudo_py.protocol.channels.table import classify
 from sockudo_py.protocol.readers import client_events
@@ -86,10 +85,6 @@ def _private(name: str) -> bool:
     return classify(name).private
 
 
-def _cached(name: str) -> bool:
-    return classify(name).cached
-
-
 def _in_parts(channel: str, name_json: bytes, data_json: bytes) -> bytes:
     return codec.server_event("e", json.loads(data_json), channel)
 
@@ -138,8 +133,6 @@ TWINS: dict[str, tuple[Callable[[int], None], Callable[[], None]]] = {
         _off(websocket.WebSocketConnection, "_take_only", _perform_always),
     ),
     "is_private": (lambda n: paths.client_events(n, 1), _off(client_events, "is_private", _private)),
-    "is_cached, publish": (lambda n: paths.publishes(n, [ROOM]), _off(node, "is_cached", _cached)),
-    "is_cached, subscribe": (paths.subscribes, _off(subscriptions, "is_cached", _cached)),
     "send at once": (lambda n: paths.client_events(n, 1), _off(hub.Hub, "publish", _wait)),
     "_publish_known": (lambda n: paths.publishes(n, [ROOM]), _whole),
     "HeadReader.next": (

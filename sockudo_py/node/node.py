@@ -43,7 +43,7 @@ from sockudo_py.node.view import ClientsView
 from sockudo_py.process.watermarks import Watermarks
 from sockudo_py.protocol import codec
 from sockudo_py.protocol.app import App
-from sockudo_py.protocol.channels import is_cached, user_of
+from sockudo_py.protocol.channels import classify, user_of
 from sockudo_py.protocol.effects import (
     Close,
     Effect,
@@ -258,7 +258,7 @@ class Node:
         one, alone, here = len(channels) == 1, self._alone, hub.channels(app_id)
         parts = None if one else (codec.json_string(event), codec.json_string(data))
         for channel in channels if one else dict.fromkeys(channels):
-            cached = is_cached(channel)
+            cached = classify(channel).cached
             if alone and not cached and channel not in here:
                 continue  # it has no receiver
             payload = codec.server_event(event, data, channel) if parts is None else codec.event(channel, *parts)

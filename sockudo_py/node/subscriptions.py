@@ -14,7 +14,7 @@ from sockudo_py.node.counts import SubscriptionCounts
 from sockudo_py.node.misses import CacheMisses
 from sockudo_py.protocol import codec
 from sockudo_py.protocol.app import App
-from sockudo_py.protocol.channels.table import is_cached
+from sockudo_py.protocol.channels.table import classify
 from sockudo_py.protocol.effects import Effect, Join, Leave, Member
 from sockudo_py.protocol.source import Source
 from sockudo_py.tap import Tap
@@ -108,7 +108,7 @@ class Subscriptions:
         if logs.tracing or self._tap.cold:
             trace.subscribed(self._tap, client, channel, member)
         self._perform(client, effects)
-        if is_cached(channel):
+        if classify(channel).cached:
             self._replay(client, channel)
         if app.subscription_count:
             self._count(app, channel, member, outcome.subscription_count, session.source)

@@ -29,7 +29,7 @@ from sockudo_py.http.query import TooManyParameters, read_signed
 from sockudo_py.management.requests import models
 from sockudo_py.management.requests.values import Refused
 from sockudo_py.protocol import codec
-from sockudo_py.protocol.channels.table import classify, is_cached, is_private, valid_channel_name
+from sockudo_py.protocol.channels.table import classify, is_private, valid_channel_name
 from sockudo_py.queues import jobs
 from sockudo_py.queues.base import Append, Claim
 from sockudo_py.webhooks.endpoints.filters import compile_filter, filter_problems
@@ -311,10 +311,10 @@ def user_data(data: bytes) -> list[tuple[int, bytes]]:
 
 
 def channel_names(data: bytes) -> None:
-    """Two questions about a name are answered as its class answers them; an event of parts is one made whole."""
+    """Whether a name is private is answered as its class answers it; an event of parts is one made whole."""
     name = data.decode("utf-8", "replace")
     row = classify(name)
-    assert (is_private(name), is_cached(name)) == (row.private, row.cached)
+    assert is_private(name) == row.private
     whole = codec.server_event(name, name, name)
     assert codec.event(name, codec.json_string(name), codec.json_string(name)) == whole
     assert json.loads(whole) == {"event": name, "data": name, "channel": name}

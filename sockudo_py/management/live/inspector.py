@@ -11,8 +11,7 @@ from sockudo_py.endpoints import Endpoint
 from sockudo_py.errors import Unavailable
 from sockudo_py.node.view import ClientsView
 from sockudo_py.protocol.app import App
-from sockudo_py.protocol.channels import is_cached
-from sockudo_py.protocol.channels.table import classify
+from sockudo_py.protocol.channels import classify
 from sockudo_py.tap import Tap
 from sockudo_py.webhooks.stats import describe_endpoint
 
@@ -121,7 +120,7 @@ class Inspector:
         return shown
 
     async def _cached(self, app: App, name: str) -> str | None:
-        if not is_cached(name):
+        if not classify(name).cached:
             return None
         try:
             found = await self._node.cached(app, name)

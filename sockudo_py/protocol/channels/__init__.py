@@ -5,9 +5,8 @@ from sockudo_py.protocol.channels.table import (
     PUBLIC,
     ChannelClass,
     classify,
-    is_cached,
     user_of,
     valid_channel_name,
 )
 
-__all__ = ["CLASSES", "PUBLIC", "ChannelClass", "classify", "is_cached", "user_of", "valid_channel_name"]
+__all__ = ["CLASSES", "PUBLIC", "ChannelClass", "classify", "user_of", "valid_channel_name"]

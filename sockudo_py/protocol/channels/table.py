@@ -37,7 +37,6 @@ CLASSES: Final = (
 _PREFIX = re.compile("|".join(row.prefix for row in CLASSES))  # the alternatives are tried in their order
 _BY_PREFIX: Final = {row.prefix: row for row in CLASSES}
 _PRIVATE: Final = tuple(row.prefix for row in reversed(CLASSES) if row.private)
-_CACHED: Final = tuple(row.prefix for row in reversed(CLASSES) if row.cached)
 
 
 def classify(name: str) -> ChannelClass:
@@ -49,11 +48,6 @@ def classify(name: str) -> ChannelClass:
 def is_private(name: str) -> bool:
     """Return ``classify(name).private`` in less time: client events need no more."""
     return name.startswith(_PRIVATE)
-
-
-def is_cached(name: str) -> bool:
-    """Return ``classify(name).cached`` in less time: joins need no more."""
-    return name.startswith(_CACHED)
 
 
 def valid_channel_name(name: str, max_length: int = 200) -> bool:

@@ -1,7 +1,7 @@
 import pytest
 
 from sockudo_py.protocol.channels import CLASSES, PUBLIC, classify, user_of, valid_channel_name
-from sockudo_py.protocol.channels.table import is_cached, is_private
+from sockudo_py.protocol.channels.table import is_private
 
 
 @pytest.mark.parametrize(
@@ -93,6 +93,6 @@ def test_the_user_of_an_internal_channel() -> None:
 
 @pytest.mark.parametrize("prefix", [row.prefix for row in CLASSES] + ["", "my-", "privat", "cach"])
 @pytest.mark.parametrize("rest", ["", "x", "cache-x", "private-x", "encrypted-cache-x", "-x"])
-def test_the_short_questions_have_the_answers_of_the_table(prefix: str, rest: str) -> None:
+def test_the_short_question_has_the_answer_of_the_table(prefix: str, rest: str) -> None:
     name = prefix + rest
-    assert (is_private(name), is_cached(name)) == (classify(name).private, classify(name).cached)
+    assert is_private(name) == classify(name).private

@@ -7,15 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sockudo_py.protocol import codec
-from sockudo_py.protocol.channels.table import CLASSES, classify, is_cached, is_private
+from sockudo_py.protocol.channels.table import CLASSES, classify, is_private
 
 NAMES = st.builds(str.__add__, st.sampled_from(["", "my-", *(row.prefix for row in CLASSES)]), st.text(max_size=5))
 
 
 @given(NAMES)
-def test_two_questions_about_a_name_are_answered_as_its_class_answers_them(name: str) -> None:
+def test_whether_a_name_is_private_is_answered_as_its_class_answers_it(name: str) -> None:
     assert is_private(name) == classify(name).private
-    assert is_cached(name) == classify(name).cached
 
 
 @given(st.text(), st.text(), st.text())
