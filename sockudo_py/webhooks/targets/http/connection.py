@@ -16,6 +16,7 @@ from dataclasses import field
 import httptools
 
 from sockudo_py.protocol.values import value
+from sockudo_py.webhooks.targets.http.burst import Burst
 from sockudo_py.webhooks.targets.http.deadlines import Deadlines
 
 _MOST_FIELD = 8190  # bytes of one header
@@ -57,11 +58,13 @@ class Connection(asyncio.Protocol):
         sock: The socket below, to look for an end that the event loop has not noticed yet.
         keep: How many bytes of a body are kept; an answer with more is cut off, and the connection with it.
         deadlines: Calls ``time_out`` when a request takes too long.
+        burst: Calls ``flush`` when a request is to be written.
     """
 
     __slots__ = (
         "_answered_at",
         "_body",
+        "_burst",
         "_complete",
         "_deadlines",
         "_delimited",
@@ -71,6 +74,7 @@ class Connection(asyncio.Protocol):
         "_left",
         "_parser",
         "_readable",
+        "_request",
         "_retry_after",
         "_status",
         "_tunnel",
@@ -80,7 +84,7 @@ class Connection(asyncio.Protocol):
         "transport",
     )
 
-    def __init__(self, sock: socket.socket, keep: int, deadlines: Deadlines) -> None:
+    def __init__(self, sock: socket.socket, keep: int, deadlines: Deadlines, burst: Burst) -> None:
         self.transport: asyncio.Transport | None = None
         self.idle_since = 0.0
         self.reusable = False
@@ -90,6 +94,8 @@ class Connection(asyncio.Protocol):
         self._keep = keep
         self._done: Done | None = None  # of the request that is under way
         self._deadlines = deadlines
+        self._burst = burst
+        self._request = b""  # until it is written
         self._retry_after: str | None = None
         self._body: list[bytes] = []
         self._tunnel = False
@@ -139,7 +145,14 @@ class Connection(asyncio.Protocol):
         self._tunnel = tunnel
         self._left = self._keep + _OVERHEAD
         self._deadlines.set(self, timeout)
-        self.transport.write(request)
+        self._request = request
+        self._burst.add(self)
+
+    def flush(self) -> None:
+        """Write the request that waits, if it is still under way."""
+        request, self._request = self._request, b""
+        if request and self._done is not None and self.transport is not None:
+            self.transport.write(request)
 
     def abort(self) -> None:
         """Close at once; unread bytes of an answer are not waited for."""
@@ -158,6 +171,9 @@ class Connection(asyncio.Protocol):
         """Take a part of an answer."""
         if self._done is None:
             self.abort()
+            return
+        if self._request:
+            self._end_early("protocol", "the endpoint answered before it was asked")
             return
         try:
             self._parser.feed_data(data)

@@ -20,6 +20,7 @@ from sockudo_py.memo import TwoGenerationCache
 from sockudo_py.process.descriptors import is_shortage
 from sockudo_py.webhooks.endpoints.guard import AddressGuard, BlockedAddress
 from sockudo_py.webhooks.endpoints.hosts import normal_host
+from sockudo_py.webhooks.targets.http.burst import Burst
 from sockudo_py.webhooks.targets.http.connection import Connection, ExchangeError
 from sockudo_py.webhooks.targets.http.deadlines import Deadlines
 from sockudo_py.webhooks.targets.http.resolver import AddrInfo, Lookup, Resolver
@@ -96,6 +97,7 @@ class Dialer:
         self._known: TwoGenerationCache[tuple[str, int], tuple[float, list[AddrInfo]]] = TwoGenerationCache(_MOST_KNOWN)
         self.open: set[Connection] = set()
         self._deadlines = Deadlines()
+        self._burst = Burst()
 
     @property
     def proxy_authorization(self) -> str | None:
@@ -212,7 +214,7 @@ class Dialer:
             raise ExchangeError("connect", f"the egress proxy opens no tunnel: {error}") from None
         if not 200 <= answer.status <= 299 or connection.transport is None:
             raise ExchangeError("connect", f"the egress proxy answered {answer.status}")
-        inner = Connection(sock, self._keep, self._deadlines)
+        inner = Connection(sock, self._keep, self._deadlines, self._burst)
         loop = asyncio.get_running_loop()
         try:
             transport = await loop.start_tls(
@@ -240,7 +242,7 @@ class Dialer:
             options: dict[str, Any] = {}
             if server_hostname is not None:
                 options = {"ssl": await self._context(client_cert), "server_hostname": _server(server_hostname)}
-            made = Connection(sock, self._keep, self._deadlines)
+            made = Connection(sock, self._keep, self._deadlines, self._burst)
             await asyncio.get_running_loop().create_connection(lambda: made, sock=sock, **options)
         except ConnectionError:
             sock.close()
