@@ -274,7 +274,9 @@ class EndpointConfig(EndpointFields):
 
     id: Positive | None = Field(default=None, description="Number in `/v1/webhooks`; null: made from `uid`.")
     uid: Annotated[Name, BeforeValidator(_endpoint_uid)] | None = Field(
-        default=None, description="Identity, `wh_...`; null: made from app id, place in the list, and target."
+        default=None,
+        description="Identity: `wh_` and up to 64 letters, digits, `_`, `-`; null: made from app id, place in the "
+        "list, and target.",
     )
     secret: Secret | None = Field(
         default=None,

@@ -2,11 +2,12 @@
 
 import csv
 import http.client
+import re
 import socket
 import ssl
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,11 +71,11 @@ class Command:
 Adapter = Callable[[Stage], Command]
 
 
-def nginx(stage: Stage) -> Command:
+def nginx(stage: Stage, changes: Mapping[str, str] = MappingProxyType({})) -> Command:
     site = adapted(
         "nginx.conf",
         {
-            "127.0.0.1:6001": stage.upstream,
+            **(changes or {"127.0.0.1:6001": stage.upstream}),
             "listen 443 ssl": f"listen 127.0.0.1:{stage.port} ssl",
             f"/etc/letsencrypt/live/{HOST}/fullchain.pem": str(stage.certificate),
             f"/etc/letsencrypt/live/{HOST}/privkey.pem": str(stage.key),
@@ -91,6 +92,17 @@ def nginx(stage: Stage) -> Command:
     )
     found = packages("nginx")
     return Command([str(found.file("usr/sbin/nginx")), "-p", str(stage.folder), "-c", str(path)], found.env)
+
+
+def nginx_of_several(nodes: Sequence[str]) -> Adapter:
+    """Return nginx with ``several/nginx.conf`` in place of its upstream, as docs/proxies.md says."""
+    text = (SNIPPETS / "several" / "nginx.conf").read_text()
+    named = re.findall(r"10\.0\.0\.\d+:6001", text)
+    assert len(named) == len(nodes)
+    for old, node in zip(named, nodes, strict=True):
+        text = text.replace(old, node)
+    one = "upstream sockudo {\n    server 127.0.0.1:6001;\n    keepalive 32;\n}\n"
+    return lambda stage: nginx(stage, {one: text})
 
 
 def caddy(stage: Stage) -> Command:

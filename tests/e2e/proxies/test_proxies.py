@@ -25,6 +25,7 @@ from tests.e2e.proxies.kit import (
     Stage,
     haproxy,
     nginx,
+    nginx_of_several,
     proxied,
     wait_for_state,
 )
@@ -301,6 +302,21 @@ async def test_without_pings_the_proxy_cuts_a_quiet_client(name: str, tmp_path: 
         async with Chain(server, front).client() as client:
             with pytest.raises(ConnectionClosed):
                 await asyncio.wait_for(client.connection.recv(), 30)
+
+
+def test_nginx_goes_on_with_the_nodes_that_are_left(tmp_path: Path) -> None:
+    config = server_config(app_config(APP), trusted_proxies=["127.0.0.1/32"])
+    with (
+        running(config, tmp_path / "a") as one,
+        running(config, tmp_path / "b") as two,
+        running(config, tmp_path / "c") as three,
+    ):
+        nodes = [f"127.0.0.1:{node.port}" for node in (one, two, three)]
+        with proxied(nginx_of_several(nodes), tmp_path / "proxy", nodes[0]) as front:
+            assert front.get("/up")[0] == 200
+            one.kill()
+            two.kill()
+            assert [front.get("/up")[0] for _ in range(6)] == [200] * 6
 
 
 @pytest.mark.parametrize("limited", [True, False])
