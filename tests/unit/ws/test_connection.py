@@ -9,7 +9,7 @@ import pytest
 from sockudo_py.hub import CROWDING, PACED
 from sockudo_py.protocol.session import Session, Settings
 from sockudo_py.ws.connection import WebSocketConnection, discard
-from tests.support.client import eventually
+from tests.support.client import channel_auth, eventually
 from tests.support.edge_bench import (
     APP,
     BINARY,
@@ -26,6 +26,7 @@ from tests.support.edge_bench import (
     subscribe,
     upgrade,
 )
+from tests.support.server import TestApp
 
 PINGED = message("pusher:ping", data={})
 HELLO = b"\x03\xe8bye"
@@ -51,6 +52,25 @@ def events(peer: Peer) -> list[str]:
 def test_a_text_message_is_answered(peer: Peer) -> None:
     peer.send(PINGED)
     assert events(peer) == ["pusher:pong"]
+
+
+def subscribe_private(peer: Peer, channel: str) -> None:
+    """Subscribe, and throw the answer away."""
+    auth = channel_auth(TestApp(), peer.socket_id, channel)
+    peer.send(message("pusher:subscribe", data={"channel": channel, "auth": auth}))
+    assert events(peer) == ["pusher_internal:subscription_succeeded"]
+
+
+@pytest.mark.parametrize("beside", [b"", frame(PONG, b"")], ids=["alone", "with another frame"])
+def test_others_get_a_client_event_whether_or_not_it_came_alone(bench: Bench, beside: bytes) -> None:
+    sender, reader = bench.websocket(), bench.websocket()
+    for peer in (sender, reader):
+        subscribe_private(peer, "private-a")
+    sender.send(message("client-a", channel="private-a", data={"x": 1}) + beside)
+    bench.loop.advance()
+    assert reader.messages() == [{"event": "client-a", "channel": "private-a", "data": '{"x":1}'}]
+    assert sender.messages() == []
+    assert bench.metrics.apps["3"].client_events == 1
 
 
 def test_every_split_of_a_handshake_and_two_messages_gives_the_same(bench: Bench) -> None:
