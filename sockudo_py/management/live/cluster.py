@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import time
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -35,6 +36,7 @@ class ClusterConsole:
         console: What is watched here.
         note: Returns the facts about this node.
         clock: Unix seconds.
+        elapsed: Seconds that no change of the clock moves.
     """
 
     def __init__(
@@ -44,12 +46,15 @@ class ClusterConsole:
         console: Console,
         note: Callable[[], dict[str, Any]],
         clock: Callable[[], float],
+        elapsed: Callable[[], float] = time.monotonic,
     ) -> None:
         self._board = board
         self._tap = tap
         self._console = console
         self._note = note
         self._clock = clock
+        self._elapsed = elapsed
+        self._seen: dict[str, tuple[bytes, float]] = {}  # of each node its last note, and when it came
         self._name = str(note()["id"])
         self._until = 0.0  # rows are sent until then
         self._sending = False
@@ -78,12 +83,11 @@ class ClusterConsole:
 
     async def nodes(self) -> list[dict[str, Any]]:
         """Return the facts about every node, this one first. Raises ``Unavailable``."""
-        now = self._clock()
-        found = []
-        for node_id, text in (await self._board.read()).items():
+        found, notes = [], await self._board.read()
+        self._seen = {node_id: kept for node_id, kept in self._seen.items() if node_id in notes}
+        for node_id, text in notes.items():
             note = _object(text)
-            at = note.pop("at", None)
-            age = now - at if isinstance(at, int | float) else DEAD + 1
+            age = self._age(node_id, text, note.pop("at", None))
             if age > DEAD:
                 self._board.forget(node_id)
                 continue
@@ -91,6 +95,19 @@ class ClusterConsole:
             state = "away" if age > LONGEST else note.get("state", "up")
             found.append({**note, "here": here, "state": state, "lag_ms": max(0, round(age * 1000))})
         return sorted(found, key=lambda one: (not one["here"], str(one.get("id"))))
+
+    def _age(self, node_id: str, text: bytes, at: object) -> float:
+        """Return the seconds since a note came. Clocks of nodes differ: only the first look believes a note."""
+        now = self._elapsed()
+        if not isinstance(at, int | float):
+            return DEAD + 1
+        kept = self._seen.get(node_id)
+        if kept is None:
+            said = min(max(self._clock() - at, 0.0), DEAD)  # a clock that is behind is not yet a node that is dead
+            self._seen[node_id] = (text, now - said)
+        elif kept[0] != text:
+            self._seen[node_id] = (text, now)
+        return now - self._seen[node_id][1]
 
     async def _beat(self) -> None:
         while True:
@@ -101,7 +118,7 @@ class ClusterConsole:
                     self._board.tell(WATCH, self._board.node_id.encode())
                 else:
                     self._board.leave(ROWS)
-                if self._sending and self._clock() > self._until:
+                if self._sending and self._elapsed() > self._until:
                     self._end_sending()
             except Exception:
                 log.exception("telling other nodes about this one failed")
@@ -109,7 +126,7 @@ class ClusterConsole:
 
     def _message(self, topic: str, payload: bytes) -> None:
         if topic == WATCH and payload.decode("ascii", "replace") != self._board.node_id:
-            self._until = self._clock() + LONGEST
+            self._until = self._elapsed() + LONGEST
             if not self._sending:
                 self._sending = True
                 self._tap.follow(self._take)

@@ -70,7 +70,9 @@ class Node:
         self.tap = Tap(clock)
         self.console = Console(self.tap, clock)
         self.board = FakeBoard(f"id-{name}", boards)
-        self.cluster = ClusterConsole(self.board, self.tap, self.console, lambda: {"id": name, "connections": 1}, clock)
+        self.cluster = ClusterConsole(
+            self.board, self.tap, self.console, lambda: {"id": name, "connections": 1}, clock, clock
+        )
 
     def tell(self, channel: str) -> None:
         self.tap.tell("publish", "app", None, channel, None, lambda: {"event": "e"})
@@ -139,13 +141,38 @@ async def test_nodes_and_those_that_went_silent() -> None:
     clock.now += LONGEST + 1
     boards.notes["id-first"] = json.dumps({"id": "first", "at": clock.now}).encode()
     assert [one["state"] for one in await first.cluster.nodes()] == ["up", "away"]
-    clock.now += DEAD
+    clock.now += DEAD - LONGEST
     boards.notes["id-first"] = json.dumps({"id": "first", "at": clock.now}).encode()
     boards.notes["id-other"] = b"no JSON"
     assert [one["id"] for one in await first.cluster.nodes()] == ["first"]
     assert set(boards.notes) == {"id-first"}
     await first.cluster.stop()
     await second.cluster.stop()
+
+
+async def test_a_node_whose_clock_is_wrong_is_seen_by_the_changes_of_its_note() -> None:
+    clock, boards = Clock(), Boards()
+    node = Node("first", boards, clock)
+    await node.cluster.start()
+    await eventually(lambda: len(boards.notes) == 1, "its note")
+
+    def post(behind: float, ahead: float) -> None:
+        boards.notes["id-behind"] = json.dumps({"id": "behind", "at": clock.now - behind}).encode()
+        boards.notes["id-ahead"] = json.dumps({"id": "ahead", "at": clock.now + ahead}).encode()
+
+    async def states() -> dict[str, str]:
+        return {one["id"]: one["state"] for one in await node.cluster.nodes() if not one["here"]}
+
+    post(3600, 3600)
+    assert await states() == {"ahead": "up", "behind": "away"}  # as far as one look can tell
+    clock.now += 5
+    post(3600, 3600)
+    assert await states() == {"ahead": "up", "behind": "up"}
+    clock.now += LONGEST + 1
+    assert await states() == {"ahead": "away", "behind": "away"}
+    clock.now += DEAD
+    assert await states() == {}
+    await node.cluster.stop()
 
 
 async def test_what_others_send_may_be_anything() -> None:
