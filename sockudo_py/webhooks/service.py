@@ -33,6 +33,7 @@ from sockudo_py.webhooks.metrics import WebhookMetrics
 from sockudo_py.webhooks.operators.notices import Notices
 from sockudo_py.webhooks.operators.watch import Watch
 from sockudo_py.webhooks.resync import Resync, Truth
+from sockudo_py.webhooks.resync_order import ResyncOrder
 from sockudo_py.webhooks.spool.crowding import Brake
 from sockudo_py.webhooks.spool.memory import SpoolLimits
 from sockudo_py.webhooks.stats import DeliveryStats, describe_endpoint
@@ -44,6 +45,7 @@ log = logging.getLogger(__name__)
 SAMPLE_INTERVAL = 5.0
 WARN_INTERVAL = 3600.0
 _LANES_SHOWN = 20
+_LAST_NOTES = 1.0  # seconds at the stop for the ends of resyncs
 _LAST_ROWS = 1.0  # seconds at the stop for the history's last batch
 
 
@@ -126,9 +128,14 @@ class WebhookService:
         if truth is not None:
             dropped = self._metrics.spool_dropped.values
             self.resync = Resync(
-                self.dispatcher, self._lanes, self.registry, truth, lambda: sum(dropped.values()), clock
+                self.dispatcher,
+                ResyncOrder(self._lanes, clock),
+                self.registry,
+                truth,
+                lambda: sum(dropped.values()),
+                clock,
             )
-            attempted = self.resync.attempted
+            attempted = self.resync.order.attempted
             on_attempt = attempted if on_attempt is None else _both(attempted, on_attempt)
         self.catalogue = Catalogue()
         self.trigger = Trigger(
@@ -211,12 +218,12 @@ class WebhookService:
             )
         if self._recovery is not None:
             await self._recovery.stop()
-        if self.resync is not None:
-            self.resync.stop()
         await self.feeds.stop()
         await self.trigger.stop()
         await self.dispatcher.stop(min(5.0, timeout))
         await self.worker.stop(max(0.0, timeout - (time.monotonic() - started)))
+        if self.resync is not None:
+            await self.resync.order.stop(min(_LAST_NOTES, max(0.0, timeout - (time.monotonic() - started))))
         await self.notices.stop()
         await self._lanes.stop()
         if self.history is not None:

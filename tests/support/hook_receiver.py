@@ -56,6 +56,7 @@ class HookReceiver:
         self._hooks: dict[str, list[Hook]] = defaultdict(list)
         self._answers: dict[str, list[int | float]] = defaultdict(list)
         self._delays: dict[str, float] = {}
+        self._work: dict[str, Callable[[Hook], None]] = {}
         self._said: dict[str, tuple[bytes, dict[str, str]]] = {}
         receiver = self
 
@@ -67,6 +68,8 @@ class HookReceiver:
                 hook = Hook(self.path, tuple(self.headers.items()), body, time.monotonic())
                 answer = receiver._take(hook)
                 receiver._stopping.wait(receiver._delays.get(hook.path, 0))
+                if work := receiver._work.get(hook.path):
+                    work(hook)
                 if isinstance(answer, float):  # hang for so long, or until the receiver closes
                     receiver._stopping.wait(answer)
                     self.close_connection = True
@@ -121,6 +124,10 @@ class HookReceiver:
     def delay(self, path: str, seconds: float) -> None:
         """Answer all requests to ``path`` so much later."""
         self._delays[path] = seconds
+
+    def work(self, path: str, work: Callable[[Hook], None]) -> None:
+        """Do this with each request to ``path`` before it is answered, in a thread of its own."""
+        self._work[path] = work
 
     def say(self, path: str, body: bytes, **headers: str) -> None:
         """Answer all requests to ``path`` with this body and these headers."""

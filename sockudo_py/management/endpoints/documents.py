@@ -2,7 +2,7 @@
 
 A row of an endpoint has its uid as key. A switch has ``override:`` and the uid of an endpoint; it is kept for endpoints
 of the configuration, whose file is never rewritten, and for those that the server has disabled itself. A note that an
-endpoint is to get a resync has ``resync:`` and its uid.
+endpoint is to get a resync has ``resync:`` and its uid; one that its lane keeps its order for resyncs, ``order:``.
 """
 
 from collections.abc import Mapping
@@ -16,6 +16,7 @@ from sockudo_py.webhooks.endpoints.registry import Override
 
 OVERRIDE: Final = "override:"
 RESYNC_DUE: Final = "resync:"
+ORDER: Final = "order:"
 VERSION: Final = 1
 
 
@@ -112,3 +113,16 @@ def note_taken_ms(text: bytes) -> int:
     except (ValueError, TypeError, KeyError):
         return 0
     return taken if type(taken) is int else 0
+
+
+def encode_order(resyncs: Mapping[str, int]) -> bytes:
+    """Return the text of a note that a lane keeps its order for these resyncs. See ``read_order``."""
+    return orjson.dumps({"v": VERSION, "resyncs": dict(resyncs)})
+
+
+def read_order(text: bytes) -> dict[str, int]:
+    """Return the resyncs of a note by id, with the Unix milliseconds at which each began. Raises Broken."""
+    try:
+        return {str(ident): int(began_ms) for ident, began_ms in orjson.loads(text)["resyncs"].items()}
+    except (ValueError, TypeError, KeyError, AttributeError) as problem:
+        raise Broken(f"it can't be read: {type(problem).__name__}") from None

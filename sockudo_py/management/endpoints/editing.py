@@ -10,7 +10,14 @@ from sockudo_py.apps.base import AppManager
 from sockudo_py.endpoints import Endpoint, ProfileName, Secret
 from sockudo_py.management.audit import audit_line
 from sockudo_py.management.credentials.keys import Admin
-from sockudo_py.management.endpoints.documents import OVERRIDE, RESYNC_DUE, Document, encode_note, encode_override
+from sockudo_py.management.endpoints.documents import (
+    ORDER,
+    OVERRIDE,
+    RESYNC_DUE,
+    Document,
+    encode_note,
+    encode_override,
+)
 from sockudo_py.management.endpoints.making import blocked, new_secret, new_uid, refuse, signs_itself
 from sockudo_py.management.endpoints.managed import Define, ManagedEndpoints
 from sockudo_py.management.requests.models import MASK, EndpointBody, merged, named_once, read
@@ -181,6 +188,7 @@ class Editor:
                 Write(uid, self._seen(uid, document), None),
                 *self._without(OVERRIDE + uid),
                 *self._without(RESYNC_DUE + uid),
+                *self._without(ORDER + uid),
             ]
             line = audit_line(by.name, "delete", app_id=document.app_id, webhook_id=uid)
             try:

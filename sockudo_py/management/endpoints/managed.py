@@ -11,12 +11,14 @@ from sockudo_py.endpoints import Endpoint
 from sockudo_py.errors import ConfigError, SockudoError, Unavailable
 from sockudo_py.management.audit import audit_line
 from sockudo_py.management.endpoints.documents import (
+    ORDER,
     OVERRIDE,
     RESYNC_DUE,
     Broken,
     Document,
     encode_override,
     read_document,
+    read_order,
     read_override,
 )
 from sockudo_py.protocol.app import App
@@ -62,7 +64,7 @@ class ManagedEndpoints:
         self._apps = apps
         self._define = define
         self._rules = rules
-        self._poll = poll
+        self.poll = poll
         self._version = -1
         self._rows: Mapping[str, Row] = {}
         self._documents: dict[str, Document] = {}
@@ -74,6 +76,8 @@ class ManagedEndpoints:
         self._tasks: set[asyncio.Task[None]] = set()
         self.resyncs_due: set[str] = set()  # uids of endpoints
         self.on_rows: Callable[[], None] = lambda: None  # called when these have changed
+        self.orders: dict[str, Mapping[str, int]] = {}  # uid -> resyncs for which its lane keeps its order
+        self.on_orders: Callable[[], None] = lambda: None  # called when these have changed
         registry.subscribe(self._changed)
 
     async def start(self) -> None:
@@ -168,7 +172,7 @@ class ManagedEndpoints:
     async def _follow(self) -> None:
         away = False
         while True:
-            await asyncio.sleep(self._poll)
+            await asyncio.sleep(self.poll)
             try:
                 await self.refresh()
                 if away:
@@ -185,23 +189,39 @@ class ManagedEndpoints:
         before, self._rows = self._rows, contents.rows
         self._version = contents.version
         touched: set[str] = set()
+        orders = self.orders
         for key in {*before, *contents.rows}:
             old, new = before.get(key), contents.rows.get(key)
             if key.startswith(OVERRIDE) or (old is not None and new is not None and old.revision == new.revision):
                 continue
             if key.startswith(RESYNC_DUE):
                 self._note(key.removeprefix(RESYNC_DUE), new)
+            elif key.startswith(ORDER):
+                self.orders = self._ordered(key, new)
             else:
                 touched |= self._take(key, new)
         self._apply(touched)
         if self.resyncs_due:
             self.on_rows()
+        if self.orders is not orders:
+            self.on_orders()
 
     def _note(self, uid: str, row: Row | None) -> None:
         if row is None:
             self.resyncs_due.discard(uid)
         else:
             self.resyncs_due.add(uid)
+
+    def _ordered(self, key: str, row: Row | None) -> dict[str, Mapping[str, int]]:
+        """Return the orders after a change of such a note."""
+        orders = {**self.orders}
+        orders.pop(key.removeprefix(ORDER), None)
+        if row is not None:
+            try:
+                orders[key.removeprefix(ORDER)] = read_order(row.text)
+            except Broken as problem:
+                self._complain(key, row.revision, str(problem))
+        return orders
 
     def _take(self, key: str, row: Row | None) -> set[str]:
         """Read the row of an endpoint; return the apps that are concerned."""

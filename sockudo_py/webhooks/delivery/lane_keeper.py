@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+from collections.abc import Set
 from dataclasses import replace
 
 from sockudo_py.endpoints import Endpoint, gathers
@@ -53,7 +54,7 @@ class LaneKeeper:
         self._slow_start = slow_start
         self._max_payload_bytes = max_payload_bytes
         self._changed: set[str] = set()
-        self._in_order: set[str] = set()  # lanes that keep their order for a while, whatever their endpoints say
+        self._in_order: Set[str] = frozenset()  # lanes that keep their order now, whatever their endpoints say
         self._freed: set[str] = set()  # enabled, or with another target: the lane's gate has to go
         self._deleted: set[str] = set()
         self._wake = asyncio.Event()
@@ -83,17 +84,20 @@ class LaneKeeper:
                 await self._task
             self._task = None
 
-    async def order(self, uid: str) -> None:
-        """Let a lane keep its order from now on: one request at a time. Raises what the queue raises."""
-        self._in_order.add(uid)
-        await self._set(uid)
+    def keep_order(self, uids: Set[str]) -> None:
+        """Let these lanes, and no others, keep their order whatever their endpoints say: one request at a time.
 
-    def let_go(self, uid: str) -> None:
-        """Undo ``order``, soon."""
-        if uid in self._in_order:
-            self._in_order.discard(uid)
-            self._changed.add(uid)
+        Soon; ``set_now`` says when. Before the start: from the start on.
+        """
+        changed = self._in_order ^ uids
+        self._in_order = frozenset(uids)
+        if changed:
+            self._changed |= changed
             self._wake.set()
+
+    async def set_now(self, uid: str) -> None:
+        """Return when the queue knows how a lane is to be. Raises what the queue raises."""
+        await self._set(uid)
 
     def _note(self, old: Endpoint | None, new: Endpoint | None) -> None:
         if new is not None:

@@ -26,6 +26,7 @@ from sockudo_py.management.endpoints.documents import Document
 from sockudo_py.management.endpoints.editing import Editor
 from sockudo_py.management.endpoints.healing import Healing
 from sockudo_py.management.endpoints.managed import ManagedEndpoints
+from sockudo_py.management.endpoints.order_notes import StoredNotes
 from sockudo_py.management.endpoints.projects import ProjectRoutes
 from sockudo_py.management.endpoints.routes import EndpointRoutes
 from sockudo_py.management.links import LinkRoutes
@@ -125,6 +126,9 @@ class Management:
             limiter,
             most_body=config.http_api.request_limit_in_mb * 1024 * 1024,
         )
+        if webhooks.resync is not None and config.sends_webhooks:
+            order = webhooks.resync.order
+            order.notes = StoredNotes(self.managed, order.noted)
         self.healing = Healing(self.managed, registry, webhooks.resync if config.sends_webhooks else None)
         letters, writer = letters_of(queue), webhooks.history
         past = make_past(history, webhooks, queue, letters)

@@ -34,7 +34,7 @@ async def told(*slices: list[Held]) -> tuple[Resynced, dict[str, list[tuple[str,
     for claim in await queue.claim_lane("wh_1", 1000, 30.0):
         events = orjson.loads(claim.job)["events"]
         found[orjson.loads(claim.job)["id"]] = [(event["name"], event.get("user_id", "")) for event in events]
-    service.resync.stop()
+    await service.resync.order.stop(1.0)
     await service.dispatcher.stop(1.0)
     await queue.close()
     return done, found
