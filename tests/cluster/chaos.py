@@ -63,7 +63,8 @@ class Play:
         self.dead: list[Driven] = []
         self.number = 0
         self.problems: list[str] = []
-        self.lossy = False
+        self.lossy = False  # Redis came back older than it was
+        self.forgot = False  # Redis lost data: until all nodes have told theirs, a full channel looks as if it had room
 
     def enter(self, node: Driven) -> None:
         """A node is there."""
@@ -156,11 +157,12 @@ class Play:
                 await asyncio.sleep(NODE_TIMEOUT * 2.5)
                 await self.start(site.add(), stack)
             case "flush":
+                self.forgot = True
                 await self.calm()
                 server.cli("FLUSHALL")
                 await asyncio.sleep(NODE_TIMEOUT * 2.5)
             case "restart":
-                self.lossy = True
+                self.lossy = self.forgot = True
                 await self.calm()
                 server.cli("SAVE")
                 for _ in range(20):
@@ -242,7 +244,7 @@ class Play:
         if sorted(redis.zrange(self.site.key(f"names:{APP}"), 0, -1)) != sorted(totals):
             self.problems.append("the names are not those of the channels that are counted")
         for channel in CHANNELS:
-            if redis.hlen(self.site.key(f"r:{APP}\0{channel}")) > LIMIT:
+            if not self.forgot and redis.hlen(self.site.key(f"r:{APP}\0{channel}")) > LIMIT:
                 self.problems.append(f"{channel} has more members than it may have")
         for name in ("pending", "doubt", "dead", "pinfo"):
             if redis.exists(self.site.key(name)):
