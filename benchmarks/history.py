@@ -3,7 +3,8 @@
 The first part puts attempts through the writer into a SQLite file and looks at the bounds again and again: it fails
 when one does not hold, or when the statistics differ from a recount. The second counts instructions with and without a
 history (``benchmarks.webhook_path``, needs valgrind): of single deliveries of one endpoint, of which as many come in a
-second as the history keeps.
+second as the history keeps. The third delivers with and without a history in turn, by a real server to a real receiver,
+as fast as it can: it wants a machine that does nothing else.
 """
 
 import argparse
@@ -14,8 +15,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import median
 
-from benchmarks import webhook_path
+import uvloop
+
+from benchmarks import webhook_path, webhooks
+from benchmarks.harness import Result
+from benchmarks.subjects import own
 from sockudo_py.endpoints import Endpoint
 from sockudo_py.metrics import Metrics
 from sockudo_py.protocol.app import AppKey
@@ -172,10 +178,11 @@ async def _run(deliveries: int) -> None:
 
 
 def main() -> None:
-    """Run both parts."""
+    """Run the parts."""
     parser = argparse.ArgumentParser(prog="benchmarks.history", description=__doc__)
     parser.add_argument("--deliveries", type=int, default=1_000_000, help="of the first part; 0: leave it out")
     parser.add_argument("--forms", nargs="*", default=_FORMS, help="of the second part, as in webhook_path")
+    parser.add_argument("--repeat", type=int, default=7, help="of the third part; 0: leave it out")
     arguments = parser.parse_args()
     if arguments.deliveries:
         asyncio.run(_run(arguments.deliveries))
@@ -183,6 +190,23 @@ def main() -> None:
         without, within = (webhook_path.count(form, "http", attempts) for attempts in (0, 1000))
         print(
             f"{form:16} {without:10,.0f} -> {within:10,.0f} instructions an event: {within / without:.3f}", flush=True
+        )
+    if arguments.repeat:
+        uvloop.run(_throughput(arguments.repeat))
+
+
+async def _throughput(repeat: int) -> None:
+    for driver, batched, events in (("memory", False, 8_000), ("sqlite", False, 8_000), ("sqlite", True, 60_000)):
+        rows: dict[int, list[Result]] = {0: [], 1000: []}
+        for number in range(repeat):
+            for attempts in (0, 1000) if number % 2 else (1000, 0):  # whoever is second finds the machine warmer
+                rows[attempts].append(await webhooks.measure(own(), batched, events, 0, driver, attempts))
+        pace = {attempts: median(row.units / row.seconds for row in found) for attempts, found in rows.items()}
+        cpu = {attempts: median(row.cpu_us for row in found) for attempts, found in rows.items()}
+        print(
+            f"{driver} {'batched' if batched else 'single'}: {pace[0]:,.0f} -> {pace[1000]:,.0f} events/s "
+            f"({pace[1000] / pace[0]:.3f}), CPU {cpu[0]:.1f} -> {cpu[1000]:.1f} us ({cpu[1000] / cpu[0]:.3f})",
+            flush=True,
         )
 
 

@@ -14,18 +14,25 @@ from benchmarks.subjects import Options, Starter
 NAMES = {"memory": "webhook events", "sqlite": "webhook events over SQLite"}  # by queue driver
 
 
-async def measure(starter: Starter, batched: bool, events: int, rate: float, driver: str) -> Result:
-    """Send ``events`` client events at ``rate`` per second (0: as fast as they are taken)."""
+async def measure(
+    starter: Starter, batched: bool, events: int, rate: float, driver: str, history: int = 1000
+) -> Result:
+    """Send ``events`` client events at ``rate`` per second (0: as fast as they are taken).
+
+    ``history``: attempts of the endpoint that are kept; 0: there is no history.
+    """
     with tempfile.TemporaryDirectory() as folder:  # for the queue's file
         queue = {"driver": driver, "sqlite": {"path": str(Path(folder) / "queue.sqlite3")}}
-        return await _measure(starter, batched, events, rate, queue)
+        return await _measure(starter, batched, events, rate, queue, history)
 
 
-async def _measure(starter: Starter, batched: bool, events: int, rate: float, queue: dict[str, Any]) -> Result:
+async def _measure(
+    starter: Starter, batched: bool, events: int, rate: float, queue: dict[str, Any], history: int
+) -> Result:
     batching = {"enabled": batched, "duration": 50}
     async with receiving(b"client_event") as received:
         endpoint = {"url": f"http://127.0.0.1:{received.port}/", "event_types": ["client_event"]}
-        server_options = {"webhooks": {"batching": batching}, "queue": queue}
+        server_options = {"webhooks": {"batching": batching, "delivery": {"history": history}}, "queue": queue}
         with starter(Options(app={"webhooks": [endpoint]}, server=server_options)) as subject:
             sender = await connect(subject.port, "private-room")
             sender.on_bytes = lambda data: None
