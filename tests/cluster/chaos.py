@@ -64,7 +64,7 @@ class Play:
         self.number = 0
         self.problems: list[str] = []
         self.lossy = False  # Redis came back older than it was
-        self.forgot = False  # Redis lost data: until all nodes have told theirs, a full channel looks as if it had room
+        self.forgot = False  # Redis forgot members who are there: meanwhile a full channel looks as if it had room
 
     def enter(self, node: Driven) -> None:
         """A node is there."""
@@ -148,6 +148,7 @@ class Play:
                 await asyncio.sleep(self.random.uniform(0.5, 0.9))
                 server.thaw()
             case "sweep":
+                self.forgot = True
                 server.cli("ZADD", site.key("nodes"), 1, site.partition(node).node_id)
             case "kill" if len(self.sockets) > 1:
                 site.kill(node)
