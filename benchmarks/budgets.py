@@ -5,7 +5,7 @@ from pathlib import Path
 
 import orjson
 
-from benchmarks.harness import Result
+from benchmarks.harness import LOST, Result
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,13 +20,13 @@ class Budget:
     at_least: float | None = None
 
     def value(self, rows: dict[tuple[str, str], Result]) -> float | None:
-        """Return what was measured, or None when a row is missing."""
+        """Return what was measured; None: a row is missing, or is of a server that lost what it had to do."""
         own = rows.get((self.workload, "sockudo_py"))
         figure = None if own is None else getattr(own, self.figure)
         if figure is None or (self.over is None and self.beside is None):
             return figure
         other = rows.get((self.beside or self.workload, self.over or "sockudo_py"))
-        reference = None if other is None else getattr(other, self.figure)
+        reference = None if other is None or LOST in other.note else getattr(other, self.figure)
         return figure / reference if reference else None
 
     def met(self, value: float) -> bool:

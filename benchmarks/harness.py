@@ -23,6 +23,9 @@ SERVER_CORE, LOAD_CORE = CORES[0], CORES[-1]
 CPUCLOCK_SCHED = 2  # the kernel's code for "nanoseconds on a CPU" in the clock id of a process
 
 
+LOST = "LOST OR LATE"  # in the note of a row whose server did not do all that it had to
+
+
 @dataclass(frozen=True, slots=True)
 class Result:
     """One row of the table. ``cpu_us`` is CPU microseconds of the server per unit of work; latencies are in ms."""

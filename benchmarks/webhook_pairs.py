@@ -16,7 +16,7 @@ from typing import Any
 from redis import Redis
 from redis.exceptions import RedisError
 
-from benchmarks.harness import Meter, Result, Subject, free_port, pinned
+from benchmarks.harness import LOST, Meter, Result, Subject, free_port, pinned
 from benchmarks.load import Client, client_frame, connect_many, subscribe
 from benchmarks.receiver import Received, receiving
 from benchmarks.subjects import Options, Starter, Webhooks
@@ -125,7 +125,7 @@ async def measure(
             used = (store.subject.cpu() - cpu) / (2 * pairs) * 1e6
             notes.append(f"Redis: {used:.0f} us and {(store.scripts() - scripts) / (2 * pairs):.2f} scripts an event")
         if missing > 0:
-            notes.append(f"LOST OR LATE: {missing}")
+            notes.append(f"{LOST}: {missing}")
         title = f"{queue}, {kind}" if received is not None else "no endpoint"
         waits = received.latencies if received is not None else ()
         units = 2 * pairs - max(0, missing)

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.harness import Meter, Result
+from benchmarks.harness import LOST, Meter, Result
 from benchmarks.load import client_frame, connect
 from benchmarks.receiver import receiving
 from benchmarks.subjects import Options, Starter
@@ -61,7 +61,7 @@ async def _measure(
         max(1, received.events),
         received.latencies or [float("nan")],
         note=f"{received.events / meter.seconds:,.0f} events/s in {received.requests:,} requests"
-        + (f"; LOST OR LATE: {missing}" if missing > 0 else ""),
+        + (f"; {LOST}: {missing}" if missing > 0 else ""),
     )
 
 

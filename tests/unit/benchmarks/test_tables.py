@@ -1,10 +1,11 @@
 """What the benchmarks print and keep: tables, targets, the rows as JSON."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks import budgets
 from benchmarks.budgets import Budget
-from benchmarks.harness import Growth, Result, Step, merged
+from benchmarks.harness import LOST, Growth, Result, Step, merged
 from benchmarks.machine import Interpreter
 from benchmarks.tables import busy_generator, read_growths, read_results, size_table, table, write_json
 
@@ -52,6 +53,13 @@ def test_a_missed_target_is_counted_and_says_by_how_much() -> None:
     assert missed == 1
     assert "| publish, one channel: cpu_us | <= 40 | 50.00 | MISSED by 25% |" in text
     assert "| publish, one channel: cpu_us / soketi | <= 0.5 | 0.25 | met |" in text
+
+
+def test_a_peer_that_did_not_do_the_work_is_no_measure() -> None:
+    lost = replace(result("soketi", 800_000), note=f"0 requests; {LOST}: 30000")
+    text, missed = budgets.targets([result(cpu_us=30), lost])
+    assert missed == 0
+    assert "| publish, one channel: cpu_us / soketi | <= 0.5 |  | not measured |" in text
 
 
 def test_a_target_over_a_peer_that_did_not_run_is_not_measured_and_not_missed() -> None:
