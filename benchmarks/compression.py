@@ -23,7 +23,7 @@ SUBSCRIBERS = (1, 100)
 
 
 def data(items: int) -> str:
-    """Return the data of an event about so many things."""
+    """Return the data of an event that lists this number of things."""
     return json.dumps(
         [{"id": 4711 + n, "name": f"Product {n}", "price": n * 317 % 100, "state": "shipped"} for n in range(items)]
     )
@@ -51,7 +51,7 @@ class Publishing:
         self._data = data(items)
 
     def cpu(self, publishes: int) -> float:
-        """Publish so many times; return the seconds of CPU of each."""
+        """Publish this number of times and return the CPU seconds of one publish."""
         bench, text = self._bench, self._data
         begun = time.process_time()
         for _ in range(publishes):

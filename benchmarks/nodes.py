@@ -31,7 +31,7 @@ class Nodes:
 
 @contextlib.contextmanager
 def nodes(starter: Starter, number: int, options: Options | None = None) -> Iterator[Nodes]:
-    """Run so many nodes over a Redis of their own; ``options`` of each."""
+    """Run this number of nodes over a Redis of their own. Each node has these ``options``."""
     with contextlib.ExitStack() as stack:
         store = stack.enter_context(redis())
         options = replace(options or Options(), redis_port=store.subject.port)

@@ -1,4 +1,4 @@
-"""The hot paths of one process, without sockets: so many rounds of a publish, a client event, a connect, a subscribe.
+"""The hot paths of one process, without sockets: rounds of a publish, a client event, a connect, a subscribe.
 
 ``benchmarks.twins`` and ``benchmarks.instructions`` count the instructions of a round. The latter runs this file over
 older revisions as well, so it uses only what they have.
@@ -78,7 +78,7 @@ def fan_out(number: int, readers: int) -> None:
 
 
 def client_events(number: int, at_once: int) -> None:
-    """Send so many client events in one piece; one other client gets them."""
+    """Send this number of client events in one piece. One other client gets them."""
     bench = Bench(APP)
     sender, reader = joined(bench, ROOM), joined(bench, ROOM)
     data = frame(TEXT, json.dumps({"event": "client-a", "channel": ROOM, "data": {"x": 1, "y": [2, 3]}})) * at_once

@@ -161,7 +161,7 @@ def _left(result: object) -> None:
 
 
 async def run(form: str, way: str, events: int, attempts: int) -> None:
-    """Send events through, with a history of so many attempts of each endpoint."""
+    """Send events through, with a history that keeps this number of attempts of each endpoint."""
     driver, kind = form.split()
     clock = Clock()
     with tempfile.TemporaryDirectory() as folder:

@@ -17,6 +17,7 @@ from pathlib import Path
 from sockudo_py.apps.base import AppChanged, AppDefinition
 from sockudo_py.apps.view import AppView
 from sockudo_py.errors import ConfigError
+from sockudo_py.process.tasks import cancel
 from sockudo_py.protocol.app import App
 
 log = logging.getLogger(__name__)
@@ -90,10 +91,7 @@ class FileApps:
     async def stop(self) -> None:
         """Stop watching. The apps stay."""
         task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+        await cancel(task)
 
     def by_id(self, app_id: str) -> App | None:
         """Return the app with this id, disabled ones too."""

@@ -21,9 +21,7 @@ log = logging.getLogger(__name__)
 
 STARTED: Final = "resync_started"
 COMPLETED: Final = "resync_completed"
-LONGEST_ORDER: Final = (
-    900.0  # seconds after which a lane need not keep its order any more, whatever became of the resync
-)
+LONGEST_ORDER: Final = 900.0  # seconds after which a lane may give up its order, whatever became of the resync
 
 Noted = Mapping[str, Mapping[str, int]]  # uid of the endpoint -> id of the resync -> Unix milliseconds of its beginning
 

@@ -1,7 +1,6 @@
 """Webhook delivery as one thing that starts and stops."""
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -13,6 +12,7 @@ from sockudo_py.changes import OnChange
 from sockudo_py.endpoints import Endpoint
 from sockudo_py.errors import SockudoError, Unavailable
 from sockudo_py.metrics import Metrics
+from sockudo_py.process.tasks import cancel
 from sockudo_py.queues.base import Depths, Queue
 from sockudo_py.stores.history.base import History
 from sockudo_py.tap import Tap
@@ -228,11 +228,8 @@ class WebhookService:
         await self._lanes.stop()
         if self.history is not None:
             await self.history.stop(min(_LAST_ROWS, max(_LAST_ROWS / 4, timeout - (time.monotonic() - started))))
-        if self._sampler is not None:
-            self._sampler.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._sampler
-            self._sampler = None
+        await cancel(self._sampler)
+        self._sampler = None
         for target in self._targets.values():
             await target.close()
 

@@ -1,1 +1,1 @@
-"""Apps in a table of a database: what is alike for all databases, and a driver for each."""
+"""Apps in a table of a database: one manager for all databases, and a driver for each."""

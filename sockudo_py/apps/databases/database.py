@@ -9,7 +9,6 @@ import logging
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 
 from sockudo_py.apps.base import AppChanged, AppDefinition, AppManager
@@ -17,6 +16,7 @@ from sockudo_py.apps.databases.keeper import Keeper, Outcome
 from sockudo_py.apps.databases.table import Look, Row, Table, TableError
 from sockudo_py.errors import ConfigError
 from sockudo_py.metrics import Metrics
+from sockudo_py.process.tasks import cancel
 from sockudo_py.protocol.app import App
 
 log = logging.getLogger(__name__)
@@ -106,10 +106,7 @@ class DatabaseApps:
     async def stop(self) -> None:
         """Stop watching, and let go of the connection. The apps stay."""
         task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+        await cancel(task)
         await self._close()
 
     def by_id(self, app_id: str) -> App | None:

@@ -72,7 +72,7 @@ def _replay(options: argparse.Namespace, env: Env) -> int:
     path = f"{_path(found)}/replay"
     if options.dry_run:
         matched = server.ask("POST", path, body={**body, "dry_run": True})["matched"]
-        print(f"{_deliveries(matched)} would be sent again")
+        print(f"{number(matched, 'delivery', 'deliveries')} would be sent again")
         return OK
     sent = 0
     body["limit"] = _MOST
@@ -82,7 +82,7 @@ def _replay(options: argparse.Namespace, env: Env) -> int:
         if answer["next_cursor"] is None:
             break
         body["cursor"] = answer["next_cursor"]
-    print(f"{_deliveries(sent)} sent again")
+    print(f"{number(sent, 'delivery', 'deliveries')} sent again")
     return OK
 
 
@@ -114,7 +114,3 @@ def _asked(options: argparse.Namespace, env: Env) -> "tuple[LiveServer, dict[str
 
 def _path(endpoint: dict[str, Any]) -> str:
     return f"/api/webhooks/{quote(endpoint['uid'], safe='')}"
-
-
-def _deliveries(count: int) -> str:
-    return f"{count} {'delivery' if count == 1 else 'deliveries'}"

@@ -20,7 +20,8 @@ TRANSPORTS: Final = {STREAMING: "xhr_streaming", POLLING: "xhr_polling"}  # as p
 
 _MAX_AGE: Final = "7200"  # seconds that a browser may remember a preflight
 _UNIQUE: Final = ("t=", "n=")  # parameters that are different in each request of a client
-_DIGEST: Final = 64  # characters of a digest; a text of so many has one, too, so that none is taken for another's
+# Characters of a digest. A text of this length gets one, too; else it could pass for the digest of another text.
+_DIGEST: Final = 64
 
 
 class XhrPath:

@@ -19,7 +19,7 @@ from sockudo_py.errors import Unavailable
 from sockudo_py.links.redis.address import Host, RedisAddress, address_of, shown
 from sockudo_py.links.redis.link import meaning_of
 from sockudo_py.links.redis.masters import AtHost, Range, SlotMap, finder_of, pool_of
-from sockudo_py.links.redis.wire import Word, opened
+from sockudo_py.links.redis.wire import Word, opened, taken_over
 
 ReplyError = hiredis.ReplyError
 Answer = Callable[[Any], None]  # takes the answer; an error is a hiredis.ReplyError
@@ -63,11 +63,7 @@ class RedisStream(asyncio.Protocol):
         self._suspect = False
         self._timer: asyncio.TimerHandle | None = None
         self.closed = False
-        writer = connection._writer
-        if writer is None:
-            raise RedisConnectionError("the connection was closed at once")
-        self._transport = writer.transport
-        self._transport.set_protocol(self)
+        self._transport = taken_over(connection, self)
         if self._transport.is_closing():
             raise RedisConnectionError("the connection was closed at once")
 

@@ -62,6 +62,18 @@ async def opened(connection: AbstractConnection) -> AbstractConnection:
     return connection
 
 
+def taken_over(connection: AbstractConnection, protocol: asyncio.Protocol) -> asyncio.WriteTransport:
+    """Let ``protocol`` have an opened connection in place of redis-py; return the transport, which may be closing.
+
+    Raises redis-py's ConnectionError when it is closed already.
+    """
+    writer = connection._writer
+    if writer is None:
+        raise RedisConnectionError("the connection was closed at once")
+    writer.transport.set_protocol(protocol)
+    return writer.transport
+
+
 class RedisWire(asyncio.Protocol):
     """Calls in flight on one connection. ``ask`` raises redis-py's exceptions, or OSError.
 
@@ -77,11 +89,7 @@ class RedisWire(asyncio.Protocol):
         self._reader = hiredis.Reader(replyError=_error, notEnoughData=_NOT_ALL)
         self._asked: deque[_Asked] = deque()
         self._timer: asyncio.TimerHandle | None = None
-        writer = connection._writer
-        if writer is None:
-            raise RedisConnectionError("the connection was closed at once")
-        self._transport = writer.transport
-        self._transport.set_protocol(self)
+        self._transport = taken_over(connection, self)
         if self._transport.is_closing():
             self.connection_lost(None)
 

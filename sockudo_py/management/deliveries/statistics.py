@@ -58,13 +58,7 @@ class StatisticsRoutes:
                 "retrying": lane.delayed,
                 "in_flight": lane.in_flight,
                 "success_rate": round(figures.successful / total, 4) if total else 1.0,
-                "attempts": figures.attempts,
-                "avg_duration_ms": figures.average_ms,
-                "p95_duration_ms": figures.percentile_ms(0.95),
-                "last_success_at": iso(figures.last_success_ms),
-                "last_failure_at": iso(figures.last_failure_ms),
-                "consecutive_failures": figures.consecutive_failures,
-                "circuit": self._circuit(endpoint.uid),
+                **self._of_attempts(endpoint.uid, figures),
                 "received": total,
                 "processed": figures.successful,
             },
@@ -101,13 +95,7 @@ class StatisticsRoutes:
             found[uid] = {
                 "successful": max(0, figures.successful),
                 "failed": max(0, figures.failed),
-                "attempts": figures.attempts,
-                "avg_duration_ms": figures.average_ms,
-                "p95_duration_ms": figures.percentile_ms(0.95),
-                "last_success_at": iso(figures.last_success_ms),
-                "last_failure_at": iso(figures.last_failure_ms),
-                "consecutive_failures": figures.consecutive_failures,
-                "circuit": self._circuit(uid),
+                **self._of_attempts(uid, figures),
                 "recent": [
                     [read_details(one).total_ms, one.status == "delivered"]
                     for one in reversed(recent.get(uid, ()))
@@ -115,6 +103,18 @@ class StatisticsRoutes:
                 ],
             }
         return found
+
+    def _of_attempts(self, uid: str, figures: Figures) -> dict[str, Any]:
+        """Return what an endpoint's own page and a list show alike."""
+        return {
+            "attempts": figures.attempts,
+            "avg_duration_ms": figures.average_ms,
+            "p95_duration_ms": figures.percentile_ms(0.95),
+            "last_success_at": iso(figures.last_success_ms),
+            "last_failure_at": iso(figures.last_failure_ms),
+            "consecutive_failures": figures.consecutive_failures,
+            "circuit": self._circuit(uid),
+        }
 
     async def _of(self, endpoint: Endpoint) -> tuple[Figures, LaneDepth]:
         figures = Figures() if self._reader is None else await self._reader.figures(endpoint.uid)

@@ -15,6 +15,7 @@ from sockudo_py.endpoints import Endpoint
 from sockudo_py.errors import SockudoError, Unavailable
 from sockudo_py.management.endpoints.documents import RESYNC_DUE, encode_note, note_taken_ms
 from sockudo_py.management.endpoints.managed import ManagedEndpoints
+from sockudo_py.process.tasks import cancel
 from sockudo_py.stores.endpoints.base import Conflict, Write
 from sockudo_py.webhooks.endpoints.registry import EndpointRegistry
 from sockudo_py.webhooks.resync import AlreadyRunning, Resync
@@ -68,11 +69,8 @@ class Healing:
 
     async def stop(self) -> None:
         """End. A resync that is under way is made again after the next start."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
+        await cancel(self._task)
+        self._task = None
 
     def wanting(self, uid: str | None = None, app_id: str | None = None) -> list[Endpoint]:
         """Return the endpoints that ask for it: this one, or those of an app, or all."""

@@ -21,6 +21,7 @@ from sockudo_py.management.endpoints.documents import (
     read_order,
     read_override,
 )
+from sockudo_py.process.tasks import cancel
 from sockudo_py.protocol.app import App
 from sockudo_py.stores.endpoints.base import AuditLine, Conflict, Contents, EndpointStore, Row, Write
 from sockudo_py.webhooks.endpoints.registry import MANAGED, EndpointRegistry, Override
@@ -89,9 +90,7 @@ class ManagedEndpoints:
     async def stop(self) -> None:
         """Follow no longer."""
         for task in list(self._tasks):
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+            await cancel(task)
 
     # -- what is there
 

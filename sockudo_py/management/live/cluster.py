@@ -5,7 +5,6 @@ their taps tell, in batches and within a bound, on the topic ``rows``, until no 
 """
 
 import asyncio
-import contextlib
 import json
 import logging
 import time
@@ -13,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from sockudo_py.management.live.console import Console, describe
+from sockudo_py.process.tasks import cancel
 from sockudo_py.relays.board import Board
 from sockudo_py.tap import Row, Tap
 
@@ -72,10 +72,7 @@ class ClusterConsole:
 
     async def stop(self) -> None:
         """Send nothing any more."""
-        if self._beating is not None:
-            self._beating.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._beating
+        await cancel(self._beating)
         if self._flush is not None:
             self._flush.cancel()
         self._end_sending()

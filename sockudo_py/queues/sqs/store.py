@@ -1,13 +1,13 @@
 """Between SQS and the books of a process: what is received, written, hidden for longer, deleted, and given back."""
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable, Sequence
 
 from sockudo_py.errors import Unavailable
 from sockudo_py.links.micro_batcher import MicroBatcher
 from sockudo_py.metrics import Metrics
+from sockudo_py.process.tasks import cancel
 from sockudo_py.queues import jobs
 from sockudo_py.queues.clock import QueueClock
 from sockudo_py.queues.local.book import LeaseBook
@@ -89,9 +89,7 @@ class SqsStore:
 
     async def close(self) -> None:
         """Give back what waits here. Leased messages show again by themselves."""
-        self._keeping.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._keeping
+        await cancel(self._keeping)
         if self.polling is not None:
             await self.polling
         await self._deletes.close()

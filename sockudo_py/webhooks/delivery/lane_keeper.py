@@ -1,13 +1,13 @@
 """Sets the queue's lanes as the endpoints say: policies, pauses, and the end of a deleted endpoint's jobs."""
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Set
 from dataclasses import replace
 
 from sockudo_py.endpoints import Endpoint, gathers
 from sockudo_py.errors import Unavailable
+from sockudo_py.process.tasks import cancel
 from sockudo_py.queues.base import ENDPOINT_DELETED, LanePolicy, Queue
 from sockudo_py.webhooks.endpoints.registry import GATHER, EndpointRegistry, patient, target_of
 from sockudo_py.webhooks.waits import FIRST_WAIT, LONGEST_WAIT
@@ -78,11 +78,8 @@ class LaneKeeper:
 
     async def stop(self) -> None:
         """Stop. The next start passes on the changes that the queue has not taken."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
+        await cancel(self._task)
+        self._task = None
 
     def keep_order(self, uids: Set[str]) -> None:
         """Let these lanes, and no others, keep their order whatever their endpoints say: one request at a time.

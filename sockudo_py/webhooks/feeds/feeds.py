@@ -7,7 +7,6 @@ restart, and on another node; and one that comes twice finds nothing, and change
 """
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterable
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 
 from sockudo_py.endpoints import Endpoint, Feed
 from sockudo_py.errors import SockudoError, Unavailable
+from sockudo_py.process.tasks import cancel
 from sockudo_py.protocol.values import value
 from sockudo_py.queues import jobs
 from sockudo_py.queues.base import Claim, Queue, ServesLanes
@@ -131,11 +131,8 @@ class Feeds:
     async def stop(self) -> None:
         """End, and look for nothing more."""
         self.end()
-        if self._sweeper is not None:
-            self._sweeper.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._sweeper
-            self._sweeper = None
+        await cancel(self._sweeper)
+        self._sweeper = None
 
     async def read(self, uid: str, after: Cursor | None, limit: int, timeout: float) -> Page:
         """Acknowledge everything up to ``after``, and return what follows; wait ``timeout`` seconds for it at most.

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from sockudo_py.adapters.base import Restorable
 from sockudo_py.endpoints import Endpoint
 from sockudo_py.errors import Unavailable
+from sockudo_py.process.tasks import cancel
 from sockudo_py.queues.base import Occupancy, Queue
 from sockudo_py.webhooks.endpoints.registry import EndpointRegistry
 from sockudo_py.webhooks.intake.dispatcher import Dispatcher
@@ -70,11 +71,8 @@ class Recovery:
 
     async def stop(self) -> None:
         """Look for no more."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
+        await cancel(self._task)
+        self._task = None
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()

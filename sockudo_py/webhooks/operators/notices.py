@@ -15,6 +15,7 @@ import orjson
 
 from sockudo_py.endpoints import OPERATORS, Endpoint
 from sockudo_py.errors import Unavailable
+from sockudo_py.process.tasks import cancel
 from sockudo_py.queues.base import Append, Queue, QueueFull
 from sockudo_py.queues.once import OnceKey
 from sockudo_py.webhooks.endpoints.filters import wants
@@ -73,9 +74,7 @@ class Notices:
         """Hand over what waits, if the queue takes it at once."""
         if self._task is None:
             return
-        self._task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._task
+        await cancel(self._task)
         self._task = None
         with contextlib.suppress(Unavailable, TimeoutError):
             async with asyncio.timeout(0.5):

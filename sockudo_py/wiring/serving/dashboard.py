@@ -1,7 +1,6 @@
 """The dashboard of a server: what it watches, its routes, and where it is served."""
 
 import asyncio
-import contextlib
 import logging
 import socket
 import time
@@ -23,6 +22,7 @@ from sockudo_py.management.live.routes import LiveRoutes
 from sockudo_py.management.requests.router import Group
 from sockudo_py.metrics import Metrics
 from sockudo_py.node import Node
+from sockudo_py.process.tasks import cancel
 from sockudo_py.relays.board import Board
 from sockudo_py.tap import Tap
 from sockudo_py.webhooks.service import WebhookService
@@ -122,10 +122,7 @@ class Dashboard:
         """Sample no more."""
         if self._nodes is not None:
             await self._nodes.stop()
-        if self._sampler is not None:
-            self._sampler.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._sampler
+        await cancel(self._sampler)
 
     async def _sample(self) -> None:
         while True:

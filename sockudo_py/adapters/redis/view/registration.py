@@ -11,11 +11,11 @@ from sockudo_py.adapters.redis.view.users import SignStep, User
 
 
 class Registration:
-    """What is left to compare. ``lost``: Redis has forgotten its state of this node.
+    """Compares what this node has with what Redis has of it.
 
     Args:
         state: The state of this node.
-        lost: See above.
+        lost: Redis has forgotten its state of this node.
         inventory: What Redis has of this node, by field.
     """
 

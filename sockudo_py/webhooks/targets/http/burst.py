@@ -9,7 +9,7 @@ from typing import Protocol
 
 
 class Waiting(Protocol):
-    """What has something to write."""
+    """A request that is ready to be written."""
 
     def flush(self) -> None:
         """Write it, unless that is of no use any more."""
